@@ -1,0 +1,1 @@
+"""DICOM in and out: read, choose, order, build volumes, resample, phantoms."""

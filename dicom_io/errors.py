@@ -1,0 +1,94 @@
+"""The one error tree of ctscribe.
+
+A message names what is wrong and where, and never carries a patient identifier: instances and
+series are named by UID or number, files by path inside the input.
+"""
+
+
+class CtscribeError(Exception):
+    """Root of every error this project raises on purpose."""
+
+    retryable = False
+    """Whether the same call may succeed later without anybody changing anything."""
+
+
+class DicomError(CtscribeError):
+    """The DICOM input is at fault."""
+
+
+class UnsupportedTransferSyntax(DicomError):
+    """The pixel data is encoded in a transfer syntax that no installed decoder reads."""
+
+
+class MissingAttribute(DicomError):
+    """A DICOM attribute that the work needs is absent or empty."""
+
+
+class GeometryError(DicomError):
+    """The instances do not form a volume (orientation, position, spacing, size)."""
+
+
+class IncompleteSeries(DicomError):
+    """Slices are missing that cannot be interpolated."""
+
+
+class NoUsableSeries(DicomError):
+    """No series of the study can be given to the model; the message lists every reason."""
+
+
+class EngineError(CtscribeError):
+    """The model or its checkpoint is at fault."""
+
+
+class CheckpointMismatch(EngineError):
+    """A checkpoint is damaged, or its tensors are not those of the model it names."""
+
+
+class PromptTooLong(EngineError):
+    """Image tokens, prompt and requested new tokens exceed the model's context."""
+
+
+class OutOfDeviceMemory(EngineError):
+    """The device ran out of memory; another moment or another device may do."""
+
+    retryable = True
+
+
+class ReportError(CtscribeError):
+    """The generation cannot become a report."""
+
+
+class EmptyDraft(ReportError):
+    """The generation holds no sentence."""
+
+
+class NonConformantReport(ReportError):
+    """The Structured Report that was built violates its template."""
+
+
+class PluginError(CtscribeError):
+    """The service, a peer or the storage is at fault."""
+
+
+class ConfigurationError(PluginError):
+    """A setting is wrong; the message names the key."""
+
+
+class PeerUnreachable(PluginError):
+    """A destination does not answer."""
+
+    retryable = True
+
+
+class AssociationRejected(PluginError):
+    """A peer answers and refuses the association or the object."""
+
+
+class StoreFull(PluginError):
+    """The spool or its disk is under its floor."""
+
+    retryable = True
+
+
+class LeaseLost(PluginError):
+    """Another worker took this job over; what was done here is discarded."""

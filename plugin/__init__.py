@@ -1,0 +1,1 @@
+"""The service: receiver, intake, jobs, worker, delivery, settings, command line."""

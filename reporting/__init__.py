@@ -1,0 +1,1 @@
+"""A generation becomes a draft; a draft becomes a DICOM Structured Report."""

@@ -1,0 +1,1 @@
+"""Data preparation, the three training stages, evaluation, export."""
