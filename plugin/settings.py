@@ -1,0 +1,181 @@
+"""The settings of a service: one TOML file, validated, read-only.
+
+Unknown keys are refused. A secret is never in the file: the file names the environment variable
+that holds it. Modules take plain arguments; only the command line sees these classes.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from dicom_io.errors import ConfigurationError
+
+AETitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[^\\\s][^\\\n]*$")]
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """A table of the TOML file: frozen, and unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Peer(Section):
+    """A sender that may open an association from beyond loopback."""
+
+    ae_title: AETitle
+    address: str = Field(description="IP address, or network in CIDR notation")
+
+
+class Receiver(Section):
+    """Where studies arrive."""
+
+    host: str = "127.0.0.1"
+    port: Port = 11119
+    ae_title: AETitle = "CTSCRIBE"
+    redraft_ae_title: AETitle = Field(
+        default="CTSCRIBE_AGAIN",
+        description="instances sent to this title ask for a new draft even if they are known",
+    )
+    processes: int = Field(default=1, ge=1, le=16)
+    peers: tuple[Peer, ...] = ()
+    maximum_associations: int = Field(default=10, ge=1)
+    network_timeout_s: Seconds = 60.0
+
+
+class Completeness(Section):
+    """When a study counts as complete."""
+
+    quiet_s: Seconds = Field(default=60.0, description="no slice for so long: complete")
+    cap_s: Seconds = Field(default=3600.0, description="run at the latest so long after the first")
+
+
+class Storage(Section):
+    """Where state lives."""
+
+    spool: Path = Path("ctscribe-spool")
+    database: str | None = Field(
+        default=None, description="SQLAlchemy URL; without it SQLite inside the spool"
+    )
+    floor_mb: int = Field(default=2048, ge=0, description="refuse (0xA700) below this free space")
+
+    @property
+    def database_url(self) -> str:
+        return self.database or f"sqlite:///{(self.spool / 'ctscribe.db').resolve()}"
+
+
+class Engine(Section):
+    """The model that writes."""
+
+    model: str = Field(default="embedded", description='"embedded", "fake", or a checkpoint folder')
+    device: str = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    max_new_tokens: int = Field(default=256, ge=1)
+
+
+class Report(Section):
+    """How the Structured Report is labelled."""
+
+    language: str = "en-US"
+
+
+class Worker(Section):
+    """How jobs are run."""
+
+    processes: int = Field(default=1, ge=1)
+    lease_s: Seconds = 60.0
+    poll_s: Seconds = 1.0
+    attempts: int = Field(default=5, ge=1, description="give a study up after so many")
+
+
+class DimseDestination(Section):
+    """C-STORE, proved by C-FIND."""
+
+    name: str
+    kind: Literal["dimse"]
+    host: str
+    port: Port
+    ae_title: AETitle
+    calling_ae_title: AETitle = "CTSCRIBE"
+
+
+class DicomwebDestination(Section):
+    """STOW-RS, proved by QIDO-RS."""
+
+    name: str
+    kind: Literal["dicomweb"]
+    url: str
+    credentials_env: str | None = Field(
+        default=None, description="environment variable holding user:password"
+    )
+
+
+class OrthancDestination(Section):
+    """The Orthanc REST API, proved by reading the tags back."""
+
+    name: str
+    kind: Literal["orthanc"]
+    url: str
+    credentials_env: str | None = Field(
+        default=None, description="environment variable holding user:password"
+    )
+
+
+Destination = Annotated[
+    DimseDestination | DicomwebDestination | OrthancDestination, Field(discriminator="kind")
+]
+
+
+class Settings(Section):
+    """The whole file."""
+
+    receiver: Receiver = Receiver()
+    completeness: Completeness = Completeness()
+    storage: Storage = Storage()
+    engine: Engine = Engine()
+    report: Report = Report()
+    worker: Worker = Worker()
+    destinations: tuple[Destination, ...] = ()
+
+    @model_validator(mode="after")
+    def _destination_names_are_unique(self) -> Settings:
+        names = [destination.name for destination in self.destinations]
+        if len(names) != len(set(names)):
+            raise ValueError("two destinations share one name")
+        return self
+
+
+def load_settings(path: Path | None) -> Settings:
+    """Read and validate a TOML file; without one, every default.
+
+    Relative paths in the file are relative to the file.
+
+    Raises
+    ------
+    ConfigurationError
+        The file is missing, not TOML, or a key is unknown or has a wrong value.
+    """
+    if path is None:
+        return Settings()
+    try:
+        settings = Settings.model_validate(tomllib.loads(path.read_text("utf-8")))
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path}: not valid TOML: {error}") from error
+    except ValidationError as error:
+        raise ConfigurationError(f"{path}: {_first_problem(error)}") from None
+    spool = path.parent / settings.storage.spool
+    storage = settings.storage.model_copy(update={"spool": spool})
+    return settings.model_copy(update={"storage": storage})
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors(include_input=False, include_url=False)[0]
+    key = ".".join(str(part) for part in problem["loc"])
+    return f"{key}: {problem['msg']}" if key else problem["msg"]
