@@ -1,0 +1,203 @@
+"""The command line. Exit status: 0 done; 1 the input or a peer is at fault; 2 wrong usage."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec
+
+import click
+
+from dicom_io.errors import CtscribeError
+from plugin.settings import load_settings
+
+P = ParamSpec("P")
+
+
+def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
+    """Print an error of ours as one line on standard error, and exit with status 1."""
+
+    @wraps(command)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except CtscribeError as error:
+            click.echo(f"ctscribe: {error}", err=True)
+            sys.exit(1)
+
+    return wrapper
+
+
+def print_json(value: Any) -> None:
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+config_option = click.option(
+    "-c",
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The service's ctscribe.toml; without it the defaults.",
+)
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object and nothing else."
+)
+paths_argument = click.argument(
+    "paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path)
+)
+model_option = click.option(
+    "--model", default="embedded", show_default=True, help='"embedded" or a checkpoint folder.'
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="ctscribe")
+def main() -> None:
+    """Draft radiology reports for CT studies, from DICOM to DICOM Structured Report."""
+
+
+@main.command()
+@click.option(
+    "-o",
+    "--output",
+    default=Path("demo-output"),
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+)
+@click.option("--seed", default=7, show_default=True, help="Which phantom patient.")
+@one_line_errors
+def demo(output: Path, seed: int) -> None:
+    """Phantom CT study, C-STORE, embedded model, draft SR: all on this machine."""
+    from plugin.demo import run_demo
+
+    run_demo(output, seed)
+
+
+@main.command()
+@config_option
+@one_line_errors
+def serve(config: Path | None) -> None:
+    """Run receiver and worker under one supervisor."""
+    from plugin.service import supervise
+
+    settings = load_settings(config)
+    configure_logging()
+    where = [] if config is None else ["-c", str(config)]
+    supervise(
+        [["receive", *where]] * settings.receiver.processes
+        + [["work", *where]] * settings.worker.processes
+    )
+
+
+@main.command()
+@config_option
+@one_line_errors
+def receive(config: Path | None) -> None:
+    """Run the DICOM listener alone."""
+    from plugin.assembly import run_receiver
+
+    configure_logging()
+    run_receiver(load_settings(config))
+
+
+@main.command()
+@config_option
+@one_line_errors
+def work(config: Path | None) -> None:
+    """Run a worker alone: drafts for complete studies, and their delivery."""
+    from plugin.assembly import run_worker
+
+    configure_logging()
+    run_worker(load_settings(config))
+
+
+@main.command()
+@paths_argument
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for the SR files.",
+)
+@model_option
+@click.option("--device", default="auto", show_default=True)
+@json_option
+@one_line_errors
+def report(paths: tuple[Path, ...], output: Path, model: str, device: str, as_json: bool) -> None:
+    """Draft the report of each study in PATHS (files or folders), without network."""
+    from plugin.report import report_studies
+
+    sys.exit(report_studies(paths, output, model=model, device=device, as_json=as_json))
+
+
+@main.command()
+@paths_argument
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The NIfTI file to write (.nii or .nii.gz).",
+)
+@click.option("--model-input", is_flag=True, help="Write what the model sees instead of HU.")
+@model_option
+@one_line_errors
+def volume(paths: tuple[Path, ...], output: Path, model_input: bool, model: str) -> None:
+    """Write the volume that is built from the study in PATHS as NIfTI."""
+    from plugin.report import export_volume
+
+    export_volume(paths, output, model=model if model_input else None)
+
+
+@main.command()
+@click.option("-o", "--output", required=True, type=click.Path(file_okay=False, path_type=Path))
+@click.option("--seed", required=True, type=int)
+@one_line_errors
+def phantom(output: Path, seed: int) -> None:
+    """Write a synthetic CT study as DICOM, with its ground truth as JSON beside it."""
+    from dicom_io.phantom import make_phantom, write_dicom
+
+    folder = write_dicom(make_phantom(seed), output)
+    click.echo(f"{folder}")
+
+
+@main.command()
+@click.argument("study", required=False)
+@config_option
+@json_option
+@one_line_errors
+def status(study: str | None, config: Path | None, as_json: bool) -> None:
+    """Say what happened to STUDY (accession number or UID), or list the latest studies."""
+    from plugin.status import print_studies, print_timeline
+
+    settings = load_settings(config)
+    if study is None:
+        print_studies(settings.storage.database_url, as_json=as_json)
+    else:
+        print_timeline(settings.storage.database_url, study, as_json=as_json)
+
+
+@main.command()
+@config_option
+@json_option
+@one_line_errors
+def doctor(config: Path | None, as_json: bool) -> None:
+    """Check ports, peers, disk, database and model, and print what to change."""
+    from plugin.doctor import examine
+
+    sys.exit(examine(load_settings(config), as_json=as_json))
+
+
+def configure_logging() -> None:
+    """One line an event on standard error; the libraries only when something is wrong."""
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    for library in ("pynetdicom", "pydicom", "httpx", "alembic", "transformers"):
+        logging.getLogger(library).setLevel(logging.ERROR)
