@@ -1,0 +1,237 @@
+"""Runs inside Orthanc (Python plugin): forwards stable CT studies to the assistant, once.
+
+Orthanc executes this file in its own interpreter, so it imports nothing but the standard library
+and Orthanc's `orthanc` module, and does nothing heavy: Orthanc's own jobs send the instances.
+
+What was forwarded is kept as metadata on the study; what is on its way, and since when studies
+count, in a global property. Both survive a restart of Orthanc, however it ended.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import orthanc
+
+MODALITY = "ctscribe"
+# What arrives under the AE title of this modality, the assistant drafts again
+MODALITY_AGAIN = "ctscribe-again"
+# Numbers from 1024 on are the users'; Orthanc shows the name that its configuration gives
+METADATA = "4201"
+METADATA_NAME = "ctscribe"
+PROPERTY = 4201
+FIRST_PAUSE_S = 10.0
+LONGEST_PAUSE_S = 3600.0
+PAGE = 100
+
+
+def get(uri: str) -> Any:
+    return json.loads(orthanc.RestApiGet(uri))
+
+
+def now() -> str:
+    """Return the present as Orthanc writes it, so that the two compare as text."""
+    return datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+
+
+def exists(study: str) -> bool:
+    try:
+        get(f"/studies/{study}")
+    except orthanc.OrthancException:
+        return False
+    return True
+
+
+def ct_series(study: str) -> dict[str, list[str]]:
+    """Map the CT series of a study to their instances: the assistant's own SR stays behind."""
+    return {
+        series["ID"]: series["Instances"]
+        for series in get(f"/studies/{study}/series")
+        if series["MainDicomTags"].get("Modality") == "CT"
+    }
+
+
+def digest(series: dict[str, list[str]]) -> str:
+    """Return what changes when, and only when, the CT instances of a study change."""
+    instances = sorted(instance for group in series.values() for instance in group)
+    return hashlib.sha256("\n".join(instances).encode()).hexdigest()
+
+
+def forwarded(study: str) -> dict[str, Any]:
+    """Return the record of the last forwarding that succeeded; empty if there was none."""
+    values = get(f"/studies/{study}/metadata?expand")
+    record: dict[str, Any] = json.loads(values.get(METADATA_NAME) or values.get(METADATA) or "{}")
+    return record
+
+
+def touched_since(moment: str) -> Iterator[str]:
+    """Yield the studies that received an instance at or after `moment`."""
+    position = 0
+    while page := get(f"/studies?expand&since={position}&limit={PAGE}"):
+        yield from (study["ID"] for study in page if study["LastUpdate"] >= moment)
+        position += len(page)
+
+
+class Forwarder:
+    """Sends each set of CT instances of a study once, until the assistant has it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.pending: dict[str, dict[str, Any]] = {}
+        self.since = now()
+        self.timers: dict[str, threading.Timer] = {}
+
+    def load(self) -> None:
+        """Read what an earlier run of Orthanc left behind."""
+        stored = json.loads(orthanc.GetGlobalProperty(PROPERTY, "") or "{}")
+        with self.lock:
+            self.since = stored.get("since", self.since)
+            self.pending = stored.get("pending", {})
+
+    def catch_up(self) -> None:
+        """Send what is unfinished, and what came too late in the earlier run to become stable."""
+        started = now()
+        for study, entry in list(self.pending.items()):
+            if exists(study):
+                self.send(study, again=entry["again"], attempts=entry["attempts"])
+            else:
+                self.forget(study)
+        for study in touched_since(self.since):
+            self.consider(study)
+        with self.lock:
+            self.since = started
+            self.save()
+
+    def stop(self) -> None:
+        with self.lock:
+            for timer in self.timers.values():
+                timer.cancel()
+
+    def consider(self, study: str) -> None:
+        """Forward a study unless its present CT instances were, or are being, forwarded."""
+        with self.lock:
+            series = ct_series(study)
+            seen = self.pending.get(study) or forwarded(study)
+            if series and seen.get("digest") != digest(series):
+                self.send(study)
+
+    def send(self, study: str, *, again: bool = False, attempts: int = 0) -> dict[str, Any]:
+        """Hand the CT series of a study to a job of Orthanc, and remember it until it is done."""
+        with self.lock:
+            series = ct_series(study)
+            request = {"Resources": list(series), "Synchronous": False}
+            modality = MODALITY_AGAIN if again else MODALITY
+            job = json.loads(
+                orthanc.RestApiPost(f"/modalities/{modality}/store", json.dumps(request))
+            )
+            self.pending[study] = {
+                "job": job["ID"],
+                "digest": digest(series),
+                "instances": sum(map(len, series.values())),
+                "again": again,
+                "attempts": attempts,
+            }
+            self.save()
+            return self.pending[study]
+
+    def finish(self, job: str, *, success: bool) -> None:
+        """Record the end of a job of ours; after a failure the study is sent again later."""
+        with self.lock:
+            study = next((key for key, at in self.pending.items() if at["job"] == job), None)
+            if study is None:
+                return
+            if not success:
+                self.retry_later(study)
+                return
+            entry = self.pending.pop(study)
+            record = {"digest": entry["digest"], "instances": entry["instances"], "at": now()}
+            orthanc.RestApiPut(f"/studies/{study}/metadata/{METADATA}", json.dumps(record))
+            self.save()
+
+    def retry_later(self, study: str) -> None:
+        entry = self.pending[study]
+        pause = min(FIRST_PAUSE_S * 2 ** entry["attempts"], LONGEST_PAUSE_S)
+        entry["attempts"] += 1
+        self.save()
+        orthanc.LogWarning(f"ctscribe: forwarding study {study} failed, again in {pause:.0f} s")
+        self.timers[study] = threading.Timer(pause, self.retry, [study, entry["job"]])
+        self.timers[study].daemon = True
+        self.timers[study].start()
+
+    def retry(self, study: str, failed_job: str) -> None:
+        with self.lock:
+            entry = self.pending.get(study)
+            if entry is not None and entry["job"] == failed_job:
+                self.send(study, again=entry["again"], attempts=entry["attempts"])
+
+    def forget(self, study: str) -> None:
+        with self.lock:
+            self.pending.pop(study, None)
+            self.save()
+
+    def save(self) -> None:
+        state = {"since": self.since, "pending": self.pending}
+        orthanc.SetGlobalProperty(PROPERTY, json.dumps(state))
+
+    def state(self, study: str) -> dict[str, Any]:
+        """Return what the REST route tells about a study."""
+        with self.lock:
+            if entry := self.pending.get(study):
+                return {"state": "forwarding", **entry}
+            if record := forwarded(study):
+                return {"state": "forwarded", **record}
+            return {"state": "not forwarded"}
+
+
+forwarder = Forwarder()
+
+
+def on_change(change: int, level: int, resource: str) -> None:
+    """Follow Orthanc's life; see `OrthancPluginChangeType` in its SDK."""
+    if change == orthanc.ChangeType.ORTHANC_STARTED:
+        forwarder.load()
+        # Off this thread: Orthanc reports every change on it
+        threading.Thread(target=forwarder.catch_up, daemon=True).start()
+    elif change == orthanc.ChangeType.ORTHANC_STOPPED:
+        forwarder.stop()
+    elif change == orthanc.ChangeType.STABLE_STUDY:
+        forwarder.consider(resource)
+    elif change == orthanc.ChangeType.JOB_SUCCESS:
+        forwarder.finish(resource, success=True)
+    elif change == orthanc.ChangeType.JOB_FAILURE:
+        forwarder.finish(resource, success=False)
+    elif change == orthanc.ChangeType.DELETED and level == orthanc.ResourceType.STUDY:
+        forwarder.forget(resource)
+
+
+def draft(output: Any, uri: str, **request: Any) -> None:
+    """Answer /ctscribe/studies/{id}/draft: GET tells the state, POST asks for a draft again."""
+    study = request["groups"][0]
+    if request["method"] not in ("GET", "POST"):
+        output.SendMethodNotAllowed("GET,POST")
+    elif not exists(study):
+        refuse(output, 404, "No such study")
+    elif request["method"] == "GET":
+        answer(output, forwarder.state(study))
+    elif not ct_series(study):
+        refuse(output, 409, "The study holds no CT series")
+    else:
+        forwarder.send(study, again=True)
+        answer(output, forwarder.state(study))
+
+
+def answer(output: Any, value: dict[str, Any]) -> None:
+    output.AnswerBuffer(json.dumps(value), "application/json")
+
+
+def refuse(output: Any, status: int, reason: str) -> None:
+    output.SendHttpStatus(status, reason, len(reason))
+
+
+orthanc.RegisterOnChangeCallback(on_change)
+orthanc.RegisterRestCallback("/ctscribe/studies/([0-9a-f-]{44})/draft", draft)

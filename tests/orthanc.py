@@ -1,0 +1,114 @@
+"""A real Orthanc with this repository's orthanc.json, on free ports and in a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.services import require
+
+REPOSITORY = Path(__file__).parents[1]
+PYTHON_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancPython.so")
+
+
+@dataclass(frozen=True)
+class RunningOrthanc:
+    """Where it listens, and its process."""
+
+    url: str
+    dicom_port: int
+    folder: Path
+    process: subprocess.Popen[bytes]
+
+    def get(self, path: str) -> Any:
+        response = httpx.get(f"{self.url}{path}", timeout=30)
+        response.raise_for_status()
+        return response.json()
+
+    def post(self, path: str, **arguments: Any) -> Any:
+        response = httpx.post(f"{self.url}{path}", timeout=30, **arguments)
+        response.raise_for_status()
+        return response.json()
+
+    def upload(self, path: Path) -> Any:
+        return self.post("/instances", content=path.read_bytes())
+
+    def log(self) -> str:
+        return (self.folder / "orthanc.log").read_text()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def eventually(holds: Callable[[], Any], what: str, seconds: float = 30.0) -> Any:
+    """Wait until `holds` returns something true, and return it."""
+    end = time.monotonic() + seconds
+    while not (value := holds()):
+        assert time.monotonic() < end, f"not within {seconds} s: {what}"
+        time.sleep(0.1)
+    return value
+
+
+@contextmanager
+def running_orthanc(
+    folder: Path, *, python: bool = False, **changes: Any
+) -> Iterator[RunningOrthanc]:
+    """Start Orthanc on `folder` (its storage and log) and stop it at the end of the block.
+
+    Parameters
+    ----------
+    folder : Path
+        Kept afterwards: a second call on it is a restart.
+    python : bool
+        Load the Python plugin with this repository's script.
+    **changes
+        Top-level keys of orthanc.json to replace.
+    """
+    require(shutil.which("Orthanc") is not None, "Orthanc")
+    require(PYTHON_PLUGIN.is_file(), "Orthanc's Python plugin")
+    configuration = json.loads((REPOSITORY / "orthanc.json").read_text())
+    configuration |= {
+        "StorageDirectory": str(folder / "storage"),
+        "IndexDirectory": str(folder / "storage"),
+        "HttpPort": free_port(),
+        "DicomPort": free_port(),
+        "StableAge": 1,
+    }
+    if not python:
+        del configuration["PythonScript"]
+    configuration |= changes
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "orthanc.json").write_text(json.dumps(configuration))
+    url = f"http://127.0.0.1:{configuration['HttpPort']}"
+    with (folder / "orthanc.log").open("ab") as log:
+        process = subprocess.Popen(
+            ["Orthanc", str(folder / "orthanc.json")], cwd=REPOSITORY, stdout=log, stderr=log
+        )
+    try:
+        running = RunningOrthanc(url, configuration["DicomPort"], folder, process)
+        eventually(lambda: _answers(running), "Orthanc answers")
+        yield running
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def _answers(running: RunningOrthanc) -> bool:
+    assert running.process.poll() is None, running.log()
+    try:
+        return httpx.get(f"{running.url}/system", timeout=5).is_success
+    except httpx.TransportError:
+        return False
