@@ -51,10 +51,14 @@ class Series:
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """The series that share one StudyInstanceUID."""
+    """The series that share one StudyInstanceUID.
+
+    `ignored` holds a sentence for every file that was met and is no readable DICOM object.
+    """
 
     study_instance_uid: str
     series: tuple[Series, ...]
+    ignored: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
