@@ -64,7 +64,11 @@ def eventually(holds: Callable[[], Any], what: str, seconds: float = 30.0) -> An
 
 @contextmanager
 def running_orthanc(
-    folder: Path, *, python: bool = False, **changes: Any
+    folder: Path,
+    *,
+    python: bool = False,
+    credentials: tuple[str, str] | None = None,
+    **changes: Any,
 ) -> Iterator[RunningOrthanc]:
     """Start Orthanc on `folder` (its storage and log) and stop it at the end of the block.
 
@@ -74,6 +78,8 @@ def running_orthanc(
         Kept afterwards: a second call on it is a restart.
     python : bool
         Load the Python plugin with this repository's script.
+    credentials : (str, str), optional
+        User and password, where `changes` asks for them.
     **changes
         Top-level keys of orthanc.json to replace.
     """
@@ -99,16 +105,16 @@ def running_orthanc(
         )
     try:
         running = RunningOrthanc(url, configuration["DicomPort"], folder, process)
-        eventually(lambda: _answers(running), "Orthanc answers")
+        eventually(lambda: _answers(running, credentials), "Orthanc answers")
         yield running
     finally:
         process.terminate()
         process.wait(timeout=30)
 
 
-def _answers(running: RunningOrthanc) -> bool:
+def _answers(running: RunningOrthanc, credentials: tuple[str, str] | None) -> bool:
     assert running.process.poll() is None, running.log()
     try:
-        return httpx.get(f"{running.url}/system", timeout=5).is_success
+        return httpx.get(f"{running.url}/system", auth=credentials, timeout=5).is_success
     except httpx.TransportError:
         return False

@@ -1,0 +1,210 @@
+"""DIMSE client: verify a peer, store one instance on it, find it there again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydicom import Dataset, dcmread
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+from pynetdicom import AE, _config
+from pynetdicom.association import Association
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    StudyRootQueryRetrieveInformationModelFind,
+    Verification,
+)
+
+from dicom_io.errors import AssociationRejected, PeerUnreachable
+from dicom_io.proof import Found, InstanceReference, identities_of
+
+# pynetdicom writes the identifiers of queries and answers to its log at level INFO
+_config.LOG_REQUEST_IDENTIFIERS = False
+_config.LOG_RESPONSE_IDENTIFIERS = False
+
+UNCOMPRESSED = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
+# PS3.8 9.3.4: the rejection may pass without anybody changing anything
+REJECTED_TRANSIENT = 0x02
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """How long to wait for a peer, in seconds.
+
+    Parameters
+    ----------
+    connect_s : float
+        For the TCP connection.
+    acse_s : float
+        For the answer to an association request or release.
+    dimse_s : float
+        For the answer to a command.
+    """
+
+    connect_s: float = 10.0
+    acse_s: float = 15.0
+    dimse_s: float = 30.0
+
+
+def echo(
+    host: str,
+    port: int,
+    *,
+    called_ae_title: str,
+    calling_ae_title: str,
+    timeouts: Timeouts = Timeouts(),
+) -> None:
+    """Verify that a peer answers C-ECHO (PS3.4 A.4).
+
+    Raises
+    ------
+    PeerUnreachable
+        No connection, no answer, or a refusal that may pass.
+    AssociationRejected
+        The peer refuses the association.
+    """
+    ae = _application_entity(calling_ae_title, timeouts)
+    ae.add_requested_context(Verification)
+    with _association(ae, host, port, called_ae_title) as assoc:
+        _check(assoc.send_c_echo(), called_ae_title)
+
+
+def store(
+    path: Path,
+    host: str,
+    port: int,
+    *,
+    called_ae_title: str,
+    calling_ae_title: str,
+    timeouts: Timeouts = Timeouts(),
+) -> None:
+    """Store one instance on a peer with C-STORE (PS3.4 B.2).
+
+    Parameters
+    ----------
+    path : Path
+        A DICOM file; sent in its own transfer syntax, or the other uncompressed one.
+
+    Raises
+    ------
+    PeerUnreachable
+        No connection, no answer, out of resources (0xA7xx), or a rejection that may pass.
+    AssociationRejected
+        The peer refuses the association, the SOP class or the object.
+    """
+    dataset = dcmread(path)
+    transfer_syntax = dataset.file_meta.TransferSyntaxUID
+    uncompressed = transfer_syntax in (*UNCOMPRESSED, DeflatedExplicitVRLittleEndian)
+    ae = _application_entity(calling_ae_title, timeouts)
+    ae.add_requested_context(
+        dataset.SOPClassUID, list(UNCOMPRESSED) if uncompressed else [transfer_syntax]
+    )
+    with _association(ae, host, port, called_ae_title) as assoc:
+        _check(assoc.send_c_store(dataset), called_ae_title)
+
+
+def find_instance(
+    reference: InstanceReference,
+    host: str,
+    port: int,
+    *,
+    called_ae_title: str,
+    calling_ae_title: str,
+    timeouts: Timeouts = Timeouts(),
+) -> Found:
+    """Look for one instance on a peer with C-FIND, Study Root (PS3.4 C.6.2.1).
+
+    The instance is asked for at IMAGE level; the patient at STUDY level, where every archive
+    must answer with PatientID and PatientName.
+
+    Raises
+    ------
+    PeerUnreachable
+        No connection, no answer, or a refusal that may pass.
+    AssociationRejected
+        The peer refuses the association or the query.
+    """
+    image, study = _queries(reference)
+    ae = _application_entity(calling_ae_title, timeouts)
+    ae.add_requested_context(StudyRootQueryRetrieveInformationModelFind)
+    with _association(ae, host, port, called_ae_title) as assoc:
+        images = [
+            answer
+            for answer in _find(assoc, image, called_ae_title)
+            if answer.get("SOPInstanceUID") == reference.sop_instance_uid
+        ]
+        studies = list(_find(assoc, study, called_ae_title))
+    return Found(len(images), identities_of(studies))
+
+
+def _queries(reference: InstanceReference) -> tuple[Dataset, Dataset]:
+    image = Dataset()
+    image.QueryRetrieveLevel = "IMAGE"
+    image.StudyInstanceUID = reference.study_instance_uid
+    image.SeriesInstanceUID = reference.series_instance_uid
+    image.SOPInstanceUID = reference.sop_instance_uid
+    study = Dataset()
+    study.SpecificCharacterSet = "ISO_IR 192"
+    study.QueryRetrieveLevel = "STUDY"
+    study.PatientName = ""
+    study.PatientID = ""
+    study.StudyInstanceUID = reference.study_instance_uid
+    return image, study
+
+
+def _application_entity(ae_title: str, timeouts: Timeouts) -> AE:
+    ae = AE(ae_title)
+    ae.connection_timeout = timeouts.connect_s
+    ae.acse_timeout = timeouts.acse_s
+    ae.dimse_timeout = timeouts.dimse_s
+    ae.network_timeout = timeouts.dimse_s
+    return ae
+
+
+@contextmanager
+def _association(ae: AE, host: str, port: int, called_ae_title: str) -> Iterator[Association]:
+    assoc = ae.associate(host, port, ae_title=called_ae_title)
+    if not assoc.is_established:
+        raise _refusal(assoc, called_ae_title)
+    try:
+        yield assoc
+    except RuntimeError as error:  # pynetdicom: the association ended before the request
+        raise PeerUnreachable(f"{called_ae_title} ended the association") from error
+    finally:
+        assoc.release()
+
+
+def _refusal(assoc: Association, called_ae_title: str) -> PeerUnreachable | AssociationRejected:
+    answer = assoc.acceptor.primitive
+    if assoc.is_rejected and answer is not None:
+        reason = f"{called_ae_title} rejects the association: {answer.reason_str}"
+        if answer.result == REJECTED_TRANSIENT:
+            return PeerUnreachable(reason)
+        return AssociationRejected(reason)
+    if assoc.rejected_contexts:
+        return AssociationRejected(f"{called_ae_title} does not offer the service or SOP class")
+    return PeerUnreachable(f"{called_ae_title} does not answer the association request")
+
+
+def _check(status: Dataset, called_ae_title: str) -> None:
+    """Raise unless a status is Success, Pending or Warning (PS3.7 C)."""
+    code = status.get("Status")
+    if code is None:
+        raise PeerUnreachable(f"{called_ae_title} went silent or aborted the association")
+    if code & 0xFF00 == 0xA700:
+        raise PeerUnreachable(f"{called_ae_title} is out of resources (0x{code:04X})")
+    if code != 0x0000 and code >> 12 != 0xB and code not in (0xFF00, 0xFF01):
+        raise AssociationRejected(f"{called_ae_title} refuses the request (0x{code:04X})")
+
+
+def _find(assoc: Association, query: Dataset, called_ae_title: str) -> Iterator[Dataset]:
+    answers = assoc.send_c_find(query, StudyRootQueryRetrieveInformationModelFind)
+    for status, identifier in answers:
+        _check(status, called_ae_title)
+        if identifier is not None:
+            yield identifier

@@ -1,0 +1,61 @@
+"""HTTP as the DICOMweb and Orthanc clients need it: timeouts, repeated GETs, our errors."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import httpx
+
+from dicom_io.errors import AssociationRejected, PeerUnreachable
+
+TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+GET_ATTEMPTS = 3
+GET_PAUSE_S = 0.5
+# RFC 9110 and RFC 6585: the same request may succeed later
+RETRYABLE_STATUS = {408, 425, 429}
+
+
+def ask(request: Callable[[], httpx.Response], peer: str) -> httpx.Response:
+    """Make one request and return its response, whose status is 2xx.
+
+    Parameters
+    ----------
+    request : callable
+        Makes the request.
+    peer : str
+        How messages name the peer: no credentials, no query.
+
+    Raises
+    ------
+    PeerUnreachable
+        No connection, no answer in time, 408, 425, 429 or 5xx.
+    AssociationRejected
+        Any other status: the peer answers and refuses. Its body may hold a patient's identity
+        and is not repeated.
+    """
+    try:
+        response = request()
+    except httpx.HTTPError as error:
+        raise PeerUnreachable(f"{peer} does not answer: {type(error).__name__}") from None
+    if response.is_success:
+        return response
+    if response.is_server_error or response.status_code in RETRYABLE_STATUS:
+        raise PeerUnreachable(f"{peer} answers {response.status_code}")
+    raise AssociationRejected(f"{peer} refuses with {response.status_code}")
+
+
+def ask_again(request: Callable[[], httpx.Response], peer: str) -> httpx.Response:
+    """Make a request that changes nothing (GET) up to three times; otherwise as `ask`."""
+    for attempt in range(1, GET_ATTEMPTS):
+        try:
+            return ask(request, peer)
+        except PeerUnreachable:
+            time.sleep(GET_PAUSE_S * attempt)
+    return ask(request, peer)
+
+
+def displayable(url: str) -> str:
+    """Return a URL for messages: without user information, query and fragment."""
+    parsed = httpx.URL(url)
+    return str(parsed.copy_with(userinfo=b"", query=None, fragment=None))
