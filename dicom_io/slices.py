@@ -115,7 +115,8 @@ def slices_of_instance(instance: Instance) -> Iterator[Slice]:
         return
     shared = list(header.get("SharedFunctionalGroupsSequence") or [])
     for frame, group in enumerate(header.PerFrameFunctionalGroupsSequence):
-        yield _slice(instance, frame, [*_macros([group, *shared]), header])
+        if instance.frames is None or frame in instance.frames:
+            yield _slice(instance, frame, [*_macros([group, *shared]), header])
 
 
 def name_slices(slices: Sequence[Slice]) -> str:

@@ -75,9 +75,9 @@ def refuse_repeated_positions(slices: Sequence[Slice]) -> None:
         return
     first = repeated[0]
     at = ", ".join(f"{x:.2f}" for x in first[0].position)
+    count = "one position is" if len(repeated) == 1 else f"{len(repeated)} positions are"
     raise GeometryError(
-        f"{len(repeated)} of the positions are taken by several slices: "
-        f"{name_slices(first)} all lie at ({at}) mm"
+        f"{count} taken by several slices: {name_slices(first)} all lie at ({at}) mm"
     )
 
 

@@ -22,10 +22,13 @@ class Instance:
         The DICOM file.
     header : pydicom.Dataset
         Every attribute but the pixel data; `file_meta` is set.
+    frames : tuple of int, optional
+        Indices of the frames meant, of a multi-frame object that holds several stacks; None: all.
     """
 
     path: Path
     header: Dataset
+    frames: tuple[int, ...] | None = None
 
     @property
     def sop_instance_uid(self) -> str:
