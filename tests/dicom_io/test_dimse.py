@@ -93,6 +93,8 @@ def test_a_peer_that_takes_implicit_vr_only_is_served(report: Path) -> None:
     assert received[0].PatientID == PATIENT_ID
 
 
+# pynetdicom leaves the socket of a refused connection to the garbage collector
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 def test_nobody_listening_is_worth_a_retry(report: Path) -> None:
     with pytest.raises(PeerUnreachable, match="ARCHIVE does not answer"):
         dimse.store(report, "127.0.0.1", free_port(), **TITLES, timeouts=QUICK)
