@@ -72,7 +72,7 @@ def read_studies(paths: Iterable[Path]) -> tuple[Study, ...]:
         series = series_of.setdefault(str(header.StudyInstanceUID), {})
         series.setdefault(str(header.SeriesInstanceUID), []).append(instance)
     if not series_of:
-        found = f"; {len(ignored)} files ignored, such as {ignored[0]}" if ignored else ""
+        found = f"; {len(ignored)} not read, such as {ignored[0]}" if ignored else ""
         raise NoUsableSeries(f"no DICOM object found{found}")
     return tuple(
         Study(
