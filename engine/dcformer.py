@@ -1,0 +1,188 @@
+"""DCFormer, the vision tower: decomposed 3D convolutions (paper, section 3.1 and figure 2).
+
+Module names are those of the published weights, so that a checkpoint loads without renaming.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class DCFormerConfig:
+    """Sizes of a DCFormer.
+
+    Parameters
+    ----------
+    blocks : tuple of int
+        Blocks of stages 1 to 4. (The paper counts the stem as a fifth.)
+    channels : tuple of int
+        Channels of the stem and of stages 1 to 4.
+    kernels : tuple of int
+        Kernel length of stages 1 to 4.
+    stem : {"decomposed", "patch"}
+        "decomposed" is the paper's: one decomposed convolution of kernel 7 and stride 4, then
+        `stem_refinements` of kernel 3. "patch" is one dense convolution of kernel and stride 4,
+        which reads every voxel; the embedded model uses it.
+    stem_refinements : int
+        Decomposed convolutions of kernel 3 after the strided one.
+    layer_scale : float
+        Initial layer scale; 1e-6 in the paper's code.
+    input_size : tuple of int
+        (D, H, W) of the volume, each a multiple of 64.
+    """
+
+    blocks: tuple[int, int, int, int] = (2, 3, 6, 2)
+    channels: tuple[int, int, int, int, int] = (64, 96, 192, 384, 768)
+    kernels: tuple[int, int, int, int] = (13, 11, 9, 7)
+    stem: Literal["decomposed", "patch"] = "decomposed"
+    stem_refinements: int = 3
+    layer_scale: float = 1e-6
+    input_size: tuple[int, int, int] = (128, 256, 256)
+
+    def tokens(self, stage: int) -> int:
+        """Return how many tokens a stage (0 is the stem) puts out."""
+        d, h, w = (size // (4 * 2**stage) for size in self.input_size)
+        return d * h * w
+
+
+VARIANTS = {
+    "nano": DCFormerConfig((1, 1, 1, 1), (32, 32, 64, 128, 256)),
+    "naive": DCFormerConfig((2, 2, 2, 2), (32, 64, 128, 256, 512)),
+    "tiny": DCFormerConfig((2, 3, 3, 2), (64, 96, 192, 384, 768)),
+    "small": DCFormerConfig((2, 3, 6, 2), (64, 96, 192, 384, 768)),
+    "base": DCFormerConfig((2, 6, 6, 2), (64, 128, 256, 512, 1024)),
+    "large": DCFormerConfig((2, 6, 12, 2), (64, 256, 512, 1024, 2048)),
+}
+"""The paper's variants at the paper's input size (table 9 and the authors' code)."""
+
+
+class DecomposedConv(nn.Module):
+    """Three parallel 1D convolutions, along H, W and D, each normalised, summed (equations 1 to 3)."""
+
+    def __init__(self, c_in: int, c_out: int, kernel: int, *, stride: int = 1, groups: int = 1):
+        super().__init__()
+
+        def along(axis: int) -> nn.Sequential:
+            size, pad = [1, 1, 1], [0, 0, 0]
+            size[axis], pad[axis] = kernel, kernel // 2
+            conv = nn.Conv3d(c_in, c_out, tuple(size), stride, tuple(pad), groups=groups)
+            return nn.Sequential(conv, nn.BatchNorm3d(c_out))
+
+        self.c1, self.c2, self.c3 = along(0), along(1), along(2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W, D) -> (B, C', H/stride, W/stride, D/stride)."""
+        out: Tensor = self.c1(x) + self.c2(x) + self.c3(x)
+        return out
+
+
+class ChannelMLP(nn.Module):
+    """Linear, GELU, Linear on the channel axis, expansion 4."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.mlp = nn.Sequential(
+            nn.Linear(channels, 4 * channels),
+            nn.GELU(),
+            nn.Identity(),  # the authors' dropout of rate 0 holds this place in the names
+            nn.Linear(4 * channels, channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W, D) -> the same."""
+        out: Tensor = self.mlp(x.movedim(1, -1)).movedim(-1, 1)
+        return out
+
+
+class Block(nn.Module):
+    """x + scale · MLP(decomposed depthwise convolution of x).
+
+    Equation 4 of the paper leaves out the MLP and the layer scale; the published weights have them.
+    The first block of a stage halves each axis before and changes the channels.
+    """
+
+    def __init__(self, c_in: int, channels: int, kernel: int, layer_scale: float, *, down: bool):
+        super().__init__()
+        self.pool = nn.MaxPool3d(3, 2, 1) if down else nn.Identity()
+        self.proj = nn.Conv3d(c_in, channels, 1, bias=False) if down else nn.Identity()
+        self.dwconv = DecomposedConv(channels, channels, kernel, groups=channels)
+        self.mlp = ChannelMLP(channels)
+        self.scale = nn.Parameter(torch.full((channels,), layer_scale))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W, D) -> (B, C', H/2, W/2, D/2) where it halves, else the same shape."""
+        x = self.proj(self.pool(x))
+        out: Tensor = x + self.scale[:, None, None, None] * self.mlp(self.dwconv(x))
+        return out
+
+
+def stem(config: DCFormerConfig) -> nn.Module:
+    """Build the first fourfold reduction. It holds no activation, as in the published weights."""
+    c = config.channels[0]
+    if config.stem == "patch":
+        return nn.Sequential(nn.Conv3d(1, c, 4, 4), nn.BatchNorm3d(c))
+    layers = [DecomposedConv(1, c, 7, stride=4)]
+    layers += [DecomposedConv(c, c, 3) for _ in range(config.stem_refinements)]
+    return nn.Sequential(nn.Sequential(*layers))
+
+
+class Encoder(nn.Module):
+    """Stem and four stages."""
+
+    def __init__(self, config: DCFormerConfig):
+        super().__init__()
+        self.s0 = stem(config)
+        for stage, (blocks, kernel) in enumerate(
+            zip(config.blocks, config.kernels, strict=True), start=1
+        ):
+            c_in, c = config.channels[stage - 1 : stage + 1]
+            self.add_module(
+                f"s{stage}",
+                nn.Sequential(
+                    *(
+                        Block(c if i else c_in, c, kernel, config.layer_scale, down=i == 0)
+                        for i in range(blocks)
+                    )
+                ),
+            )
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """(B, 1, H, W, D) -> the output of the stem and of each stage, (B, C, H', W', D')."""
+        outputs = []
+        for stage in self.children():
+            x = stage(x)
+            outputs.append(x)
+        return outputs
+
+
+class DCFormer(nn.Module):
+    """The vision tower.
+
+    The network sees (H, W, D): its first kernel axis is H. Tokens are given back in D, H, W order.
+    """
+
+    def __init__(self, config: DCFormerConfig):
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config)
+
+    def forward(self, volume: Tensor) -> list[Tensor]:
+        """Encode volumes.
+
+        Parameters
+        ----------
+        volume : Tensor, shape (B, 1, D, H, W)
+            Values in [0, 1].
+
+        Returns
+        -------
+        list of Tensor
+            Five hidden states (B, tokens, C): of the stem and of stages 1 to 4, D slowest.
+        """
+        maps = self.encoder(volume.permute(0, 1, 3, 4, 2))
+        return [m.permute(0, 4, 2, 3, 1).flatten(1, 3) for m in maps]

@@ -1,0 +1,108 @@
+"""Med3DVLM: DCFormer, the dual-stream mixer and a Qwen2 language model (paper, figure 1).
+
+Module names are those of the published `vlm_qwen` layout.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from transformers.cache_utils import Cache
+from transformers.models.qwen2 import Qwen2Config, Qwen2Model
+
+from engine.dcformer import DCFormer, DCFormerConfig
+from engine.projector import DualStreamMixer, ProjectorConfig
+
+Splice = Literal["clean", "published"]
+
+
+@dataclass(frozen=True)
+class Med3DVLMConfig:
+    """The three parts and how image tokens enter the prompt.
+
+    Parameters
+    ----------
+    vision, projector, llm
+        Sizes of the parts; `projector.width` equals `llm.hidden_size`.
+    splice : {"clean", "published"}
+        A prompt begins with one placeholder per image token. "clean" puts image tokens exactly
+        there. "published" is what the published weights were trained with: the first placeholder's
+        embedding stays, image tokens follow it, and the first token of the question is overwritten.
+    """
+
+    vision: DCFormerConfig
+    projector: ProjectorConfig
+    llm: Qwen2Config
+    splice: Splice = "clean"
+
+
+class VisionTower(nn.Module):
+    """The vision tower as the published layout nests it."""
+
+    def __init__(self, config: DCFormerConfig):
+        super().__init__()
+        self.vision_tower = DCFormer(config)
+
+    def forward(self, volume: Tensor) -> list[Tensor]:
+        """(B, 1, D, H, W) -> five hidden states (B, tokens, C)."""
+        hidden_states: list[Tensor] = self.vision_tower(volume)
+        return hidden_states
+
+
+class Med3DVLM(nn.Module):
+    """Volume and prompt to text."""
+
+    def __init__(self, config: Med3DVLMConfig):
+        super().__init__()
+        self.config = config
+        self.model = Qwen2Model(config.llm)
+        self.model.vision_tower = VisionTower(config.vision)
+        self.model.mm_projector = DualStreamMixer(config.projector)
+        self.lm_head = nn.Linear(config.llm.hidden_size, config.llm.vocab_size, bias=False)
+
+    def encode_image(self, volume: Tensor) -> list[Tensor]:
+        """(B, 1, D, H, W) -> the vision tower's five hidden states (B, tokens, C)."""
+        hidden_states: list[Tensor] = self.model.vision_tower(volume)
+        return hidden_states
+
+    def project(self, low: Tensor, high: Tensor) -> Tensor:
+        """Stage 3 and stage 4 of the vision tower -> image tokens (B, n, hidden size)."""
+        image_tokens: Tensor = self.model.mm_projector(low, high)
+        return image_tokens
+
+    def embed_prompt(self, input_ids: Tensor, image_tokens: Tensor) -> Tensor:
+        """Splice image tokens into the embeddings of a prompt that begins with their placeholders.
+
+        Parameters
+        ----------
+        input_ids : Tensor, shape (B, n)
+        image_tokens : Tensor, shape (B, m, hidden size), m < n
+
+        Returns
+        -------
+        Tensor, shape (B, n, hidden size)
+        """
+        embeddings: Tensor = self.model.embed_tokens(input_ids)
+        start = 1 if self.config.splice == "published" else 0
+        end = start + image_tokens.shape[1]
+        return torch.cat([embeddings[:, :start], image_tokens, embeddings[:, end:]], dim=1)
+
+    def forward(
+        self,
+        inputs_embeds: Tensor,
+        *,
+        attention_mask: Tensor | None = None,
+        past_key_values: Cache | None = None,
+    ) -> Tensor:
+        """Return logits (B, n, vocabulary) of embeddings (B, n, hidden size)."""
+        hidden = self.model(
+            inputs_embeds=inputs_embeds,
+            attention_mask=attention_mask,
+            past_key_values=past_key_values,
+            use_cache=past_key_values is not None,
+        ).last_hidden_state
+        logits: Tensor = self.lm_head(hidden)
+        return logits
