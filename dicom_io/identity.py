@@ -1,0 +1,37 @@
+"""Who we are in the objects we write, and how to tell them from everybody else's.
+
+No import but pydicom, so that the receiver can ask `is_own` of what arrives.
+"""
+
+from pydicom import Dataset
+from pydicom.multival import MultiValue
+
+MANUFACTURER = "ctscribe project"
+MODEL_NAME = "ctscribe"
+
+# PS3.5 B.2: the version 5 UUID of the DNS name "ctscribe", fixed for all installations and versions
+DEVICE_UID = "2.25.177124644059165327819875561385594098920"
+
+
+def is_own(dataset: Dataset) -> bool:
+    """Tell whether this software wrote a draft object, whatever archive it comes back from.
+
+    Parameters
+    ----------
+    dataset : pydicom.Dataset
+        Any header; the pixel data is not needed.
+
+    Notes
+    -----
+    DeviceUID (PS3.3 C.7.5.1) decides. Archives that drop it keep manufacturer and model; these
+    count for reports only, because the phantoms of this project are studies like any other.
+    """
+    device_uid = dataset.get("DeviceUID")
+    stated = device_uid if isinstance(device_uid, MultiValue) else [device_uid]
+    if DEVICE_UID in map(str, stated):
+        return True
+    return (
+        dataset.get("Modality") == "SR"
+        and dataset.get("Manufacturer") == MANUFACTURER
+        and dataset.get("ManufacturerModelName") == MODEL_NAME
+    )

@@ -1,0 +1,96 @@
+"""The content tree of a draft report: TID 2000 "Basic Diagnostic Imaging Report" (PS3.16)."""
+
+from collections.abc import Iterable
+
+from highdicom.sr import (
+    CodeContentItem,
+    CodedConcept,
+    ContainerContentItem,
+    ContentSequence,
+    DeviceObserverIdentifyingAttributes,
+    ImageContentItem,
+    ObserverContext,
+    RelationshipTypeValues,
+    TextContentItem,
+)
+from pydicom import Dataset
+from pydicom.sr.coding import Code
+
+from dicom_io.identity import DEVICE_UID, MANUFACTURER, MODEL_NAME
+from reporting import concepts
+from reporting.draft import Draft, ImageReference, Sentence
+
+_CONTAINS = RelationshipTypeValues.CONTAINS
+
+
+def content_tree(draft: Draft, procedure: Code = concepts.ANY_CT) -> ContainerContentItem:
+    """Build the root container of a draft's report.
+
+    Parameters
+    ----------
+    draft : Draft
+        Notices become the Summary section, every other section one container of its own.
+    procedure : Code
+        The procedure reported (CID 100 or the CT's own code).
+    """
+    modifiers = [
+        (concepts.PROCEDURE_REPORTED, procedure),
+        (concepts.ACQUISITION_DEVICE_TYPE, concepts.COMPUTED_TOMOGRAPHY),
+        (concepts.LANGUAGE, concepts.ENGLISH),
+    ]
+    items: list[Dataset] = [_modifier(name, value) for name, value in modifiers]
+    items.extend(_observer(draft))
+    items.append(_section(concepts.SUMMARY, map(Sentence, draft.notices)))
+    items.extend(_section(concepts.SECTIONS[s.heading], s.sentences) for s in draft.sections)
+    root = ContainerContentItem(
+        name=_concept(concepts.TITLE), is_content_continuous=False, template_id=concepts.TEMPLATE
+    )
+    # pydicom copies a sequence on assignment: what is appended later never reaches the dataset
+    root.ContentSequence = ContentSequence(items)
+    return root
+
+
+def _section(codes: tuple[Code, Code], sentences: Iterable[Sentence]) -> ContainerContentItem:
+    heading, element = codes
+    container = ContainerContentItem(
+        name=_concept(heading), is_content_continuous=False, relationship_type=_CONTAINS
+    )
+    container.ContentSequence = ContentSequence([_text(element, s) for s in sentences])
+    return container
+
+
+def _text(name: Code, sentence: Sentence) -> TextContentItem:
+    item = TextContentItem(_concept(name), sentence.shown, relationship_type=_CONTAINS)
+    if sentence.evidence:
+        item.ContentSequence = ContentSequence([_image(image) for image in sentence.evidence])
+    return item
+
+
+def _image(image: ImageReference) -> ImageContentItem:
+    return ImageContentItem(
+        name=_concept(concepts.BEST_ILLUSTRATION),
+        referenced_sop_class_uid=image.sop_class_uid,
+        referenced_sop_instance_uid=image.sop_instance_uid,
+        relationship_type=RelationshipTypeValues.INFERRED_FROM,
+    )
+
+
+def _observer(draft: Draft) -> ObserverContext:
+    return ObserverContext(
+        observer_type=_concept(concepts.DEVICE),
+        observer_identifying_attributes=DeviceObserverIdentifyingAttributes(
+            uid=DEVICE_UID,
+            name=MODEL_NAME,
+            manufacturer_name=MANUFACTURER,
+            model_name=f"{draft.model.name} {draft.model.version}".strip(),
+        ),
+    )
+
+
+def _modifier(name: Code, value: Code) -> CodeContentItem:
+    relation = RelationshipTypeValues.HAS_CONCEPT_MOD
+    return CodeContentItem(_concept(name), _concept(value), relationship_type=relation)
+
+
+def _concept(code: Code) -> CodedConcept:
+    return CodedConcept(code.value, code.scheme_designator, code.meaning)

@@ -1,0 +1,231 @@
+"""A generation becomes a draft: sections of sentences, with what the reader must know first."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from dicom_io.errors import EmptyDraft
+from reporting.headings import Heading, heading_spans
+from reporting.sentences import Span, is_finished, sentence_spans
+
+DRAFT_NOTICE = "AI DRAFT - NOT VERIFIED"
+
+State = Literal["complete", "partial", "abstained"]
+
+
+@dataclass(frozen=True)
+class ImageReference:
+    """The slice that a sentence was inferred from."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_number: int | None = None
+    instance_number: int | None = None
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """One statement of a draft.
+
+    Parameters
+    ----------
+    text : str
+        The sentence, on one line.
+    confidence : float or None
+        Mean probability of its tokens, 0 to 1; None where the tokens could not be laid over it.
+    evidence : tuple of ImageReference
+        The slices it was inferred from.
+    """
+
+    text: str
+    confidence: float | None = None
+    evidence: tuple[ImageReference, ...] = ()
+
+    @property
+    def shown(self) -> str:
+        """The text with its slices named, because viewers do not show references."""
+        places = [_place(image) for image in self.evidence if image.instance_number is not None]
+        if not places:
+            return self.text
+        body, stop = (self.text[:-1], ".") if self.text.endswith(".") else (self.text, "")
+        return f"{body} ({'; '.join(places)}){stop}"
+
+
+@dataclass(frozen=True)
+class Section:
+    """The sentences under one heading; never empty."""
+
+    heading: Heading
+    sentences: tuple[Sentence, ...]
+
+
+@dataclass(frozen=True)
+class DraftModel:
+    """The model that wrote a draft."""
+
+    name: str
+    version: str
+    digest: str = ""
+    demonstration: bool = False
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What a report object is built from.
+
+    Parameters
+    ----------
+    notices : tuple of str
+        What stands before everything else; the first begins with `DRAFT_NOTICE`.
+    sections : tuple of Section
+        In reading order, each with at least one sentence.
+    state : str
+        "complete"; "partial" (cut text or incomplete input); "abstained" (no findings drafted).
+    model : DraftModel
+        Who wrote it.
+    """
+
+    notices: tuple[str, ...]
+    sections: tuple[Section, ...]
+    state: State
+    model: DraftModel
+
+
+def make_draft(
+    text: str,
+    *,
+    technique: Sequence[str],
+    model: DraftModel,
+    finish_reason: str = "eos",
+    abstained: str | None = None,
+    incomplete: str | None = None,
+    tokens: Sequence[str] | None = None,
+    token_logprobs: Sequence[float] | None = None,
+) -> Draft:
+    """Turn a generated text into a draft.
+
+    Parameters
+    ----------
+    text : str
+        "Technique: … Findings: … Impression: …"; without headings all of it is Findings. The
+        model's own technique is dropped: `technique` tells what the headers say.
+    technique : sequence of str
+        Sentences of the Technique section (`reporting.technique`).
+    model : DraftModel
+        The model that wrote the text.
+    finish_reason : str
+        "eos" where the model ended by itself; anything else counts as cut off.
+    abstained : str, optional
+        Why the model wrote no findings; `text` is then ignored.
+    incomplete : str, optional
+        What is missing of the input, if anything.
+    tokens, token_logprobs : sequences of equal length, optional
+        The pieces that make up `text` and their natural log-probabilities.
+
+    Raises
+    ------
+    EmptyDraft
+        The text holds no finished sentence of findings or impression.
+    """
+    sections = [Section(Heading.TECHNIQUE, _sentences(technique))] if technique else []
+    if abstained is not None:
+        why = _one_line(abstained).rstrip(".")
+        refusal = Sentence(f"No findings were drafted: {why or 'no reason was given'}.")
+        sections.append(Section(Heading.FINDINGS, (refusal,)))
+        return Draft(_notices(model, incomplete, []), tuple(sections), "abstained", model)
+    generated, faults = _generated(text, finish_reason, _scores(text, tokens, token_logprobs))
+    sections.extend(generated)
+    state: State = "partial" if faults or incomplete is not None else "complete"
+    return Draft(_notices(model, incomplete, faults), tuple(sections), state, model)
+
+
+def _notices(model: DraftModel, incomplete: str | None, faults: Sequence[str]) -> tuple[str, ...]:
+    version = f" {model.version}" if model.version else ""
+    notices = [
+        f"{DRAFT_NOTICE}. Written by the model {model.name}{version} without review by a physician."
+    ]
+    if model.demonstration:
+        notices.append(
+            "Demonstration model, trained on synthetic phantoms only: not for clinical use."
+        )
+    if incomplete is not None:
+        what = _one_line(incomplete).rstrip(".") or "images of the study may be missing"
+        notices.append(f"Incomplete input: {what}.")
+    return tuple(_one_line(notice) for notice in [*notices, *faults])
+
+
+def _generated(
+    text: str, finish_reason: str, scores: Sequence[tuple[Span, float]]
+) -> tuple[list[Section], list[str]]:
+    placed = [
+        (heading, (start + s, start + e))
+        for heading, (start, end) in heading_spans(text)
+        for s, e in sentence_spans(text[start:end])
+    ]
+    faults = []
+    if finish_reason != "eos":
+        faults.append("The generated text was cut off: the end of this draft is missing.")
+        # The cut lies in the last sentence, which may belong to the technique that is dropped
+        if placed and not is_finished(text[slice(*placed[-1][1])]):
+            placed.pop()
+    sections = [
+        Section(
+            heading,
+            tuple(_sentence(text, span, scores) for found, span in placed if found is heading),
+        )
+        for heading in (Heading.FINDINGS, Heading.IMPRESSION)
+    ]
+    written = [section for section in sections if section.sentences]
+    if not written:
+        raise EmptyDraft("the generated text holds no finished sentence of findings or impression")
+    if written[0].heading is not Heading.FINDINGS:
+        faults.append("The model wrote an impression without findings.")
+    return written, faults
+
+
+def _sentence(text: str, span: Span, scores: Sequence[tuple[Span, float]]) -> Sentence:
+    start, end = span
+    inside = [math.exp(lp) for (s, e), lp in scores if s < end and e > start and s < e]
+    confidence = sum(inside) / len(inside) if inside else None
+    return Sentence(_one_line(text[start:end]), confidence)
+
+
+def _scores(
+    text: str, tokens: Sequence[str] | None, logprobs: Sequence[float] | None
+) -> list[tuple[Span, float]]:
+    """Lay the tokens over the text; none where their pieces do not spell it."""
+    if tokens is None or logprobs is None or len(tokens) != len(logprobs):
+        return []
+    if "".join(tokens) != text:
+        return []
+    scores, position = [], 0
+    for token, logprob in zip(tokens, logprobs, strict=True):
+        scores.append(((position, position + len(token)), logprob))
+        position += len(token)
+    return scores
+
+
+def _sentences(texts: Iterable[str]) -> tuple[Sentence, ...]:
+    return tuple(Sentence(line) for line in map(_one_line, texts) if line)
+
+
+def _one_line(text: str) -> str:
+    """Fold white space and drop what no DICOM text may hold (PS3.5 6.1.3): controls, surrogates."""
+    kept = (c for c in text if c.isspace() or c.isprintable() or not _forbidden(c))
+    return " ".join("".join(kept).split())
+
+
+def _forbidden(char: str) -> bool:
+    code = ord(char)
+    return code < 0x20 or 0x7F <= code < 0xA0 or 0xD800 <= code < 0xE000 or code & 0xFFFE == 0xFFFE
+
+
+def _place(image: ImageReference) -> str:
+    series = f"series {image.series_number}, " if image.series_number is not None else ""
+    return f"{series}image {image.instance_number}"
+
+
+def with_evidence(sentence: Sentence, *images: ImageReference) -> Sentence:
+    """Return the sentence with the slices it was inferred from."""
+    return replace(sentence, evidence=images)
