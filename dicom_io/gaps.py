@@ -16,15 +16,16 @@ MOST_MISSING_SHARE = 0.1
 """More missing slices than this, side by side or of the whole series, are not interpolated."""
 
 _EQUAL = 0.05
+_WHOLE = 0.2
 _REGULAR_RUN = 3
 
 
 def missing_slices(slices: Sequence[Slice], places_mm: NDArray[np.float64]) -> tuple[str, ...]:
     """Find gaps in sorted slices.
 
-    A gap is a distance of a whole number of the usual distances around it. Three or more equal
-    distances in a row are a protocol with two slice distances, not gaps, unless the numbers of the
-    images jump there.
+    A gap is a distance of two or three of the usual distances around it, or anything larger. Three
+    or more equal distances in a row are a protocol with two slice distances, not gaps, unless the
+    numbers of the images jump there.
 
     Returns
     -------
@@ -61,7 +62,8 @@ def _missing(distances: NDArray[np.float64], numbers: NDArray[np.int64]) -> NDAr
         around = [*known[known < k][-1:], *known[known > k][:1]]
         expected = max(distances[around]) if around else usual
         ratio = distances[k] / expected
-        if ratio > 1.5:
+        hole = ratio > MOST_MISSING_TOGETHER + 1.5
+        if hole or (ratio > 1.5 and abs(ratio - round(ratio)) < _WHOLE):
             missing[k] = round(ratio) - 1
     return missing
 

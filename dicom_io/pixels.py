@@ -59,14 +59,26 @@ def _decode(plane: Slice, dataset: Dataset) -> NDArray[Any]:
         raise UnsupportedTransferSyntax(f"{name}: no decoder for {syntax.name}") from error
     if not decoder.is_available:
         raise UnsupportedTransferSyntax(f"{name}: no decoder installed for {syntax.name}")
+    shift = _unused_low_bits(dataset)
     try:
-        stored, _ = decoder.as_array(dataset, index=plane.frame or 0)
+        stored, _ = decoder.as_array(
+            dataset,
+            index=plane.frame or 0,
+            correct_unused_bits=not shift,  # type: ignore[arg-type]  # typed as one TypedDict
+        )
     except RuntimeError as error:
         raise UnsupportedTransferSyntax(f"{name}: its {syntax.name} cannot be decoded") from error
     except (ValueError, AttributeError, EOFError, OSError) as error:
         where = plane.instance.path.name
         raise IncompleteSeries(f"{name} ({where}): its pixel data is damaged or cut off") from error
-    return stored
+    return stored >> shift if shift else stored
+
+
+def _unused_low_bits(dataset: Dataset) -> int:
+    """How many unused bits lie below those stored (HighBit ≠ BitsStored - 1, before 2014)."""
+    if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+        return 0
+    return max(0, int(dataset.HighBit) + 1 - int(dataset.BitsStored))
 
 
 def _lower_padding(hu: NDArray[Any], stored: NDArray[Any], plane: Slice) -> None:
