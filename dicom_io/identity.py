@@ -30,8 +30,5 @@ def is_own(dataset: Dataset) -> bool:
     stated = device_uid if isinstance(device_uid, MultiValue) else [device_uid]
     if DEVICE_UID in map(str, stated):
         return True
-    return (
-        dataset.get("Modality") == "SR"
-        and dataset.get("Manufacturer") == MANUFACTURER
-        and dataset.get("ManufacturerModelName") == MODEL_NAME
-    )
+    marks = [dataset.get(word) for word in ("Modality", "Manufacturer", "ManufacturerModelName")]
+    return marks == ["SR", MANUFACTURER, MODEL_NAME]

@@ -13,7 +13,6 @@ from highdicom.sr import (
     RelationshipTypeValues,
     TextContentItem,
 )
-from pydicom import Dataset
 from pydicom.sr.coding import Code
 
 from dicom_io.identity import DEVICE_UID, MANUFACTURER, MODEL_NAME
@@ -38,7 +37,7 @@ def content_tree(draft: Draft, procedure: Code = concepts.ANY_CT) -> ContainerCo
         (concepts.ACQUISITION_DEVICE_TYPE, concepts.COMPUTED_TOMOGRAPHY),
         (concepts.LANGUAGE, concepts.ENGLISH),
     ]
-    items: list[Dataset] = [_modifier(name, value) for name, value in modifiers]
+    items = ContentSequence([_modifier(name, value) for name, value in modifiers])
     items.extend(_observer(draft))
     items.append(_section(concepts.SUMMARY, map(Sentence, draft.notices)))
     items.extend(_section(concepts.SECTIONS[s.heading], s.sentences) for s in draft.sections)
@@ -46,7 +45,7 @@ def content_tree(draft: Draft, procedure: Code = concepts.ANY_CT) -> ContainerCo
         name=_concept(concepts.TITLE), is_content_continuous=False, template_id=concepts.TEMPLATE
     )
     # pydicom copies a sequence on assignment: what is appended later never reaches the dataset
-    root.ContentSequence = ContentSequence(items)
+    root.ContentSequence = items
     return root
 
 

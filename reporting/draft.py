@@ -1,8 +1,9 @@
 """A generation becomes a draft: sections of sentences, with what the reader must know first."""
 
 import math
+import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from dicom_io.errors import EmptyDraft
@@ -10,6 +11,9 @@ from reporting.headings import Heading, heading_spans
 from reporting.sentences import Span, is_finished, sentence_spans
 
 DRAFT_NOTICE = "AI DRAFT - NOT VERIFIED"
+
+_BLANKS = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")
+_NO_CHARACTER = re.compile(r"[\ud800-\udfff\ufffe\uffff]")
 
 State = Literal["complete", "partial", "abstained"]
 
@@ -211,21 +215,10 @@ def _sentences(texts: Iterable[str]) -> tuple[Sentence, ...]:
 
 
 def _one_line(text: str) -> str:
-    """Fold white space and drop what no DICOM text may hold (PS3.5 6.1.3): controls, surrogates."""
-    kept = (c for c in text if c.isspace() or c.isprintable() or not _forbidden(c))
-    return " ".join("".join(kept).split())
-
-
-def _forbidden(char: str) -> bool:
-    code = ord(char)
-    return code < 0x20 or 0x7F <= code < 0xA0 or 0xD800 <= code < 0xE000 or code & 0xFFFE == 0xFFFE
+    """Fold line breaks and controls to a space and drop what UTF-8 cannot hold (PS3.5 6.1.3)."""
+    return _NO_CHARACTER.sub("", _BLANKS.sub(" ", text)).strip()
 
 
 def _place(image: ImageReference) -> str:
     series = f"series {image.series_number}, " if image.series_number is not None else ""
     return f"{series}image {image.instance_number}"
-
-
-def with_evidence(sentence: Sentence, *images: ImageReference) -> Sentence:
-    """Return the sentence with the slices it was inferred from."""
-    return replace(sentence, evidence=images)

@@ -54,9 +54,12 @@ def copy_identity(source: Dataset, target: Dataset) -> None:
         The report, changed in place; its own SpecificCharacterSet decides the encoding.
     """
     for keyword in IDENTITY:
-        value = _value(source, keyword)
-        if value or keyword in _TYPE_2:
-            _put(target, keyword, value)
+        try:
+            value = _value(source, keyword)
+            if value or keyword in _TYPE_2:
+                _put(target, keyword, value)
+        except (ValueError, TypeError, OverflowError):
+            continue  # a number or UID that is none: no DICOM writer can carry it
     # Removed how? Without a method the flag alone is against C.7.1.1 (type 1C)
     if "PatientIdentityRemoved" in target and "DeidentificationMethod" not in target:
         del target.PatientIdentityRemoved
@@ -76,10 +79,7 @@ def now_at(source: Dataset) -> datetime:
 def _value(source: Dataset, keyword: str) -> str | list[str]:
     if keyword not in source:
         return ""
-    try:
-        value = source[keyword].value
-    except (ValueError, TypeError, OverflowError):
-        return ""  # no value of its VR: pydicom cannot hold it, so it cannot be carried
+    value = source[keyword].value
     if isinstance(value, MultiValue | list):
         return [str(part) for part in value]
     return "" if value is None else str(value)

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 Span = tuple[int, int]
 
 _ABBREVIATIONS = frozenset(
-    "dr prof mr mrs ms st fig figs no nos vs approx ca cf resp incl excl ant post lat sup inf "
-    "e.g i.e a.m p.m".split()
+    re.findall(
+        r"\S+", "dr prof mr mrs ms st fig figs no nos vs approx ca cf resp incl excl e.g i.e"
+    )
 )
 _BREAK = re.compile(r"[.!?]+[\"')\]]*(?=\s|$)|[。！？]+|\n+")
 _BULLET = re.compile(r"(?:[-*•‣–]|\(?\d{1,2}[.)])\s+")

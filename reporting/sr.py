@@ -7,11 +7,12 @@ from importlib.metadata import version
 
 import highdicom
 from pydicom import Dataset
+from pydicom.config import disable_value_validation
 from pydicom.dataset import FileMetaDataset
 from pydicom.sr.coding import Code
 from pydicom.uid import EnhancedSRStorage, ExplicitVRLittleEndian, generate_uid
 
-from dicom_io.errors import MissingAttribute
+from dicom_io.errors import MissingAttribute, NonConformantReport
 from dicom_io.identity import DEVICE_UID, MANUFACTURER, MODEL_NAME
 from reporting import concepts
 from reporting.content import content_tree
@@ -38,6 +39,7 @@ class Predecessor:
     sop_instance_uid: str
 
 
+@disable_value_validation()  # its warnings would tell the CT's odd values, identifiers among them
 def build_sr(
     draft: Draft,
     evidence: Sequence[Dataset],
@@ -69,16 +71,34 @@ def build_sr(
     MissingAttribute
         A header lacks one of the UIDs that a reference needs.
     NonConformantReport
-        The result breaks the template.
+        The result breaks the template, or a sentence names a slice outside `evidence`.
     """
     references = [_reference(header) for header in evidence]
     if not references:
         raise MissingAttribute("a report needs at least one instance as evidence")
     source = evidence[0]
-    moment = now_at(source)
-    report = highdicom.sr.EnhancedSR(
+    try:
+        report = _document(draft, references, _procedure(source), revision, predecessor)
+    except (ValueError, TypeError, KeyError) as error:
+        # no identifier can stand in the message: highdicom has seen placeholders only
+        raise NonConformantReport(f"highdicom refuses the report: {error}") from error
+    dataset = _plain(report)
+    _describe(dataset, draft, now_at(source))
+    copy_identity(source, dataset)
+    check_report(dataset)
+    return dataset
+
+
+def _document(
+    draft: Draft,
+    references: Sequence[Dataset],
+    procedure: Code,
+    revision: int,
+    predecessor: Predecessor | None,
+) -> highdicom.sr.EnhancedSR:
+    return highdicom.sr.EnhancedSR(
         evidence=references,
-        content=content_tree(draft, _procedure(source)),
+        content=content_tree(draft, procedure),
         series_instance_uid=generate_uid(None),
         series_number=SERIES_NUMBER_BASE + revision,
         sop_instance_uid=generate_uid(None),
@@ -93,11 +113,6 @@ def build_sr(
         transfer_syntax_uid=ExplicitVRLittleEndian,
         is_complete=_COMPLETION[draft.state][0] == "COMPLETE",
     )
-    dataset = _plain(report)
-    _describe(dataset, draft, moment)
-    copy_identity(source, dataset)
-    check_report(dataset)
-    return dataset
 
 
 def _reference(header: Dataset) -> Dataset:

@@ -9,11 +9,13 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from pydicom import Dataset
+from pydicom.config import disable_value_validation
 from pydicom.multival import MultiValue
 
 NOT_STATED = "not stated in the headers"
 
 
+@disable_value_validation()  # its warnings would tell the headers' odd values
 def technique_sentences(
     headers: Sequence[Dataset], *, corrections: Sequence[str] = ()
 ) -> tuple[str, ...]:

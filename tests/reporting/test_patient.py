@@ -1,0 +1,143 @@
+import warnings
+from datetime import timedelta
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydicom import dcmread
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
+
+from reporting.patient import IDENTITY, now_at
+from reporting.sr import build_sr
+from tests.reporting.studies import ct_header, draft_of, reread
+from tests.reporting.validators import dciodvfy
+
+TYPE_2 = ["PatientID", "PatientName", "PatientSex", "PatientBirthDate", "StudyDate", "StudyTime"]
+TYPE_2 += ["StudyID", "AccessionNumber", "ReferringPhysicianName"]
+
+
+def raw(header, keyword, vr, value):
+    tag = Tag(keyword)
+    header[tag] = RawDataElement(tag, vr, len(value), value, 0, False, True)
+
+
+def test_patient_and_study_are_those_of_the_ct(tmp_path):
+    header = ct_header(PatientAge="074Y", StudyDescription="Thorax", IssuerOfPatientID="KH")
+    read = reread(build_sr(draft_of(), [header]), tmp_path)
+    for keyword in IDENTITY:
+        assert read.get(keyword, "") == header.get(keyword, ""), keyword
+    assert read.StudyInstanceUID == header.StudyInstanceUID
+
+
+@pytest.mark.parametrize("keyword", TYPE_2)
+def test_what_the_ct_lacks_stays_empty(keyword, tmp_path):
+    read = reread(build_sr(draft_of(), [ct_header(**{keyword: None})]), tmp_path)
+    assert keyword in read
+    assert not read.get(keyword)
+
+
+def test_an_unknown_sex_is_kept(tmp_path):
+    header = ct_header()
+    raw(header, "PatientSex", "CS", b"U ")
+    assert reread(build_sr(draft_of(), [header]), tmp_path).PatientSex == "U"
+
+
+def test_odd_values_are_kept_and_never_told_in_a_warning(tmp_path):
+    header = ct_header()
+    raw(header, "PatientBirthDate", "DA", b"about 1950")
+    raw(header, "StudyTime", "TM", b"noon")
+    raw(header, "PatientID", "LO", b"x" * 80)
+    raw(header, "PatientWeight", "DS", b"heavy ")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        build_sr(draft_of(), [header]).save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        read = dcmread(tmp_path / "a.dcm")
+        assert read.PatientBirthDate == "about 1950"
+        assert read.StudyTime == "noon"
+        assert read.PatientID == "x" * 80
+        assert "PatientWeight" not in read
+
+
+def test_a_japanese_name_arrives_in_unicode(tmp_path):
+    name = "Yamada^Tarou=山田^太郎=やまだ^たろう"
+    header = ct_header(SpecificCharacterSet=["", "ISO 2022 IR 87"], PatientName=name)
+    header.save_as(tmp_path / "ct.dcm", enforce_file_format=True)
+    read = reread(build_sr(draft_of(), [dcmread(tmp_path / "ct.dcm")]), tmp_path)
+    assert str(read.PatientName) == name
+    assert read.PatientName.ideographic == "山田^太郎"
+    assert name.encode() in (tmp_path / "report.dcm").read_bytes()
+    assert dciodvfy(tmp_path / "report.dcm") == []
+
+
+@pytest.mark.parametrize(
+    ("charset", "name"),
+    [
+        ("ISO_IR 100", "Müller^Jürgen"),
+        ("ISO_IR 144", "Люкceмбypг"),
+        ("ISO_IR 126", "Διονυσιος"),
+        ("GB18030", "Wang^XiaoDong=王^小东"),
+    ],
+)
+def test_names_of_other_character_sets_arrive_in_unicode(charset, name, tmp_path):
+    header = ct_header(SpecificCharacterSet=charset, PatientName=name, StudyDescription=name)
+    header.save_as(tmp_path / "ct.dcm", enforce_file_format=True)
+    read = reread(build_sr(draft_of(), [dcmread(tmp_path / "ct.dcm")]), tmp_path)
+    assert str(read.PatientName) == name
+    assert read.StudyDescription == name
+
+
+def test_several_values_stay_several(tmp_path):
+    header = ct_header()
+    raw(header, "PatientName", "PN", b"A^B\\C^D")
+    raw(header, "AccessionNumber", "SH", b"1\\2 ")
+    read = reread(build_sr(draft_of(), [header]), tmp_path)
+    assert [str(name) for name in read.PatientName] == ["A^B", "C^D"]
+    assert list(read.AccessionNumber) == ["1", "2"]
+
+
+def test_private_tags_and_empty_referrers_do_no_harm(tmp_path):
+    header = ct_header(ReferringPhysicianName="")
+    header.private_block(0x0009, "MAKER", create=True).add_new(1, "LO", "secret")
+    read = reread(build_sr(draft_of(), [header]), tmp_path)
+    assert not [element for element in read if element.tag.is_private]
+    assert dciodvfy(tmp_path / "report.dcm") == []
+
+
+def test_the_time_zone_is_told_only_if_the_ct_tells_it():
+    assert "TimezoneOffsetFromUTC" not in build_sr(draft_of(), [ct_header()])
+    header = ct_header(TimezoneOffsetFromUTC="+0930")
+    assert build_sr(draft_of(), [header]).TimezoneOffsetFromUTC == "+0930"
+    assert now_at(header).utcoffset() == timedelta(hours=9, minutes=30)
+
+
+@pytest.mark.parametrize("offset", ["", "Z", "+99", "+2500", "0100"])
+def test_a_time_zone_that_is_none_is_ignored(offset):
+    header = ct_header()
+    raw(header, "TimezoneOffsetFromUTC", "SH", offset.encode())
+    assert now_at(header).tzinfo is not None
+
+
+def test_identity_removed_without_a_method_makes_no_invalid_report(tmp_path):
+    header = ct_header(PatientIdentityRemoved="YES", DeidentificationMethod="")
+    reread(build_sr(draft_of(), [header]), tmp_path)
+    assert dciodvfy(tmp_path / "report.dcm") == []
+
+
+IDS = st.text(st.characters(exclude_characters="\\", exclude_categories=["Cs", "Cc"]), max_size=60)
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(patient_id=IDS, family=IDS, sex=st.sampled_from(["", "M", "F", "O", "U", "W"]))
+def test_any_identity_is_carried(tmp_path, patient_id, family, sex):
+    header = ct_header(SpecificCharacterSet="ISO_IR 192")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # hypothesis finds identities that pydicom warns of
+        header.PatientID, header.PatientName, header.PatientSex = patient_id, family, sex
+        header.save_as(tmp_path / "ct.dcm", enforce_file_format=True)
+        source = dcmread(tmp_path / "ct.dcm")
+        read = reread(build_sr(draft_of(), [source]), tmp_path)
+        for keyword in ("PatientID", "PatientName", "PatientSex"):
+            assert read.get(keyword) == source.get(keyword)
