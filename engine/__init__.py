@@ -1,1 +1,48 @@
-"""The model: vision tower, projector, language model, checkpoints, generation."""
+"""The model: vision tower, projector, language model, checkpoints, generation.
+
+Importing this package, `engine.protocol` or `engine.fake` loads no torch.
+"""
+
+from pathlib import Path
+
+from dicom_io.errors import EngineError
+from engine.fake import FakeEngine
+from engine.protocol import Generation, ModelIdentity, ReportEngine
+
+__all__ = ["EMBEDDED", "FakeEngine", "Generation", "ModelIdentity", "ReportEngine", "load_engine"]
+
+EMBEDDED = Path(__file__).parent / "embedded"
+"""Folder of the checkpoint that ships with the package."""
+
+
+def load_engine(
+    name_or_path: str | Path = "embedded", device: str = "auto", dtype: str = "auto"
+) -> ReportEngine:
+    """Load the model that writes drafts.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        "embedded" is the demonstration model of this package, "fake" the one for tests; anything
+        else is the folder of a checkpoint, native or published (`engine.checkpoint`).
+    device : str
+        "auto" takes CUDA where there is one, else the CPU; or a torch device such as "cuda:1".
+    dtype : str
+        "auto" is bfloat16 on CUDA and float32 on the CPU; or "float32", "bfloat16", "float16".
+
+    Raises
+    ------
+    EngineError
+        There is no such checkpoint or device.
+    CheckpointMismatch
+        The checkpoint is damaged or its tensors are not those of its model.
+    """
+    if name_or_path == "fake":
+        return FakeEngine()
+    folder = EMBEDDED if name_or_path == "embedded" else Path(name_or_path)
+    if not (folder / "config.json").is_file():
+        raise EngineError(f"no checkpoint at {folder}: it holds no config.json")
+    # torch takes seconds to import; the receiver and the command line's help do without it
+    from engine.local import LocalEngine
+
+    return LocalEngine.load(folder, device=device, dtype=dtype)

@@ -6,6 +6,7 @@ Module names are those of the published weights, so that a checkpoint loads with
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 from typing import Literal
 
 import torch
@@ -33,7 +34,7 @@ class DCFormerConfig:
     layer_scale : float
         Initial layer scale; 1e-6 in the paper's code.
     input_size : tuple of int
-        (D, H, W) of the volume, each a multiple of 64.
+        (D, H, W) of the volume, each at least 64; multiples of 64 leave nothing over.
     """
 
     blocks: tuple[int, int, int, int] = (2, 3, 6, 2)
@@ -46,7 +47,8 @@ class DCFormerConfig:
 
     def tokens(self, stage: int) -> int:
         """Return how many tokens a stage (0 is the stem) puts out."""
-        d, h, w = (size // (4 * 2**stage) for size in self.input_size)
+        lost = 3 if self.stem == "patch" else 0  # a patch stem drops what fills no patch
+        d, h, w = (ceil((size - lost) / (4 * 2**stage)) for size in self.input_size)
         return d * h * w
 
 
@@ -62,7 +64,7 @@ VARIANTS = {
 
 
 class DecomposedConv(nn.Module):
-    """Three parallel 1D convolutions, along H, W and D, each normalised, summed (equations 1 to 3)."""
+    """Parallel 1D convolutions along H, W and D, each normalised, summed (equations 1 to 3)."""
 
     def __init__(self, c_in: int, c_out: int, kernel: int, *, stride: int = 1, groups: int = 1):
         super().__init__()

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers.cache_utils import Cache
 from transformers.models.qwen2 import Qwen2Config, Qwen2Model
+from transformers.models.qwen2.modeling_qwen2 import Qwen2RotaryEmbedding
 
 from engine.dcformer import DCFormer, DCFormerConfig
 from engine.projector import DualStreamMixer, ProjectorConfig
@@ -73,6 +74,11 @@ class Med3DVLM(nn.Module):
         image_tokens: Tensor = self.model.mm_projector(low, high)
         return image_tokens
 
+    def embed_tokens(self, input_ids: Tensor) -> Tensor:
+        """(B, n) -> (B, n, hidden size)."""
+        embeddings: Tensor = self.model.embed_tokens(input_ids)
+        return embeddings
+
     def embed_prompt(self, input_ids: Tensor, image_tokens: Tensor) -> Tensor:
         """Splice image tokens into the embeddings of a prompt that begins with their placeholders.
 
@@ -85,7 +91,7 @@ class Med3DVLM(nn.Module):
         -------
         Tensor, shape (B, n, hidden size)
         """
-        embeddings: Tensor = self.model.embed_tokens(input_ids)
+        embeddings = self.embed_tokens(input_ids)
         start = 1 if self.config.splice == "published" else 0
         end = start + image_tokens.shape[1]
         return torch.cat([embeddings[:, :start], image_tokens, embeddings[:, end:]], dim=1)
@@ -106,3 +112,12 @@ class Med3DVLM(nn.Module):
         ).last_hidden_state
         logits: Tensor = self.lm_head(hidden)
         return logits
+
+
+def without_weights(config: Med3DVLMConfig) -> Med3DVLM:
+    """Build the network with parameters that hold no memory, for `engine.weights.assemble`."""
+    with torch.device("meta"):
+        model = Med3DVLM(config)
+    # Its frequencies are computed, and so are in no checkpoint
+    model.model.rotary_emb = Qwen2RotaryEmbedding(config.llm)
+    return model

@@ -61,7 +61,7 @@ class MLP(nn.Module):
 
 
 class MixerLayer(nn.Module):
-    """Mix tokens, then channels (equations 7 and 8): (B, n, d) -> (B, n', d'). No skip connection."""
+    """Mix tokens, then channels (equations 7, 8): (B, n, d) -> (B, n', d'). No skip connection."""
 
     def __init__(self, tokens: int, channels: int, tokens_out: int, channels_out: int):
         super().__init__()

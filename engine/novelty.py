@@ -1,0 +1,162 @@
+"""Abstention: whether an image lies outside the distribution a model was trained on.
+
+The image embedding alone can be fooled: it was trained to keep what tells reports apart and to
+drop the rest. So the pooled output of every stage and plain statistics of the pixels are compared
+too. Each vector has a Gaussian of its own, and one vector outside its limit is enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+HISTOGRAM_BINS = 16
+
+MEANINGS = {
+    "pixels": "their intensities and noise",
+    "stage0": "their fine texture",
+    "stage1": "their texture",
+    "stage2": "their small structures",
+    "stage3": "their structures",
+    "stage4": "what they show as a whole",
+}
+
+
+def image_features(volume: Tensor, hidden_states: Sequence[Tensor]) -> dict[str, Tensor]:
+    """Describe images for the comparison.
+
+    Parameters
+    ----------
+    volume : Tensor, shape (B, 1, D, H, W)
+        The model's input, in [0, 1].
+    hidden_states : sequence of Tensor, shape (B, tokens, C)
+        The vision tower's five outputs for it.
+
+    Returns
+    -------
+    dict of str to Tensor, float32, shape (B, width)
+        "pixels": histogram and mean absolute step along each axis. "stage0" to "stage4": mean and
+        standard deviation over the tokens. The first half of "stage4" is the image embedding.
+    """
+    features = {"pixels": _pixel_statistics(volume.float())}
+    for stage, hidden in enumerate(hidden_states):
+        tokens = hidden.float()
+        moments = [tokens.mean(dim=1), tokens.std(dim=1, correction=0)]
+        features[f"stage{stage}"] = torch.cat(moments, dim=1)
+    return features
+
+
+def _pixel_statistics(volume: Tensor) -> Tensor:
+    bins = (volume * HISTOGRAM_BINS).long().clamp(0, HISTOGRAM_BINS - 1).flatten(1)
+    histogram = torch.stack([row.bincount(minlength=HISTOGRAM_BINS) for row in bins])
+    steps = [volume.diff(dim=axis).abs().mean(dim=(1, 2, 3, 4)) for axis in (2, 3, 4)]
+    return torch.cat([histogram / bins.shape[1], torch.stack(steps, dim=1)], dim=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Gaussian:
+    """The training distribution of one feature vector, and how far from it is too far.
+
+    Parameters
+    ----------
+    mean : Tensor, shape (width,)
+    whitening : Tensor, shape (width, width)
+        Multiplies x - mean from the right; the result has unit covariance on the training images.
+    limit : Tensor, shape ()
+        The largest distance that is not novel.
+    """
+
+    mean: Tensor
+    whitening: Tensor
+    limit: Tensor
+
+    def distance(self, x: Tensor) -> Tensor:
+        """Mahalanobis distance per root of the dimension, about 1 in training: (B, w) -> (B,)."""
+        white = (x.cpu().double() - self.mean.double()) @ self.whitening.double()
+        return white.square().mean(dim=1).sqrt()
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingDistribution:
+    """What the images that a model was trained on look like."""
+
+    gaussians: Mapping[str, Gaussian]
+
+    def novelty(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Distance over limit of each feature vector, above 1 where novel: name to (B,)."""
+        return {
+            name: gaussian.distance(features[name]) / gaussian.limit.double()
+            for name, gaussian in self.gaussians.items()
+        }
+
+    def reason_to_abstain(self, features: Mapping[str, Tensor]) -> str | None:
+        """Say in one clause why the model must not describe this one image; None if it may."""
+        ratios = {name: float(ratio[0]) for name, ratio in self.novelty(features).items()}
+        name = max(ratios, key=lambda n: ratios[n])
+        # NaN is no number to trust, and not <= 1 either
+        if all(ratio <= 1.0 for ratio in ratios.values()):
+            return None
+        return (
+            "the images are unlike those the model was trained on (judged by "
+            f"{MEANINGS.get(name, name)}, {ratios[name]:.1f} times as far off as allowed)"
+        )
+
+    def to_tensors(self) -> dict[str, Tensor]:
+        """Flat names to tensors, for a safetensors file."""
+        return {
+            f"{name}.{part}": getattr(gaussian, part).contiguous()
+            for name, gaussian in self.gaussians.items()
+            for part in ("mean", "whitening", "limit")
+        }
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> TrainingDistribution:
+        """Read what `to_tensors` gave."""
+        names = {key.partition(".")[0] for key in tensors}
+        return cls(
+            {
+                name: Gaussian(*(tensors[f"{name}.{p}"] for p in ("mean", "whitening", "limit")))
+                for name in sorted(names)
+            }
+        )
+
+
+def fit_distribution(
+    features: Mapping[str, Tensor],
+    held_out: Mapping[str, Tensor],
+    *,
+    margin: float = 1.25,
+    ridge: float = 1e-3,
+) -> TrainingDistribution:
+    """Measure the training distribution.
+
+    Parameters
+    ----------
+    features, held_out : mapping of str to Tensor, shape (n, width)
+        `image_features` of the training images, and of images of the same kind that were not
+        used: the limit is `margin` times the largest distance among the latter.
+    margin : float
+        Room between the farthest held-out image and the limit.
+    ridge : float
+        Added to the covariance of the standardised features, so that directions without variance
+        in training do not turn rounding errors into novelty.
+    """
+    gaussians = {}
+    for name, x in features.items():
+        mean, whitening = _whiten(x.double(), ridge)
+        gaussian = Gaussian(mean.float(), whitening.float(), torch.tensor(1.0))
+        limit = margin * gaussian.distance(held_out[name]).max()
+        gaussians[name] = Gaussian(gaussian.mean, gaussian.whitening, limit.float())
+    return TrainingDistribution(gaussians)
+
+
+def _whiten(x: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
+    mean, std = x.mean(dim=0), x.std(dim=0)
+    floor = std.max() * 1e-4 + torch.finfo(torch.float32).tiny
+    scaled = (x - mean) / (std + floor)
+    covariance = scaled.T @ scaled / (len(x) - 1)
+    values, vectors = torch.linalg.eigh(covariance)
+    return mean, (vectors / (values.clamp(min=0) + ridge).sqrt()) / (std + floor)[:, None]
