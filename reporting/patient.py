@@ -1,16 +1,18 @@
 """Patient and study of the CT, carried into the report as the PACS has them.
 
-Every value is copied as it stands, valid or not: a PACS matches on them. What the CT does not
-hold is empty where the report's IOD wants the attribute (type 2), and absent otherwise.
+What a PACS matches on (type 2) is copied as it stands, valid or not, and empty where the CT does
+not hold it. The rest is copied where it is valid and says something, for an odd age of the CT is
+no reason to write an invalid report.
 """
 
 from datetime import UTC, datetime, timedelta, timezone
 
 from pydicom import DataElement, Dataset
-from pydicom.config import IGNORE
+from pydicom.config import IGNORE, RAISE
 from pydicom.datadict import dictionary_VR
 from pydicom.multival import MultiValue
 from pydicom.tag import Tag
+from pydicom.valuerep import validate_value
 
 # PS3.3 tables C.7-1 and C.7-3, attributes of type 2
 _TYPE_2 = (
@@ -24,20 +26,14 @@ _TYPE_2 = (
     "StudyID",
     "AccessionNumber",
 )
-# PS3.3 tables C.7-1, C.7-3 and C.7-4a, optional: copied where they say something
+# PS3.3 tables C.7-1, C.7-3 and C.7-4a, optional
 _OPTIONAL = (
     "IssuerOfPatientID",
-    "TypeOfPatientID",
-    "PatientBirthTime",
-    "OtherPatientIDs",
     "OtherPatientNames",
-    "EthnicGroup",
     "PatientIdentityRemoved",
     "DeidentificationMethod",
     "StudyDescription",
     "PatientAge",
-    "PatientSize",
-    "PatientWeight",
     "TimezoneOffsetFromUTC",
 )
 IDENTITY = (*_TYPE_2, *_OPTIONAL)
@@ -54,12 +50,9 @@ def copy_identity(source: Dataset, target: Dataset) -> None:
         The report, changed in place; its own SpecificCharacterSet decides the encoding.
     """
     for keyword in IDENTITY:
-        try:
-            value = _value(source, keyword)
-            if value or keyword in _TYPE_2:
-                _put(target, keyword, value)
-        except (ValueError, TypeError, OverflowError):
-            continue  # a number or UID that is none: no DICOM writer can carry it
+        value = _value(source, keyword)
+        if keyword in _TYPE_2 or (value and _is_valid(keyword, value)):
+            _put(target, keyword, value)
     # Removed how? Without a method the flag alone is against C.7.1.1 (type 1C)
     if "PatientIdentityRemoved" in target and "DeidentificationMethod" not in target:
         del target.PatientIdentityRemoved
@@ -83,6 +76,15 @@ def _value(source: Dataset, keyword: str) -> str | list[str]:
     if isinstance(value, MultiValue | list):
         return [str(part) for part in value]
     return "" if value is None else str(value)
+
+
+def _is_valid(keyword: str, value: str | list[str]) -> bool:
+    try:
+        for part in [value] if isinstance(value, str) else value:
+            validate_value(dictionary_VR(keyword), part, RAISE)
+    except ValueError:
+        return False
+    return True
 
 
 def _put(target: Dataset, keyword: str, value: str | list[str]) -> None:

@@ -153,7 +153,7 @@ def _stated(headers: Sequence[Dataset], keyword: str, unit: str) -> str:
 def _range(values: Sequence[float], unit: str) -> str:
     if not values:
         return NOT_STATED
-    low, high = (f"{round(value, 2):g}" for value in (min(values), max(values)))
+    low, high = (f"{round(value, 3):g}" for value in (min(values), max(values)))
     return f"{low} {unit}" if low == high else f"{low} to {high} {unit}"
 
 
