@@ -1,0 +1,278 @@
+"""The tables: what has arrived, what is to be done, what was drafted and delivered.
+
+Patient identity is not kept here. The one exception is the accession number, by which a
+radiologist asks for a study; it is looked up and shown on request, and never logged.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    ForeignKey,
+    Index,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.engine import Dialect
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+UID_LENGTH = 64  # PS3.5 9.1
+
+
+class StudyState(StrEnum):
+    """Where a study stands."""
+
+    RECEIVING = "receiving"
+    DRAFTED = "drafted"
+    FAILED = "failed"
+
+
+class JobState(StrEnum):
+    """Where a job stands; only pending and running ones are ever changed again."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class DraftState(StrEnum):
+    """Whether the model wrote all, a part, or abstained."""
+
+    COMPLETE = "complete"
+    PARTIAL = "partial"
+    ABSTAINED = "abstained"
+
+
+class DeliveryState(StrEnum):
+    """A delivery ends as proved or failed; sent is not yet delivered."""
+
+    PENDING = "pending"
+    SENT = "sent"
+    PROVED = "proved"
+    FAILED = "failed"
+
+
+class Level(StrEnum):
+    """How loud an event is; an alert wants a person."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ALERT = "alert"
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment in UTC, aware in Python, whatever the database keeps."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class Study(Base):
+    """A study that has sent at least one instance."""
+
+    __tablename__ = "studies"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_instance_uid: Mapped[str] = mapped_column(String(UID_LENGTH), unique=True)
+    accession_number: Mapped[str | None] = mapped_column(String(64), index=True)
+    first_received_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    last_received_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    state: Mapped[str] = mapped_column(String(16), default=StudyState.RECEIVING)
+
+    series: Mapped[list[Series]] = relationship(back_populates="study")
+    jobs: Mapped[list[Job]] = relationship(back_populates="study", order_by="Job.revision")
+    drafts: Mapped[list[Draft]] = relationship(back_populates="study", order_by="Draft.revision")
+
+
+class Series(Base):
+    """A series of a study."""
+
+    __tablename__ = "series"
+    __table_args__ = (UniqueConstraint("study_id", "series_instance_uid"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"), index=True)
+    series_instance_uid: Mapped[str] = mapped_column(String(UID_LENGTH))
+    modality: Mapped[str | None] = mapped_column(String(16))
+
+    study: Mapped[Study] = relationship(back_populates="series")
+    instances: Mapped[list[Instance]] = relationship(back_populates="series")
+
+
+class Instance(Base):
+    """A SOP Instance that lies in the spool; the row is what makes it acknowledged."""
+
+    __tablename__ = "instances"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"), index=True)
+    series_id: Mapped[int] = mapped_column(ForeignKey("series.id"), index=True)
+    sop_instance_uid: Mapped[str] = mapped_column(String(UID_LENGTH), unique=True)
+    sop_class_uid: Mapped[str] = mapped_column(String(UID_LENGTH))
+    transfer_syntax_uid: Mapped[str] = mapped_column(String(UID_LENGTH))
+    path: Mapped[str] = mapped_column(Text)
+    size: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str] = mapped_column(String(64))
+    # Kept, but never read by the model: made by this system, or no image
+    processed: Mapped[bool] = mapped_column(default=True)
+    received_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+    series: Mapped[Series] = relationship(back_populates="instances")
+
+
+class Quarantine(Base):
+    """An object whose UID is known with other bytes: kept aside for a person to look at."""
+
+    __tablename__ = "quarantine"
+    __table_args__ = (UniqueConstraint("sop_instance_uid", "sha256"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sop_instance_uid: Mapped[str] = mapped_column(String(UID_LENGTH))
+    sha256: Mapped[str] = mapped_column(String(64))
+    path: Mapped[str] = mapped_column(Text)
+    received_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Association(Base):
+    """An open association that has contributed to a study, and so holds its job."""
+
+    __tablename__ = "associations"
+    __table_args__ = (UniqueConstraint("association", "study_id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    receiver: Mapped[str] = mapped_column(String(64), index=True)
+    association: Mapped[str] = mapped_column(String(64))
+    study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"), index=True)
+    heartbeat: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Job(Base):
+    """One draft to be made of a study, once the study counts as complete."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        UniqueConstraint("study_id", "revision"),
+        Index(
+            "uq_jobs_pending",
+            "study_id",
+            unique=True,
+            sqlite_where=text("state = 'pending'"),
+            postgresql_where=text("state = 'pending'"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"), index=True)
+    revision: Mapped[int]
+    state: Mapped[str] = mapped_column(String(16), default=JobState.PENDING, index=True)
+    # Asked for by a person: a draft is made even if the selected series is unchanged
+    forced: Mapped[bool] = mapped_column(default=False)
+    deadline: Mapped[datetime] = mapped_column(UtcDateTime)
+    hard_deadline: Mapped[datetime] = mapped_column(UtcDateTime)
+    not_before: Mapped[datetime] = mapped_column(UtcDateTime)
+    attempts: Mapped[int] = mapped_column(default=0)
+    lease_owner: Mapped[str | None] = mapped_column(String(64))
+    lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    incomplete: Mapped[str | None] = mapped_column(Text)
+    error: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    study: Mapped[Study] = relationship(back_populates="jobs")
+    draft: Mapped[Draft | None] = relationship(back_populates="job")
+
+
+class Draft(Base):
+    """A draft report as it was written: its SR lies in the spool and never changes."""
+
+    __tablename__ = "drafts"
+    __table_args__ = (
+        Index(
+            "uq_drafts_current",
+            "study_id",
+            unique=True,
+            sqlite_where=text("is_current"),
+            postgresql_where=text("is_current"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"), index=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"), unique=True)
+    predecessor_id: Mapped[int | None] = mapped_column(ForeignKey("drafts.id"))
+    revision: Mapped[int]
+    state: Mapped[str] = mapped_column(String(16))
+    is_current: Mapped[bool] = mapped_column(default=True)
+    sop_instance_uid: Mapped[str] = mapped_column(String(UID_LENGTH), unique=True)
+    series_instance_uid: Mapped[str] = mapped_column(String(UID_LENGTH))
+    path: Mapped[str] = mapped_column(Text)
+    selected_digest: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+    study: Mapped[Study] = relationship(back_populates="drafts")
+    job: Mapped[Job] = relationship(back_populates="draft")
+    deliveries: Mapped[list[Delivery]] = relationship(back_populates="draft")
+
+
+class Delivery(Base):
+    """A draft on its way to one destination."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = (UniqueConstraint("draft_id", "destination"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    draft_id: Mapped[int] = mapped_column(ForeignKey("drafts.id"))
+    destination: Mapped[str] = mapped_column(String(64))
+    kind: Mapped[str] = mapped_column(String(16))
+    state: Mapped[str] = mapped_column(String(16), default=DeliveryState.PENDING, index=True)
+    attempts: Mapped[int] = mapped_column(default=0)
+    not_before: Mapped[datetime] = mapped_column(UtcDateTime)
+    last_error: Mapped[str | None] = mapped_column(Text)
+    proved_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    draft: Mapped[Draft] = relationship(back_populates="deliveries")
+
+
+class Event(Base):
+    """A step in a study's timeline, or in the service's own; without patient identity."""
+
+    __tablename__ = "events"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    time: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+    study_id: Mapped[int | None] = mapped_column(ForeignKey("studies.id"), index=True)
+    kind: Mapped[str] = mapped_column(String(32))
+    level: Mapped[str] = mapped_column(String(16), default=Level.INFO)
+    message: Mapped[str] = mapped_column(Text)
+    detail: Mapped[dict[str, Any] | None] = mapped_column(JSON)
