@@ -13,7 +13,7 @@ from dicom_io.errors import DicomError, NoUsableSeries
 from dicom_io.geometry import Grid, grid_of
 from dicom_io.kernels import Sharpness, sharpness
 from dicom_io.orientation import Plane, acquisition_plane
-from dicom_io.slices import CT_CLASSES, Slice, name_slices, slices_of_instance
+from dicom_io.slices import CT_CLASSES, Slice, in_capitals, name_slices, slices_of_instance
 from dicom_io.stacks import split_stacks
 from dicom_io.types import Instance, Series, Study
 
@@ -243,9 +243,11 @@ def _image_planes(instance: Instance) -> tuple[str | None, list[Slice]]:
         return f"modality {modality}, not CT", []
     if instance.sop_class_uid not in CT_CLASSES:
         return f"{instance.header.SOPClassUID.name}, not CT images", []
-    for kind in instance.header.get("ImageType") or ():
-        if name := _NO_CROSS_SECTION.get(str(kind).upper()):
+    for kind in in_capitals(instance.header.get("ImageType")):
+        if name := _NO_CROSS_SECTION.get(kind):
             return name, []
+    if (instance.header.get("SamplesPerPixel") or 1) > 1:
+        return "colour image", []
     try:
         return None, list(slices_of_instance(instance))
     except DicomError as error:

@@ -72,8 +72,7 @@ class Slice:
     @property
     def image_type(self) -> tuple[str, ...]:
         """FrameType, else ImageType, in capitals: ("ORIGINAL", "PRIMARY", "AXIAL", ...)."""
-        kinds = self.attribute("FrameType") or self.attribute("ImageType") or ()
-        return tuple(str(kind).upper() for kind in ([kinds] if isinstance(kinds, str) else kinds))
+        return in_capitals(self.attribute("FrameType") or self.attribute("ImageType"))
 
     @property
     def labels(self) -> dict[str, str]:
@@ -119,6 +118,12 @@ def slices_of_instance(instance: Instance) -> Iterator[Slice]:
             yield _slice(instance, frame, [*_macros([group, *shared]), header])
 
 
+def in_capitals(values: Any) -> tuple[str, ...]:
+    """The values of a multi-valued attribute, of which pydicom gives a single one as it is."""
+    several = [values] if isinstance(values, str) else values or ()
+    return tuple(str(value).upper() for value in several)
+
+
 def name_slices(slices: Sequence[Slice]) -> str:
     """Slices as a reader can find them: "images 3, 5-9"."""
     numbers = sorted({plane.number for plane in slices})
@@ -140,8 +145,7 @@ def _macros(groups: Iterable[Dataset]) -> Iterator[Dataset]:
 
 
 def _slice(instance: Instance, frame: int | None, places: list[Dataset]) -> Slice:
-    header = instance.header
-    number = frame + 1 if frame is not None else int(header.get("InstanceNumber") or 0)
+    number = frame + 1 if frame is not None else int(instance.header.get("InstanceNumber") or 0)
     name = f"{'image' if frame is None else 'frame'} {number}"
     row, column = _orientation(places, name)
     spacing = _numbers(places, "PixelSpacing", 2, name)
@@ -149,6 +153,7 @@ def _slice(instance: Instance, frame: int | None, places: list[Dataset]) -> Slic
         raise GeometryError(f"{name}: PixelSpacing is not positive")
     slope, intercept = _rescale(instance, places, name)
     thickness = _first(places, "SliceThickness")
+    rows, columns = (int(_required(places, keyword, name)) for keyword in ("Rows", "Columns"))
     return Slice(
         instance=instance,
         frame=frame,
@@ -157,7 +162,7 @@ def _slice(instance: Instance, frame: int | None, places: list[Dataset]) -> Slic
         row=row,
         column=column,
         pixel_spacing=(float(spacing[0]), float(spacing[1])),
-        shape=(int(header.Rows), int(header.Columns)),
+        shape=(rows, columns),
         thickness=float(thickness) if thickness else None,
         slope=slope,
         intercept=intercept,
@@ -166,15 +171,22 @@ def _slice(instance: Instance, frame: int | None, places: list[Dataset]) -> Slic
 
 
 def _first(places: Iterable[Dataset], keyword: str) -> Any:
-    values = (place.get(keyword) for place in places)
-    return next((value for value in values if value not in (None, "")), None)
+    try:
+        values = (place.get(keyword) for place in places)
+        return next((value for value in values if value not in (None, "")), None)
+    except (ValueError, TypeError) as error:
+        raise GeometryError(f"{keyword} is unreadable") from error
+
+
+def _required(places: list[Dataset], keyword: str, name: str) -> Any:
+    value = _first(places, keyword)
+    if value is None:
+        raise MissingAttribute(f"{name} has no {keyword}")
+    return value
 
 
 def _numbers(places: list[Dataset], keyword: str, count: int, name: str) -> NDArray[np.float64]:
-    values = _first(places, keyword)
-    if values is None:
-        raise MissingAttribute(f"{name} has no {keyword}")
-    numbers = np.atleast_1d(np.array(values, np.float64))
+    numbers = np.atleast_1d(np.array(_required(places, keyword, name), np.float64))
     if numbers.shape != (count,) or not np.isfinite(numbers).all():
         raise GeometryError(f"{name}: {keyword} is not {count} numbers")
     return numbers
@@ -203,4 +215,6 @@ def _rescale(instance: Instance, places: list[Dataset], name: str) -> tuple[floa
             # type 1 in CT (PS3.3 C.8.2.1); guessing it may be wrong by 1024 HU
             raise MissingAttribute(f"{name} has no RescaleSlope and RescaleIntercept")
         return 1.0, 0.0
+    if not slope:
+        raise MissingAttribute(f"{name}: RescaleSlope is 0")
     return float(slope), float(intercept)

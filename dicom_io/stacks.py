@@ -14,8 +14,10 @@ from dicom_io.slices import Slice, name_slices
 ORIENTATION_TOLERANCE = np.deg2rad(0.5)
 """Angle up to which two planes count as parallel."""
 
-SAME_POSITION_MM = 0.01
+SAME_POSITION_MM = 0.05
 """Distance along the normal up to which two planes count as lying at one position."""
+
+_OVERLAP = 0.1
 
 # what separates passes over the same positions, the most telling first
 _PASSES: tuple[str, ...] = (
@@ -115,6 +117,9 @@ def _split_passes(group: list[Slice]) -> list[tuple[Slice, ...]]:
     repeated = repeated_positions(group)
     if not repeated:
         return [tuple(group)]
+    extra = sum(len(planes) - 1 for planes in repeated)
+    if extra <= _OVERLAP * len(group):
+        return _by_turn(group)  # one acquisition continues another: they meet, or overlap
     passes = max(len(planes) for planes in repeated)
     for keyword in _PASSES:
         parts = _partition(group, [str(plane.attribute(keyword) or "") for plane in group])

@@ -128,6 +128,21 @@ def test_phases_without_any_label_are_told_apart_by_their_numbers(tmp_path):
     assert sorted(i.header.InstanceNumber for i in choice.instances) == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"Rows": None}, "image 1 has no Rows"),
+        ({"RescaleSlope": 0}, "image 1: RescaleSlope is 0"),
+        ({"SamplesPerPixel": 3}, "colour image"),
+    ],
+)
+def test_a_broken_image_is_named_and_the_rest_taken(tmp_path, wrong, says):
+    broken = ct_slice(PLANE, (0, 0, 99), SeriesInstanceUID="1.2.3.2", **wrong)
+    choice = choose(tmp_path, [*axial(6, 5), broken])
+    assert len(choice.instances) == 6
+    assert choice.rejected[0].reason == says
+
+
 def test_bolus_tracking_is_no_volume(tmp_path):
     images = [ct_slice(PLANE, (0, 0, 9), number=k, AcquisitionNumber=k) for k in range(1, 11)]
     with pytest.raises(

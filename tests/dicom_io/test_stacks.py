@@ -64,8 +64,14 @@ def test_a_slice_sent_twice_goes_to_a_stack_of_its_own():
     assert numbers(stacks) == [[1, 2, 3, 4, 5], [9]]
 
 
-def test_repeated_positions_are_found_within_a_hundredth_of_a_millimetre():
-    found = repeated_positions(planes(*images([0, 1, 1.005, 2, 2.02])))
+def test_two_acquisitions_that_meet_in_one_slice_stay_together():
+    first = images(range(10), AcquisitionNumber=1)
+    second = images(range(9, 20), first=11, AcquisitionNumber=2)
+    assert [len(stack) for stack in split_stacks(planes(*first, *second))] == [20, 1]
+
+
+def test_repeated_positions_are_found_within_five_hundredths_of_a_millimetre():
+    found = repeated_positions(planes(*images([0, 1, 1.04, 2, 2.1])))
     assert numbers(found) == [[2, 3]]
 
 
