@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,7 +14,14 @@ from dicom_io.errors import DicomError, NoUsableSeries
 from dicom_io.geometry import Grid, grid_of
 from dicom_io.kernels import Sharpness, sharpness
 from dicom_io.orientation import Plane, acquisition_plane
-from dicom_io.slices import CT_CLASSES, Slice, in_capitals, name_slices, slices_of_instance
+from dicom_io.slices import (
+    CT_CLASSES,
+    Slice,
+    in_capitals,
+    name_slices,
+    slices_of,
+    slices_of_instance,
+)
 from dicom_io.stacks import split_stacks
 from dicom_io.types import Instance, Series, Study
 
@@ -116,13 +124,13 @@ def _furthest(candidates: Sequence[_Candidate]) -> float:
 
 
 def series_window(series: Series) -> tuple[float, float] | None:
-    """The series' own first (WindowCenter, WindowWidth) in HU; None where it has none."""
-    planes = (plane for instance in series.instances for plane in slices_of_instance(instance))
-    for plane in planes:
+    """The (WindowCenter, WindowWidth) in HU that most slices name first; None where none does."""
+    windows: list[tuple[float, float]] = []
+    for plane in sorted(slices_of(series), key=lambda plane: plane.number):
         centre, width = plane.attribute("WindowCenter"), plane.attribute("WindowWidth")
         if centre is not None and width is not None and _first(width) >= 1:
-            return _first(centre), _first(width)
-    return None
+            windows.append((_first(centre), _first(width)))
+    return Counter(windows).most_common(1)[0][0] if windows else None
 
 
 def name_series(series: Series) -> str:
@@ -195,7 +203,12 @@ class _Candidate:
             ("soft", "unknown", "sharp").index(self.sharpness),
             round(self.thickness_mm, 1),
             -len(self.grid.slices),
-            int(self.series.header.get("SeriesNumber") or 0),
+            (
+                int(self.series.header.get("SeriesNumber") or 0),
+                self.series.series_instance_uid,
+                min(plane.number for plane in self.grid.slices),
+                min(plane.instance.sop_instance_uid for plane in self.grid.slices),
+            ),
         )
 
     def worse_than(self, best: _Candidate, furthest_mm: float) -> str:
@@ -213,7 +226,7 @@ _REASONS: tuple[Callable[[_Candidate, _Candidate], str], ...] = (
     lambda c, best: f"{c.sharpness} kernel {c.kernel or '(not named)'}, and a softer one exists",
     lambda c, best: f"slices of {c.thickness_mm:.2g} mm, and thinner ones exist",
     lambda c, best: f"{len(c.grid.slices)} slices, and a stack of more exists",
-    lambda c, best: "equal in all that counts, and its series number is not the lowest",
+    lambda c, best: "equal in all that counts, and its number is not the lowest",
 )
 
 

@@ -1,11 +1,16 @@
 """Which series a reader would take, and what is said about the others."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dicom_io.errors import NoUsableSeries
 from dicom_io.read import read_study
 from dicom_io.series import choose_series, series_window
+from dicom_io.types import Instance, Series, Study
 from dicom_io.volume import build_volume
 from tests.ct import ct_slice, ct_stack, save
 
@@ -141,6 +146,24 @@ def test_a_broken_image_is_named_and_the_rest_taken(tmp_path, wrong, says):
     choice = choose(tmp_path, [*axial(6, 5), broken])
     assert len(choice.instances) == 6
     assert choice.rejected[0].reason == says
+
+
+@settings(max_examples=15, deadline=None)
+@given(order=st.permutations(range(18)))
+def test_the_choice_does_not_depend_on_the_order_of_the_files(order):
+    both = [*axial(9, 2), *axial(9, 2, AcquisitionNumber=2)]
+    for k, image in enumerate(both):
+        image.SOPInstanceUID, image.InstanceNumber = f"1.2.9.{k}", k + 1
+    instances = tuple(Instance(Path("memory"), both[k]) for k in order)
+    choice = choose_series(Study("1.2", (Series("1.2.3.2", instances),)))
+    assert sorted(i.header.InstanceNumber for i in choice.instances) == list(range(1, 10))
+
+
+def test_the_window_of_most_slices_counts(tmp_path):
+    images = axial(5, 2, WindowCenter=40, WindowWidth=80)
+    for image in images[:3]:
+        image.WindowWidth = 100
+    assert series_window(read_study([save(images, tmp_path)]).series[0]) == (40, 100)
 
 
 def test_bolus_tracking_is_no_volume(tmp_path):
