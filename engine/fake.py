@@ -73,7 +73,7 @@ class FakeEngine:
             tokens=tuple(tokens),
             token_ids=tuple(_token_id(token) for token in tokens),
             token_logprobs=(-0.1,) * len(tokens),
-            image_embedding=np.frombuffer(digest.digest(), np.uint8).astype(np.float32) / 255,
+            image_embedding=np.array([byte / 255 for byte in digest.digest()], np.float32),
             identity=self._identity,
             finish_reason="eos" if len(tokens) == len(words) else "length",
             abstained=self._abstained,

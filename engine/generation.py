@@ -15,7 +15,7 @@ from engine.protocol import FinishReason
 
 @dataclass(frozen=True)
 class GeneratedTokens:
-    """Tokens without the one that ends a text, and the natural logarithms of their probabilities."""
+    """Tokens without the one that ends a text, and the natural logarithm of their probability."""
 
     ids: tuple[int, ...]
     logprobs: tuple[float, ...]

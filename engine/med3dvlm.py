@@ -66,12 +66,12 @@ class Med3DVLM(nn.Module):
 
     def encode_image(self, volume: Tensor) -> list[Tensor]:
         """(B, 1, D, H, W) -> the vision tower's five hidden states (B, tokens, C)."""
-        hidden_states: list[Tensor] = self.model.vision_tower(volume)
+        hidden_states: list[Tensor] = self.model.get_submodule("vision_tower")(volume)
         return hidden_states
 
     def project(self, low: Tensor, high: Tensor) -> Tensor:
         """Stage 3 and stage 4 of the vision tower -> image tokens (B, n, hidden size)."""
-        image_tokens: Tensor = self.model.mm_projector(low, high)
+        image_tokens: Tensor = self.model.get_submodule("mm_projector")(low, high)
         return image_tokens
 
     def embed_tokens(self, input_ids: Tensor) -> Tensor:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 from hashlib import file_digest, sha256
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -115,13 +117,22 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def read_tensors(files: list[Path]) -> dict[str, Tensor]:
-    """Read weights without running code that a file may carry."""
+    """Read weights without running code that a file may carry.
+
+    Raises
+    ------
+    CheckpointMismatch
+        A file is damaged or holds more than tensors.
+    """
     tensors: dict[str, Tensor] = {}
     for path in files:
-        if path.suffix == ".safetensors":
-            tensors.update(load_file(path))
-        else:
-            tensors.update(torch.load(path, map_location="cpu", weights_only=True))
+        try:
+            if path.suffix == ".safetensors":
+                tensors.update(load_file(path))
+            else:
+                tensors.update(torch.load(path, map_location="cpu", weights_only=True))
+        except (SafetensorError, UnpicklingError, RuntimeError) as error:
+            raise CheckpointMismatch(f"{path} cannot be read as weights") from error
     return tensors
 
 
@@ -137,19 +148,22 @@ def _vlm_config(config: dict[str, Any]) -> Med3DVLMConfig:
     rope = (
         config["rope_theta"] if "rope_theta" in config else config["rope_parameters"]["rope_theta"]
     )
-    llm = Qwen2Config(
-        **{name: config[name] for name in LLM_FIELDS}, rope_theta=rope, tie_word_embeddings=False
-    )
+    llm = {name: config[name] for name in LLM_FIELDS} | {"rope_theta": rope}
     return Med3DVLMConfig(
         vision=VARIANTS["small"],
         projector=ProjectorConfig(
-            low=StreamConfig(*config["low_input_size"], tuple(config["low_output_size"])),
-            high=StreamConfig(*config["high_input_size"], tuple(config["high_output_size"])),
+            low=_stream(config, "low"),
+            high=_stream(config, "high"),
             width=config["hidden_size"],
         ),
-        llm=llm,
+        llm=Qwen2Config(**llm, tie_word_embeddings=False),
         splice="published",
     )
+
+
+def _stream(config: dict[str, Any], name: str) -> StreamConfig:
+    tokens, channels = config[f"{name}_input_size"]
+    return StreamConfig(tokens, channels, tuple(config[f"{name}_output_size"]))
 
 
 def _text_config(tensors: dict[str, Tensor], heads: int | None) -> DistilBertConfig:

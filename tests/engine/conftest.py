@@ -1,0 +1,90 @@
+"""A model of a few thousand weights, with all its parts."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers.models.qwen2 import Qwen2Config
+
+from dicom_io.preprocess import ModelInput, PreprocessSpec
+from engine.checkpoint import Checkpoint, ModelCard, Prompt, save_checkpoint
+from engine.dcformer import DCFormerConfig
+from engine.med3dvlm import Med3DVLM, Med3DVLMConfig
+from engine.projector import ProjectorConfig, StreamConfig
+
+SIZE = (64, 64, 128)
+WORDS = [
+    "<im_patch>",
+    "<eos>",
+    "<unk>",
+    "▁describe",
+    "▁ascites",
+    "▁no",
+    "▁the",
+    "▁spleen",
+    "▁liver",
+    ".",
+]
+VISION = DCFormerConfig(
+    (1, 1, 1, 1), (4, 4, 8, 8, 16), stem="patch", layer_scale=0.1, input_size=SIZE
+)
+PROJECTOR = ProjectorConfig(
+    StreamConfig(VISION.tokens(3), 8, (4, 4)), StreamConfig(VISION.tokens(4), 16, (4, 4)), 16
+)
+
+
+def tiny_llm(context: int = 64) -> Qwen2Config:
+    return Qwen2Config(
+        vocab_size=len(WORDS),
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        max_position_embeddings=context,
+    )
+
+
+def tiny_tokenizer() -> Tokenizer:
+    vocabulary = {word: i for i, word in enumerate(WORDS)}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Metaspace(), pre_tokenizers.Punctuation()]
+    )
+    tokenizer.decoder = decoders.Metaspace()
+    tokenizer.add_special_tokens(["<im_patch>", "<eos>", "<unk>"])
+    return tokenizer
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
+
+
+@pytest.fixture
+def checkpoint() -> Checkpoint:
+    torch.manual_seed(0)
+    model = Med3DVLM(Med3DVLMConfig(VISION, PROJECTOR, tiny_llm()))
+    model.lm_head.weight.data.mul_(20)  # decided answers, not ties
+    return Checkpoint(
+        model=model.eval(),
+        tokenizer=tiny_tokenizer(),
+        card=ModelCard("tiny", "1", True, ("ascites",), {"seed": 0}),
+        prompt=Prompt("describe the liver"),
+        preprocess=PreprocessSpec(size=SIZE),
+    )
+
+
+@pytest.fixture
+def folder(checkpoint: Checkpoint, tmp_path: Path) -> Path:
+    """A native checkpoint's folder."""
+    save_checkpoint(checkpoint, tmp_path / "tiny")
+    return tmp_path / "tiny"
+
+
+def input_for(spec: PreprocessSpec, seed: int = 1) -> ModelInput:
+    pixels = np.random.default_rng(seed).random((1, *spec.size), dtype=np.float32)
+    return ModelInput(pixels, spec, np.eye(4), ())

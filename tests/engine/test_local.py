@@ -1,0 +1,101 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dicom_io.errors import CheckpointMismatch, OutOfDeviceMemory, PromptTooLong
+from engine.checkpoint import Checkpoint, Prompt
+from engine.local import LocalEngine, choose_device, choose_dtype
+from engine.novelty import fit_distribution, image_features
+from tests.engine.conftest import input_for
+
+
+def test_the_embedding_is_the_mean_of_the_last_stage(checkpoint: Checkpoint) -> None:
+    model_input = input_for(checkpoint.preprocess)
+    generation = LocalEngine(checkpoint).report(model_input, max_new_tokens=1)
+    with torch.inference_mode():
+        last = checkpoint.model.encode_image(torch.from_numpy(model_input.pixels)[None])[-1]
+    assert np.allclose(generation.image_embedding, last[0].mean(dim=0).numpy())
+
+
+def test_another_seed_may_draw_another_report(checkpoint: Checkpoint) -> None:
+    engine = LocalEngine(checkpoint)
+    checkpoint.model.lm_head.weight.data.div_(20)
+    model_input = input_for(checkpoint.preprocess)
+    drawn = {engine.report(model_input, max_new_tokens=8, seed=s).token_ids for s in range(4)}
+    assert len(drawn) > 1
+
+
+def test_a_context_that_is_too_small_is_counted_out(checkpoint: Checkpoint) -> None:
+    with pytest.raises(PromptTooLong, match="8 image tokens, 3 of the question and 60 new"):
+        LocalEngine(checkpoint).report(input_for(checkpoint.preprocess), max_new_tokens=60)
+
+
+def test_the_whole_context_may_be_used(checkpoint: Checkpoint) -> None:
+    generation = LocalEngine(checkpoint).report(
+        input_for(checkpoint.preprocess), max_new_tokens=64 - 8 - 3
+    )
+    assert generation.finish_reason in ("eos", "length")
+
+
+def test_a_full_device_is_an_error_worth_a_retry(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(volume: torch.Tensor) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(checkpoint.model, "encode_image", full)
+    with pytest.raises(OutOfDeviceMemory) as caught:
+        LocalEngine(checkpoint).report(input_for(checkpoint.preprocess), max_new_tokens=1)
+    assert caught.value.retryable
+
+
+def test_it_abstains_from_an_image_unlike_its_training(checkpoint: Checkpoint) -> None:
+    volumes = torch.cat(
+        [
+            torch.from_numpy(input_for(checkpoint.preprocess, seed).pixels)[None]
+            for seed in range(10)
+        ]
+    )
+    with torch.inference_mode():
+        features = image_features(volumes, checkpoint.model.encode_image(volumes))
+    distribution = fit_distribution(
+        {k: v[:5] for k, v in features.items()}, {k: v[5:] for k, v in features.items()}, margin=3
+    )
+    engine = LocalEngine(replace(checkpoint, distribution=distribution))
+    assert engine.report(input_for(checkpoint.preprocess, 99), max_new_tokens=1).abstained is None
+    blank = input_for(checkpoint.preprocess)
+    blank.pixels[:] = 0
+    generation = engine.report(blank, max_new_tokens=1)
+    assert (generation.text, generation.token_ids) == ("", ())
+    assert generation.abstained is not None
+    assert generation.image_embedding.shape == (16,)
+
+
+def test_a_tokenizer_without_the_placeholder_is_refused(checkpoint: Checkpoint) -> None:
+    with pytest.raises(CheckpointMismatch, match="<image>"):
+        LocalEngine(replace(checkpoint, prompt=Prompt("describe", image_token="<image>")))
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_sees_nearly_the_same(folder: Path, dtype: str) -> None:
+    full = LocalEngine.load(folder, device="cpu", dtype="float32")
+    half = LocalEngine.load(folder, device="cpu", dtype=dtype)
+    embeddings = [
+        e.report(input_for(e.preprocess), max_new_tokens=1).image_embedding for e in (full, half)
+    ]
+    assert np.allclose(*embeddings, atol=0.02 * np.abs(embeddings[0]).max())
+
+
+def test_auto_runs_float32_on_the_cpu_and_bfloat16_on_cuda() -> None:
+    assert choose_dtype("auto", torch.device("cpu")) is torch.float32
+    assert choose_dtype("auto", torch.device("cuda")) is torch.bfloat16
+
+
+def test_auto_takes_cuda_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert choose_device("auto").type == "cuda"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_device("auto").type == "cpu"

@@ -1,0 +1,80 @@
+import pytest
+import torch
+from torch import Tensor
+from transformers.models.qwen2 import Qwen2Config
+
+from engine.dcformer import VARIANTS
+from engine.generation import generate
+from engine.med3dvlm import Med3DVLM, Med3DVLMConfig, Splice
+from engine.projector import PUBLISHED, ProjectorConfig
+from tests.engine.conftest import PROJECTOR, VISION, tiny_llm
+from tests.engine.golden import (
+    FIGURES,
+    assert_equals_golden,
+    filled,
+    layout_digest,
+    token_ids,
+    uniform,
+)
+
+GOLDEN = FIGURES["vlm"]
+
+
+@pytest.fixture(scope="module")
+def published() -> Med3DVLM:
+    llm = Qwen2Config(**{k: v for k, v in GOLDEN["config"].items() if k in Qwen2Config().to_dict()})
+    projector = ProjectorConfig(PUBLISHED.low, PUBLISHED.high, width=64)
+    model = Med3DVLM(Med3DVLMConfig(VARIANTS["small"], projector, llm, splice="published"))
+    return filled(model)
+
+
+@pytest.fixture(scope="module")
+def prompt(published: Med3DVLM) -> Tensor:
+    with torch.inference_mode():
+        hidden_states = published.encode_image(uniform(7, 1, 1, 128, 256, 256))
+        image_tokens = published.project(hidden_states[3], hidden_states[4])
+        return published.embed_prompt(token_ids(12, 300, 1, 280), image_tokens)
+
+
+def test_names_and_shapes_are_the_published_ones(published: Med3DVLM) -> None:
+    assert layout_digest(published) == GOLDEN["layout"]
+
+
+def test_the_spliced_prompt_equals_the_authors(prompt: Tensor) -> None:
+    assert_equals_golden(prompt, GOLDEN["inputs_embeds"])
+
+
+def test_logits_equal_the_authors(published: Med3DVLM, prompt: Tensor) -> None:
+    with torch.inference_mode():
+        logits = published(prompt)
+    assert_equals_golden(logits, GOLDEN["logits"])
+    last = torch.tensor(GOLDEN["last_logits"])
+    assert (logits[0, -1, : len(last)] - last).abs().max() <= 1e-4 * last.abs().max()
+
+
+def test_greedy_tokens_equal_the_authors(published: Med3DVLM, prompt: Tensor) -> None:
+    with torch.inference_mode():
+        tokens = generate(published, prompt, eos_id=-1, max_new_tokens=24)
+    assert list(tokens.ids) == GOLDEN["greedy_tokens"]
+
+
+def spliced(splice: Splice) -> tuple[Tensor, Tensor, Tensor]:
+    model = Med3DVLM(Med3DVLMConfig(VISION, PROJECTOR, tiny_llm(), splice))
+    ids = torch.tensor([[0] * PROJECTOR.image_tokens + [3, 4, 5]])
+    image_tokens = torch.rand(1, PROJECTOR.image_tokens, 16)
+    return model.embed_prompt(ids, image_tokens), model.embed_tokens(ids), image_tokens
+
+
+def test_the_clean_splice_replaces_exactly_the_placeholders() -> None:
+    prompt, words, image_tokens = spliced("clean")
+    n = PROJECTOR.image_tokens
+    assert torch.equal(prompt[:, :n], image_tokens)
+    assert torch.equal(prompt[:, n:], words[:, n:])
+
+
+def test_the_published_splice_keeps_one_placeholder_and_loses_the_first_word() -> None:
+    prompt, words, image_tokens = spliced("published")
+    n = PROJECTOR.image_tokens
+    assert torch.equal(prompt[:, :1], words[:, :1])
+    assert torch.equal(prompt[:, 1 : n + 1], image_tokens)
+    assert torch.equal(prompt[:, n + 1 :], words[:, n + 1 :])
