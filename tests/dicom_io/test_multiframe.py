@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from pydicom import Dataset
-from pydicom.uid import EnhancedCTImageStorage
+from pydicom.uid import EnhancedCTImageStorage, RLELossless
 
 from dicom_io.errors import GeometryError, MissingAttribute, NoUsableSeries
 from dicom_io.read import read_study
@@ -73,6 +73,12 @@ def test_frames_are_ordered_by_position_and_rescaled_one_by_one(tmp_path):
     np.testing.assert_array_equal(volume.hu, HU)
     assert volume.spacing_mm == (2, 0.5, 0.75)
     assert len(set(volume.sop_instance_uids)) == 1
+
+
+def test_compressed_frames_are_decoded_one_by_one(tmp_path):
+    dataset = enhanced(HU, [frame(2 * k) for k in range(8)])
+    dataset.compress(RLELossless, generate_instance_uid=False)
+    np.testing.assert_array_equal(build_volume(series_in(tmp_path, dataset)).hu, HU)
 
 
 def test_an_object_of_one_stack_is_chosen_whole(tmp_path):
