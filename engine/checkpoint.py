@@ -16,12 +16,13 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
+from torch import Tensor
 from transformers.models.qwen2 import Qwen2Config
 
 from dicom_io.errors import CheckpointMismatch
 from dicom_io.preprocess import PreprocessSpec
 from engine.dcformer import DCFormerConfig
-from engine.med3dvlm import Med3DVLM, Med3DVLMConfig, without_weights
+from engine.med3dvlm import VISION_TOWER, Med3DVLM, Med3DVLMConfig, without_weights
 from engine.novelty import TrainingDistribution
 from engine.projector import ProjectorConfig, StreamConfig
 from engine.protocol import ModelIdentity
@@ -114,18 +115,18 @@ def save_checkpoint(
         Made if it is missing.
     dtype : torch.dtype
         Of the parameters. Buffers keep theirs: variances of BatchNorm overflow in float16.
+
+    Raises
+    ------
+    CheckpointMismatch
+        A parameter does not fit `dtype`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    parameters = {name for name, _ in checkpoint.model.named_parameters()}
-    tensors = {
-        name: (t.to(dtype) if name in parameters else t).detach().cpu().contiguous()
-        for name, t in checkpoint.model.state_dict().items()
-    }
-    save_file(tensors, folder / WEIGHTS)
+    _save_tensors(_tensors_to_store(checkpoint.model, dtype), folder / WEIGHTS)
     checkpoint.tokenizer.save(str(folder / TOKENIZER))
     files = [WEIGHTS, TOKENIZER]
     if checkpoint.distribution is not None:
-        save_file(checkpoint.distribution.to_tensors(), folder / NOVELTY)
+        _save_tensors(checkpoint.distribution.to_tensors(), folder / NOVELTY)
         files.append(NOVELTY)
     config = {
         "format": FORMAT,
@@ -145,6 +146,14 @@ def load_checkpoint(
 ) -> Checkpoint:
     """Read what `save_checkpoint` wrote; every file is verified before anything is built.
 
+    Parameters
+    ----------
+    folder : Path
+        Holds the checkpoint.
+    device, dtype
+        Where the model will run, and in which type. The vision tower stays in float32, so that
+        the image embedding and the decision to abstain do not depend on a setting.
+
     Raises
     ------
     CheckpointMismatch
@@ -161,7 +170,8 @@ def load_checkpoint(
         model_config = model_from_dict(config["model"])
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointMismatch(f"{folder}/config.json cannot be understood: {error!r}") from error
-    model = assemble(without_weights(model_config), load_file(folder / WEIGHTS), device, dtype)
+    tensors = load_file(folder / WEIGHTS)
+    model = assemble(without_weights(model_config), tensors, device, dtype, exact=VISION_TOWER)
     distribution = None
     if NOVELTY in config["sha256"]:
         distribution = TrainingDistribution.from_tensors(load_file(folder / NOVELTY))
@@ -201,6 +211,22 @@ def rope_theta(llm: Qwen2Config) -> float:
     """Return the base of the rotary embedding, which transformers 5 keeps in a dictionary."""
     parameters = getattr(llm, "rope_parameters", None)
     return float(parameters["rope_theta"] if parameters else llm.rope_theta)
+
+
+def _tensors_to_store(model: Med3DVLM, dtype: torch.dtype) -> dict[str, Tensor]:
+    parameters = {name for name, _ in model.named_parameters()}
+    tensors = {}
+    for name, tensor in model.state_dict().items():
+        stored = tensor.detach().cpu().to(dtype if name in parameters else tensor.dtype)
+        if not stored.isfinite().all():
+            raise CheckpointMismatch(f"{name} holds values that {stored.dtype} cannot store")
+        tensors[name] = stored.contiguous()
+    return tensors
+
+
+def _save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    save_file(tensors, path)
+    path.chmod(0o644)  # safetensors leaves it to its owner alone, and the service is another user
 
 
 def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:

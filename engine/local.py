@@ -65,7 +65,9 @@ class LocalEngine:
         self._require_context(max_new_tokens)
         with _device_memory(self._weights.device), torch.inference_mode():
             volume = torch.from_numpy(model_input.pixels)[None].to(self._weights.device)
-            hidden_states = self._model.encode_image(volume.to(self._weights.dtype))
+            # TF32 would make the embedding, and so the abstention, depend on the device
+            with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+                hidden_states = self._model.encode_image(volume)
             reason = self._reason_to_abstain(volume, hidden_states)
             if reason is None:
                 prompt = self._prompt(hidden_states)
@@ -106,7 +108,8 @@ class LocalEngine:
         return distribution.reason_to_abstain(image_features(volume, hidden_states))
 
     def _prompt(self, hidden_states: list[Tensor]) -> Tensor:
-        image_tokens = self._model.project(hidden_states[3], hidden_states[4])
+        low, high = (hidden.to(self._weights.dtype) for hidden in hidden_states[3:])
+        image_tokens = self._model.project(low, high)
         ids = (self._image_token,) * image_tokens.shape[1] + self._question
         return self._model.embed_prompt(
             torch.tensor([ids], device=image_tokens.device), image_tokens
@@ -166,5 +169,8 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
 def _device_memory(device: torch.device) -> Iterator[None]:
     try:
         yield
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        on_cpu = "DefaultCPUAllocator" in str(error)  # a plain RuntimeError there
+        if not (on_cpu or isinstance(error, torch.OutOfMemoryError)):
+            raise
         raise OutOfDeviceMemory(f"{device} has not enough free memory for this model") from error

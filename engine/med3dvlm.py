@@ -19,6 +19,9 @@ from engine.projector import DualStreamMixer, ProjectorConfig
 
 Splice = Literal["clean", "published"]
 
+VISION_TOWER = "model.vision_tower."
+"""What the names of the vision tower's tensors begin with."""
+
 
 @dataclass(frozen=True)
 class Med3DVLMConfig:

@@ -24,11 +24,13 @@ from dicom_io.preprocess import PreprocessSpec
 from engine.checkpoint import LLM_FIELDS, Checkpoint, ModelCard, Prompt
 from engine.contrastive import ContrastivePair
 from engine.dcformer import VARIANTS
-from engine.med3dvlm import Med3DVLMConfig, without_weights
+from engine.med3dvlm import VISION_TOWER, Med3DVLMConfig, without_weights
 from engine.projector import ProjectorConfig, StreamConfig
 from engine.weights import assemble
 
-REPORT_QUESTION = "Please provide a caption consistent with the findings of this medical image."
+REPORT_QUESTION = "Describe the findings of the medical image you see."
+"""One of the 42 questions for a report that the published weights were trained with."""
+
 QWEN_EOS = "<|im_end|>"
 
 
@@ -58,7 +60,8 @@ def load_vlm_qwen(
         model_config = _vlm_config(config)
     except KeyError as error:
         raise CheckpointMismatch(f"{folder}/config.json lacks {error}") from error
-    model = assemble(without_weights(model_config), read_tensors(files), device, dtype)
+    tensors = read_tensors(files)
+    model = assemble(without_weights(model_config), tensors, device, dtype, exact=VISION_TOWER)
     if not (folder / "tokenizer.json").is_file():
         raise CheckpointMismatch(f"{folder} lacks tokenizer.json")
     return Checkpoint(
@@ -71,9 +74,7 @@ def load_vlm_qwen(
     )
 
 
-def load_dec_clip(
-    folder: Path, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
-) -> ContrastivePair:
+def load_dec_clip(folder: Path, *, device: torch.device | str = "cpu") -> ContrastivePair:
     """Load a published contrastive pair: DCFormer-small and ClinicalBERT.
 
     Raises
@@ -89,7 +90,7 @@ def load_dec_clip(
         _text_config(tensors, _config(folder).get("n_heads")),
         width=len(_tensor(tensors, "mm_vision_proj.bias")),
     )
-    return assemble(pair, tensors, device, dtype)
+    return assemble(pair, tensors, device)
 
 
 def weight_files(folder: Path) -> list[Path]:

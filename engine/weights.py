@@ -20,6 +20,7 @@ def assemble(
     tensors: Mapping[str, Tensor],
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
+    exact: str | None = None,
 ) -> Network:
     """Put tensors in the place of a network's own; eval mode.
 
@@ -30,8 +31,9 @@ def assemble(
     tensors : mapping of str to Tensor
         Exactly the network's state.
     device, dtype
-        Where the network will run, and the type of its floating tensors. BatchNorm stays in
-        float32, whose variances half precision cannot hold.
+        Where the network will run, and the type of its floating tensors.
+    exact : str, optional
+        Tensors whose names begin so stay in the network's own type.
 
     Raises
     ------
@@ -40,10 +42,10 @@ def assemble(
     """
     expected = network.state_dict()
     require_same_layout(expected, tensors)
-    kept = set(_batch_norm_names(network))
     placed = {}
     for name, tensor in tensors.items():
-        floating = expected[name].is_floating_point() and name not in kept
+        own = exact is not None and name.startswith(exact)
+        floating = expected[name].is_floating_point() and not own
         placed[name] = tensor.to(device, dtype if floating else expected[name].dtype)
     network.load_state_dict(placed, assign=True)
     return network.to(device).eval()
@@ -70,12 +72,6 @@ def require_same_layout(expected: Mapping[str, Tensor], tensors: Mapping[str, Te
     found = [f"{fault}: {_some(names)}" for fault, names in faults.items() if names]
     if found:
         raise CheckpointMismatch(f"the tensors are not those of the model; {'; '.join(found)}")
-
-
-def _batch_norm_names(network: nn.Module) -> Iterable[str]:
-    for prefix, module in network.named_modules():
-        if isinstance(module, nn.BatchNorm3d):
-            yield from (f"{prefix}.{name}" for name in module.state_dict())
 
 
 def _some(names: Iterable[str]) -> str:

@@ -59,12 +59,24 @@ def test_weights_stored_in_half_precision_load_in_the_type_asked_for(
     assert load_checkpoint(tmp_path).model.lm_head.weight.dtype is torch.float32
 
 
-def test_batch_norm_and_rotary_frequencies_stay_in_full_precision(folder: Path) -> None:
+def test_vision_tower_and_rotary_frequencies_stay_in_full_precision(folder: Path) -> None:
     model = load_checkpoint(folder, dtype=torch.bfloat16).model
     assert model.lm_head.weight.dtype is torch.bfloat16
     assert model.model.rotary_emb.inv_freq.dtype is torch.float32
-    state = model.state_dict()
-    assert all(t.dtype is torch.float32 for n, t in state.items() if n.endswith("running_var"))
+    tower = model.model.vision_tower.state_dict()
+    assert all(t.dtype is torch.float32 for t in tower.values() if t.is_floating_point())
+
+
+def test_a_weight_that_half_precision_cannot_store_is_named(
+    checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    checkpoint.model.lm_head.weight.data[0, 0] = 1e6
+    with pytest.raises(CheckpointMismatch, match=r"lm_head\.weight holds values"):
+        save_checkpoint(checkpoint, tmp_path, dtype=torch.float16)
+
+
+def test_every_user_of_the_machine_may_read_the_weights(folder: Path) -> None:
+    assert (folder / "model.safetensors").stat().st_mode & 0o044 == 0o044
 
 
 def test_the_training_distribution_travels_along(checkpoint: Checkpoint, tmp_path: Path) -> None:
