@@ -6,10 +6,12 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+from monai.transforms import Compose, CropForeground, Resize, ScaleIntensity, ScaleIntensityRange
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
 
 from dicom_io.errors import DicomError, NoUsableSeries
 from dicom_io.nifti import write_nifti
+from dicom_io.preprocess import PreprocessSpec, prepare
 from dicom_io.read import read_study
 from dicom_io.series import choose_series
 from dicom_io.volume import build_volume
@@ -182,3 +184,16 @@ def test_building_it_anyway_says_what_is_wrong(cases, case, says):
     series = read_study([cases / "failing" / case]).series[0]
     with pytest.raises(DicomError, match=says):
         build_volume(series)
+
+
+def test_the_model_sees_the_torso_as_a_reader_does(cases, tmp_path):
+    """Head to feet, front to back, patient right to left, and otherwise MONAI's transforms."""
+    source = cases / "torso_3mm_slab.nii.gz"
+    volume = build_volume(read_study([write_torso_series(source, tmp_path)]).series[0])
+    pixels = prepare(volume, PreprocessSpec((30, 96, 96))).pixels[0]
+    hu = np.asarray(nibabel.as_closest_canonical(nibabel.load(source)).dataobj)
+    displayed = hu.transpose(2, 1, 0)[::-1, ::-1, ::-1].astype(np.float32)
+    window = ScaleIntensityRange(-160, 240, 0, 1, clip=True)
+    resize = Resize((30, 96, 96), mode="trilinear")
+    path = Compose([window, ScaleIntensity(), CropForeground(), resize])
+    np.testing.assert_allclose(pixels, path(displayed[None])[0], atol=1e-4)
