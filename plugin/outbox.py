@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,9 +12,9 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from plugin.database import SessionFactory
-from plugin.models import Delivery, DeliveryState, Draft, Event, Level
+from plugin.events import add_event
+from plugin.models import Delivery, DeliveryState, Draft, Level
 
-LOGGER = logging.getLogger(__name__)
 FIRST_PAUSE_S = 10.0
 LONGEST_PAUSE_S = 3600.0
 # Pauses differ by so much, so that what failed together does not come back together
@@ -193,8 +192,4 @@ class Outbox:
     ) -> None:
         draft = delivery.draft
         text = f"draft {draft.revision}: {message}"
-        session.add(
-            Event(time=self._now(), study_id=draft.study_id, kind=kind, level=level, message=text)
-        )
-        severity = {Level.INFO: logging.INFO, Level.WARNING: logging.WARNING}
-        LOGGER.log(severity.get(level, logging.ERROR), "%s: %s", draft.sop_instance_uid, text)
+        add_event(session, kind, text, now=self._now(), study_id=draft.study_id, level=level)
