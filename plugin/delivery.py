@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -73,9 +74,10 @@ def _deliver_until(
     while not ended.wait(poll_s):
         try:
             _deliver_to(outbox, destination)
-        except Exception:
-            # The thread's outermost loop. Nothing is lost: what was claimed falls due again
-            LOGGER.exception("delivery to %s", destination.name)
+        except Exception as error:  # noqa: BLE001  one surprise must not end all delivery
+            # What was claimed falls due again. The text is left out: it may name a patient
+            where = "".join(traceback.format_tb(error.__traceback__))
+            LOGGER.error("delivery to %s: %s\n%s", destination.name, type(error).__name__, where)
 
 
 def _deliver_to(outbox: Outbox, destination: Destination) -> int:

@@ -409,7 +409,7 @@ def test_delivery_goes_on_after_an_error_nobody_foresaw(
         def send(self, path: Path) -> None:
             if not self.sent:
                 self.sent.append(path)
-                raise ArithmeticError
+                raise ArithmeticError(PATIENT_ID)
             super().send(path)
 
     service.outbox = Outbox(service.sessions, service.spool, service.clock)
@@ -418,6 +418,7 @@ def test_delivery_goes_on_after_an_error_nobody_foresaw(
         eventually(lambda: "ArithmeticError" in caplog.text, "the error is logged")
         service.clock.pass_by(CLAIM_S + 1)
         eventually(lambda: service.states() == [DeliveryState.PROVED], "it goes on")
+    assert PATIENT_ID not in caplog.text
 
 
 def test_events_and_log_name_no_patient(service: Service, caplog: pytest.LogCaptureFixture) -> None:
