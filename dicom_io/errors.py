@@ -24,6 +24,10 @@ class MissingAttribute(DicomError):
     """A DICOM attribute that the work needs is absent or empty."""
 
 
+class DataSetMismatch(DicomError):
+    """The data set is not the object that the command announced."""
+
+
 class GeometryError(DicomError):
     """The instances do not form a volume (orientation, position, spacing, size)."""
 

@@ -56,12 +56,13 @@ class DraftState(StrEnum):
 
 
 class DeliveryState(StrEnum):
-    """A delivery ends as proved or failed; sent is not yet delivered."""
+    """A delivery ends as proved, failed or cancelled (superseded); sent is not yet delivered."""
 
     PENDING = "pending"
     SENT = "sent"
     PROVED = "proved"
     FAILED = "failed"
+    CANCELLED = "cancelled"
 
 
 class Level(StrEnum):

@@ -19,6 +19,7 @@ _STATUS: dict[type[errors.CtscribeError], int] = {
     errors.OutOfDeviceMemory: OUT_OF_RESOURCES,
     errors.PeerUnreachable: OUT_OF_RESOURCES,
     errors.MissingAttribute: DATA_SET_MISMATCH,
+    errors.DataSetMismatch: DATA_SET_MISMATCH,
     errors.DicomError: CANNOT_UNDERSTAND,
     errors.CtscribeError: PROCESSING_FAILURE,
 }

@@ -1,0 +1,200 @@
+"""Group commit: many associations, one transaction, and only then the acknowledgements.
+
+Handler threads hand over what they wrote and wait. The one committer thread takes whatever waits,
+makes the folders durable, commits, and lets the handlers answer. While it commits, the next group
+gathers by itself; nobody ever waits for a group to fill.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from datetime import UTC, datetime
+
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from dicom_io.errors import CtscribeError, StoreFull
+from plugin import intake
+from plugin.database import SessionFactory
+from plugin.events import add_event
+from plugin.intake import Arrival, Outcome, Waiting
+from plugin.models import Level
+from plugin.spool import Spool
+
+LOGGER = logging.getLogger(__name__)
+LARGEST_GROUP = 64
+HEARTBEAT_S = 5.0
+_ALERT_PAUSE_S = 60.0
+_ATTEMPTS = 5
+
+_Waiting = tuple[Arrival, "Future[Outcome]"]
+
+
+class Committer:
+    """The thread that makes arrivals durable, for all associations of one receiver process.
+
+    Parameters
+    ----------
+    sessions : SessionFactory
+        Where instances are recorded.
+    spool : Spool
+        Where they lie.
+    receiver : str
+        Name of this receiver process, unique among all that ever run.
+    waiting : Waiting
+        Quiet period and cap of the studies.
+    open_associations : callable
+        Names of the associations that are open now.
+    """
+
+    def __init__(
+        self,
+        sessions: SessionFactory,
+        spool: Spool,
+        *,
+        receiver: str,
+        waiting: Waiting,
+        open_associations: Callable[[], Iterable[str]],
+        heartbeat_s: float = HEARTBEAT_S,
+    ) -> None:
+        self._sessions = sessions
+        self._spool = spool
+        self._receiver = receiver
+        self._waiting = waiting
+        self._open_associations = open_associations
+        self._heartbeat_s = heartbeat_s
+        self._arrivals: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._ended: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._last_beat = time.monotonic()
+        self._last_alert = -_ALERT_PAUSE_S
+        self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Commit what waits, then end the thread."""
+        self._arrivals.put(None)
+        self._thread.join()
+
+    def commit(self, arrival: Arrival) -> Outcome:
+        """Wait until the arrival is durable; return what became of it.
+
+        Raises
+        ------
+        StoreFull
+            The database does not take it now; the sender must keep it.
+        """
+        future: Future[Outcome] = Future()
+        self._arrivals.put((arrival, future))
+        return future.result()
+
+    def association_ended(self, association: str) -> None:
+        """Let the studies of an association go, soon."""
+        self._ended.put(association)
+
+    def alert(self, kind: str, error: CtscribeError) -> None:
+        """Write an alert, once a minute at most; log it where even that cannot be written."""
+        LOGGER.error("%s: %s", kind, error)
+        if time.monotonic() - self._last_alert < _ALERT_PAUSE_S:
+            return
+        self._last_alert = time.monotonic()
+        try:
+            with self._sessions.begin() as session:
+                add_event(session, kind, str(error), now=datetime.now(UTC), level=Level.ALERT)
+        except DBAPIError as problem:
+            LOGGER.error("the alert could not be recorded: %s", _reason(problem))
+
+    def _run(self) -> None:
+        while True:
+            group, last = self._next_group()
+            if group:
+                self._commit_group(group)
+            self._release_ended()
+            self._beat()
+            if last:
+                return
+
+    def _next_group(self) -> tuple[list[_Waiting], bool]:
+        """Return all that waits now, and whether it is the last group."""
+        group: list[_Waiting] = []
+        try:
+            item = self._arrivals.get(timeout=self._patience())
+            while item is not None:
+                group.append(item)
+                if len(group) == LARGEST_GROUP:
+                    return group, False
+                item = self._arrivals.get_nowait()
+        except queue.Empty:
+            return group, False
+        return group, True
+
+    def _patience(self) -> float:
+        return 0.2 if not self._ended.empty() else min(0.2, self._heartbeat_s)
+
+    def _commit_group(self, group: list[_Waiting]) -> None:
+        arrivals = [arrival for arrival, _ in group]
+        try:
+            self._spool.sync_folders(arrival.path for arrival in arrivals)
+            outcomes = self._record(arrivals)
+        except (OSError, DBAPIError) as error:
+            refusal = StoreFull(f"instances cannot be recorded: {_reason(error)}")
+            self.alert("not-recorded", refusal)
+            for _, future in group:
+                future.set_exception(refusal)
+            return
+        for (_, future), outcome in zip(group, outcomes, strict=True):
+            future.set_result(outcome)
+
+    def _record(self, arrivals: list[Arrival]) -> list[Outcome]:
+        return record_durably(
+            self._sessions, arrivals, receiver=self._receiver, waiting=self._waiting
+        )
+
+    def _release_ended(self) -> None:
+        ended = []
+        while not self._ended.empty():
+            ended.append(self._ended.get())
+        if ended:
+            self._quietly(lambda session: intake.release(session, ended))
+
+    def _beat(self) -> None:
+        if time.monotonic() - self._last_beat < self._heartbeat_s:
+            return
+        self._last_beat = time.monotonic()
+        open_now = list(self._open_associations())
+        if open_now:
+            self._quietly(lambda session: intake.beat(session, open_now, datetime.now(UTC)))
+
+    def _quietly(self, change: Callable[..., None]) -> None:
+        """Change the holds; a failure is repaired by their going stale."""
+        try:
+            with self._sessions.begin() as session:
+                change(session)
+        except DBAPIError as error:
+            LOGGER.warning("associations could not be recorded: %s", _reason(error))
+
+
+def record_durably(
+    sessions: SessionFactory, arrivals: list[Arrival], *, receiver: str, waiting: Waiting
+) -> list[Outcome]:
+    """Record and commit; where another process wrote the same rows first, once more."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            with sessions.begin() as session:
+                return intake.record(
+                    session, arrivals, receiver=receiver, waiting=waiting, now=datetime.now(UTC)
+                )
+        except IntegrityError:
+            if attempt == _ATTEMPTS:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _reason(error: Exception) -> str:
+    """Name the cause without the statement's parameters, which may hold an identifier."""
+    return str(error.orig) if isinstance(error, DBAPIError) else str(error)

@@ -1,0 +1,343 @@
+"""What an arrived instance changes: its study, its series, and the job that waits for the study.
+
+All of it in the transaction whose commit allows the acknowledgement.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+
+from pydicom.uid import (
+    EncapsulatedPDFStorage,
+    GrayscaleSoftcopyPresentationStateStorage,
+    KeyObjectSelectionDocumentStorage,
+    MultiFrameTrueColorSecondaryCaptureImageStorage,
+    SecondaryCaptureImageStorage,
+    SegmentationStorage,
+    XRayRadiationDoseSRStorage,
+)
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from plugin.events import add_event
+from plugin.header import Header
+from plugin.models import (
+    Association,
+    Draft,
+    Instance,
+    Job,
+    JobState,
+    Level,
+    Quarantine,
+    Series,
+    Study,
+    StudyState,
+)
+
+# PS3.4 B.5: no scanner's image. All SR classes are 1.2.840.10008.5.1.4.1.1.88.*, all presentation
+# states .11.*, all multi-frame secondary captures .7.*, all encapsulated documents .104.*
+# An association whose receiver has not spoken for so long is dead, and holds nothing
+STALE_S = 30.0
+_STORAGE = "1.2.840.10008.5.1.4.1.1"
+_DOCUMENT_ROOTS = tuple(f"{_STORAGE}.{n}." for n in (7, 11, 66, 88, 104))
+_DOCUMENTS = frozenset(
+    (
+        SecondaryCaptureImageStorage,
+        SegmentationStorage,
+        KeyObjectSelectionDocumentStorage,
+        GrayscaleSoftcopyPresentationStateStorage,
+        MultiFrameTrueColorSecondaryCaptureImageStorage,
+        XRayRadiationDoseSRStorage,
+        EncapsulatedPDFStorage,
+    )
+)
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """An instance that lies complete and fsynced in the spool."""
+
+    header: Header
+    transfer_syntax_uid: str
+    path: str
+    size: int
+    sha256: str
+    association: str | None = None
+    redraft: bool = False
+
+    @property
+    def processed(self) -> bool:
+        """Whether the model may see it."""
+        return not self.header.own and not is_document(self.header.sop_class_uid)
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """When a study counts as complete."""
+
+    quiet: timedelta
+    cap: timedelta
+
+
+class Outcome(Enum):
+    """What became of an arrival."""
+
+    NEW = "new"
+    KNOWN = "known"
+    QUARANTINED = "quarantined"
+
+
+def is_document(sop_class_uid: str) -> bool:
+    """Tell reports, secondary captures, presentation states and segmentations from images."""
+    return sop_class_uid in _DOCUMENTS or sop_class_uid.startswith(_DOCUMENT_ROOTS)
+
+
+def record(
+    session: Session,
+    arrivals: Sequence[Arrival],
+    *,
+    receiver: str,
+    waiting: Waiting,
+    now: datetime,
+) -> list[Outcome]:
+    """Write arrivals into the caller's transaction; return what became of each.
+
+    Idempotent: recording an arrival again changes nothing.
+    """
+    by_study: dict[str, list[Arrival]] = defaultdict(list)
+    for arrival in arrivals:
+        by_study[arrival.header.study_instance_uid].append(arrival)
+    known = _known_digests(session, arrivals)
+    outcomes: dict[int, Outcome] = {}
+    # In one order everywhere: two receivers that lock studies in different orders would deadlock
+    for uid in sorted(by_study):
+        own = by_study[uid]
+        study = _lock_study(session, own[0], now)
+        for arrival in own:
+            outcomes[id(arrival)] = _compare(known, arrival)
+        new = [arrival for arrival in own if outcomes[id(arrival)] is Outcome.NEW]
+        _add_instances(session, study, new, now)
+        _quarantine(session, study, [a for a in own if outcomes[id(a)] is Outcome.QUARANTINED], now)
+        _wait(session, study, own, new, waiting, now)
+        _hold(session, study, own, receiver, now)
+    return [outcomes[id(arrival)] for arrival in arrivals]
+
+
+def lock_study(session: Session, study_id: int) -> Study:
+    """Make every other change of the study wait for the end of this transaction."""
+    return session.execute(
+        select(Study)
+        .where(Study.id == study_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).scalar_one()
+
+
+def beat(session: Session, associations: Iterable[str], now: datetime) -> None:
+    """Say that associations are still open."""
+    session.execute(
+        update(Association)
+        .where(Association.association.in_(list(associations)))
+        .values(heartbeat=now)
+    )
+
+
+def release(session: Session, associations: Iterable[str]) -> None:
+    """Let go of the studies that ended associations held."""
+    session.execute(delete(Association).where(Association.association.in_(list(associations))))
+
+
+def forget_dead(session: Session, older_than: datetime) -> None:
+    """Remove the holds of receivers that died with their associations open."""
+    session.execute(delete(Association).where(Association.heartbeat < older_than))
+
+
+def stale_before(now: datetime) -> datetime:
+    """Return the moment before which a heartbeat is a dead receiver's."""
+    return now - timedelta(seconds=STALE_S)
+
+
+def _known_digests(session: Session, arrivals: Sequence[Arrival]) -> dict[str, str]:
+    uids = [arrival.header.sop_instance_uid for arrival in arrivals]
+    rows = session.execute(
+        select(Instance.sop_instance_uid, Instance.sha256).where(
+            Instance.sop_instance_uid.in_(uids)
+        )
+    )
+    return dict(rows.tuples().all())
+
+
+def _compare(known: dict[str, str], arrival: Arrival) -> Outcome:
+    digest = known.setdefault(arrival.header.sop_instance_uid, "")
+    if digest == "":
+        known[arrival.header.sop_instance_uid] = arrival.sha256
+        return Outcome.NEW
+    return Outcome.KNOWN if digest == arrival.sha256 else Outcome.QUARANTINED
+
+
+def _lock_study(session: Session, arrival: Arrival, now: datetime) -> Study:
+    """Return the study, locked and made if need be.
+
+    Two receivers may both make it: the second one's insert fails as a whole, and the committer
+    begins its transaction again.
+    """
+    header = arrival.header
+    study = session.execute(
+        select(Study).where(Study.study_instance_uid == header.study_instance_uid).with_for_update()
+    ).scalar_one_or_none()
+    if study is None:
+        study = Study(
+            study_instance_uid=header.study_instance_uid,
+            accession_number=header.accession_number,
+            first_received_at=now,
+            last_received_at=now,
+            state=StudyState.RECEIVING,
+        )
+        session.add(study)
+        session.flush()
+        add_event(session, "received", "first instance", now=now, study_id=study.id)
+    return study
+
+
+def _add_instances(session: Session, study: Study, new: list[Arrival], now: datetime) -> None:
+    if not new:
+        return
+    study.last_received_at = now
+    study.accession_number = study.accession_number or new[0].header.accession_number
+    series_ids = _series_ids(session, study, new)
+    own_drafts = _own_drafts(session, new)
+    session.execute(
+        insert(Instance),
+        [
+            {
+                "study_id": study.id,
+                "series_id": series_ids[arrival.header.series_instance_uid],
+                "sop_instance_uid": arrival.header.sop_instance_uid,
+                "sop_class_uid": arrival.header.sop_class_uid,
+                "transfer_syntax_uid": arrival.transfer_syntax_uid,
+                "path": arrival.path,
+                "size": arrival.size,
+                "sha256": arrival.sha256,
+                "processed": arrival.processed
+                and arrival.header.sop_instance_uid not in own_drafts,
+                "received_at": now,
+            }
+            for arrival in new
+        ],
+    )
+
+
+def _series_ids(session: Session, study: Study, new: list[Arrival]) -> dict[str, int]:
+    wanted = {arrival.header.series_instance_uid: arrival.header.modality for arrival in new}
+    rows = session.execute(
+        select(Series.series_instance_uid, Series.id).where(
+            Series.study_id == study.id, Series.series_instance_uid.in_(list(wanted))
+        )
+    )
+    ids = dict(rows.tuples().all())
+    for uid in wanted.keys() - ids.keys():
+        series = Series(study_id=study.id, series_instance_uid=uid, modality=wanted[uid])
+        session.add(series)
+        session.flush()
+        ids[uid] = series.id
+    return ids
+
+
+def _own_drafts(session: Session, new: list[Arrival]) -> set[str]:
+    uids = [arrival.header.sop_instance_uid for arrival in new]
+    return set(
+        session.scalars(select(Draft.sop_instance_uid).where(Draft.sop_instance_uid.in_(uids)))
+    )
+
+
+def _quarantine(session: Session, study: Study, others: list[Arrival], now: datetime) -> None:
+    for arrival in others:
+        uid = arrival.header.sop_instance_uid
+        already = select(Quarantine.id).where(
+            Quarantine.sop_instance_uid == uid, Quarantine.sha256 == arrival.sha256
+        )
+        if session.scalar(already) is not None:
+            continue
+        session.add(
+            Quarantine(
+                sop_instance_uid=uid, sha256=arrival.sha256, path=arrival.path, received_at=now
+            )
+        )
+        add_event(
+            session,
+            "quarantined",
+            f"instance {uid} came again with other bytes; the first is kept",
+            now=now,
+            study_id=study.id,
+            level=Level.ALERT,
+            detail={"path": arrival.path},
+        )
+
+
+def _wait(
+    session: Session,
+    study: Study,
+    all_of_study: list[Arrival],
+    new: list[Arrival],
+    waiting: Waiting,
+    now: datetime,
+) -> None:
+    """Open the study's job, or move its deadline, if anything arrived that the model reads."""
+    redraft = any(arrival.redraft and arrival.processed for arrival in all_of_study)
+    if not redraft and not any(arrival.processed for arrival in new):
+        return
+    open_or_move_job(session, study, waiting=waiting, now=now, forced=redraft)
+
+
+def open_or_move_job(
+    session: Session, study: Study, *, waiting: Waiting, now: datetime, forced: bool = False
+) -> Job:
+    """Return the study's pending job, its deadline moved; the study must be locked."""
+    job = session.scalar(select(Job).where(Job.study_id == study.id, Job.state == JobState.PENDING))
+    if job is not None:
+        job.deadline = max(job.deadline, now + waiting.quiet)
+        job.forced = job.forced or forced
+        return job
+    last = session.scalar(select(func.max(Job.revision)).where(Job.study_id == study.id)) or 0
+    job = Job(
+        study_id=study.id,
+        revision=last + 1,
+        state=JobState.PENDING,
+        forced=forced,
+        deadline=now + waiting.quiet,
+        hard_deadline=now + waiting.cap,
+        not_before=now,
+        attempts=0,
+        created_at=now,
+    )
+    session.add(job)
+    study.state = StudyState.RECEIVING
+    if job.revision > 1:
+        why = "a new draft was asked for" if forced else "instances arrived after the last job"
+        add_event(
+            session, "reopened", f"{why}: revision {job.revision}", now=now, study_id=study.id
+        )
+    return job
+
+
+def _hold(
+    session: Session, study: Study, arrivals: list[Arrival], receiver: str, now: datetime
+) -> None:
+    contributors = {a.association for a in arrivals if a.association is not None}
+    held = set(
+        session.scalars(
+            select(Association.association).where(
+                Association.study_id == study.id, Association.association.in_(contributors)
+            )
+        )
+    )
+    for association in sorted(contributors - held):
+        session.add(
+            Association(
+                receiver=receiver, association=association, study_id=study.id, heartbeat=now
+            )
+        )

@@ -1,0 +1,125 @@
+"""The supervisor: starts the service's processes, starts dead ones again, stops all of them.
+
+The processes share nothing but database and spool, so any of them may die at any moment.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+LOGGER = logging.getLogger(__name__)
+CTSCRIBE = (sys.executable, "-c", "from plugin.cli import main; main()")
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 30.0
+# A process that has lived so long was healthy: the next pause is short again
+HEALTHY_S = 60.0
+_POLL_S = 0.1
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass
+class _Child:
+    command: tuple[str, ...]
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    start_at: float = field(default_factory=time.monotonic)
+    pause_s: float = FIRST_PAUSE_S
+
+
+def supervise(
+    commands: Sequence[Sequence[str]],
+    *,
+    program: Sequence[str] = CTSCRIBE,
+    patience_s: float = 15.0,
+    stop: threading.Event | None = None,
+) -> None:
+    """Keep one process running for every command, until SIGTERM, SIGINT or `stop`.
+
+    Parameters
+    ----------
+    commands : sequence of sequence of str
+        Arguments of `ctscribe`, one sequence a process.
+    program : sequence of str
+        What the arguments are given to.
+    patience_s : float
+        How long the processes have to end after SIGTERM; then they are killed.
+    stop : threading.Event, optional
+        Set it to stop; without one, signals do, and only the main thread may call this.
+    """
+    stop = stop_on_signals() if stop is None else stop
+    children = [_Child((*program, *command)) for command in commands]
+    try:
+        while not stop.wait(_POLL_S):
+            for child in children:
+                _look_after(child)
+    finally:
+        _end(children, patience_s)
+
+
+def _look_after(child: _Child) -> None:
+    now = time.monotonic()
+    if child.process is None:
+        if now >= child.start_at:
+            _start(child)
+        return
+    status = child.process.poll()
+    if status is None:
+        return
+    child.pause_s = FIRST_PAUSE_S if now - child.started > HEALTHY_S else child.pause_s
+    LOGGER.error(
+        "process %d ended with status %d, starts again in %.1f s",
+        child.process.pid,
+        status,
+        child.pause_s,
+    )
+    child.process = None
+    child.start_at = now + child.pause_s
+    child.pause_s = min(2 * child.pause_s, LONGEST_PAUSE_S)
+
+
+def _start(child: _Child) -> None:
+    parent = os.getpid()
+    child.process = subprocess.Popen(
+        child.command, preexec_fn=lambda: _die_with(parent), start_new_session=True
+    )
+    child.started = time.monotonic()
+    LOGGER.info("process %d: %s", child.process.pid, " ".join(child.command[3:]))
+
+
+def _die_with(parent: int) -> None:
+    """Have the kernel kill this process when the supervisor dies, even of SIGKILL."""
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before we asked
+        os._exit(1)
+
+
+def _end(children: Sequence[_Child], patience_s: float) -> None:
+    running = [child.process for child in children if child.process is not None]
+    for process in running:
+        process.terminate()
+    deadline = time.monotonic() + patience_s
+    for process in running:
+        try:
+            process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def stop_on_signals() -> threading.Event:
+    """Return an event that SIGTERM and SIGINT set; for the main thread of a process."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop

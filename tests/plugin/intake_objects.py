@@ -1,0 +1,68 @@
+"""Small CT instances, and senders of them, for the tests of the service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
+from pydicom import Dataset, dcmread
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pynetdicom import AE, build_context
+from pynetdicom.association import Association
+
+from tests.objects import write_slice
+
+
+def make_slice(study: str, *, series: str | None = None, number: int = 1) -> Dataset:
+    """One CT slice of 4 × 4 pixels in memory."""
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory() as folder:
+        dataset = dcmread(write_slice(Path(folder), study, series=series))
+        dataset.PixelData  # noqa: B018  read it before the file goes
+    dataset.InstanceNumber = number
+    dataset.AccessionNumber = "ACC-1"
+    return dataset
+
+
+def encoded(dataset: Dataset) -> bytes:
+    """The data set alone, as it travels."""
+    buffer = BytesIO()
+    bare = Dataset()
+    bare.update(dataset)
+    bare.save_as(buffer, implicit_vr=False, little_endian=True)
+    return buffer.getvalue()
+
+
+def new_uid() -> str:
+    return str(generate_uid())
+
+
+@contextmanager
+def association(
+    port: int,
+    *,
+    called: str = "CTSCRIBE",
+    calling: str = "SENDER",
+    sop_class: str = CTImageStorage,
+    syntaxes: tuple[str, ...] = (ExplicitVRLittleEndian,),
+) -> Iterator[Association]:
+    """An association with a receiver on loopback."""
+    ae = AE(calling)
+    assoc = ae.associate(
+        "127.0.0.1", port, contexts=[build_context(sop_class, list(syntaxes))], ae_title=called
+    )
+    try:
+        yield assoc
+    finally:
+        if assoc.is_established:
+            assoc.release()
+
+
+def store(port: int, *datasets: Dataset, called: str = "CTSCRIBE") -> list[int]:
+    """Send data sets in one association; return the statuses."""
+    with association(port, called=called, sop_class=str(datasets[0].SOPClassUID)) as assoc:
+        assert assoc.is_established
+        return [int(assoc.send_c_store(dataset).Status) for dataset in datasets]
