@@ -99,9 +99,10 @@ class TrainingDistribution:
         # NaN is no number to trust, and not <= 1 either
         if all(ratio <= 1.0 for ratio in ratios.values()):
             return None
+        how_far = f"{ratios[name]:.1f}" if ratios[name] < 100 else "over 100"
         return (
             "the images are unlike those the model was trained on (judged by "
-            f"{MEANINGS.get(name, name)}, {ratios[name]:.1f} times as far off as allowed)"
+            f"{MEANINGS[name]}, {how_far} times as far off as allowed)"
         )
 
     def to_tensors(self) -> dict[str, Tensor]:
@@ -137,7 +138,8 @@ def fit_distribution(
     ----------
     features, held_out : mapping of str to Tensor, shape (n, width)
         `image_features` of the training images, and of images of the same kind that were not
-        used: the limit is `margin` times the largest distance among the latter.
+        used: the limit is `margin` times the largest distance among the latter. Both must be
+        prepared as an engine's input is: 8-bit copies of training images have other statistics.
     margin : float
         Room between the farthest held-out image and the limit.
     ridge : float
