@@ -1,4 +1,4 @@
-"""Real SQLite, real destinations; only the clock is the test's."""
+"""Real databases, real destinations; only the clock is the test's."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sqlalchemy import select
 from dicom_io.errors import AssociationRejected, PeerUnreachable
 from dicom_io.proof import Found, InstanceReference, identity_of
 from plugin.archive import running_archive
-from plugin.database import SessionFactory, open_database, session_factory
+from plugin.database import SessionFactory
 from plugin.delivery import LOOKS_BEFORE_SENDING_AGAIN, deliver_due, delivering
 from plugin.destinations import (
     Destination,
@@ -26,6 +26,7 @@ from plugin.destinations import (
 )
 from plugin.models import Delivery, DeliveryState, Draft, Event, Job, JobState, Level, Study
 from plugin.outbox import CLAIM_S, FIRST_PAUSE_S, JITTER, LONGEST_PAUSE_S, Outbox
+from plugin.spool import Spool
 from tests.objects import PATIENT_ID, write_report, write_slice
 from tests.orthanc import RunningOrthanc, eventually, free_port, running_orthanc
 
@@ -77,12 +78,11 @@ class Shelf:
 class Service:
     """A database with drafts, and the outbox on it."""
 
-    def __init__(self, spool: Path) -> None:
+    def __init__(self, sessions: SessionFactory, spool: Path) -> None:
+        self.sessions = sessions
         self.spool = spool
         self.clock = Clock()
-        self.engine = open_database(f"sqlite:///{spool / 'ctscribe.db'}")
-        self.sessions: SessionFactory = session_factory(self.engine)
-        self.outbox = Outbox(self.sessions, spool, self.clock)
+        self.outbox = Outbox(sessions, spool, self.clock)
 
     def draft(self, *destinations: str, study: str | None = None, revision: int = 1) -> str:
         """Write a draft due at every destination; the newest of a study is the current one."""
@@ -143,10 +143,8 @@ class Service:
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[Service]:
-    service = Service(tmp_path / "spool")
-    yield service
-    service.engine.dispose()
+def service(sessions: SessionFactory, spool: Spool) -> Service:
+    return Service(sessions, spool.root)
 
 
 @pytest.fixture(scope="module")
@@ -232,15 +230,13 @@ def test_pauses_double_up_to_an_hour(service: Service) -> None:
     assert delivery.last_error == "away"
 
 
-def test_the_pause_survives_a_restart(service: Service, tmp_path: Path) -> None:
+def test_the_pause_survives_a_restart(service: Service) -> None:
     service.draft("shelf")
     service.deliver(Shelf(send_error=PeerUnreachable("away")))
-    service.engine.dispose()
-    restarted = Service(service.spool)
+    restarted = Service(service.sessions, service.spool)
     assert restarted.deliver(Shelf()) == 0
     restarted.clock.pass_by(FIRST_PAUSE_S * 2)
     assert restarted.deliver(Shelf()) == 1
-    restarted.engine.dispose()
 
 
 def test_a_refusal_fails_and_waits_for_a_person(service: Service) -> None:
