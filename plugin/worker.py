@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pydicom import Dataset
 from sqlalchemy.exc import DBAPIError
@@ -21,7 +21,9 @@ from plugin.database import SessionFactory
 from plugin.jobs import Claim, NewDraft
 from plugin.models import DraftState
 from plugin.spool import Spool
-from reporting.sr import Predecessor
+
+if TYPE_CHECKING:
+    from reporting.sr import Predecessor
 
 LOGGER = logging.getLogger(__name__)
 
@@ -176,6 +178,8 @@ class Worker:
 def _predecessor(claim: Claim) -> Predecessor | None:
     if claim.previous is None:
         return None
+    from reporting.sr import Predecessor  # highdicom takes a second to import
+
     return Predecessor(
         study_instance_uid=claim.previous.study_instance_uid,
         series_instance_uid=claim.previous.series_instance_uid,

@@ -35,9 +35,7 @@ def write_store(
             pass
 
 
-def read_store(
-    folder: Path, seeds: Sequence[int]
-) -> tuple[list[NDArray[np.uint8]], list[Truth]]:
+def read_store(folder: Path, seeds: Sequence[int]) -> tuple[list[NDArray[np.uint8]], list[Truth]]:
     """Open what `write_store` wrote: one memory-mapped (D, H, W) array and one truth per seed."""
     inputs: list[NDArray[np.uint8]] = []
     truths: list[Truth] = []

@@ -15,13 +15,21 @@ Fact = tuple[str, str | None]
 SIDES = ("left", "right", "bilateral")
 
 _PRESENT = {
-    "cardiomegaly": ("The heart is enlarged.", "There is cardiomegaly.", "Cardiomegaly is present."),
+    "cardiomegaly": (
+        "The heart is enlarged.",
+        "There is cardiomegaly.",
+        "Cardiomegaly is present.",
+    ),
     "hepatic steatosis": (
         "The liver is of low attenuation, consistent with hepatic steatosis.",
         "There is hepatic steatosis.",
         "Hepatic steatosis is present.",
     ),
-    "splenomegaly": ("The spleen is enlarged.", "There is splenomegaly.", "Splenomegaly is present."),
+    "splenomegaly": (
+        "The spleen is enlarged.",
+        "There is splenomegaly.",
+        "Splenomegaly is present.",
+    ),
     "ascites": (
         "There is ascites.",
         "There is free fluid in the abdomen, consistent with ascites.",
