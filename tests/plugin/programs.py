@@ -1,0 +1,86 @@
+"""Receiver and worker as processes of their own, with a model that takes no time, to be killed."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import random
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydicom import Dataset, dcmread
+from pydicom.uid import generate_uid
+
+from plugin.database import open_database, session_factory
+from plugin.delivery import delivering
+from plugin.destinations import DimseDestination
+from plugin.outbox import Outbox
+from plugin.receiver import run_receiver, waiting_of
+from plugin.service import stop_on_signals
+from plugin.spool import Spool
+from plugin.worker import Worker
+
+QUIET_S = 1.0
+
+
+@dataclass(frozen=True)
+class TinyReport:
+    """The least that a worker takes for a report."""
+
+    sr: Dataset
+    selected_digest: str
+    state: str = "complete"
+
+    @property
+    def series_instance_uid(self) -> str:
+        return str(self.sr.SeriesInstanceUID)
+
+
+def selected(paths: Sequence[Path]) -> str:
+    uids = sorted(path.name.split("-")[0] for path in paths)
+    return hashlib.sha256("\n".join(uids).encode()).hexdigest()
+
+
+def make_report(paths: Sequence[Path], **_: Any) -> TinyReport:
+    source = dcmread(paths[0], stop_before_pixels=True)
+    sr = Dataset()
+    sr.file_meta = source.file_meta
+    for keyword in ("PatientID", "PatientName", "StudyInstanceUID", "SpecificCharacterSet"):
+        sr[keyword] = source[keyword]
+    sr.SOPClassUID = "1.2.840.10008.5.1.4.1.1.88.22"
+    sr.SOPInstanceUID, sr.SeriesInstanceUID = generate_uid(), generate_uid()
+    sr.file_meta.MediaStorageSOPClassUID = sr.SOPClassUID
+    sr.file_meta.MediaStorageSOPInstanceUID = sr.SOPInstanceUID
+    sr.Modality = "SR"
+    time.sleep(random.uniform(0, 0.3))
+    return TinyReport(sr, selected(paths))
+
+
+def receive(url: str, folder: Path, port: int) -> None:
+    sessions = session_factory(open_database(url))
+    stop = stop_on_signals()
+    run_receiver(sessions, Spool(folder), stop, port=port, waiting=waiting_of(QUIET_S, 600.0))
+
+
+def work(url: str, folder: Path, port: int) -> None:
+    sessions, spool = session_factory(open_database(url)), Spool(folder)
+    stop = stop_on_signals()
+    worker = Worker(
+        sessions, spool, make_report, selected, {"pacs": "dimse"}, lease_s=3.0, attempts=1000
+    )
+    pacs = DimseDestination("pacs", "127.0.0.1", port, "ARCHIVE")
+    with delivering(Outbox(sessions, spool.root), [pacs], 0.2):
+        worker.run(stop, poll_s=0.2)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    for library in ("pynetdicom", "alembic"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)
+    {"receive": receive, "work": work}[sys.argv[1]](
+        sys.argv[2], Path(sys.argv[3]), int(sys.argv[4])
+    )

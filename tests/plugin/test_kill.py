@@ -1,0 +1,180 @@
+"""Real processes, killed with SIGKILL at random moments: nothing is lost or doubled."""
+
+from __future__ import annotations
+
+import random
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydicom import Dataset, dcmread
+from sqlalchemy import select
+
+from plugin.archive import running_archive
+from plugin.database import SessionFactory, open_database, session_factory
+from plugin.models import Delivery, DeliveryState, Draft, Instance, Job, JobState, Study
+from plugin.spool import Spool
+from tests.plugin.intake_objects import association, make_slice, new_uid
+from tests.plugin.programs import selected
+
+ROOT = Path(__file__).parents[2]
+SLICES = 6
+# A hold goes stale after 30 s, a delivery that died is made again after 60 s; a busy machine
+PATIENCE_S = 150.0
+
+
+class Processes:
+    """One receiver and one worker, always started again."""
+
+    def __init__(self, commands: dict[str, list[str]], log: Path) -> None:
+        self._commands = commands
+        self._log = log.open("ab")
+        self._running = {name: self._start(name) for name in commands}
+        self.kills = 0
+
+    def _start(self, name: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "tests.plugin.programs", *self._commands[name]]
+        return subprocess.Popen(command, cwd=ROOT, stderr=self._log)
+
+    def kill(self, *names: str) -> None:
+        for name in names:
+            self._running[name].kill()
+        for name in names:
+            self._running[name].wait()
+            self._running[name] = self._start(name)
+            self.kills += 1
+
+    def stop(self) -> None:
+        for process in self._running.values():
+            process.kill()
+            process.wait()
+        self._log.close()
+
+
+class Sender:
+    """A modality that repeats every instance until it is acknowledged."""
+
+    def __init__(self, port: int, seed: int) -> None:
+        self._port = port
+        self._random = random.Random(seed)
+        self.acknowledged: dict[str, set[str]] = defaultdict(set)
+        self.finished = threading.Event()
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _run(self) -> None:
+        while not self.finished.is_set():
+            study, series = new_uid(), new_uid()
+            self._send_study([make_slice(study, series=series, number=n) for n in range(SLICES)])
+
+    def _send_study(self, waiting: list[Dataset]) -> None:
+        self._random.shuffle(waiting)
+        while waiting:
+            try:
+                with association(self._port) as assoc:
+                    while waiting and assoc.is_established:
+                        status = assoc.send_c_store(waiting[-1])
+                        if status.get("Status") == 0:
+                            sent = waiting.pop()
+                            self.acknowledged[sent.StudyInstanceUID].add(sent.SOPInstanceUID)
+                        time.sleep(self._random.uniform(0, 0.4))
+            except (OSError, RuntimeError, ValueError):
+                pass  # the receiver died under the association
+            time.sleep(0.1)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Iterator[tuple[Path, int]]:
+    with running_archive(tmp_path / "archive") as port:
+        yield tmp_path / "archive", port
+
+
+# pynetdicom leaves the socket of a refused connection to the garbage collector
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_killed_processes_lose_and_double_nothing(
+    database_url: str, tmp_path: Path, archive: tuple[Path, int]
+) -> None:
+    folder, pacs = archive
+    port, spool = free_port(), tmp_path / "spool"
+    kills = 50 if database_url.startswith("sqlite") else 20
+    chance = random.Random(20261124)
+    processes = Processes(
+        {
+            "receiver": ["receive", database_url, str(spool), str(port)],
+            "worker": ["work", database_url, str(spool), str(pacs)],
+        },
+        tmp_path / "log",
+    )
+    senders = [Sender(port, seed) for seed in range(3)]
+    try:
+        while processes.kills < kills:
+            time.sleep(chance.uniform(0.3, 3.0))
+            processes.kill(
+                *chance.choice([("receiver",), ("receiver",), ("worker",), ("receiver", "worker")])
+            )
+        for sender in senders:
+            sender.finished.set()
+        for sender in senders:
+            sender.thread.join(PATIENCE_S)
+            assert not sender.thread.is_alive()
+        sessions = session_factory(open_database(database_url))
+        acknowledged = {
+            study: uids for sender in senders for study, uids in sender.acknowledged.items()
+        }
+        _wait_until_quiet(sessions, len(acknowledged))
+    finally:
+        processes.stop()
+    assert len(acknowledged) >= 5
+    _check_studies(sessions, acknowledged, Spool(spool), folder)
+
+
+def _wait_until_quiet(sessions: SessionFactory, studies: int) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        with sessions.begin() as session:
+            open_jobs = session.scalars(
+                select(Job.id).where(Job.state.in_([JobState.PENDING, JobState.RUNNING]))
+            ).all()
+            open_deliveries = session.scalars(
+                select(Delivery.id).where(
+                    Delivery.state.in_([DeliveryState.PENDING, DeliveryState.SENT])
+                )
+            ).all()
+            drafted = session.scalars(select(Draft.id).where(Draft.is_current)).all()
+        if not open_jobs and not open_deliveries and len(drafted) == studies:
+            return
+        time.sleep(0.5)
+    pytest.fail(f"{open_jobs=} {open_deliveries=} drafted={len(drafted)} {studies=}")
+
+
+def _check_studies(
+    sessions: SessionFactory, acknowledged: dict[str, set[str]], spool: Spool, archive: Path
+) -> None:
+    delivered = [dcmread(path) for path in archive.glob("*.dcm")]
+    with sessions.begin() as session:
+        for study in session.scalars(select(Study)).all():
+            uids = acknowledged[study.study_instance_uid]
+            kept = session.scalars(select(Instance).where(Instance.study_id == study.id)).all()
+            assert {one.sop_instance_uid for one in kept} == uids
+            assert all(
+                dcmread(spool.absolute(one.path)).SOPInstanceUID == one.sop_instance_uid
+                for one in kept
+            )
+            (current,) = [draft for draft in study.drafts if draft.is_current]
+            assert current.selected_digest == selected([Path(f"{uid}-x.dcm") for uid in uids])
+            assert all(one.state == DeliveryState.PROVED for one in current.deliveries)
+            assert current.revision == max(draft.revision for draft in study.drafts)
+            found = [sr for sr in delivered if sr.SOPInstanceUID == current.sop_instance_uid]
+            assert len(found) == 1
