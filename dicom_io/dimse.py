@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydicom import Dataset, dcmread
 from pydicom.uid import (
+    UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -97,15 +98,40 @@ def store(
     AssociationRejected
         The peer refuses the association, the SOP class or the object.
     """
-    dataset = dcmread(path)
-    transfer_syntax = dataset.file_meta.TransferSyntaxUID
-    uncompressed = transfer_syntax in (*UNCOMPRESSED, DeflatedExplicitVRLittleEndian)
-    ae = _application_entity(calling_ae_title, timeouts)
-    ae.add_requested_context(
-        dataset.SOPClassUID, list(UNCOMPRESSED) if uncompressed else [transfer_syntax]
+    store_all(
+        [path],
+        host,
+        port,
+        called_ae_title=called_ae_title,
+        calling_ae_title=calling_ae_title,
+        timeouts=timeouts,
     )
+
+
+def store_all(
+    paths: Sequence[Path],
+    host: str,
+    port: int,
+    *,
+    called_ae_title: str,
+    calling_ae_title: str,
+    timeouts: Timeouts = Timeouts(),
+) -> None:
+    """Store instances one after the other over one association; see `store`."""
+    ae = _application_entity(calling_ae_title, timeouts)
+    for sop_class, transfer_syntax in sorted({_kind_of(path) for path in paths}):
+        uncompressed = transfer_syntax in (*UNCOMPRESSED, DeflatedExplicitVRLittleEndian)
+        ae.add_requested_context(
+            sop_class, list(UNCOMPRESSED) if uncompressed else [transfer_syntax]
+        )
     with _association(ae, host, port, called_ae_title) as assoc:
-        _check(assoc.send_c_store(dataset), called_ae_title)
+        for path in paths:
+            _check(assoc.send_c_store(dcmread(path)), called_ae_title)
+
+
+def _kind_of(path: Path) -> tuple[UID, UID]:
+    header = dcmread(path, specific_tags=["SOPClassUID"], stop_before_pixels=True)
+    return UID(header.SOPClassUID), UID(header.file_meta.TransferSyntaxUID)
 
 
 def find_instance(

@@ -273,7 +273,9 @@ class _Body:
             radii = tuple(self.rng.uniform(12, 26, 3))
             loop = where & (self.ellipsoid(centre, radii) < 1)
             self.hu[loop] = self.rng.uniform(20, 45)
-            gas = self.ellipsoid((centre[0], centre[1] - 5, centre[2]), tuple(0.45 * r for r in radii))
+            gas = self.ellipsoid(
+                (centre[0], centre[1] - 5, centre[2]), tuple(0.45 * r for r in radii)
+            )
             if self.rng.random() < 0.5:
                 self.hu[loop & (gas < 1)] = -800
 
@@ -295,7 +297,9 @@ class _Body:
         )
         hu = self.enhanced("liver")
         if self.truth.finding("hepatic steatosis"):
-            hu -= _STEATOSIS_DROP[self.phase] * (0.8 + 0.4 * (self.severity("hepatic steatosis", 0, 1) or 0))
+            hu -= _STEATOSIS_DROP[self.phase] * (
+                0.8 + 0.4 * (self.severity("hepatic steatosis", 0, 1) or 0)
+            )
         self.hu[liver] = hu
         scale = self.severity("splenomegaly", 1.4, 1.75) or self.rng.uniform(0.85, 1.08)
         radii = (25 * scale, 40 * scale, 42 * scale)

@@ -159,10 +159,10 @@ def volume(paths: tuple[Path, ...], output: Path, model_input: bool, model: str)
 @one_line_errors
 def phantom(output: Path, seed: int) -> None:
     """Write a synthetic CT study as DICOM, with its ground truth as JSON beside it."""
-    from dicom_io.phantom import make_phantom, write_dicom
+    from dicom_io.phantom import make_phantom
+    from dicom_io.phantom_dicom import write_study
 
-    folder = write_dicom(make_phantom(seed), output)
-    click.echo(f"{folder}")
+    click.echo(write_study(make_phantom(seed), output))
 
 
 @main.command()

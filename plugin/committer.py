@@ -21,7 +21,7 @@ from dicom_io.errors import CtscribeError, StoreFull
 from plugin import intake
 from plugin.database import SessionFactory
 from plugin.events import add_event
-from plugin.intake import Arrival, Outcome, Waiting
+from plugin.intake import Arrival, Cache, Outcome, Waiting
 from plugin.models import Level
 from plugin.spool import Spool
 
@@ -69,6 +69,7 @@ class Committer:
         self._heartbeat_s = heartbeat_s
         self._arrivals: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._ended: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._cache = Cache()
         self._last_beat = time.monotonic()
         self._last_alert = -_ALERT_PAUSE_S
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
@@ -152,7 +153,11 @@ class Committer:
 
     def _record(self, arrivals: list[Arrival]) -> list[Outcome]:
         return record_durably(
-            self._sessions, arrivals, receiver=self._receiver, waiting=self._waiting
+            self._sessions,
+            arrivals,
+            receiver=self._receiver,
+            waiting=self._waiting,
+            cache=self._cache,
         )
 
     def _release_ended(self) -> None:
@@ -160,6 +165,7 @@ class Committer:
         while not self._ended.empty():
             ended.append(self._ended.get())
         if ended:
+            self._cache.forget(ended)
             self._quietly(lambda session: intake.release(session, ended))
 
     def _beat(self) -> None:
@@ -180,17 +186,24 @@ class Committer:
 
 
 def record_durably(
-    sessions: SessionFactory, arrivals: list[Arrival], *, receiver: str, waiting: Waiting
+    sessions: SessionFactory,
+    arrivals: list[Arrival],
+    *,
+    receiver: str,
+    waiting: Waiting,
+    cache: Cache,
 ) -> list[Outcome]:
     """Record and commit; where another process wrote the same rows first, once more."""
     for attempt in range(1, _ATTEMPTS + 1):
+        now = datetime.now(UTC)
         try:
             with sessions.begin() as session:
                 return intake.record(
-                    session, arrivals, receiver=receiver, waiting=waiting, now=datetime.now(UTC)
+                    session, arrivals, receiver=receiver, waiting=waiting, now=now, cache=cache
                 )
-        except IntegrityError:
-            if attempt == _ATTEMPTS:
+        except DBAPIError as error:
+            cache.clear()
+            if attempt == _ATTEMPTS or not isinstance(error, IntegrityError):
                 raise
     raise AssertionError("unreachable")
 

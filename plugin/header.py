@@ -108,6 +108,8 @@ def _header(values: dict[str, str]) -> Header:
 
 
 def _own(values: dict[str, str]) -> bool:
+    if "DeviceUID" not in values and values.get("Modality") != "SR":
+        return False  # most of what arrives, and a Dataset costs time
     dataset = Dataset()
     for keyword in ("Modality", "Manufacturer", "ManufacturerModelName"):
         setattr(dataset, keyword, values.get(keyword))

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
+from typing import Any
 
 from pydicom.uid import (
     EncapsulatedPDFStorage,
@@ -20,7 +21,7 @@ from pydicom.uid import (
     SegmentationStorage,
     XRayRadiationDoseSRStorage,
 )
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import case, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from plugin.events import add_event
@@ -83,6 +84,25 @@ class Waiting:
     cap: timedelta
 
 
+@dataclass
+class Cache:
+    """Rows that a receiver knows to stand in the database, so that it need not ask again."""
+
+    series: dict[tuple[int, str], int] = field(default_factory=dict)
+    holds: set[tuple[int, str]] = field(default_factory=set)
+
+    def clear(self) -> None:
+        self.series.clear()
+        self.holds.clear()
+
+    def forget(self, associations: Iterable[str]) -> None:
+        """Forget ended associations, and the series of studies that nobody is sending."""
+        ended = set(associations)
+        self.holds = {hold for hold in self.holds if hold[1] not in ended}
+        if not self.holds:
+            self.series.clear()
+
+
 class Outcome(Enum):
     """What became of an arrival."""
 
@@ -103,27 +123,31 @@ def record(
     receiver: str,
     waiting: Waiting,
     now: datetime,
+    cache: Cache | None = None,
 ) -> list[Outcome]:
     """Write arrivals into the caller's transaction; return what became of each.
 
-    Idempotent: recording an arrival again changes nothing.
+    Idempotent: recording an arrival again changes nothing. What is added to `cache` is true only
+    once the transaction is committed: clear it if that fails.
     """
+    cache = Cache() if cache is None else cache
     by_study: dict[str, list[Arrival]] = defaultdict(list)
     for arrival in arrivals:
         by_study[arrival.header.study_instance_uid].append(arrival)
-    known = _known_digests(session, arrivals)
     outcomes: dict[int, Outcome] = {}
     # In one order everywhere: two receivers that lock studies in different orders would deadlock
-    for uid in sorted(by_study):
+    studies = {uid: _lock_study(session, by_study[uid][0], now) for uid in sorted(by_study)}
+    known = _known_digests(session, arrivals)
+    for uid, study_id in studies.items():
         own = by_study[uid]
-        study = _lock_study(session, own[0], now)
         for arrival in own:
             outcomes[id(arrival)] = _compare(known, arrival)
         new = [arrival for arrival in own if outcomes[id(arrival)] is Outcome.NEW]
-        _add_instances(session, study, new, now)
-        _quarantine(session, study, [a for a in own if outcomes[id(a)] is Outcome.QUARANTINED], now)
-        _wait(session, study, own, new, waiting, now)
-        _hold(session, study, own, receiver, now)
+        others = [arrival for arrival in own if outcomes[id(arrival)] is Outcome.QUARANTINED]
+        _add_instances(session, study_id, new, now, cache)
+        _quarantine(session, study_id, others, now)
+        _wait(session, study_id, own, new, waiting, now)
+        _hold(session, study_id, own, receiver, now, cache)
     return [outcomes[id(arrival)] for arrival in arrivals]
 
 
@@ -179,42 +203,45 @@ def _compare(known: dict[str, str], arrival: Arrival) -> Outcome:
     return Outcome.KNOWN if digest == arrival.sha256 else Outcome.QUARANTINED
 
 
-def _lock_study(session: Session, arrival: Arrival, now: datetime) -> Study:
-    """Return the study, locked and made if need be.
+def _lock_study(session: Session, arrival: Arrival, now: datetime) -> int:
+    """Return the id of the study, locked and made if need be.
 
     Two receivers may both make it: the second one's insert fails as a whole, and the committer
     begins its transaction again.
     """
     header = arrival.header
-    study = session.execute(
-        select(Study).where(Study.study_instance_uid == header.study_instance_uid).with_for_update()
-    ).scalar_one_or_none()
-    if study is None:
-        study = Study(
-            study_instance_uid=header.study_instance_uid,
-            accession_number=header.accession_number,
-            first_received_at=now,
-            last_received_at=now,
-            state=StudyState.RECEIVING,
-        )
-        session.add(study)
-        session.flush()
-        add_event(session, "received", "first instance", now=now, study_id=study.id)
-    return study
+    study_id = session.scalar(
+        select(Study.id)
+        .where(Study.study_instance_uid == header.study_instance_uid)
+        .with_for_update()
+    )
+    if study_id is not None:
+        return study_id
+    study = Study(
+        study_instance_uid=header.study_instance_uid,
+        accession_number=header.accession_number,
+        first_received_at=now,
+        last_received_at=now,
+        state=StudyState.RECEIVING,
+    )
+    session.add(study)
+    session.flush()
+    add_event(session, "received", "first instance", now=now, study_id=study.id)
+    return study.id
 
 
-def _add_instances(session: Session, study: Study, new: list[Arrival], now: datetime) -> None:
+def _add_instances(
+    session: Session, study_id: int, new: list[Arrival], now: datetime, cache: Cache
+) -> None:
     if not new:
         return
-    study.last_received_at = now
-    study.accession_number = study.accession_number or new[0].header.accession_number
-    series_ids = _series_ids(session, study, new)
+    series_ids = _series_ids(session, study_id, new, cache)
     own_drafts = _own_drafts(session, new)
-    session.execute(
-        insert(Instance),
+    session.connection().execute(
+        insert(_INSTANCES),
         [
             {
-                "study_id": study.id,
+                "study_id": study_id,
                 "series_id": series_ids[arrival.header.series_instance_uid],
                 "sop_instance_uid": arrival.header.sop_instance_uid,
                 "sop_class_uid": arrival.header.sop_class_uid,
@@ -231,30 +258,37 @@ def _add_instances(session: Session, study: Study, new: list[Arrival], now: date
     )
 
 
-def _series_ids(session: Session, study: Study, new: list[Arrival]) -> dict[str, int]:
+def _series_ids(
+    session: Session, study_id: int, new: list[Arrival], cache: Cache
+) -> dict[str, int]:
     wanted = {arrival.header.series_instance_uid: arrival.header.modality for arrival in new}
-    rows = session.execute(
-        select(Series.series_instance_uid, Series.id).where(
-            Series.study_id == study.id, Series.series_instance_uid.in_(list(wanted))
+    if any((study_id, uid) not in cache.series for uid in wanted):
+        rows = session.execute(
+            select(Series.series_instance_uid, Series.id).where(
+                Series.study_id == study_id, Series.series_instance_uid.in_(list(wanted))
+            )
         )
-    )
-    ids = dict(rows.tuples().all())
-    for uid in wanted.keys() - ids.keys():
-        series = Series(study_id=study.id, series_instance_uid=uid, modality=wanted[uid])
-        session.add(series)
-        session.flush()
-        ids[uid] = series.id
-    return ids
+        cache.series.update({(study_id, uid): id_ for uid, id_ in rows})
+    for uid, modality in wanted.items():
+        if (study_id, uid) not in cache.series:
+            series = Series(study_id=study_id, series_instance_uid=uid, modality=modality)
+            session.add(series)
+            session.flush()
+            cache.series[study_id, uid] = series.id
+    return {uid: cache.series[study_id, uid] for uid in wanted}
 
 
 def _own_drafts(session: Session, new: list[Arrival]) -> set[str]:
-    uids = [arrival.header.sop_instance_uid for arrival in new]
+    """Return which of the reports that arrived this service wrote; no other object can be one."""
+    uids = [arrival.header.sop_instance_uid for arrival in new if not arrival.processed]
+    if not uids:
+        return set()
     return set(
         session.scalars(select(Draft.sop_instance_uid).where(Draft.sop_instance_uid.in_(uids)))
     )
 
 
-def _quarantine(session: Session, study: Study, others: list[Arrival], now: datetime) -> None:
+def _quarantine(session: Session, study_id: int, others: list[Arrival], now: datetime) -> None:
     for arrival in others:
         uid = arrival.header.sop_instance_uid
         already = select(Quarantine.id).where(
@@ -267,12 +301,13 @@ def _quarantine(session: Session, study: Study, others: list[Arrival], now: date
                 sop_instance_uid=uid, sha256=arrival.sha256, path=arrival.path, received_at=now
             )
         )
+        session.flush()
         add_event(
             session,
             "quarantined",
             f"instance {uid} came again with other bytes; the first is kept",
             now=now,
-            study_id=study.id,
+            study_id=study_id,
             level=Level.ALERT,
             detail={"path": arrival.path},
         )
@@ -280,7 +315,7 @@ def _quarantine(session: Session, study: Study, others: list[Arrival], now: date
 
 def _wait(
     session: Session,
-    study: Study,
+    study_id: int,
     all_of_study: list[Arrival],
     new: list[Arrival],
     waiting: Waiting,
@@ -288,56 +323,64 @@ def _wait(
 ) -> None:
     """Open the study's job, or move its deadline, if anything arrived that the model reads."""
     redraft = any(arrival.redraft and arrival.processed for arrival in all_of_study)
-    if not redraft and not any(arrival.processed for arrival in new):
-        return
-    open_or_move_job(session, study, waiting=waiting, now=now, forced=redraft)
+    if redraft or any(arrival.processed for arrival in new):
+        open_or_move_job(session, study_id, waiting=waiting, now=now, forced=redraft)
+    if new:
+        session.connection().execute(
+            update(_STUDIES).where(_STUDIES.c.id == study_id).values(last_received_at=now)
+        )
 
 
 def open_or_move_job(
-    session: Session, study: Study, *, waiting: Waiting, now: datetime, forced: bool = False
-) -> Job:
-    """Return the study's pending job, its deadline moved; the study must be locked."""
-    job = session.scalar(select(Job).where(Job.study_id == study.id, Job.state == JobState.PENDING))
-    if job is not None:
-        job.deadline = max(job.deadline, now + waiting.quiet)
-        job.forced = job.forced or forced
-        return job
-    last = session.scalar(select(func.max(Job.revision)).where(Job.study_id == study.id)) or 0
+    session: Session, study_id: int, *, waiting: Waiting, now: datetime, forced: bool = False
+) -> None:
+    """Move the deadline of the study's pending job, or open one; the study must be locked."""
+    deadline = now + waiting.quiet
+    pending = (_JOBS.c.study_id == study_id) & (_JOBS.c.state == JobState.PENDING)
+    later = case((_JOBS.c.deadline < deadline, deadline), else_=_JOBS.c.deadline)
+    change: dict[str, Any] = {"deadline": later, **({"forced": True} if forced else {})}
+    if session.connection().execute(update(_JOBS).where(pending).values(change)).rowcount:
+        return
+    last = session.scalar(select(func.max(Job.revision)).where(Job.study_id == study_id)) or 0
     job = Job(
-        study_id=study.id,
+        study_id=study_id,
         revision=last + 1,
         state=JobState.PENDING,
         forced=forced,
-        deadline=now + waiting.quiet,
+        deadline=deadline,
         hard_deadline=now + waiting.cap,
         not_before=now,
         attempts=0,
         created_at=now,
     )
     session.add(job)
-    study.state = StudyState.RECEIVING
+    session.execute(update(Study).where(Study.id == study_id).values(state=StudyState.RECEIVING))
     if job.revision > 1:
         why = "a new draft was asked for" if forced else "instances arrived after the last job"
-        add_event(
-            session, "reopened", f"{why}: revision {job.revision}", now=now, study_id=study.id
-        )
-    return job
+        message = f"{why}: revision {job.revision}"
+        add_event(session, "reopened", message, now=now, study_id=study_id)
 
 
 def _hold(
-    session: Session, study: Study, arrivals: list[Arrival], receiver: str, now: datetime
+    session: Session,
+    study_id: int,
+    arrivals: list[Arrival],
+    receiver: str,
+    now: datetime,
+    cache: Cache,
 ) -> None:
     contributors = {a.association for a in arrivals if a.association is not None}
-    held = set(
-        session.scalars(
-            select(Association.association).where(
-                Association.study_id == study.id, Association.association.in_(contributors)
-            )
-        )
-    )
-    for association in sorted(contributors - held):
+    for association in sorted(contributors):
+        if (study_id, association) in cache.holds:
+            continue
         session.add(
             Association(
-                receiver=receiver, association=association, study_id=study.id, heartbeat=now
+                receiver=receiver, association=association, study_id=study_id, heartbeat=now
             )
         )
+        cache.holds.add((study_id, association))
+
+
+_STUDIES = Study.metadata.tables["studies"]
+_JOBS = Job.metadata.tables["jobs"]
+_INSTANCES = Instance.metadata.tables["instances"]

@@ -78,12 +78,6 @@ class Engine(Section):
     max_new_tokens: int = Field(default=256, ge=1)
 
 
-class Report(Section):
-    """How the Structured Report is labelled."""
-
-    language: str = "en-US"
-
-
 class Worker(Section):
     """How jobs are run."""
 
@@ -138,7 +132,6 @@ class Settings(Section):
     completeness: Completeness = Completeness()
     storage: Storage = Storage()
     engine: Engine = Engine()
-    report: Report = Report()
     worker: Worker = Worker()
     destinations: tuple[Destination, ...] = ()
 

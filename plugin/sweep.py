@@ -15,7 +15,7 @@ from dicom_io.errors import CtscribeError
 from plugin.committer import LARGEST_GROUP, record_durably
 from plugin.database import SessionFactory
 from plugin.header import read_header
-from plugin.intake import Arrival, Waiting
+from plugin.intake import Arrival, Cache, Waiting
 from plugin.models import Instance, Quarantine
 from plugin.spool import Spool, digest_of, split_file
 
@@ -30,7 +30,7 @@ def sweep(sessions: SessionFactory, spool: Spool, *, receiver: str, waiting: Wai
         paths = unknown[start : start + LARGEST_GROUP]
         arrivals = [arrival for path in paths if (arrival := _read(spool, path)) is not None]
         spool.sync_folders(arrival.path for arrival in arrivals)
-        record_durably(sessions, arrivals, receiver=receiver, waiting=waiting)
+        record_durably(sessions, arrivals, receiver=receiver, waiting=waiting, cache=Cache())
     if unknown:
         LOGGER.warning("%d instances in the spool were not in the database", len(unknown))
     return len(unknown)

@@ -1,0 +1,158 @@
+"""From a study's files to its draft report: the only place where engine and reporting meet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from pydicom import Dataset
+
+from dicom_io.preprocess import ModelInput, prepare
+from dicom_io.read import read_study
+from dicom_io.series import SeriesChoice, choose_series, series_window
+from dicom_io.types import Study, Volume
+from dicom_io.volume import build_volume
+from engine.protocol import Generation, ReportEngine
+from reporting.draft import Draft, DraftModel, make_draft
+from reporting.sr import Predecessor, build_sr
+from reporting.technique import technique_sentences
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """A draft with all that led to it.
+
+    Parameters
+    ----------
+    choice : SeriesChoice
+        The series that was read, and why each other one was not.
+    model_input : ModelInput
+        What the model saw.
+    draft : Draft
+        The text in sections.
+    sr : pydicom.Dataset
+        The Structured Report.
+    """
+
+    choice: SeriesChoice
+    model_input: ModelInput
+    draft: Draft
+    sr: Dataset
+
+    @property
+    def series_instance_uid(self) -> str:
+        """Of the report's own series."""
+        return str(self.sr.SeriesInstanceUID)
+
+    @property
+    def selected_digest(self) -> str:
+        return digest_of_choice(self.choice)
+
+    @property
+    def state(self) -> str:
+        return self.draft.state
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Drafts reports with one engine.
+
+    Parameters
+    ----------
+    engine : ReportEngine
+        The model.
+    max_new_tokens : int
+        Longest text it may write.
+    """
+
+    engine: ReportEngine
+    max_new_tokens: int = 256
+
+    def make_report(
+        self,
+        paths: Iterable[Path],
+        *,
+        revision: int = 1,
+        predecessor: Predecessor | None = None,
+        incomplete: str | None = None,
+    ) -> Report:
+        """Draft the report of the study in some files; see `report_study` for what it raises."""
+        return self.report_study(
+            read_study(paths), revision=revision, predecessor=predecessor, incomplete=incomplete
+        )
+
+    def report_study(
+        self,
+        study: Study,
+        *,
+        revision: int = 1,
+        predecessor: Predecessor | None = None,
+        incomplete: str | None = None,
+        progress: Progress = lambda step: None,
+    ) -> Report:
+        """Choose a series, build its volume, let the model write, and make the report object.
+
+        Parameters
+        ----------
+        study : Study
+            As `dicom_io.read` gives it.
+        revision, predecessor
+            Which draft of this study this is, and the one it takes the place of.
+        incomplete : str, optional
+            Why slices may be missing; stands in the draft.
+        progress : callable
+            Told the name of each step as it begins.
+
+        Raises
+        ------
+        DicomError
+            No series is usable, or the chosen one is no volume.
+        EngineError, ReportError
+            The model failed, or wrote nothing.
+        """
+        progress("choose the series")
+        choice = choose_series(study)
+        progress("build the volume")
+        volume = build_volume(choice.series)
+        progress("prepare the model's input")
+        model_input = prepare(volume, self.engine.preprocess, series_window(choice.series))
+        progress("let the model write")
+        generation = self.engine.report(model_input, max_new_tokens=self.max_new_tokens)
+        progress("make the Structured Report")
+        headers = [instance.header for instance in choice.instances]
+        draft = draft_of(generation, volume, headers, incomplete)
+        sr = build_sr(draft, headers, revision=revision, predecessor=predecessor)
+        return Report(choice, model_input, draft, sr)
+
+
+def select(paths: Iterable[Path]) -> str:
+    """Return the digest of the series that would be read from some files."""
+    return digest_of_choice(choose_series(read_study(paths)))
+
+
+def digest_of_choice(choice: SeriesChoice) -> str:
+    """SHA-256 over the sorted SOP Instance UIDs of the chosen series: the same slices, the same."""
+    uids = sorted(instance.sop_instance_uid for instance in choice.instances)
+    return sha256("\n".join(uids).encode()).hexdigest()
+
+
+def draft_of(
+    generation: Generation, volume: Volume, headers: Sequence[Dataset], incomplete: str | None
+) -> Draft:
+    """Turn what the model wrote into a draft; Technique comes from the headers alone."""
+    identity = generation.identity
+    model = DraftModel(identity.name, identity.version, identity.digest, identity.demonstration)
+    return make_draft(
+        generation.text,
+        technique=technique_sentences(headers, corrections=volume.notes),
+        model=model,
+        finish_reason=generation.finish_reason,
+        abstained=generation.abstained,
+        incomplete=incomplete,
+        tokens=generation.tokens,
+        token_logprobs=generation.token_logprobs,
+    )
