@@ -119,8 +119,7 @@ def make_phantom(seed: int, *, matrix: int | None = None) -> Phantom:
     rng = np.random.default_rng(seed)
     truth = draw_truth(rng)
     grid, affine = _grid(truth.plane, rng, matrix)
-    hu = _Body(grid, truth, rng).hu
-    hu = _scanned(hu, truth.plane, rng)
+    hu = _scanned(_Body(grid, truth, rng).hu, rng)
     return Phantom(seed, Volume(hu, affine), truth)
 
 
@@ -190,12 +189,11 @@ class _Body:
         self, centre: tuple[float, ...], radii: tuple[float, ...], *, power: int = 2
     ) -> Array:
         """Signed radius: below 1 inside."""
-        squares = (
+        squares: list[Array] = [
             np.abs((axis - c) / r) ** power
             for axis, c, r in zip((self.x, self.y, self.z), centre, radii, strict=True)
-        )
-        radius: Array = sum(squares, np.float32(0))
-        return radius
+        ]
+        return squares[0] + squares[1] + squares[2]
 
     def enhanced(self, tissue: str, *, spread: float = 0.06) -> float:
         value = _ENHANCEMENT[tissue][self.phase]
@@ -339,13 +337,14 @@ class _Body:
             self.hu[(np.abs(wing - 1) < 0.22) & (self.hu > _AIR)] = bone
 
 
-def _scanned(hu: Array, plane: Plane, rng: np.random.Generator) -> NDArray[np.int16]:
+def _scanned(hu: Array, rng: np.random.Generator) -> NDArray[np.int16]:
     """Blur a little, as a scanner does, and add noise."""
     for axis in (1, 2):
         hu = _blurred(hu, axis)
     noise = rng.standard_normal(hu.shape, dtype=np.float32)
     noise = _blurred(_blurred(noise, 1), 2) * rng.uniform(14, 38)
-    return np.clip(np.rint(hu + noise), -1024, 3071).astype(np.int16)
+    scanned: NDArray[np.int16] = np.rint(np.clip(hu + noise, -1024, 3071)).astype(np.int16)
+    return scanned
 
 
 def _blurred(values: Array, axis: int) -> Array:

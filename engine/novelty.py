@@ -129,7 +129,7 @@ def fit_distribution(
     features: Mapping[str, Tensor],
     held_out: Mapping[str, Tensor],
     *,
-    margin: float = 1.25,
+    margin: float = 1.5,
     ridge: float = 1e-3,
 ) -> TrainingDistribution:
     """Measure the training distribution.

@@ -29,7 +29,7 @@ from engine.novelty import fit_distribution, image_features
 from engine.projector import ProjectorConfig, StreamConfig
 from training.contrastive import ContrastiveStage, draw_batch
 from training.language import Features, Reader, finetune, pretrain_language, train_projector
-from training.progress import run_steps
+from training.progress import Resumable, run_steps
 from training.recipe import Recipe, load_recipe
 from training.store import as_unit_interval, read_store, write_store
 from training.tokenizer import build_tokenizer
@@ -68,7 +68,7 @@ def train_vision(recipe: Recipe, tokenizer: Tokenizer, out: Path) -> Contrastive
         with torch.autocast("cpu", dtype=torch.bfloat16):
             return stage.step(batch, rng)
 
-    state = {
+    state: dict[str, Resumable] = {
         "pair": pair,
         "head": stage.head,
         "optimizer": stage.optimizer,
@@ -130,10 +130,13 @@ def train(recipe: Recipe, out: Path) -> Checkpoint:
     vision = train_vision(recipe, tokenizer, out).vision_encoder
     model = build_model(recipe, tokenizer, vision)
     inputs, truths = read_store(out / "store", seeds)
-    features, seen = see(model, (as_unit_interval([x])[0] for x in inputs), len(inputs))
-    held_out = range(*recipe.validation_seeds)
-    fresh = (prepare(make_phantom(seed).volume, spec).pixels for seed in held_out)
-    distribution = fit_distribution(seen, see(model, fresh, len(held_out))[1])
+    features, _ = see(model, (as_unit_interval([x])[0] for x in inputs), len(inputs))
+    # made anew: the store's 8 bits would pass for another texture
+    described = [
+        see(model, (prepare(make_phantom(seed).volume, spec).pixels for seed in fresh), len(fresh))
+        for fresh in (range(*recipe.distribution_seeds), range(*recipe.validation_seeds))
+    ]
+    distribution = fit_distribution(described[0][1], described[1][1])
     reader = Reader(model, tokenizer)
     pretrain_language(reader, recipe.language, draw_truth, recipe.seed, out)
     train_projector(reader, recipe.projection, features, truths, recipe.seed, out)

@@ -20,9 +20,10 @@ from torch.nn import functional as F
 
 from dicom_io.phantom import Truth
 from engine.med3dvlm import Med3DVLM
-from training.progress import run_steps
+from training.progress import Resumable, run_steps
 from training.recipe import Finetune, Stage
 from training.schedule import optimizer_and_schedule
+from training.tokenizer import SPECIAL
 from training.wording import PROMPT, facts_text, report_text
 
 IGNORED = -100
@@ -49,10 +50,9 @@ class Reader:
 
     def __init__(self, model: Med3DVLM, tokenizer: Tokenizer):
         self.model, self.tokenizer = model, tokenizer
-        self.eos = tokenizer.token_to_id("<eos>")
+        self.eos = SPECIAL.index("<eos>")
         self.slots = model.config.projector.image_tokens
-        placeholder = tokenizer.token_to_id("<im_patch>")
-        self.prompt = [placeholder] * self.slots + tokenizer.encode(PROMPT).ids
+        self.prompt = [SPECIAL.index("<im_patch>")] * self.slots + tokenizer.encode(PROMPT).ids
 
     def facts(self, truths: Sequence[Truth]) -> Tensor:
         """Spell facts out in the slots of the image tokens: (B, slots, hidden size)."""
@@ -92,7 +92,7 @@ def train_projector(
     reader: Reader, plan: Stage, features: Features, truths: Sequence[Truth], seed: int, out: Path
 ) -> None:
     """Stage 2: only the projector learns."""
-    train_only(reader.model, reader.model.model.mm_projector.parameters())
+    train_only(reader.model, reader.model.get_submodule("model.mm_projector").parameters())
     _run("projection", reader.model, plan, _seen(reader, plan, features, truths), seed, out)
 
 
@@ -114,7 +114,7 @@ def finetune(
     )
     inject_adapter_in_model(lora, model.model)
     adapters = (p for n, p in model.named_parameters() if "lora_" in n)
-    train_only(model, [*model.model.mm_projector.parameters(), *adapters])
+    train_only(model, [*model.get_submodule("model.mm_projector").parameters(), *adapters])
     _run("finetune", model, plan, _seen(reader, plan, features, truths), seed, out)
     merge_adapters(model)
 
@@ -130,9 +130,9 @@ def merge_adapters(model: nn.Module) -> None:
 
 def train_only(model: nn.Module, parameters: Iterable[nn.Parameter]) -> None:
     """Freeze everything but `parameters`."""
-    model.requires_grad_(requires_grad=False)
+    model.requires_grad_(False)
     for parameter in parameters:
-        parameter.requires_grad_(requires_grad=True)
+        parameter.requires_grad_(True)
 
 
 def _is_visual(name: str) -> bool:
@@ -164,7 +164,7 @@ def _run(
         trained, plan.steps, plan.learning_rate, plan.weight_decay
     )
     model.train()
-    model.model.vision_tower.eval()
+    model.get_submodule("model.vision_tower").eval()
 
     def step(i: int) -> float:
         torch.manual_seed(seed + i)
@@ -176,6 +176,6 @@ def _run(
         schedule.step()
         return value.item()
 
-    state = {"model": model, "optimizer": optimizer, "schedule": schedule}
+    state: dict[str, Resumable] = {"model": model, "optimizer": optimizer, "schedule": schedule}
     run_steps(name, plan.steps, step, state, out)
     model.eval()

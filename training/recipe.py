@@ -57,6 +57,7 @@ class Recipe(Table):
 
     seed: int
     training_seeds: tuple[int, int]
+    distribution_seeds: tuple[int, int]
     validation_seeds: tuple[int, int]
     preprocess: dict[str, Any]
     vision: dict[str, Any]
@@ -74,7 +75,9 @@ class Recipe(Table):
 
     @property
     def vision_config(self) -> DCFormerConfig:
-        values = {k: tuple(v) if isinstance(v, list) else v for k, v in self.vision.items()}
+        values: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in self.vision.items()
+        }
         return DCFormerConfig(**values)
 
 

@@ -102,7 +102,7 @@ def report_text(truth: Truth, rng: np.random.Generator) -> str:
 
 def facts_text(truth: Truth) -> str:
     """Name the facts in a fixed order; the language model is taught to write a report of them."""
-    words = [truth.plane, truth.phase]
+    words: list[str] = [truth.plane, truth.phase]
     for name, side in facts(truth)[2:]:
         if side == "none":
             words.append(f"no {name}")
