@@ -97,10 +97,9 @@ def _add_image(image: Dataset, phantom: Phantom, index: int) -> None:
     affine = volume.affine_lps
     spacing = volume.spacing_mm
     directions = affine[:3, :3] / spacing
-    plane = acquisition_plane(affine)
-    image.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
-    if plane != "axial":
-        image.ImageType = ["DERIVED", "PRIMARY", "MPR"]
+    # a reformat is derived; the only other third value that the IOD knows is LOCALIZER (C.8.2.1.1.1)
+    derived = acquisition_plane(affine) != "axial"
+    image.ImageType = ["DERIVED" if derived else "ORIGINAL", "PRIMARY", "AXIAL"]
     image.SOPClassUID = CTImageStorage
     image.SOPInstanceUID = _uid(phantom, "image", index)
     image.InstanceNumber = index + 1

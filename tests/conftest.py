@@ -3,13 +3,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.services import require
-
 
 @pytest.fixture(scope="session")
 def cases() -> Path:
-    """The folder of real DICOM series that the checks run on; never part of the product."""
-    default = Path(__file__).parents[2] / "shared" / "cases"
-    folder = Path(os.environ.get("CTSCRIBE_CASES", default))
-    require(folder.is_dir(), "the folder of real DICOM series (CTSCRIBE_CASES)")
+    """A folder of real DICOM series beside the repository; they are nobody's to publish.
+
+    A clone alone has none and skips. Whoever names the folder in CTSCRIBE_CASES must have it.
+    """
+    named = os.environ.get("CTSCRIBE_CASES")
+    folder = Path(named or Path(__file__).parents[2] / "shared" / "cases")
+    if not folder.is_dir():
+        if named:
+            pytest.fail("CTSCRIBE_CASES names no folder")
+        pytest.skip("no folder of real DICOM series (CTSCRIBE_CASES)")
     return folder

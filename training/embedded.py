@@ -7,7 +7,7 @@ stopped.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from transformers.models.distilbert import DistilBertConfig
 from transformers.models.qwen2 import Qwen2Config
 
 from dicom_io.phantom import FINDINGS, draw_truth, make_phantom
-from dicom_io.preprocess import prepare
+from dicom_io.preprocess import PreprocessSpec, prepare
 from engine.checkpoint import Checkpoint, ModelCard, Prompt, save_checkpoint
 from engine.contrastive import ContrastivePair
 from engine.dcformer import DCFormer
@@ -98,28 +98,35 @@ def build_model(recipe: Recipe, tokenizer: Tokenizer, vision: DCFormer) -> Med3D
     return model.eval()
 
 
-def see(
+def look(
     model: Med3DVLM, volumes: Iterable[NDArray[np.float32]], count: int
-) -> tuple[Features, dict[str, Tensor]]:
-    """Run the frozen vision tower over volumes (1, D, H, W), one at a time.
-
-    Returns
-    -------
-    Features
-        For the projector.
-    dict of str to Tensor
-        `image_features`, for the training distribution.
-    """
-    low, high, described = [], [], []
-    with torch.inference_mode():
-        for volume in track(volumes, "vision tower", total=count):
-            batch = torch.from_numpy(volume)[None]
+) -> Iterator[tuple[Tensor, list[Tensor]]]:
+    """Yield each volume (1, 1, D, H, W) with the hidden states of the frozen vision tower."""
+    for volume in track(volumes, "vision tower", total=count):
+        batch = torch.from_numpy(volume)[None]
+        with torch.no_grad():
             hidden_states = model.encode_image(batch)
-            low.append(hidden_states[3])
-            high.append(hidden_states[4])
-            described.append(image_features(batch, hidden_states))
-    features = Features(torch.cat(low).clone(), torch.cat(high).clone())
-    return features, {name: torch.cat([d[name] for d in described]) for name in described[0]}
+        yield batch, hidden_states
+
+
+def see(model: Med3DVLM, inputs: Sequence[NDArray[np.uint8]]) -> Features:
+    """Compute what the projector learns from, once for all steps."""
+    size = model.config.vision
+    low, high = (torch.empty(len(inputs), size.tokens(s), size.channels[s]) for s in (3, 4))
+    volumes = (as_unit_interval([stored])[0] for stored in inputs)
+    for i, (_, hidden_states) in enumerate(look(model, volumes, len(inputs))):
+        low[i], high[i] = hidden_states[3][0], hidden_states[4][0]
+    return Features(low, high)
+
+
+def describe(model: Med3DVLM, seeds: range, spec: PreprocessSpec) -> dict[str, Tensor]:
+    """Collect the `image_features` of phantoms made anew: the store's 8 bits have other texture."""
+    volumes = (prepare(make_phantom(seed).volume, spec).pixels for seed in seeds)
+    described = [
+        image_features(batch, hidden_states)
+        for batch, hidden_states in look(model, volumes, len(seeds))
+    ]
+    return {name: torch.cat([d[name] for d in described]) for name in described[0]}
 
 
 def train(recipe: Recipe, out: Path) -> Checkpoint:
@@ -130,13 +137,11 @@ def train(recipe: Recipe, out: Path) -> Checkpoint:
     vision = train_vision(recipe, tokenizer, out).vision_encoder
     model = build_model(recipe, tokenizer, vision)
     inputs, truths = read_store(out / "store", seeds)
-    features, _ = see(model, (as_unit_interval([x])[0] for x in inputs), len(inputs))
-    # made anew: the store's 8 bits would pass for another texture
-    described = [
-        see(model, (prepare(make_phantom(seed).volume, spec).pixels for seed in fresh), len(fresh))
-        for fresh in (range(*recipe.distribution_seeds), range(*recipe.validation_seeds))
-    ]
-    distribution = fit_distribution(described[0][1], described[1][1])
+    features = see(model, inputs)
+    distribution = fit_distribution(
+        describe(model, range(*recipe.distribution_seeds), spec),
+        describe(model, range(*recipe.validation_seeds), spec),
+    )
     reader = Reader(model, tokenizer)
     pretrain_language(reader, recipe.language, draw_truth, recipe.seed, out)
     train_projector(reader, recipe.projection, features, truths, recipe.seed, out)

@@ -15,10 +15,10 @@ def _run(tool: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
-def dciodvfy(path: Path) -> list[str]:
+def dciodvfy(path: Path, iod: str = "EnhancedSR") -> list[str]:
     """Errors and warnings of dciodvfy; its only other line names the IOD."""
     lines = _run("dciodvfy", path).stderr.splitlines()
-    return [line for line in lines if line.strip() and line.strip() != "EnhancedSR"]
+    return [line for line in lines if line.strip() and line.strip() != iod]
 
 
 def dsr(tool: str, path: Path) -> tuple[list[str], str]:
