@@ -97,7 +97,7 @@ def _add_image(image: Dataset, phantom: Phantom, index: int) -> None:
     affine = volume.affine_lps
     spacing = volume.spacing_mm
     directions = affine[:3, :3] / spacing
-    # a reformat is derived; the only other third value that the IOD knows is LOCALIZER (C.8.2.1.1.1)
+    # a reformat is derived; its third value can only be AXIAL or LOCALIZER (PS3.3 C.8.2.1.1.1)
     derived = acquisition_plane(affine) != "axial"
     image.ImageType = ["DERIVED" if derived else "ORIGINAL", "PRIMARY", "AXIAL"]
     image.SOPClassUID = CTImageStorage

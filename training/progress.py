@@ -65,6 +65,7 @@ def _restore(path: Path, state: dict[str, Resumable]) -> int:
 
 
 def _save(path: Path, step: int, state: dict[str, Resumable]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".part")
     torch.save({"step": step, **{k: part.state_dict() for k, part in state.items()}}, unfinished)
     unfinished.replace(path)

@@ -1,0 +1,131 @@
+"""The recipe from end to end in miniature, and the model that ships with the package."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file
+
+import engine
+from dicom_io.errors import CtscribeError
+from dicom_io.phantom import FINDINGS, make_phantom
+from dicom_io.preprocess import prepare
+from dicom_io.read import read_studies, read_study
+from dicom_io.types import Volume
+from dicom_io.volume import build_volume
+from engine import load_engine
+from tests.torso import write_torso_series
+from training.embedded import train
+from training.evaluate import Evaluation, evaluate
+from training.recipe import Recipe, load_recipe
+
+EMBEDDED = Path(engine.__file__).parent / "embedded"
+RECIPE = Path(__file__).parents[2] / "training" / "recipes" / "phantom.toml"
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return load_engine("embedded")
+
+
+@pytest.fixture(scope="module")
+def evaluation(shipped) -> Evaluation:
+    return evaluate(shipped, range(900_000, 900_100))
+
+
+@pytest.fixture(scope="module")
+def trained(recipe: Recipe, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("run")
+    train(recipe, out)
+    return out
+
+
+def test_the_recipe_makes_a_checkpoint_that_the_engine_loads(trained):
+    local = load_engine(str(trained / "checkpoint"))
+    phantom = make_phantom(1)
+    generation = local.report(prepare(phantom.volume, local.preprocess), max_new_tokens=8)
+    assert len(generation.token_ids) <= 8
+    assert local.identity.demonstration
+
+
+def test_the_same_recipe_gives_the_same_weights(trained, recipe, tmp_path):
+    train(recipe, tmp_path)
+    first, again = (load_file(f / "checkpoint" / "model.safetensors") for f in (trained, tmp_path))
+    assert all(np.array_equal(first[name], again[name]) for name in first)
+
+
+def test_it_weighs_at_most_25_megabytes():
+    assert sum(path.stat().st_size for path in EMBEDDED.iterdir()) <= 25e6
+
+
+def test_it_was_made_by_the_recipe_in_the_repository(shipped):
+    assert shipped.preprocess == load_recipe(RECIPE).preprocess_spec
+
+
+def test_it_calls_itself_a_demonstration(shipped):
+    assert shipped.identity.demonstration
+    assert set(shipped.identity.findings) == set(FINDINGS)
+
+
+def test_findings_with_their_side_are_right_on_unseen_phantoms(evaluation):
+    assert evaluation.scores["all"].f1 >= 0.80
+
+
+@pytest.mark.parametrize("finding", FINDINGS)
+def test_every_finding_that_it_may_write_is_found(evaluation, finding):
+    assert evaluation.scores[finding].f1 >= 0.80
+
+
+def test_plane_and_phase_are_right(evaluation):
+    assert evaluation.plane >= 0.98
+    assert evaluation.phase >= 0.98
+
+
+def test_it_reports_all_but_one_in_a_hundred_phantoms(evaluation):
+    assert evaluation.abstained <= 1
+
+
+def test_it_abstains_on_every_real_series(shipped, cases):
+    reported, volumes = [], 0
+    for folder in sorted(p.parent for p in cases.rglob("*") if p.is_file() and p.parent != cases):
+        for study in read_studies([folder]):
+            for series in study.series:
+                try:
+                    volume = build_volume(series)
+                except CtscribeError:
+                    continue
+                volumes += 1
+                if shipped.report(prepare(volume, shipped.preprocess)).abstained is None:
+                    reported.append(series.uid)
+    assert volumes > 5
+    assert reported == []
+
+
+def test_it_abstains_on_a_real_torso(shipped, cases, tmp_path):
+    """The nearest to its phantoms that a real body comes: chest and abdomen, axial, without gaps."""
+    study = read_study([write_torso_series(cases / "torso_3mm_slab.nii.gz", tmp_path)])
+    torso = prepare(build_volume(study.series[0]), shipped.preprocess)
+    assert shipped.report(torso).abstained
+
+
+def disfigured(how: str) -> Volume:
+    volume = make_phantom(900_001).volume
+    hu, rng = volume.hu.astype(np.float32), np.random.default_rng(0)
+    made = {
+        "noise": rng.normal(0, 300, hu.shape),
+        "air": np.full_like(hu, -1000),
+        "inverted": -hu,
+        "shifted by 300 HU": hu + 300,
+        "stored values": hu + 1024,
+        "coarse": np.repeat(hu[::8], 8, axis=0)[: len(hu)],
+    }[how]
+    return Volume(np.clip(np.rint(made), -1024, 3071).astype(np.int16), volume.affine_lps)
+
+
+@pytest.mark.parametrize(
+    "how", ["noise", "air", "inverted", "shifted by 300 HU", "stored values", "coarse"]
+)
+def test_it_abstains_on_what_no_scanner_makes(shipped, how):
+    generation = shipped.report(prepare(disfigured(how), shipped.preprocess))
+    assert generation.abstained
+    assert generation.text == ""
