@@ -142,7 +142,7 @@ class Committer:
         try:
             self._spool.sync_folders(arrival.path for arrival in arrivals)
             outcomes = self._record(arrivals)
-        except (OSError, DBAPIError) as error:
+        except Exception as error:  # noqa: BLE001  whatever it is, the senders wait for an answer
             refusal = StoreFull(f"instances cannot be recorded: {_reason(error)}")
             self.alert("not-recorded", refusal)
             for _, future in group:
@@ -209,5 +209,7 @@ def record_durably(
 
 
 def _reason(error: Exception) -> str:
-    """Name the cause without the statement's parameters, which may hold an identifier."""
-    return str(error.orig) if isinstance(error, DBAPIError) else str(error)
+    """Name the cause without values of the instance, which may hold an identifier."""
+    if isinstance(error, DBAPIError):
+        return str(error.orig)
+    return str(error) if isinstance(error, OSError) else f"internal error: {type(error).__name__}"

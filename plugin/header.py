@@ -142,7 +142,7 @@ def _top_level(view: memoryview, encoding: _Encoding) -> Iterator[tuple[str, str
         keyword = _KEYWORDS.get(element.tag)
         if keyword is not None:
             value = bytes(view[element.start : position])
-            yield keyword, value.decode("utf-8", "replace").strip(" \0")
+            yield keyword, value.decode("utf-8", "replace").replace("\0", "").strip()
 
 
 def _element(view: memoryview, position: int, encoding: _Encoding) -> _Element:

@@ -39,10 +39,10 @@ from plugin.models import (
     StudyState,
 )
 
-# PS3.4 B.5: no scanner's image. All SR classes are 1.2.840.10008.5.1.4.1.1.88.*, all presentation
-# states .11.*, all multi-frame secondary captures .7.*, all encapsulated documents .104.*
 # An association whose receiver has not spoken for so long is dead, and holds nothing
 STALE_S = 30.0
+# PS3.4 B.5: no scanner's image. All SR classes are 1.2.840.10008.5.1.4.1.1.88.*, all presentation
+# states .11.*, all multi-frame secondary captures .7.*, all encapsulated documents .104.*
 _STORAGE = "1.2.840.10008.5.1.4.1.1"
 _DOCUMENT_ROOTS = tuple(f"{_STORAGE}.{n}." for n in (7, 11, 66, 88, 104))
 _DOCUMENTS = frozenset(
@@ -137,7 +137,7 @@ def record(
     outcomes: dict[int, Outcome] = {}
     # In one order everywhere: two receivers that lock studies in different orders would deadlock
     studies = {uid: _lock_study(session, by_study[uid][0], now) for uid in sorted(by_study)}
-    known = _known_digests(session, arrivals)
+    known = _known(session, arrivals)
     for uid, study_id in studies.items():
         own = by_study[uid]
         for arrival in own:
@@ -145,7 +145,7 @@ def record(
         new = [arrival for arrival in own if outcomes[id(arrival)] is Outcome.NEW]
         others = [arrival for arrival in own if outcomes[id(arrival)] is Outcome.QUARANTINED]
         _add_instances(session, study_id, new, now, cache)
-        _quarantine(session, study_id, others, now)
+        _quarantine(session, study_id, others, known, now)
         _wait(session, study_id, own, new, waiting, now)
         _hold(session, study_id, own, receiver, now, cache)
     return [outcomes[id(arrival)] for arrival in arrivals]
@@ -185,22 +185,26 @@ def stale_before(now: datetime) -> datetime:
     return now - timedelta(seconds=STALE_S)
 
 
-def _known_digests(session: Session, arrivals: Sequence[Arrival]) -> dict[str, str]:
+_Bytes = tuple[str, str]
+"""SHA-256 of an encoded data set, and the transfer syntax it is encoded in."""
+
+
+def _known(session: Session, arrivals: Sequence[Arrival]) -> dict[str, _Bytes]:
     uids = [arrival.header.sop_instance_uid for arrival in arrivals]
     rows = session.execute(
-        select(Instance.sop_instance_uid, Instance.sha256).where(
+        select(Instance.sop_instance_uid, Instance.sha256, Instance.transfer_syntax_uid).where(
             Instance.sop_instance_uid.in_(uids)
         )
     )
-    return dict(rows.tuples().all())
+    return {uid: (digest, syntax) for uid, digest, syntax in rows}
 
 
-def _compare(known: dict[str, str], arrival: Arrival) -> Outcome:
-    digest = known.setdefault(arrival.header.sop_instance_uid, "")
-    if digest == "":
-        known[arrival.header.sop_instance_uid] = arrival.sha256
+def _compare(known: dict[str, _Bytes], arrival: Arrival) -> Outcome:
+    uid = arrival.header.sop_instance_uid
+    if uid not in known:
+        known[uid] = arrival.sha256, arrival.transfer_syntax_uid
         return Outcome.NEW
-    return Outcome.KNOWN if digest == arrival.sha256 else Outcome.QUARANTINED
+    return Outcome.KNOWN if known[uid][0] == arrival.sha256 else Outcome.QUARANTINED
 
 
 def _lock_study(session: Session, arrival: Arrival, now: datetime) -> int:
@@ -288,7 +292,13 @@ def _own_drafts(session: Session, new: list[Arrival]) -> set[str]:
     )
 
 
-def _quarantine(session: Session, study_id: int, others: list[Arrival], now: datetime) -> None:
+def _quarantine(
+    session: Session,
+    study_id: int,
+    others: list[Arrival],
+    known: dict[str, _Bytes],
+    now: datetime,
+) -> None:
     for arrival in others:
         uid = arrival.header.sop_instance_uid
         already = select(Quarantine.id).where(
@@ -302,10 +312,12 @@ def _quarantine(session: Session, study_id: int, others: list[Arrival], now: dat
             )
         )
         session.flush()
+        other_syntax = known[uid][1] != arrival.transfer_syntax_uid
+        difference = "in another transfer syntax" if other_syntax else "with other bytes"
         add_event(
             session,
             "quarantined",
-            f"instance {uid} came again with other bytes; the first is kept",
+            f"instance {uid} came again {difference}; the first is kept",
             now=now,
             study_id=study_id,
             level=Level.ALERT,

@@ -102,7 +102,7 @@ def test_it_abstains_on_every_real_series(shipped, cases):
 
 
 def test_it_abstains_on_a_real_torso(shipped, cases, tmp_path):
-    """The nearest to its phantoms that a real body comes: chest and abdomen, axial, without gaps."""
+    """The nearest that a real body comes to its phantoms: chest and abdomen, axial, no gap."""
     study = read_study([write_torso_series(cases / "torso_3mm_slab.nii.gz", tmp_path)])
     torso = prepare(build_volume(study.series[0]), shipped.preprocess)
     assert shipped.report(torso).abstained

@@ -1,0 +1,167 @@
+"""Peers that are broken, slow or hostile: the receiver outlives all of them."""
+
+from __future__ import annotations
+
+import gc
+import random
+import socket
+import struct
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from plugin.database import SessionFactory, open_database, session_factory
+from plugin.intake import Waiting
+from plugin.receiver import Limits, running_receiver
+from plugin.spool import Spool
+from tests.plugin.intake_objects import association, make_slice, new_uid, store
+
+WAITING = Waiting(timedelta(hours=1), timedelta(hours=2))
+LIMITS = Limits(maximum_associations=4, acse_timeout_s=0.5, pdu_timeout_s=0.5)
+
+
+@pytest.fixture
+def sessions(tmp_path: Path) -> Iterator[SessionFactory]:
+    engine = open_database(f"sqlite:///{tmp_path / 'ctscribe.db'}")
+    yield session_factory(engine)
+    engine.dispose()
+
+
+@pytest.fixture
+def port(sessions: SessionFactory, spool: Spool) -> Iterator[int]:
+    with running_receiver(sessions, spool, waiting=WAITING, limits=LIMITS) as port:
+        yield port
+        assert store(port, make_slice(new_uid())) == [0x0000]  # after whatever the test did
+
+
+def closed_within(peer: socket.socket, seconds: float) -> bool:
+    """Whether the receiver ends the connection in time, whatever it says before."""
+    peer.settimeout(seconds)
+    try:
+        while peer.recv(4096):
+            pass
+    except ConnectionResetError:
+        return True
+    except TimeoutError:
+        return False
+    return True
+
+
+def dripped_on(peer: socket.socket) -> bool:
+    """Send one more byte; whether the receiver has had enough."""
+    try:
+        peer.sendall(b"\x00")
+        return not peer.recv(1)
+    except TimeoutError:
+        return False
+    except OSError:
+        return True
+
+
+def test_a_silent_connection_is_closed(port):
+    with socket.create_connection(("127.0.0.1", port)) as peer:
+        assert closed_within(peer, 5)
+
+
+def test_half_a_pdu_is_not_waited_for_longer_than_allowed(port):
+    with socket.create_connection(("127.0.0.1", port)) as peer:
+        peer.sendall(b"\x01\x00" + struct.pack(">L", 200) + bytes(50))
+        assert closed_within(peer, 5)
+
+
+def test_a_pdu_that_drips_byte_by_byte_is_not_waited_for_either(port):
+    with socket.create_connection(("127.0.0.1", port)) as peer:
+        peer.sendall(b"\x01\x00" + struct.pack(">L", 200))
+        peer.settimeout(0.05)
+        deadline = time.monotonic() + 5
+        while not dripped_on(peer):
+            assert time.monotonic() < deadline
+
+
+def test_a_pdu_that_claims_four_gigabytes_takes_no_memory(port):
+    with socket.create_connection(("127.0.0.1", port)) as peer:
+        peer.sendall(b"\x01\x00" + struct.pack(">L", 2**32 - 1) + bytes(1000))
+        assert closed_within(peer, 5)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_garbage_ends_the_connection_and_nothing_else(port, seed):
+    noise = random.Random(seed).randbytes(400)
+    with socket.create_connection(("127.0.0.1", port)) as peer:
+        peer.sendall(noise)
+        assert closed_within(peer, 5)
+
+
+@pytest.mark.parametrize("kind", range(1, 8))
+def test_any_pdu_in_the_wrong_place_ends_the_connection(port, kind):
+    with socket.create_connection(("127.0.0.1", port)) as peer:
+        peer.sendall(bytes([kind, 0]) + struct.pack(">L", 4) + bytes(4))
+        assert closed_within(peer, 5)
+
+
+def raw_store_begin(assoc) -> None:
+    """Send the command and half the data set of a C-STORE, as a peer that dies does."""
+    dataset = make_slice(new_uid())
+    command = b"".join(
+        struct.pack("<HHL", 0, element, len(value)) + value
+        for element, value in (
+            (0x0002, b"1.2.840.10008.5.1.4.1.1.2\0"),
+            (0x0100, b"\x01\x00"),
+            (0x0110, b"\x01\x00"),
+            (0x0700, b"\x00\x00"),
+            (0x0800, b"\x00\x00"),
+            (0x1000, str(dataset.SOPInstanceUID).encode().ljust(64, b"\0")),
+        )
+    )
+    command = struct.pack("<HHLL", 0, 0, 4, len(command)) + command
+    context = bytes([assoc.accepted_contexts[0].context_id])
+    pdvs = (context + b"\x03" + command, context + b"\x00" + bytes(500))
+    for pdv in pdvs:
+        item = struct.pack(">L", len(pdv)) + pdv
+        assoc.dul.socket.socket.sendall(b"\x04\x00" + struct.pack(">L", len(item)) + item)
+
+
+def test_an_abort_in_the_middle_of_a_data_set_leaves_no_file(port, spool, monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    with association(port) as assoc:
+        raw_store_begin(assoc)
+        time.sleep(0.2)
+        assoc.abort()
+    time.sleep(0.3)
+    assert list(spool.instance_paths()) == []
+    assert list((spool.root / "incoming").iterdir()) == []
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_a_peer_that_vanishes_in_the_middle_of_a_data_set_leaves_no_file(port, spool):
+    with association(port) as assoc:
+        raw_store_begin(assoc)
+        peer = assoc.dul.socket.socket
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        peer.close()  # a reset, no goodbye
+    time.sleep(0.3)
+    assert list((spool.root / "incoming").iterdir()) == []
+
+
+# pynetdicom's requestor leaves the socket of a closed connection to the garbage collector
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_crowd_of_silent_connections_keeps_nobody_out_for_long(port):
+    crowd = [socket.create_connection(("127.0.0.1", port)) for _ in range(40)]
+    try:
+        deadline = time.monotonic() + 10
+        statuses: list[int] = []
+        while not statuses and time.monotonic() < deadline:
+            with association(port) as assoc:
+                if assoc.is_established:
+                    statuses.append(assoc.send_c_store(make_slice(new_uid())).Status)
+            time.sleep(0.1)
+        assert statuses == [0x0000]
+    finally:
+        for peer in crowd:
+            peer.close()
+        gc.collect()
