@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 
+from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 from sqlalchemy import select
 
@@ -49,10 +50,10 @@ def _read(spool: Spool, relative: str) -> Arrival | None:
     path = spool.absolute(relative)
     data = path.read_bytes()
     dataset, _ = split_file(data)
-    syntax = str(read_file_meta_info(path).TransferSyntaxUID)
     try:
+        syntax = str(read_file_meta_info(path).TransferSyntaxUID)
         header = read_header(dataset, syntax)
-    except CtscribeError as error:
+    except (CtscribeError, InvalidDicomError, AttributeError, EOFError) as error:
         LOGGER.error("%s in the spool is damaged: %s", relative, error)
         return None
     return Arrival(

@@ -1,0 +1,243 @@
+"""One job at a time, and every way it can end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom import Dataset, dcmread
+from sqlalchemy import select, update
+from sqlalchemy.exc import OperationalError
+
+from dicom_io.errors import NoUsableSeries, PeerUnreachable
+from plugin import intake, jobs
+from plugin.database import SessionFactory
+from plugin.models import Draft, Event, Job
+from plugin.spool import Spool
+from plugin.worker import Worker
+from tests.plugin.intake_objects import make_slice, new_uid
+from tests.plugin.test_intake import WAITING, arrival
+
+
+@dataclass(frozen=True)
+class Report:
+    sr: Dataset
+    selected_digest: str = "d" * 64
+    series_instance_uid: str = "1.2.7"
+    state: str = "complete"
+
+
+@dataclass
+class Model:
+    """Stands for pipeline and engine."""
+
+    calls: list[dict[str, Any]] = field(default_factory=list)
+    error: Exception | None = None
+    digest: str = "d" * 64
+    seconds: float = 0
+
+    def report(self, paths: Any, **what: Any) -> Report:
+        self.calls.append({"paths": list(paths), **what})
+        time.sleep(self.seconds)
+        if self.error is not None:
+            raise self.error
+        return Report(make_slice(new_uid()), self.digest)
+
+    def select(self, paths: Any) -> str:
+        return self.digest
+
+
+@pytest.fixture
+def model() -> Model:
+    return Model()
+
+
+@pytest.fixture
+def worker(sessions: SessionFactory, spool: Spool, model: Model) -> Worker:
+    return Worker(sessions, spool, model.report, model.select, {"pacs": "dimse"}, attempts=3)
+
+
+@pytest.fixture
+def arrive(sessions: SessionFactory):
+    def arrive(number: int, *, redraft: bool = False) -> None:
+        """A slice of long ago, so that its study is due."""
+        then = datetime.now(UTC) - timedelta(hours=1) + timedelta(seconds=number)
+        one = arrival(number)
+        if redraft:
+            one = intake.Arrival(**{**one.__dict__, "redraft": True})
+        with sessions.begin() as session:
+            intake.record(session, [one], receiver="r", waiting=WAITING, now=then)
+
+    return arrive
+
+
+def rows(sessions: SessionFactory, table: Any) -> list[Any]:
+    with sessions() as session:
+        return list(session.scalars(select(table).order_by(table.id)))
+
+
+def test_without_a_complete_study_there_is_nothing_to_do(worker):
+    assert not worker.work_once()
+
+
+def test_a_complete_study_becomes_a_draft_in_the_spool(worker, arrive, sessions, spool, model):
+    arrive(1)
+    assert worker.work_once()
+    (draft,) = rows(sessions, Draft)
+    assert dcmread(spool.absolute(draft.path)).SOPInstanceUID == draft.sop_instance_uid
+    assert model.calls == [
+        {
+            "paths": [spool.root / "instances/1.dcm"],
+            "revision": 1,
+            "predecessor": None,
+            "incomplete": None,
+        }
+    ]
+
+
+def test_late_slices_that_change_the_selection_make_a_successor(worker, arrive, sessions, model):
+    arrive(1)
+    worker.work_once()
+    model.digest = "e" * 64
+    arrive(2)
+    worker.work_once()
+    first, second = rows(sessions, Draft)
+    assert model.calls[1]["predecessor"].sop_instance_uid == first.sop_instance_uid
+    assert second.is_current
+
+
+def test_late_slices_that_change_nothing_cost_no_run_of_the_model(worker, arrive, sessions, model):
+    arrive(1)
+    worker.work_once()
+    arrive(2)
+    worker.work_once()
+    assert len(model.calls) == 1
+    assert rows(sessions, Event)[-1].kind == "unchanged"
+
+
+def test_a_draft_that_is_asked_for_again_is_made_again(worker, arrive, sessions, model):
+    arrive(1)
+    worker.work_once()
+    arrive(1, redraft=True)
+    worker.work_once()
+    assert len(model.calls) == 2
+    assert len(rows(sessions, Draft)) == 2
+
+
+def test_an_unusable_study_fails_with_its_reason(worker, arrive, sessions, model):
+    arrive(1)
+    model.error = NoUsableSeries("no series is a CT volume")
+    worker.work_once()
+    assert rows(sessions, Job)[0].state == "failed"
+    assert rows(sessions, Event)[-1].message == "no draft: no series is a CT volume"
+
+
+def test_an_engine_that_is_down_postpones(worker, arrive, sessions, model):
+    arrive(1)
+    model.error = PeerUnreachable("the engine does not answer")
+    worker.work_once()
+    (job,) = rows(sessions, Job)
+    assert (job.state, job.attempts) == ("pending", 1)
+    assert job.not_before > datetime.now(UTC)
+
+
+def test_a_fault_of_ours_is_named_by_class_and_place_not_by_its_text(
+    worker, arrive, sessions, model, caplog
+):
+    arrive(1)
+    model.error = ValueError("Müller^Zoë")
+    worker.work_once()
+    told = rows(sessions, Event)[-1].message
+    assert "internal error: ValueError at test_worker.py:" in told
+    assert "Müller" not in told + caplog.text
+
+
+def test_a_model_that_is_slower_than_the_lease_keeps_its_job(sessions, spool, model, arrive):
+    arrive(1)
+    model.seconds = 1.2
+    slow = Worker(sessions, spool, model.report, model.select, {}, lease_s=0.6)
+    threads = [threading.Thread(target=slow.work_once) for _ in range(2)]
+    threads[0].start()
+    time.sleep(0.9)
+    threads[1].start()
+    for thread in threads:
+        thread.join()
+    assert len(model.calls) == 1
+    assert len(rows(sessions, Draft)) == 1
+
+
+def test_a_worker_whose_job_was_taken_over_discards_its_draft(
+    worker, arrive, sessions, model, caplog
+):
+    arrive(1)
+
+    def report(paths: Any, **what: Any) -> Report:
+        with sessions.begin() as session:
+            session.execute(update(Job).values(lease_owner="another"))
+        return Report(make_slice(new_uid()))
+
+    Worker(sessions, worker.spool, report, model.select, {}).work_once()
+    assert rows(sessions, Draft) == []
+    assert "taken over by another worker" in caplog.text
+
+
+def test_two_workers_share_the_studies(worker, sessions, spool, model):
+    then = datetime.now(UTC) - timedelta(hours=1)
+    for number in range(6):
+        with sessions.begin() as session:
+            one = arrival(number, study=f"1.2.{number}")
+            intake.record(session, [one], receiver="r", waiting=WAITING, now=then)
+
+    def work() -> None:
+        while worker.work_once():
+            pass
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(model.calls) == 6
+    assert len(rows(sessions, Draft)) == 6
+
+
+def test_it_goes_on_when_the_database_did_not_answer(worker, arrive, sessions, monkeypatch):
+    arrive(1)
+    stop = threading.Event()
+    claim_job, answers = jobs.claim_job, iter([False, True])
+
+    def sometimes(*args: Any, **kwargs: Any) -> Any:
+        if not next(answers, True):
+            raise OperationalError("", {}, Exception("connection lost"))
+        claimed = claim_job(*args, **kwargs)
+        if claimed is None:
+            stop.set()
+        return claimed
+
+    monkeypatch.setattr("plugin.worker.jobs.claim_job", sometimes)
+    worker.run(stop, poll_s=0.01)
+    assert len(rows(sessions, Draft)) == 1
+
+
+def test_a_stopped_worker_finishes_the_job_in_hand(worker, arrive, sessions, model):
+    arrive(1)
+    model.seconds = 0.5
+    stop = threading.Event()
+    thread = threading.Thread(target=worker.run, args=(stop, 0.01))
+    thread.start()
+    while not model.calls:
+        time.sleep(0.01)
+    stop.set()
+    thread.join()
+    assert len(rows(sessions, Draft)) == 1
+
+
+def test_a_draft_lies_in_the_drafts_folder(worker, arrive, sessions):
+    arrive(1)
+    worker.work_once()
+    assert Path(rows(sessions, Draft)[0].path).parent == Path("drafts")
