@@ -9,11 +9,12 @@ from typing import Any
 
 from pydicom import Dataset, dcmread
 from pynetdicom import AE, AllStoragePresentationContexts, evt
-from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Verification
 
 from plugin.statuses import SUCCESS
 
 PENDING = 0xFF00
+VERIFICATION = "1.2.840.10008.1.1"
+STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 
 
 @contextmanager
@@ -37,24 +38,24 @@ def running_archive(folder: Path, *, ae_title: str = "ARCHIVE", port: int = 0) -
     folder.mkdir(parents=True, exist_ok=True)
     ae = AE(ae_title)
     ae.supported_contexts = AllStoragePresentationContexts
-    ae.add_supported_context(Verification)
-    ae.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
+    ae.add_supported_context(VERIFICATION)
+    ae.add_supported_context(STUDY_ROOT_FIND)
     handlers: list[Any] = [(evt.EVT_C_STORE, _keep, [folder]), (evt.EVT_C_FIND, _find, [folder])]
-    server = ae.start_server(("127.0.0.1", port), block=False, evt_handlers=handlers)
+    server: Any = ae.start_server(("127.0.0.1", port), block=False, evt_handlers=handlers)
     try:
         yield server.server_address[1]
     finally:
         server.shutdown()
 
 
-def _keep(event: evt.Event, folder: Path) -> int:
+def _keep(event: Any, folder: Path) -> int:
     uid = event.request.AffectedSOPInstanceUID
     path = folder / f"{uid}.dcm"
     path.write_bytes(event.encoded_dataset())
     return SUCCESS
 
 
-def _find(event: evt.Event, folder: Path) -> Iterator[tuple[int, Dataset | None]]:
+def _find(event: Any, folder: Path) -> Iterator[tuple[int, Dataset | None]]:
     """Answer a query with the instances whose UIDs it names (PS3.4 C.4.1)."""
     query = event.identifier
     for path in sorted(folder.glob("*.dcm")):

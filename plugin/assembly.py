@@ -41,7 +41,7 @@ def run_receiver(settings: Settings, stop: threading.Event | None = None) -> Non
         port=receiver.port,
         ae_title=receiver.ae_title,
         redraft_ae_title=receiver.redraft_ae_title,
-        peers=[(peer.ae_title, peer.address) for peer in receiver.peers],
+        peers=[(peer.ae_title, str(peer.address)) for peer in receiver.peers],
         limits=Limits(receiver.maximum_associations, receiver.network_timeout_s),
         share_port=receiver.processes > 1,
     )

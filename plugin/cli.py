@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import NoReturn, ParamSpec
 
 import click
 
@@ -26,14 +25,18 @@ def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
         try:
             command(*args, **kwargs)
         except CtscribeError as error:
-            click.echo(f"ctscribe: {error}", err=True)
-            sys.exit(1)
+            _fail(str(error))
+        except OSError as error:
+            if error.filename is None:  # a broken pipe, which click ends quietly
+                raise
+            _fail(f"{error.filename}: {error.strerror}")
 
     return wrapper
 
 
-def print_json(value: Any) -> None:
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+def _fail(message: str) -> NoReturn:
+    click.echo(f"ctscribe: {message}", err=True)
+    sys.exit(1)
 
 
 config_option = click.option(
@@ -54,7 +57,7 @@ model_option = click.option(
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="ctscribe")
+@click.version_option(package_name="ctscribe", prog_name="ctscribe")
 def main() -> None:
     """Draft radiology reports for CT studies, from DICOM to DICOM Structured Report."""
 
@@ -148,14 +151,22 @@ def report(paths: tuple[Path, ...], output: Path, model: str, device: str, as_js
 @one_line_errors
 def volume(paths: tuple[Path, ...], output: Path, model_input: bool, model: str) -> None:
     """Write the volume that is built from the study in PATHS as NIfTI."""
+    if not output.name.endswith((".nii", ".nii.gz")):
+        raise click.BadParameter(f"{output} does not end in .nii or .nii.gz", param_hint="-o")
     from plugin.report import export_volume
 
     export_volume(paths, output, model=model if model_input else None)
 
 
 @main.command()
-@click.option("-o", "--output", required=True, type=click.Path(file_okay=False, path_type=Path))
-@click.option("--seed", required=True, type=int)
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for the study, made if it is missing.",
+)
+@click.option("--seed", required=True, type=int, help="Which phantom patient.")
 @one_line_errors
 def phantom(output: Path, seed: int) -> None:
     """Write a synthetic CT study as DICOM, with its ground truth as JSON beside it."""

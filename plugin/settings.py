@@ -10,7 +10,14 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    IPvAnyNetwork,
+    ValidationError,
+    model_validator,
+)
 
 from dicom_io.errors import ConfigurationError
 
@@ -29,7 +36,7 @@ class Peer(Section):
     """A sender that may open an association from beyond loopback."""
 
     ae_title: AETitle
-    address: str = Field(description="IP address, or network in CIDR notation")
+    address: IPvAnyNetwork = Field(description="IP address, or network in CIDR notation")
 
 
 class Receiver(Section):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import click
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, make_url, or_, select
 from sqlalchemy.orm import Session
 
 from dicom_io.errors import ConfigurationError, PluginError
@@ -146,6 +147,12 @@ def _shown(moment: datetime) -> str:
 
 
 def _session(database_url: str) -> Session:
+    url = make_url(database_url)
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+        raise ConfigurationError(
+            f"there is no database at {url.database}: check that -c names the service's file, and "
+            "that the service has run"
+        )
     try:
         return session_factory(open_database(database_url))()
     except Exception as error:

@@ -36,6 +36,7 @@ def test_without_a_url_the_database_is_sqlite_inside_the_spool(tmp_path):
         ("[receiver]\nport = 70000", "receiver.port"),
         ('[receiver]\nae_title = "LONGER THAN SIXTEEN"', "receiver.ae_title"),
         ('[[destinations]]\nname = "x"\nkind = "fax"', "destinations.0"),
+        ('[[receiver.peers]]\nae_title = "A"\naddress = "10.1.2"', "receiver.peers.0.address"),
         ("[receiver", "not valid TOML"),
     ],
 )

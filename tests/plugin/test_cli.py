@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from plugin.cli import main
+
+ROOT = Path(__file__).parents[2]
+CTSCRIBE = [sys.executable, "-c", "from plugin.cli import main; main()"]
+COMMANDS = sorted(main.commands)
+
+
+def test_without_a_command_it_lists_them():
+    result = CliRunner().invoke(main, ["--help"])
+    assert result.exit_code == 0
+    assert all(name in result.output for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_says_what_it_does(name):
+    result = CliRunner().invoke(main, [name, "-h"])
+    assert result.exit_code == 0
+    assert main.commands[name].help
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_documented(name):
+    page = (ROOT / "docs" / "command-line.md").read_text("utf-8")
+    assert f"## `ctscribe {name}`" in page
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        (name, option)
+        for name in COMMANDS
+        for parameter in main.commands[name].params
+        if isinstance(parameter, click.Option)
+        for option in parameter.opts[-1:]
+    ],
+)
+def test_every_option_has_a_help_text_or_a_default_that_is_shown(name, option):
+    (parameter,) = [p for p in main.commands[name].params if option in p.opts]
+    assert isinstance(parameter, click.Option)
+    assert parameter.help or parameter.show_default
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["nonsense"], ["report"], ["report", "--nonsense"], ["volume", "."], ["phantom", "-o", "x"]],
+)
+def test_wrong_usage_exits_with_2(arguments):
+    assert CliRunner().invoke(main, arguments).exit_code == 2
+
+
+@pytest.mark.parametrize("name", ["serve", "receive", "work", "status", "doctor"])
+def test_a_wrong_configuration_is_one_line_and_status_1(tmp_path, name):
+    config = tmp_path / "c.toml"
+    config.write_text("[receiver]\nprot = 4\n")
+    result = CliRunner().invoke(main, [name, "-c", str(config)])
+    assert result.exit_code == 1
+    assert result.stderr.startswith("ctscribe: ")
+    assert "receiver.prot" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_the_version_is_the_packages():
+    assert CliRunner().invoke(main, ["--version"]).output.startswith("ctscribe, version ")
+
+
+def test_a_phantom_is_written_with_its_truth(tmp_path):
+    result = CliRunner().invoke(main, ["phantom", "-o", str(tmp_path), "--seed", "3"])
+    assert Path(result.output.strip()).is_dir()
+    assert (tmp_path / "truth.json").is_file()
+
+
+def test_help_costs_no_model_and_no_receiver():
+    code = (
+        "import sys; from plugin.cli import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "heavy = {'torch', 'transformers', 'highdicom', 'pynetdicom', 'sqlalchemy'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
+
+
+def test_the_receiver_never_loads_the_model():
+    code = (
+        "import sys, plugin.receiver, plugin.assembly\n"
+        "assert not {'torch', 'transformers', 'highdicom'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_a_closed_pipe_is_no_traceback(tmp_path):
+    command = " ".join(f"'{part}'" for part in CTSCRIBE)
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"{command} --help | true"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,164 @@
+"""What `ctscribe status` says at every point of a study's life."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from sqlalchemy import Engine, select
+
+from plugin import intake, jobs
+from plugin.cli import main
+from plugin.database import open_database, session_factory
+from plugin.jobs import NewDraft
+from plugin.models import Delivery, DeliveryState, DraftState
+from tests.plugin.test_intake import WAITING, arrival, document
+
+NOW = datetime.now(UTC)
+LONG_AGO = NOW - timedelta(hours=5)
+
+
+@pytest.fixture
+def engine(tmp_path: Path):
+    (tmp_path / "spool").mkdir()
+    engine = open_database(f"sqlite:///{tmp_path / 'spool' / 'ctscribe.db'}")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def sessions(engine: Engine):
+    return session_factory(engine)
+
+
+@pytest.fixture
+def arrive(sessions):
+    def arrive(one=None, *, now: datetime = LONG_AGO) -> None:
+        with sessions.begin() as session:
+            one = one or arrival(1)
+            intake.record(session, [one], receiver="r", waiting=WAITING, now=now)
+
+    return arrive
+
+
+@pytest.fixture
+def status(tmp_path: Path):
+    config = tmp_path / "ctscribe.toml"
+    config.write_text('[storage]\nspool = "spool"\n')
+
+    def status(*arguments: str) -> Result:
+        return CliRunner().invoke(main, ["status", *arguments, "-c", str(config)])
+
+    return status
+
+
+def drafted(sessions) -> None:
+    claim = jobs.claim_job(sessions, lease_s=60, attempts=3, now=NOW)
+    draft = NewDraft("1.2.7.1", "1.2.7", "0" * 64, DraftState.COMPLETE, "drafts/1.2.7.1.dcm")
+    jobs.finish_with_draft(sessions, claim, draft, destinations={"pacs": "dimse"}, now=NOW)
+
+
+def test_before_the_first_study_it_says_so(status, engine):
+    assert status().stdout == "no study has arrived yet\n"
+
+
+def test_an_unknown_study_is_one_clear_error(status, engine):
+    result = status("A999")
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "ctscribe: no such study has arrived: check the number and the sender's routing\n"
+    )
+
+
+@pytest.mark.parametrize("name", ["A1", "1.2"])
+def test_a_study_is_found_by_accession_number_and_by_uid(status, arrive, name):
+    arrive()
+    assert "study 1.2: 1 instances" in status(name).stdout
+
+
+def test_while_slices_come_it_says_until_when_it_waits(status, arrive):
+    arrive(now=NOW)
+    assert "waiting for more slices until 20" in status("1.2").stdout
+
+
+def test_while_the_model_works_it_says_so(status, arrive, sessions):
+    arrive()
+    jobs.claim_job(sessions, lease_s=60, attempts=3, now=NOW)
+    assert "now: the model is at work" in status("1.2").stdout
+
+
+def test_a_failed_study_says_why_there_is_no_draft(status, arrive, sessions):
+    arrive()
+    claim = jobs.claim_job(sessions, lease_s=60, attempts=3, now=NOW)
+    jobs.fail_job(sessions, claim, "no series is a CT volume", now=NOW)
+    assert "now: no draft: no series is a CT volume" in status("1.2").stdout
+
+
+def test_a_postponed_study_says_when_and_why(status, arrive, sessions):
+    arrive()
+    claim = jobs.claim_job(sessions, lease_s=60, attempts=3, now=NOW)
+    jobs.retry_job(sessions, claim, "the engine is down", attempts=3, now=NOW)
+    told = status("1.2").stdout
+    assert "tried again at 20" in told
+    assert "the engine is down" in told
+
+
+def test_a_study_of_documents_alone_says_that_nothing_can_be_read(status, arrive):
+    arrive(document(1))
+    assert "no draft: no image that the model could read has arrived" in status("1.2").stdout
+
+
+def test_a_draft_is_told_with_its_delivery(status, arrive, sessions):
+    arrive()
+    drafted(sessions)
+    assert "now: draft 1 (complete): pacs pending" in status("1.2").stdout
+    with sessions.begin() as session:
+        delivery = session.scalars(select(Delivery)).one()
+        delivery.state, delivery.last_error = DeliveryState.FAILED, "refused with 0xA900"
+    assert "pacs failed (refused with 0xA900)" in status("1.2").stdout
+
+
+def test_the_timeline_is_in_order_of_time(status, arrive, sessions):
+    arrive()
+    drafted(sessions)
+    study = json.loads(status("1.2", "--json").stdout)["studies"][0]
+    assert [e["kind"] for e in study["events"]] == ["received", "begun", "drafted"]
+    assert study["draft"]["deliveries"] == [
+        {"destination": "pacs", "state": "pending", "attempts": 0}
+    ]
+
+
+def test_the_list_shows_the_newest_first(status, arrive):
+    arrive(arrival(1, study="1.3"), now=LONG_AGO)
+    arrive(arrival(2, study="1.4"), now=LONG_AGO + timedelta(minutes=1))
+    rows = json.loads(status("--json").stdout)["studies"]
+    assert [row["study_instance_uid"] for row in rows] == ["1.4", "1.3"]
+    assert status().stdout.count("\n") == 2
+
+
+def test_the_accession_number_is_never_printed(status, arrive):
+    arrive()
+    told = status("A1").stdout + status().stdout + status("A1", "--json").stdout
+    assert "A1" not in told
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("sqlite:///{}/none.db", "there is no database at "),
+        ("sqlite:///{}/broken.db", "the database cannot be opened"),
+        ("postgresql://127.0.0.1:1/none", "the database cannot be opened"),
+    ],
+)
+def test_a_database_that_cannot_be_opened_is_one_clear_error(tmp_path, url, said):
+    (tmp_path / "broken.db").write_bytes(b"no database" * 1000)
+    config = tmp_path / "c.toml"
+    config.write_text(f'[storage]\ndatabase = "{url.format(tmp_path)}"\n')
+    result = CliRunner().invoke(main, ["status", "-c", str(config)])
+    assert result.exit_code == 1
+    assert said in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "none.db").exists()
