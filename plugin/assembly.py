@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+from dicom_io.errors import ConfigurationError
 from plugin import destinations as kinds
 from plugin.database import SessionFactory, open_database, session_factory
 from plugin.service import stop_on_signals
@@ -71,6 +72,24 @@ def run_worker(settings: Settings, stop: threading.Event | None = None) -> None:
     targets = [destination(one) for one in settings.destinations]
     with delivering(Outbox(sessions, settings.storage.spool), targets, settings.worker.poll_s):
         worker.run(stop, settings.worker.poll_s)
+
+
+def requeue(settings: Settings, name: str) -> int:
+    """Make the failed deliveries to a destination due again; returns how many.
+
+    Raises
+    ------
+    ConfigurationError
+        The settings know no such destination.
+    """
+    from plugin.outbox import Outbox
+
+    known = [one.name for one in settings.destinations]
+    if name not in known:
+        raise ConfigurationError(
+            f"no destination is called {name}; the settings have: {', '.join(known) or 'none'}"
+        )
+    return Outbox(open_sessions(settings), settings.storage.spool).requeue(name)
 
 
 def destination(settings: Destination) -> kinds.Destination:

@@ -193,6 +193,18 @@ def status(study: str | None, config: Path | None, as_json: bool) -> None:
 
 
 @main.command()
+@click.argument("destination")
+@config_option
+@one_line_errors
+def redeliver(destination: str, config: Path | None) -> None:
+    """Send DESTINATION the current drafts that it refused, once it is mended."""
+    from plugin.assembly import requeue
+
+    count = requeue(load_settings(config), destination)
+    click.echo(f"{count} drafts are due again at {destination}")
+
+
+@main.command()
 @config_option
 @json_option
 @one_line_errors

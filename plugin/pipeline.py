@@ -16,6 +16,7 @@ from dicom_io.types import Study, Volume
 from dicom_io.volume import build_volume
 from engine.protocol import Generation, ReportEngine
 from reporting.draft import Draft, DraftModel, make_draft
+from reporting.patient import require_one_patient
 from reporting.sr import Predecessor, build_sr
 from reporting.technique import technique_sentences
 
@@ -110,11 +111,12 @@ class Pipeline:
         Raises
         ------
         DicomError
-            No series is usable, or the chosen one is no volume.
+            The images are of several patients, no series is usable, or the chosen one is no volume.
         EngineError, ReportError
             The model failed, or wrote nothing.
         """
         progress("choose the series")
+        require_one_patient(i.header for series in study.series for i in series.instances)
         choice = choose_series(study)
         progress("build the volume")
         volume = build_volume(choice.series)

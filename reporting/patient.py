@@ -5,6 +5,7 @@ not hold it. The rest is copied where it is valid and says something, for an odd
 no reason to write an invalid report.
 """
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta, timezone
 
 from pydicom import DataElement, Dataset
@@ -13,6 +14,9 @@ from pydicom.datadict import dictionary_VR
 from pydicom.multival import MultiValue
 from pydicom.tag import Tag
 from pydicom.valuerep import validate_value
+
+from dicom_io.errors import DicomError
+from dicom_io.proof import identities_of
 
 # PS3.3 tables C.7-1 and C.7-3, attributes of type 2
 _TYPE_2 = (
@@ -37,6 +41,26 @@ _OPTIONAL = (
     "TimezoneOffsetFromUTC",
 )
 IDENTITY = (*_TYPE_2, *_OPTIONAL)
+
+
+def require_one_patient(headers: Iterable[Dataset]) -> None:
+    """Refuse images of more than one patient under one study: the report could name the wrong one.
+
+    The PatientID decides; where an image has none, the name must agree as well.
+
+    Raises
+    ------
+    DicomError
+        Which patients is not said: a message holds no identity.
+    """
+    identities = identities_of(headers)
+    ids = {identity.patient_id for identity in identities}
+    names = {identity.patient_name.casefold() for identity in identities}
+    if len(ids) > 1 or ("" in ids and len(names) > 1):
+        raise DicomError(
+            f"the images name {max(len(ids), len(names))} different patients under one "
+            "StudyInstanceUID: correct the study where it came from, then send it again"
+        )
 
 
 def copy_identity(source: Dataset, target: Dataset) -> None:

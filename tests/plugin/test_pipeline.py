@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydicom import dcmread
 
 from dicom_io.errors import DicomError, OutOfDeviceMemory
 from dicom_io.phantom import make_phantom
@@ -82,6 +83,15 @@ def test_an_engines_failure_is_passed_on_as_it_is(paths):
     with pytest.raises(OutOfDeviceMemory) as raised:
         Pipeline(engine).make_report(paths)
     assert raised.value.retryable
+
+
+def test_images_of_two_patients_under_one_study_get_no_draft(paths, tmp_path):
+    stranger = dcmread(paths[3])
+    stranger.PatientID = "SOMEBODY-ELSE"
+    stranger.save_as(tmp_path / "stranger.dcm")
+    with pytest.raises(DicomError, match="name 2 different patients") as raised:
+        Pipeline(FakeEngine()).make_report([*paths[:3], *paths[4:], tmp_path])
+    assert "SOMEBODY" not in str(raised.value)
 
 
 def test_nothing_to_read_is_an_error_of_the_input(tmp_path):

@@ -162,3 +162,25 @@ def test_a_database_that_cannot_be_opened_is_one_clear_error(tmp_path, url, said
     assert said in result.stderr
     assert result.stderr.count("\n") == 1
     assert not (tmp_path / "none.db").exists()
+
+
+def test_what_a_destination_refused_is_due_again_on_request(tmp_path, status, arrive, sessions):
+    arrive()
+    drafted(sessions)
+    with sessions.begin() as session:
+        session.scalars(select(Delivery)).one().state = DeliveryState.FAILED
+    config = tmp_path / "c.toml"
+    config.write_text(
+        '[storage]\nspool = "spool"\n[[destinations]]\nname = "pacs"\nkind = "orthanc"\n'
+        'url = "http://127.0.0.1:1"\n'
+    )
+    result = CliRunner().invoke(main, ["redeliver", "pacs", "-c", str(config)])
+    assert result.stdout == "1 drafts are due again at pacs\n"
+    assert "pacs pending" in status("1.2").stdout
+
+
+@pytest.mark.usefixtures("status", "engine")
+def test_an_unknown_destination_is_named_with_those_there_are(tmp_path):
+    result = CliRunner().invoke(main, ["redeliver", "pax", "-c", str(tmp_path / "ctscribe.toml")])
+    assert result.exit_code == 1
+    assert "no destination is called pax; the settings have: none" in result.stderr

@@ -8,7 +8,8 @@ from pydicom import dcmread
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 
-from reporting.patient import IDENTITY, now_at
+from dicom_io.errors import DicomError
+from reporting.patient import IDENTITY, now_at, require_one_patient
 from reporting.sr import build_sr
 from tests.reporting.studies import ct_header, draft_of, reread
 from tests.reporting.validators import dciodvfy
@@ -146,3 +147,32 @@ def test_any_identity_is_carried(tmp_path, patient_id, family, sex):
         read = reread(build_sr(draft_of(), [source]), tmp_path)
         for keyword in ("PatientID", "PatientName", "PatientSex"):
             assert read.get(keyword) == source.get(keyword)
+
+
+def test_one_patient_is_one_patient_whatever_the_padding():
+    require_one_patient([ct_header(PatientID="4711 "), ct_header(PatientID="4711")])
+
+
+def test_a_corrected_name_under_one_id_is_one_patient():
+    require_one_patient([ct_header(PatientName="Doe^Jane"), ct_header(PatientName="Roe^Jane")])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"PatientID": "4712"},
+        {"PatientID": ""},
+        {"PatientID": None},
+    ],
+)
+def test_another_id_or_none_is_another_patient(other):
+    with pytest.raises(DicomError, match="different patients"):
+        require_one_patient([ct_header(), ct_header(2, **other)])
+
+
+def test_without_ids_the_names_decide():
+    nameless = {"PatientID": ""}
+    require_one_patient([ct_header(**nameless), ct_header(PatientName="DOE^JANE", **nameless)])
+    with pytest.raises(DicomError, match="different patients") as raised:
+        require_one_patient([ct_header(**nameless), ct_header(PatientName="Roe^Jim", **nameless)])
+    assert "Roe" not in str(raised.value)
