@@ -1,0 +1,58 @@
+"""The conformance statement says what the code does."""
+
+import re
+from pathlib import Path
+
+import pytest
+from pydicom.uid import UID, EnhancedSRStorage
+
+from dicom_io.dimse import Timeouts
+from dicom_io.identity import DEVICE_UID, MANUFACTURER, MODEL_NAME
+from plugin import receiver, statuses
+from plugin.settings import Receiver
+from reporting.draft import DRAFT_NOTICE
+from reporting.sr import SERIES_NUMBER_BASE
+
+PAGE = (Path(__file__).parents[1] / "docs" / "conformance.md").read_text("utf-8")
+
+
+def section(heading: str) -> str:
+    return re.split(r"^#+ ", PAGE.partition(heading)[2], maxsplit=1, flags=re.M)[0]
+
+
+def test_the_transfer_syntaxes_are_those_of_the_receiver():
+    rows = re.findall(
+        r"^\| [^|]+ \| (1\.2\.840[\d.]+) \|$", section("### Presentation contexts"), re.M
+    )
+    assert rows == list(receiver.TRANSFER_SYNTAXES)
+    assert all(UID(uid).is_transfer_syntax for uid in rows)
+
+
+def test_the_statuses_are_those_that_are_answered():
+    listed = {int(s, 16) for s in re.findall(r"^\| (0x[0-9A-F]{4})", section("### C-STORE"), re.M)}
+    answered = {statuses.SUCCESS, receiver.KEPT_ASIDE, *statuses._STATUS.values()}
+    assert listed == answered
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [
+        f"| maximum PDU length received | {receiver.MAXIMUM_PDU} |",
+        f"| {Receiver().maximum_associations} for each receiver process",
+        f"complete {receiver.Limits().pdu_timeout_s:.0f} s after its first byte",
+        f"requested {receiver.Limits().acse_timeout_s:.0f} s after the connection",
+        f"for {Receiver().network_timeout_s:.0f} s (`receiver.network_timeout_s`)",
+        f"`{Receiver().redraft_ae_title}`",
+        f"(application entity `{Receiver().ae_title}`",
+        f"waits {Timeouts().connect_s:.0f} s for the connection",
+        f"{Timeouts().acse_s:.0f} s for the answer to an association request",
+        f"{Timeouts().dimse_s:.0f} s for the answer to a command",
+        f"({EnhancedSRStorage})",
+        f"| DeviceUID | {DEVICE_UID},",
+        f"`{DRAFT_NOTICE}`",
+        f"| SeriesNumber | {SERIES_NUMBER_BASE} + revision |",
+        f"`{MANUFACTURER}`, `{MODEL_NAME}`",
+    ],
+)
+def test_a_fact_stands_in_the_page(fact):
+    assert fact in PAGE
