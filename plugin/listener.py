@@ -13,7 +13,7 @@ import threading
 import time
 import uuid
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
@@ -41,6 +41,18 @@ class PatientSocket(AssociationSocket):
             # PS3.8 9.2: Evt17, transport connection closed
             self.event_queue.put("Evt17")
             return False
+
+    def _shutdown_socket(self) -> None:
+        """Close the socket, even where shutdown fails because the peer is gone already."""
+        peer = self.socket
+        if peer is None:
+            return
+        with suppress(OSError):
+            peer.shutdown(socket.SHUT_RDWR)
+        peer.close()
+        # Wakes an association that still waits for its request: it would keep its place for all
+        # of the ACSE timeout, and a load balancer that probes the port would use up every place
+        self.assoc.dul.to_user_queue.put(cast(Any, None))
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Read exactly so many bytes, or fewer if the peer closes or is too slow."""

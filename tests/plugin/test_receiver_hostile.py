@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import random
 import socket
 import struct
@@ -148,8 +147,15 @@ def test_a_peer_that_vanishes_in_the_middle_of_a_data_set_leaves_no_file(port, s
     assert list((spool.root / "incoming").iterdir()) == []
 
 
-# pynetdicom's requestor leaves the socket of a closed connection to the garbage collector
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_probes_of_a_load_balancer_take_no_place(sessions, spool):
+    """Each opens a connection and closes it; the time limits are those of the service."""
+    with running_receiver(sessions, spool, waiting=WAITING) as port:
+        for _ in range(60):
+            socket.create_connection(("127.0.0.1", port)).close()
+        time.sleep(0.5)
+        assert store(port, make_slice(new_uid())) == [0x0000]
+
+
 def test_a_crowd_of_silent_connections_keeps_nobody_out_for_long(port):
     crowd = [socket.create_connection(("127.0.0.1", port)) for _ in range(40)]
     try:
@@ -164,4 +170,3 @@ def test_a_crowd_of_silent_connections_keeps_nobody_out_for_long(port):
     finally:
         for peer in crowd:
             peer.close()
-        gc.collect()

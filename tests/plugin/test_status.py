@@ -17,8 +17,7 @@ from plugin.jobs import NewDraft
 from plugin.models import Delivery, DeliveryState, DraftState
 from tests.plugin.test_intake import WAITING, arrival, document
 
-NOW = datetime.now(UTC)
-LONG_AGO = NOW - timedelta(hours=5)
+LONG_AGO = datetime.now(UTC) - timedelta(hours=5)
 
 
 @pytest.fixture
@@ -56,9 +55,11 @@ def status(tmp_path: Path):
 
 
 def drafted(sessions) -> None:
-    claim = jobs.claim_job(sessions, lease_s=60, attempts=3, now=NOW)
+    claim = jobs.claim_job(sessions, lease_s=60, attempts=3, now=datetime.now(UTC))
     draft = NewDraft("1.2.7.1", "1.2.7", "0" * 64, DraftState.COMPLETE, "drafts/1.2.7.1.dcm")
-    jobs.finish_with_draft(sessions, claim, draft, destinations={"pacs": "dimse"}, now=NOW)
+    jobs.finish_with_draft(
+        sessions, claim, draft, destinations={"pacs": "dimse"}, now=datetime.now(UTC)
+    )
 
 
 def test_before_the_first_study_it_says_so(status, engine):
@@ -80,27 +81,27 @@ def test_a_study_is_found_by_accession_number_and_by_uid(status, arrive, name):
 
 
 def test_while_slices_come_it_says_until_when_it_waits(status, arrive):
-    arrive(now=NOW)
+    arrive(now=datetime.now(UTC))
     assert "waiting for more slices until 20" in status("1.2").stdout
 
 
 def test_while_the_model_works_it_says_so(status, arrive, sessions):
     arrive()
-    jobs.claim_job(sessions, lease_s=60, attempts=3, now=NOW)
+    jobs.claim_job(sessions, lease_s=60, attempts=3, now=datetime.now(UTC))
     assert "now: the model is at work" in status("1.2").stdout
 
 
 def test_a_failed_study_says_why_there_is_no_draft(status, arrive, sessions):
     arrive()
-    claim = jobs.claim_job(sessions, lease_s=60, attempts=3, now=NOW)
-    jobs.fail_job(sessions, claim, "no series is a CT volume", now=NOW)
+    claim = jobs.claim_job(sessions, lease_s=60, attempts=3, now=datetime.now(UTC))
+    jobs.fail_job(sessions, claim, "no series is a CT volume", now=datetime.now(UTC))
     assert "now: no draft: no series is a CT volume" in status("1.2").stdout
 
 
 def test_a_postponed_study_says_when_and_why(status, arrive, sessions):
     arrive()
-    claim = jobs.claim_job(sessions, lease_s=60, attempts=3, now=NOW)
-    jobs.retry_job(sessions, claim, "the engine is down", attempts=3, now=NOW)
+    claim = jobs.claim_job(sessions, lease_s=60, attempts=3, now=datetime.now(UTC))
+    jobs.retry_job(sessions, claim, "the engine is down", attempts=3, now=datetime.now(UTC))
     told = status("1.2").stdout
     assert "tried again at 20" in told
     assert "the engine is down" in told
