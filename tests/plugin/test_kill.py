@@ -127,7 +127,8 @@ def test_killed_processes_lose_and_double_nothing(
         for sender in senders:
             sender.thread.join(PATIENCE_S)
             assert not sender.thread.is_alive()
-        sessions = session_factory(open_database(database_url))
+        engine = open_database(database_url)
+        sessions = session_factory(engine)
         acknowledged = {
             study: uids for sender in senders for study, uids in sender.acknowledged.items()
         }
@@ -136,6 +137,7 @@ def test_killed_processes_lose_and_double_nothing(
         processes.stop()
     assert len(acknowledged) >= 5
     _check_studies(sessions, acknowledged, Spool(spool), folder)
+    engine.dispose()
 
 
 def _wait_until_quiet(sessions: SessionFactory, studies: int) -> None:
