@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, create_engine, select, text
 
 from plugin.database import SessionFactory, open_database, session_factory
 from plugin.spool import Spool
@@ -57,3 +58,14 @@ def sessions(engine: Engine) -> SessionFactory:
 @pytest.fixture
 def spool(tmp_path: Path) -> Spool:
     return Spool(tmp_path / "spool")
+
+
+@pytest.fixture
+def rows(sessions: SessionFactory) -> Callable[[Any], list[Any]]:
+    """Every row of a table, in the order in which they were made."""
+
+    def rows(table: Any) -> list[Any]:
+        with sessions() as session:
+            return list(session.scalars(select(table).order_by(table.id)))
+
+    return rows

@@ -41,15 +41,6 @@ def record(sessions: SessionFactory):
     return record
 
 
-@pytest.fixture
-def rows(sessions: SessionFactory):
-    def rows(table):
-        with sessions() as session:
-            return list(session.scalars(select(table).order_by(table.id)))
-
-    return rows
-
-
 def test_the_first_slice_makes_study_series_job_and_event(record, rows):
     assert record(arrival()) == [Outcome.NEW]
     (study,), (job,), (event,) = rows(Study), rows(Job), rows(Event)

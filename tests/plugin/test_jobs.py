@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import select
 
 from dicom_io.errors import LeaseLost
 from plugin import intake, jobs
@@ -36,15 +35,6 @@ def claim(sessions: SessionFactory):
         return jobs.claim_job(sessions, lease_s=LEASE_S, attempts=attempts, now=now)
 
     return claim
-
-
-@pytest.fixture
-def rows(sessions: SessionFactory):
-    def rows(table):
-        with sessions() as session:
-            return list(session.scalars(select(table).order_by(table.id)))
-
-    return rows
 
 
 def draft(number: int = 1) -> NewDraft:

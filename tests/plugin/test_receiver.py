@@ -6,7 +6,6 @@ import logging
 import shutil
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from datetime import timedelta
 from io import BytesIO
@@ -44,6 +43,7 @@ from plugin.spool import Spool, split_file
 from tests.objects import PATIENT_ID
 from tests.plugin.intake_objects import association, encoded, make_slice, new_uid, store
 from tests.services import require
+from tests.waiting import eventually
 
 WAITING = Waiting(timedelta(hours=1), timedelta(hours=2))
 
@@ -66,13 +66,6 @@ def instances(sessions: SessionFactory):
 def events(sessions: SessionFactory) -> list[Event]:
     with sessions() as session:
         return list(session.scalars(select(Event).order_by(Event.id)))
-
-
-def eventually(condition, seconds: float = 10.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return bool(condition())
 
 
 def test_it_answers_an_echo(port):

@@ -16,15 +16,9 @@ import pytest
 
 from plugin import service
 from plugin.service import supervise
+from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
-
-
-def eventually(condition, seconds: float = 10.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return bool(condition())
 
 
 def alive(pid: int) -> bool:
