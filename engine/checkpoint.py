@@ -53,11 +53,14 @@ class Prompt:
         The question that asks for a report; it follows the image tokens.
     image_token, eos_token : str
         Tokens of the tokenizer: the placeholder of an image token, and what ends a text.
+    answers_questions : bool
+        Whether the model was trained to answer questions (`engine.question`), not reports alone.
     """
 
     report: str
     image_token: str = "<im_patch>"  # noqa: S105 - a token of text
     eos_token: str = "<eos>"  # noqa: S105
+    answers_questions: bool = False
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import sha256
+from string import ascii_uppercase
 
 import numpy as np
 
 from dicom_io.preprocess import ModelInput, PreprocessSpec
-from engine.protocol import Generation, ModelIdentity, require_recipe
+from engine.protocol import (
+    GREEDY,
+    Answer,
+    Choice,
+    Generation,
+    ModelIdentity,
+    OnToken,
+    Sampling,
+    require_recipe,
+)
+from engine.question import choice_answer, question_prompt
 
 SMALL = PreprocessSpec(size=(16, 32, 32))
 """A recipe that costs little."""
@@ -57,23 +70,73 @@ class FakeEngine:
         return self._preprocess
 
     def report(
-        self, model_input: ModelInput, *, max_new_tokens: int = 256, seed: int | None = None
+        self,
+        model_input: ModelInput,
+        sampling: Sampling = GREEDY,
+        *,
+        on_token: OnToken | None = None,
     ) -> Generation:
         """Answer as `ReportEngine.report` does; a token is a word."""
+        digest = self._digest(model_input, sampling)
+        text = self._text or _sentences(digest.hex()[:8])
+        return self._generation(text, digest, sampling, on_token)
+
+    def report_samples(
+        self, model_input: ModelInput, count: int, sampling: Sampling
+    ) -> tuple[Generation, ...]:
+        """Answer as `ReportEngine.report_samples` does."""
+        seeds = range(sampling.seed, sampling.seed + count)
+        return tuple(self.report(model_input, replace(sampling, seed=seed)) for seed in seeds)
+
+    def report_batch(
+        self, model_inputs: Sequence[ModelInput], sampling: Sampling = GREEDY
+    ) -> tuple[Generation, ...]:
+        """Answer as `ReportEngine.report_batch` does."""
+        return tuple(self.report(model_input, sampling) for model_input in model_inputs)
+
+    def ask(
+        self,
+        model_input: ModelInput,
+        question: str,
+        choices: Sequence[str] = (),
+        sampling: Sampling = GREEDY,
+        *,
+        on_token: OnToken | None = None,
+    ) -> Answer:
+        """Answer as `ReportEngine.ask` does: `text`, or the first choice."""
+        question_prompt(question, choices)
+        digest = self._digest(model_input, sampling)
+        text = choice_answer("A", choices[0]) if choices else self._text or "I am no model."
+        generation = self._generation(text, digest, sampling, on_token)
+        if self._abstained:
+            return Answer(generation)
+        # each letter is half as likely as the one before it
+        weights = [0.5**i for i in range(len(choices))]
+        shares = [weight / sum(weights) for weight in weights]
+        return Answer(generation, tuple(map(Choice, ascii_uppercase, choices, shares)))
+
+    def _digest(self, model_input: ModelInput, sampling: Sampling) -> bytes:
         require_recipe(model_input, self._preprocess)
         time.sleep(self._delay_s)
         if self._failure is not None:
             raise self._failure
-        digest = sha256(model_input.pixels.tobytes() + str(seed).encode())
-        text = "" if self._abstained else self._text or _sentences(digest.hexdigest()[:8])
-        words = re.findall(r"\S+\s*", text)
-        tokens = words[:max_new_tokens]
+        seed = sampling.seed if sampling.temperature else None
+        return sha256(model_input.pixels.tobytes() + str(seed).encode()).digest()
+
+    def _generation(
+        self, text: str, digest: bytes, sampling: Sampling, on_token: OnToken | None
+    ) -> Generation:
+        words = [] if self._abstained else re.findall(r"\S+\s*", text)
+        tokens = words[: sampling.max_new_tokens]
+        if on_token is not None:
+            for token in tokens:
+                on_token(token)
         return Generation(
             text="".join(tokens),
             tokens=tuple(tokens),
             token_ids=tuple(_token_id(token) for token in tokens),
             token_logprobs=(-0.1,) * len(tokens),
-            image_embedding=np.array([byte / 255 for byte in digest.digest()], np.float32),
+            image_embedding=np.array([byte / 255 for byte in digest], np.float32),
             identity=self._identity,
             finish_reason="eos" if len(tokens) == len(words) else "length",
             abstained=self._abstained,

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from string import ascii_uppercase
+from threading import Lock
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dicom_io.errors import CheckpointMismatch, EngineError, OutOfDeviceMemory, PromptTooLong
 from dicom_io.preprocess import ModelInput, PreprocessSpec
 from engine.checkpoint import Checkpoint, load_checkpoint
-from engine.generation import GeneratedTokens, generate, pieces
+from engine.generation import GeneratedTokens, Generator, Pieces, pieces
 from engine.novelty import image_features
-from engine.protocol import Generation, ModelIdentity, require_recipe
+from engine.protocol import (
+    GREEDY,
+    Answer,
+    Choice,
+    Generation,
+    ModelIdentity,
+    OnToken,
+    Sampling,
+    require_recipe,
+)
 from engine.published import is_published, load_vlm_qwen
+from engine.question import choice_answer, question_prompt
+from engine.vision_language_model import VisionLanguageModel
 
 DTYPES = {
     "float32": torch.float32,
@@ -24,8 +40,30 @@ DTYPES = {
 }
 
 
+NOTHING = GeneratedTokens((), (), "eos")
+"""What is written where the model abstains."""
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What the vision tower made of one volume.
+
+    Parameters
+    ----------
+    embedding : ndarray of float32, shape (width,)
+        Mean over the tokens of its last stage.
+    image_tokens : Tensor, shape (1, n, hidden size)
+    abstained : str or None
+        Why the model must not describe it.
+    """
+
+    embedding: NDArray[np.float32]
+    image_tokens: Tensor
+    abstained: str | None
+
+
 class LocalEngine:
-    """Draft reports with a checkpoint.
+    """Draft reports with a checkpoint; one call at a time.
 
     Parameters
     ----------
@@ -35,10 +73,12 @@ class LocalEngine:
 
     def __init__(self, checkpoint: Checkpoint):
         self._checkpoint = checkpoint
-        self._model = checkpoint.model
-        self._question = tuple(checkpoint.tokenizer.encode(checkpoint.prompt.report).ids)
+        self._model: VisionLanguageModel = checkpoint.model
+        self._device = next(self._model.parameters()).device
         self._image_token = self._token_id(checkpoint.prompt.image_token)
         self._eos = self._token_id(checkpoint.prompt.eos_token)
+        self._generator = Generator(self._model, self._eos)
+        self._one_call = Lock()
 
     @classmethod
     def load(cls, folder: Path, *, device: str = "auto", dtype: str = "auto") -> LocalEngine:
@@ -58,30 +98,87 @@ class LocalEngine:
         return self._checkpoint.preprocess
 
     def report(
-        self, model_input: ModelInput, *, max_new_tokens: int = 256, seed: int | None = None
+        self,
+        model_input: ModelInput,
+        sampling: Sampling = GREEDY,
+        *,
+        on_token: OnToken | None = None,
     ) -> Generation:
         """Draft the report of one volume; see `ReportEngine.report`."""
-        require_recipe(model_input, self.preprocess)
-        self._require_context(max_new_tokens)
-        with _device_memory(self._weights.device), torch.inference_mode():
-            volume = torch.from_numpy(model_input.pixels)[None].to(self._weights.device)
-            # TF32 would make the embedding, and so the abstention, depend on the device
-            with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
-                hidden_states = self._model.encode_image(volume)
-            reason = self._reason_to_abstain(volume, hidden_states)
-            if reason is None:
-                prompt = self._prompt(hidden_states)
-                tokens = generate(
-                    self._model, prompt, eos_id=self._eos, max_new_tokens=max_new_tokens, seed=seed
-                )
-            else:
-                tokens = GeneratedTokens((), (), "eos")
-            return self._generation(tokens, hidden_states[-1], reason)
+        return self._reports([model_input], sampling, on_token=on_token)[0]
 
-    @property
-    def _weights(self) -> Tensor:
-        weights: Tensor = self._model.lm_head.weight
-        return weights
+    def report_samples(
+        self, model_input: ModelInput, count: int, sampling: Sampling
+    ) -> tuple[Generation, ...]:
+        """Draft one volume's report several times; see `ReportEngine.report_samples`."""
+        return self._reports([model_input], sampling, samples=count)
+
+    def report_batch(
+        self, model_inputs: Sequence[ModelInput], sampling: Sampling = GREEDY
+    ) -> tuple[Generation, ...]:
+        """Draft the reports of several volumes; see `ReportEngine.report_batch`."""
+        return self._reports(model_inputs, sampling)
+
+    def ask(
+        self,
+        model_input: ModelInput,
+        question: str,
+        choices: Sequence[str] = (),
+        sampling: Sampling = GREEDY,
+        *,
+        on_token: OnToken | None = None,
+    ) -> Answer:
+        """Answer a question about one volume; see `ReportEngine.ask`."""
+        if not self._checkpoint.prompt.answers_questions:
+            raise EngineError(
+                f"the model {self.identity.name} was trained to write reports only; "
+                "it answers no questions"
+            )
+        require_recipe(model_input, self.preprocess)
+        prompt = question_prompt(question, choices)
+        ids = self._prompt_ids(prompt, sampling.max_new_tokens)
+        letters = self._letters(prompt, choices)
+        with self._running():
+            seen = self._see(model_input)
+            if seen.abstained is not None:
+                return Answer(self._generation(NOTHING, seen))
+            prefix = self._generator.read([self._spliced(ids, seen)])
+            probabilities = prefix.logits[0, letters].softmax(dim=0).tolist()
+            (tokens,) = self._generator.write(prefix, sampling, on_token=self._spell(on_token))
+        asked = map(Choice, ascii_uppercase, choices, probabilities)
+        return Answer(self._generation(tokens, seen), tuple(asked))
+
+    def _reports(
+        self,
+        model_inputs: Sequence[ModelInput],
+        sampling: Sampling,
+        *,
+        samples: int = 1,
+        on_token: OnToken | None = None,
+    ) -> tuple[Generation, ...]:
+        for model_input in model_inputs:
+            require_recipe(model_input, self.preprocess)
+        ids = self._prompt_ids(self._checkpoint.prompt.report, sampling.max_new_tokens)
+        with self._running():
+            seen = [self._see(model_input) for model_input in model_inputs]
+            prompts = [self._spliced(ids, one) for one in seen if one.abstained is None]
+            written: Iterator[GeneratedTokens] = iter(())
+            if prompts:
+                prefix = self._generator.read(prompts)
+                spell = self._spell(on_token)
+                written = iter(
+                    self._generator.write(prefix, sampling, samples=samples, on_token=spell)
+                )
+        return tuple(
+            self._generation(next(written) if one.abstained is None else NOTHING, one)
+            for one in seen
+            for _ in range(samples)
+        )
+
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        with self._one_call, _device_memory(self._device), torch.inference_mode():
+            yield
 
     def _token_id(self, token: str) -> int:
         found = self._checkpoint.tokenizer.token_to_id(token)
@@ -91,15 +188,42 @@ class LocalEngine:
             )
         return int(found)
 
-    def _require_context(self, max_new_tokens: int) -> None:
-        image = self._model.config.projector.image_tokens
-        asked = image + len(self._question) + max_new_tokens
-        limit = self._model.config.llm.max_position_embeddings
+    def _prompt_ids(self, question: str, max_new_tokens: int) -> Tensor:
+        """Image placeholders and a question as the tokenizer splits them together: (1, n)."""
+        image = self._model.image_token_count
+        text = self._checkpoint.prompt.image_token * image + question
+        ids = self._checkpoint.tokenizer.encode(text).ids
+        if ids.count(self._image_token) != image or self._eos in ids:
+            raise EngineError("a question must not contain the model's special tokens")
+        asked = len(ids) + max_new_tokens
+        limit = self._model.llm_config.max_position_embeddings
         if asked > limit:
             raise PromptTooLong(
-                f"{image} image tokens, {len(self._question)} of the question and {max_new_tokens} "
+                f"{image} image tokens, {len(ids) - image} of the question and {max_new_tokens} "
                 f"new ones are {asked}; the model's context holds {limit}"
             )
+        return torch.tensor([ids], device=self._device)
+
+    def _letters(self, prompt: str, choices: Sequence[str]) -> list[int]:
+        """Tokens that begin the answers "A. …", "B. …"; an answer follows after one space."""
+        encode = self._checkpoint.tokenizer.encode
+        begin = len(encode(prompt).ids)
+        answers = map(choice_answer, ascii_uppercase, choices)
+        letters = [encode(f"{prompt} {answer}").ids[begin] for answer in answers]
+        if len(set(letters)) != len(letters):
+            raise CheckpointMismatch("the tokenizer does not tell the choices' letters apart")
+        return letters
+
+    def _see(self, model_input: ModelInput) -> Seen:
+        volume = torch.from_numpy(model_input.pixels)[None].to(self._device)
+        # TF32 would make the embedding, and so the abstention, depend on the device
+        with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+            hidden_states = self._model.encode_image(volume)
+        return Seen(
+            embedding=hidden_states[-1][0].float().mean(dim=0).cpu().numpy(),
+            image_tokens=self._model.image_tokens(hidden_states),
+            abstained=self._reason_to_abstain(volume, hidden_states),
+        )
 
     def _reason_to_abstain(self, volume: Tensor, hidden_states: list[Tensor]) -> str | None:
         distribution = self._checkpoint.distribution
@@ -107,27 +231,26 @@ class LocalEngine:
             return None
         return distribution.reason_to_abstain(image_features(volume, hidden_states))
 
-    def _prompt(self, hidden_states: list[Tensor]) -> Tensor:
-        low, high = (hidden.to(self._weights.dtype) for hidden in hidden_states[3:])
-        image_tokens = self._model.project(low, high)
-        ids = (self._image_token,) * image_tokens.shape[1] + self._question
-        return self._model.embed_prompt(
-            torch.tensor([ids], device=image_tokens.device), image_tokens
-        )
+    def _spliced(self, ids: Tensor, seen: Seen) -> Tensor:
+        return self._model.embed_prompt(ids, seen.image_tokens)[0]
 
-    def _generation(
-        self, tokens: GeneratedTokens, last_stage: Tensor, reason: str | None
-    ) -> Generation:
+    def _spell(self, on_token: OnToken | None) -> Callable[[int], None] | None:
+        if on_token is None:
+            return None
+        split = Pieces(self._checkpoint.tokenizer)
+        return lambda token: on_token(split.add(token))
+
+    def _generation(self, tokens: GeneratedTokens, seen: Seen) -> Generation:
         text_pieces = pieces(self._checkpoint.tokenizer, tokens.ids)
         return Generation(
             text="".join(text_pieces),
             tokens=text_pieces,
             token_ids=tokens.ids,
             token_logprobs=tokens.logprobs,
-            image_embedding=last_stage[0].float().mean(dim=0).cpu().numpy(),
+            image_embedding=seen.embedding,
             identity=self.identity,
             finish_reason=tokens.finish_reason,
-            abstained=reason,
+            abstained=seen.abstained,
         )
 
 

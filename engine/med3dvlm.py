@@ -67,6 +67,19 @@ class Med3DVLM(nn.Module):
         self.model.mm_projector = DualStreamMixer(config.projector)
         self.lm_head = nn.Linear(config.llm.hidden_size, config.llm.vocab_size, bias=False)
 
+    @property
+    def llm_config(self) -> Qwen2Config:
+        return self.config.llm
+
+    @property
+    def llm_layers(self) -> nn.ModuleList:
+        layers: nn.ModuleList = self.model.layers
+        return layers
+
+    @property
+    def image_token_count(self) -> int:
+        return self.config.projector.image_tokens
+
     def encode_image(self, volume: Tensor) -> list[Tensor]:
         """(B, 1, D, H, W) -> the vision tower's five hidden states (B, tokens, C)."""
         hidden_states: list[Tensor] = self.model.get_submodule("vision_tower")(volume)
@@ -76,6 +89,12 @@ class Med3DVLM(nn.Module):
         """Stage 3 and stage 4 of the vision tower -> image tokens (B, n, hidden size)."""
         image_tokens: Tensor = self.model.get_submodule("mm_projector")(low, high)
         return image_tokens
+
+    def image_tokens(self, hidden_states: list[Tensor]) -> Tensor:
+        """Hidden states of the vision tower -> image tokens (B, n, hidden size)."""
+        dtype = next(self.model.get_submodule("mm_projector").parameters()).dtype
+        low, high = (hidden.to(dtype) for hidden in hidden_states[3:])
+        return self.project(low, high)
 
     def embed_tokens(self, input_ids: Tensor) -> Tensor:
         """(B, n) -> (B, n, hidden size)."""
@@ -104,16 +123,19 @@ class Med3DVLM(nn.Module):
         inputs_embeds: Tensor,
         *,
         attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
         past_key_values: Cache | None = None,
+        logits_to_keep: int = 0,
     ) -> Tensor:
-        """Return logits (B, n, vocabulary) of embeddings (B, n, hidden size)."""
+        """Return logits of embeddings (B, n, hidden size); see `VisionLanguageModel`."""
         hidden = self.model(
             inputs_embeds=inputs_embeds,
             attention_mask=attention_mask,
+            position_ids=position_ids,
             past_key_values=past_key_values,
             use_cache=past_key_values is not None,
         ).last_hidden_state
-        logits: Tensor = self.lm_head(hidden)
+        logits: Tensor = self.lm_head(hidden[:, -logits_to_keep:])
         return logits
 
 

@@ -1,9 +1,10 @@
-"""What an engine is to the rest of ctscribe: model input in, generation out."""
+"""What an engine is to the rest of ctscribe: model input in, generations and answers out."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,59 @@ from numpy.typing import NDArray
 from dicom_io.errors import EngineError
 from dicom_io.preprocess import ModelInput, PreprocessSpec
 
-FinishReason = Literal["eos", "length"]
+FinishReason = Literal["eos", "length", "repetition"]
+
+OnToken = Callable[[str], None]
+"""Told each token's piece of the text as soon as the model has written it."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the tokens of a text are chosen, and when it is cut off.
+
+    Parameters
+    ----------
+    max_new_tokens : int
+        Where to stop if the model does not end by itself.
+    temperature : float
+        0 takes the likeliest token at every step; above it, tokens are drawn from
+        softmax(logits / temperature).
+    top_p : float
+        Draw among the likeliest tokens whose probabilities reach this sum (Holtzman 2020).
+    repetition_penalty : float
+        Makes tokens that the text has already less likely (Keskar 2019); 1 changes nothing.
+    seed : int
+        Where drawing starts. The same seed and input give the same text, alone or in a batch.
+    stop_at_loop : bool
+        Cut a text off that only repeats itself any more.
+
+    Raises
+    ------
+    EngineError
+        A value lies outside its range.
+    """
+
+    max_new_tokens: int = 256
+    temperature: float = 0.0
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+    seed: int = 0
+    stop_at_loop: bool = True
+
+    def __post_init__(self) -> None:
+        in_range = {
+            "max_new_tokens": self.max_new_tokens >= 1,
+            "temperature": 0 <= self.temperature < float("inf"),
+            "top_p": 0 < self.top_p <= 1,
+            "repetition_penalty": 1 <= self.repetition_penalty < float("inf"),
+            "seed": 0 <= self.seed < 2**63,
+        }
+        if wrong := [name for name, fits in in_range.items() if not fits]:
+            raise EngineError(f"{wrong[0]} cannot be {getattr(self, wrong[0])}")
+
+
+GREEDY = Sampling()
+"""The likeliest token at every step."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +103,15 @@ class Generation:
     token_ids : tuple of int
         The generated tokens, without the one that ends the text.
     token_logprobs : tuple of float
-        Natural logarithm of each token's probability when it was chosen.
+        Natural logarithm of each token's probability where the model wrote it, before temperature,
+        `top_p` and penalty.
     image_embedding : ndarray of float32, shape (width,)
         Mean over the tokens of the vision tower's last stage.
     identity : ModelIdentity
         Who wrote it.
-    finish_reason : {"eos", "length"}
-        Whether the model ended by itself or ran into the limit of new tokens.
+    finish_reason : {"eos", "length", "repetition"}
+        Whether the model ended by itself, ran into the limit of new tokens, or only repeated
+        itself; then the repetitions are left out. Only "eos" is a complete text.
     abstained : str or None
         Why the model wrote nothing: a clause that can follow "no findings were drafted: ".
     """
@@ -69,6 +124,76 @@ class Generation:
     identity: ModelIdentity
     finish_reason: FinishReason
     abstained: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values that JSON can hold, without loss; `from_dict` reads them back."""
+        return {**_fields(self), "image_embedding": self.image_embedding.tolist()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Generation:
+        """Read what `to_dict` gave."""
+        identity = dict(values["identity"])
+        sequences = {
+            name: tuple(values[name]) for name in ("tokens", "token_ids", "token_logprobs")
+        }
+        return cls(
+            **{
+                **values,
+                **sequences,
+                "image_embedding": np.array(values["image_embedding"], np.float32),
+                "identity": ModelIdentity(**{**identity, "findings": tuple(identity["findings"])}),
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One choice of a closed question.
+
+    Parameters
+    ----------
+    letter, text : str
+        "B" and what the question gave for it.
+    probability : float
+        That the model's answer begins with this letter rather than with another choice's: the
+        probabilities of all choices sum to 1.
+    """
+
+    letter: str
+    text: str
+    probability: float
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What a model answers to a question.
+
+    Parameters
+    ----------
+    generation : Generation
+        What it wrote; for a closed question the model was trained to write "B. text".
+    choices : tuple of Choice
+        In the order of the question; empty for an open question and where the model abstained.
+    """
+
+    generation: Generation
+    choices: tuple[Choice, ...] = ()
+
+    @property
+    def choice(self) -> Choice | None:
+        """The likeliest choice, the first of equals."""
+        return max(self.choices, key=lambda choice: choice.probability, default=None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values that JSON can hold, without loss; `from_dict` reads them back."""
+        choices = [asdict(choice) for choice in self.choices]
+        return {"generation": self.generation.to_dict(), "choices": choices}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Answer:
+        """Read what `to_dict` gave."""
+        choices = tuple(Choice(**choice) for choice in values["choices"])
+        return cls(Generation.from_dict(values["generation"]), choices)
 
 
 class ReportEngine(Protocol):
@@ -85,7 +210,11 @@ class ReportEngine(Protocol):
         ...
 
     def report(
-        self, model_input: ModelInput, *, max_new_tokens: int = 256, seed: int | None = None
+        self,
+        model_input: ModelInput,
+        sampling: Sampling = GREEDY,
+        *,
+        on_token: OnToken | None = None,
     ) -> Generation:
         """Draft the report of one volume.
 
@@ -93,20 +222,65 @@ class ReportEngine(Protocol):
         ----------
         model_input : ModelInput
             Prepared by this engine's `preprocess`.
-        max_new_tokens : int
-            Where to stop if the model does not end by itself.
-        seed : int, optional
-            None takes the likeliest token at every step; a number draws tokens at temperature 1,
-            the same ones each time.
+        sampling : Sampling
+            How its tokens are chosen.
+        on_token : callable, optional
+            Told each piece as it is written. What it raises ends the call.
 
         Raises
         ------
         EngineError
             `model_input` was prepared by another recipe.
         PromptTooLong
-            Image tokens, prompt and `max_new_tokens` exceed the model's context.
+            Image tokens, prompt and new tokens exceed the model's context.
         OutOfDeviceMemory
             The device is full; a later call may succeed.
+        """
+        ...
+
+    def report_samples(
+        self, model_input: ModelInput, count: int, sampling: Sampling
+    ) -> tuple[Generation, ...]:
+        """Draft one volume's report `count` times; image and prompt are read once.
+
+        Sample i is what `report` gives for the seed `sampling.seed` + i. Raises as `report` does.
+        """
+        ...
+
+    def report_batch(
+        self, model_inputs: Sequence[ModelInput], sampling: Sampling = GREEDY
+    ) -> tuple[Generation, ...]:
+        """Draft the reports of several volumes together.
+
+        Each is what `report` gives for it alone. Raises as `report` does.
+        """
+        ...
+
+    def ask(
+        self,
+        model_input: ModelInput,
+        question: str,
+        choices: Sequence[str] = (),
+        sampling: Sampling = GREEDY,
+        *,
+        on_token: OnToken | None = None,
+    ) -> Answer:
+        """Answer a question about one volume.
+
+        Parameters
+        ----------
+        question : str
+            In words, without the choices.
+        choices : sequence of str
+            What a closed question may be answered with, in the order of their letters; empty for
+            an open question.
+
+        Raises
+        ------
+        EngineError
+            The model answers no questions, or the question or a choice is empty.
+        PromptTooLong, OutOfDeviceMemory
+            As `report`.
         """
         ...
 
@@ -127,3 +301,7 @@ def require_recipe(model_input: ModelInput, preprocess: PreprocessSpec) -> None:
         raise EngineError(
             f"the model input must be {(1, *preprocess.size)}, got {model_input.pixels.shape}"
         )
+
+
+def _fields(generation: Generation) -> dict[str, Any]:
+    return {**vars(generation), "identity": asdict(generation.identity)}

@@ -68,7 +68,7 @@ def load_vlm_qwen(
         model=model,
         tokenizer=Tokenizer.from_file(str(folder / "tokenizer.json")),
         card=ModelCard(folder.name, "published"),
-        prompt=Prompt(REPORT_QUESTION, eos_token=QWEN_EOS),
+        prompt=Prompt(REPORT_QUESTION, eos_token=QWEN_EOS, answers_questions=True),
         preprocess=PreprocessSpec(),
         digest=_digest([folder / "config.json", folder / "tokenizer.json", *files]),
     )

@@ -14,7 +14,7 @@ from dicom_io.read import read_study
 from dicom_io.series import SeriesChoice, choose_series, series_window
 from dicom_io.types import Study, Volume
 from dicom_io.volume import build_volume
-from engine.protocol import Generation, ReportEngine
+from engine.protocol import Generation, ReportEngine, Sampling
 from reporting.draft import Draft, DraftModel, make_draft
 from reporting.patient import require_one_patient
 from reporting.sr import Predecessor, build_sr
@@ -123,7 +123,8 @@ class Pipeline:
         progress("prepare the model's input")
         model_input = prepare(volume, self.engine.preprocess, series_window(choice.series))
         progress("let the model write")
-        generation = self.engine.report(model_input, max_new_tokens=self.max_new_tokens)
+        sampling = Sampling(max_new_tokens=self.max_new_tokens)
+        generation = self.engine.report(model_input, sampling)
         progress("make the Structured Report")
         headers = [instance.header for instance in choice.instances]
         draft = draft_of(generation, volume, headers, incomplete)

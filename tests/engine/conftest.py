@@ -27,6 +27,12 @@ WORDS = [
     "▁spleen",
     "▁liver",
     ".",
+    "▁Choices",
+    ":",
+    "▁A",
+    "▁B",
+    "▁C",
+    "?",
 ]
 VISION = DCFormerConfig(
     (1, 1, 1, 1), (4, 4, 8, 8, 16), stem="patch", layer_scale=0.1, input_size=SIZE
@@ -73,7 +79,7 @@ def checkpoint() -> Checkpoint:
         model=model.eval(),
         tokenizer=tiny_tokenizer(),
         card=ModelCard("tiny", "1", True, ("ascites",), {"seed": 0}),
-        prompt=Prompt("describe the liver"),
+        prompt=Prompt("describe the liver", answers_questions=True),
         preprocess=PreprocessSpec(size=SIZE),
     )
 

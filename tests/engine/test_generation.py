@@ -1,23 +1,40 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from torch import Tensor
 
 from engine.checkpoint import Checkpoint
-from engine.generation import generate, pieces
+from engine.generation import GeneratedTokens, Generator, drawn, end_before_loop, pieces
+from engine.med3dvlm import Med3DVLM
+from engine.protocol import Sampling
 from tests.engine.conftest import tiny_tokenizer
 
-PROMPT = torch.rand(1, 12, 16, generator=torch.Generator().manual_seed(3))
+PROMPT = torch.rand(12, 16, generator=torch.Generator().manual_seed(3))
+PROMPTS = (-PROMPT[:11], -PROMPT[:7], PROMPT[:8])
+"""Their greedy texts differ."""
+TEN = Sampling(max_new_tokens=10, stop_at_loop=False)
+DRAWN = replace(TEN, temperature=1.0, seed=7)
 
 
-def ids_of(text: str) -> tuple[int, ...]:
-    return tuple(tiny_tokenizer().encode(text).ids)
+@pytest.fixture
+def model(checkpoint: Checkpoint) -> Med3DVLM:
+    return checkpoint.model
 
 
 @torch.inference_mode()
-def test_cached_keys_and_values_change_nothing(checkpoint: Checkpoint) -> None:
-    model = checkpoint.model
-    cached = generate(model, PROMPT, eos_id=-1, max_new_tokens=10)
-    embeddings = PROMPT
+def written(
+    model: Med3DVLM, *prompts: Tensor, sampling: Sampling = TEN, eos: int = -1, samples: int = 1
+) -> list[GeneratedTokens]:
+    generator = Generator(model, eos)
+    return generator.write(generator.read(prompts), sampling, samples=samples)
+
+
+@torch.inference_mode()
+def test_cached_keys_and_values_change_nothing(model: Med3DVLM) -> None:
+    (cached,) = written(model, PROMPT)
+    embeddings = PROMPT[None]
     for token, logprob in zip(cached.ids, cached.logprobs, strict=True):
         scores = model(embeddings)[0, -1].log_softmax(dim=-1)
         assert int(scores.argmax()) == token
@@ -25,19 +42,132 @@ def test_cached_keys_and_values_change_nothing(checkpoint: Checkpoint) -> None:
         embeddings = torch.cat([embeddings, model.embed_tokens(torch.tensor([[token]]))], dim=1)
 
 
-@torch.inference_mode()
-def test_the_token_that_ends_a_text_is_not_part_of_it(checkpoint: Checkpoint) -> None:
-    free = generate(checkpoint.model, PROMPT, eos_id=-1, max_new_tokens=10)
+def test_the_token_that_ends_a_text_is_not_part_of_it(model: Med3DVLM) -> None:
+    (free,) = written(model, PROMPT)
     last = free.ids[-1]
-    ended = generate(checkpoint.model, PROMPT, eos_id=last, max_new_tokens=10)
+    (ended,) = written(model, PROMPT, eos=last)
     assert ended.finish_reason == "eos"
     assert ended.ids == free.ids[: free.ids.index(last)]
 
 
-@torch.inference_mode()
-def test_it_stops_at_the_limit(checkpoint: Checkpoint) -> None:
-    tokens = generate(checkpoint.model, PROMPT, eos_id=-1, max_new_tokens=3)
+def test_it_stops_at_the_limit(model: Med3DVLM) -> None:
+    (tokens,) = written(model, PROMPT, sampling=Sampling(max_new_tokens=3))
     assert (len(tokens.ids), tokens.finish_reason) == (3, "length")
+
+
+@pytest.mark.parametrize("sampling", [TEN, DRAWN], ids=["greedy", "drawn"])
+def test_prompts_of_different_lengths_do_not_disturb_each_other(
+    model: Med3DVLM, sampling: Sampling
+) -> None:
+    alone = [written(model, prompt, sampling=sampling)[0] for prompt in PROMPTS]
+    for one, other in zip(written(model, *PROMPTS, sampling=sampling), alone, strict=True):
+        assert one.ids == other.ids
+        assert one.logprobs == pytest.approx(other.logprobs, abs=1e-5)
+
+
+def test_a_text_that_ends_early_waits_for_the_others(model: Med3DVLM) -> None:
+    alone = [written(model, prompt, eos=5)[0] for prompt in PROMPTS]
+    together = written(model, *PROMPTS, eos=5)
+    assert [tokens.ids for tokens in together] == [tokens.ids for tokens in alone]
+    assert [tokens.finish_reason for tokens in together] == ["length", "eos", "eos"]
+
+
+def test_samples_differ_and_share_one_reading(
+    model: Med3DVLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[tuple[int, ...]] = []
+    forward = model.forward
+    monkeypatch.setattr(
+        model, "forward", lambda x, **how: read.append(tuple(x.shape[:2])) or forward(x, **how)
+    )
+    model.lm_head.weight.data.div_(20)
+    samples = written(model, PROMPT, sampling=DRAWN, samples=4)
+    assert len({tokens.ids for tokens in samples}) > 1
+    assert read == [(1, 12), *[(4, 1)] * 9]
+
+
+def test_log_probabilities_are_those_before_temperature(model: Med3DVLM) -> None:
+    (greedy,) = written(model, PROMPT)
+    (cold,) = written(model, PROMPT, sampling=replace(TEN, temperature=1e-6))
+    assert cold.ids == greedy.ids
+    assert cold.logprobs == pytest.approx(greedy.logprobs, abs=1e-6)
+
+
+def test_a_penalty_ends_a_repetition(model: Med3DVLM) -> None:
+    (free,) = written(model, PROMPT)
+    (varied,) = written(model, PROMPT, sampling=replace(TEN, repetition_penalty=1e6))
+    assert len(set(free.ids)) < len(set(varied.ids)) == 10
+
+
+@torch.inference_mode()
+def test_a_cache_is_used_again_without_a_trace(model: Med3DVLM) -> None:
+    generator = Generator(model, eos_id=-1)
+    first, _, again = (
+        generator.write(generator.read([prompt]), TEN) for prompt in (PROMPT, -PROMPT, PROMPT)
+    )
+    assert first == again
+
+
+LOGITS = torch.tensor([[0.1, 0.4, 0.2, 0.3]]).log()
+
+
+@pytest.mark.parametrize(
+    ("uniform", "top_p", "token"),
+    [
+        (0.0, 1, 1),
+        (0.39, 1, 1),
+        (0.41, 1, 3),
+        (0.71, 1, 2),
+        (0.91, 1, 0),
+        (0.999, 1, 0),
+        (0.999, 0.1, 1),
+        (0.56, 0.7, 1),
+        (0.58, 0.7, 3),
+        (0.999, 0.7, 3),
+        (0.999, 0.71, 2),
+    ],
+)
+def test_drawing_inverts_the_distribution_function(
+    uniform: float, top_p: float, token: int
+) -> None:
+    assert drawn(LOGITS, torch.tensor([uniform]).double(), top_p).tolist() == [token]
+
+
+def test_draws_have_the_frequencies_of_the_model() -> None:
+    uniform = torch.rand(4000, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    counts = drawn(LOGITS.expand(4000, 4), uniform, 1.0).bincount(minlength=4)
+    assert (counts / 4000).tolist() == pytest.approx([0.1, 0.4, 0.2, 0.3], abs=0.03)
+
+
+def test_a_text_that_loops_is_cut_after_its_first_repetition(model: Med3DVLM) -> None:
+    (free,) = written(model, PROMPT, sampling=replace(TEN, max_new_tokens=45))
+    (cut,) = written(model, PROMPT, sampling=Sampling(max_new_tokens=45))
+    assert cut.finish_reason == "repetition"
+    assert len(cut.ids) == len(cut.logprobs) < 30
+    assert cut.ids == free.ids[: len(cut.ids)]
+
+
+@pytest.mark.parametrize(
+    ("ids", "end"),
+    [
+        ([9, 8] + [7] * 32, 3),
+        ([9, 8] + [7] * 31, None),
+        ([9] + [1, 2] * 16, 3),
+        ([9, 2] + [1, 2] * 16, 3),
+        ([1, 2] * 16 + [3], None),
+        (list(range(20)) * 3, 20),
+        (list(range(20)) * 2, None),
+        ([99, *list(range(20)) * 3], 21),
+        (list(range(60)), None),
+        ([], None),
+    ],
+)
+def test_a_loop_is_a_passage_again_and_again(ids: list[int], end: int | None) -> None:
+    assert end_before_loop(ids) == end
+
+
+def ids_of(text: str) -> tuple[int, ...]:
+    return tuple(tiny_tokenizer().encode(text).ids)
 
 
 def test_pieces_carry_their_space() -> None:

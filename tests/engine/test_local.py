@@ -6,16 +6,19 @@ import numpy as np
 import pytest
 import torch
 
-from dicom_io.errors import CheckpointMismatch, OutOfDeviceMemory, PromptTooLong
+from dicom_io.errors import CheckpointMismatch, EngineError, OutOfDeviceMemory, PromptTooLong
 from engine.checkpoint import Checkpoint, Prompt
 from engine.local import LocalEngine, choose_device, choose_dtype
 from engine.novelty import fit_distribution, image_features
+from engine.protocol import Sampling
 from tests.engine.conftest import input_for
+
+SHORT = Sampling(max_new_tokens=4)
 
 
 def test_the_embedding_is_the_mean_of_the_last_stage(checkpoint: Checkpoint) -> None:
     model_input = input_for(checkpoint.preprocess)
-    generation = LocalEngine(checkpoint).report(model_input, max_new_tokens=1)
+    generation = LocalEngine(checkpoint).report(model_input, Sampling(max_new_tokens=1))
     with torch.inference_mode():
         last = checkpoint.model.encode_image(torch.from_numpy(model_input.pixels)[None])[-1]
     assert np.allclose(generation.image_embedding, last[0].mean(dim=0).numpy())
@@ -25,18 +28,23 @@ def test_another_seed_may_draw_another_report(checkpoint: Checkpoint) -> None:
     engine = LocalEngine(checkpoint)
     checkpoint.model.lm_head.weight.data.div_(20)
     model_input = input_for(checkpoint.preprocess)
-    drawn = {engine.report(model_input, max_new_tokens=8, seed=s).token_ids for s in range(4)}
+    drawn = {
+        engine.report(model_input, Sampling(max_new_tokens=8, temperature=1, seed=s)).token_ids
+        for s in range(4)
+    }
     assert len(drawn) > 1
 
 
 def test_a_context_that_is_too_small_is_counted_out(checkpoint: Checkpoint) -> None:
     with pytest.raises(PromptTooLong, match="8 image tokens, 3 of the question and 60 new"):
-        LocalEngine(checkpoint).report(input_for(checkpoint.preprocess), max_new_tokens=60)
+        LocalEngine(checkpoint).report(
+            input_for(checkpoint.preprocess), Sampling(max_new_tokens=60)
+        )
 
 
 def test_the_whole_context_may_be_used(checkpoint: Checkpoint) -> None:
     generation = LocalEngine(checkpoint).report(
-        input_for(checkpoint.preprocess), max_new_tokens=64 - 8 - 3
+        input_for(checkpoint.preprocess), Sampling(max_new_tokens=64 - 8 - 3)
     )
     assert generation.finish_reason in ("eos", "length")
 
@@ -55,7 +63,7 @@ def test_a_full_device_is_an_error_worth_a_retry(
 ) -> None:
     monkeypatch.setattr(checkpoint.model, "encode_image", full)
     with pytest.raises(OutOfDeviceMemory) as caught:
-        LocalEngine(checkpoint).report(input_for(checkpoint.preprocess), max_new_tokens=1)
+        LocalEngine(checkpoint).report(input_for(checkpoint.preprocess), Sampling(max_new_tokens=1))
     assert caught.value.retryable
 
 
@@ -72,13 +80,31 @@ def test_it_abstains_from_an_image_unlike_its_training(checkpoint: Checkpoint) -
         {k: v[:5] for k, v in features.items()}, {k: v[5:] for k, v in features.items()}, margin=3
     )
     engine = LocalEngine(replace(checkpoint, distribution=distribution))
-    assert engine.report(input_for(checkpoint.preprocess, 99), max_new_tokens=1).abstained is None
+    assert (
+        engine.report(input_for(checkpoint.preprocess, 99), Sampling(max_new_tokens=1)).abstained
+        is None
+    )
     blank = input_for(checkpoint.preprocess)
     blank.pixels[:] = 0
-    generation = engine.report(blank, max_new_tokens=1)
-    assert (generation.text, generation.token_ids) == ("", ())
-    assert generation.abstained is not None
-    assert generation.image_embedding.shape == (16,)
+    answer = engine.ask(blank, "the?", ("no", "spleen"), SHORT)
+    for generation in (engine.report(blank, SHORT), answer.generation):
+        assert (generation.text, generation.token_ids) == ("", ())
+        assert generation.abstained is not None
+        assert generation.image_embedding.shape == (16,)
+    assert answer.choices == ()
+
+
+def test_a_study_that_is_abstained_from_leaves_the_batch_alone(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = LocalEngine(checkpoint)
+    inputs = [input_for(checkpoint.preprocess, seed) for seed in (1, 2, 3)]
+    reasons = iter([None, "it is unlike any", None])
+    monkeypatch.setattr(engine, "_reason_to_abstain", lambda *seen: next(reasons))
+    first, second, third = engine.report_batch(inputs, SHORT)
+    assert (second.text, second.abstained) == ("", "it is unlike any")
+    monkeypatch.undo()
+    assert [first.text, third.text] == [engine.report(inputs[i], SHORT).text for i in (0, 2)]
 
 
 def test_a_tokenizer_without_the_placeholder_is_refused(checkpoint: Checkpoint) -> None:
@@ -91,7 +117,8 @@ def test_what_it_sees_does_not_depend_on_the_type(folder: Path, dtype: str) -> N
     full = LocalEngine.load(folder, device="cpu", dtype="float32")
     half = LocalEngine.load(folder, device="cpu", dtype=dtype)
     embeddings = [
-        e.report(input_for(e.preprocess), max_new_tokens=1).image_embedding for e in (full, half)
+        e.report(input_for(e.preprocess), Sampling(max_new_tokens=1)).image_embedding
+        for e in (full, half)
     ]
     assert np.array_equal(*embeddings)
 
@@ -106,3 +133,55 @@ def test_auto_takes_cuda_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> 
     assert choose_device("auto").type == "cuda"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert choose_device("auto").type == "cpu"
+
+
+def test_a_model_that_answers_no_questions_says_so(checkpoint: Checkpoint) -> None:
+    engine = LocalEngine(replace(checkpoint, prompt=Prompt("describe")))
+    with pytest.raises(EngineError, match="the model tiny was trained to write reports only"):
+        engine.ask(input_for(checkpoint.preprocess), "the spleen?")
+
+
+@pytest.mark.parametrize("question", ["the <im_patch> spleen?", "the spleen <eos>?"])
+def test_a_question_cannot_smuggle_in_special_tokens(checkpoint: Checkpoint, question: str) -> None:
+    with pytest.raises(EngineError, match="special tokens"):
+        LocalEngine(checkpoint).ask(input_for(checkpoint.preprocess), question, sampling=SHORT)
+
+
+def test_the_probability_of_a_choice_is_that_of_its_letter(checkpoint: Checkpoint) -> None:
+    model_input = input_for(checkpoint.preprocess)
+    answer = LocalEngine(checkpoint).ask(model_input, "the?", ("no", "spleen"), SHORT)
+    words = ["the", "?", "Choices", ":", "A", ".", "no", "B", ".", "spleen"]
+    prompt = checkpoint.tokenizer.encode("<im_patch>" * 8 + "the? Choices: A. no B. spleen").ids
+    assert len(prompt) == 8 + len(words)
+    with torch.inference_mode():
+        model = checkpoint.model
+        hidden_states = model.encode_image(torch.from_numpy(model_input.pixels)[None])
+        embeddings = model.embed_prompt(torch.tensor([prompt]), model.image_tokens(hidden_states))
+        logits = model(embeddings)[0, -1]
+    letters = [checkpoint.tokenizer.token_to_id(letter) for letter in ("▁A", "▁B")]
+    expected = logits[letters].softmax(dim=0)
+    assert [c.probability for c in answer.choices] == pytest.approx(expected.tolist(), abs=1e-5)
+
+
+def test_samples_share_one_encoding_and_one_reading(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = dict.fromkeys(("encode_image", "embed_prompt"), 0)
+    for name in calls:
+        count_calls(checkpoint.model, name, calls, monkeypatch)
+    drawn = Sampling(max_new_tokens=4, temperature=1)
+    samples = LocalEngine(checkpoint).report_samples(input_for(checkpoint.preprocess), 3, drawn)
+    assert len(samples) == 3
+    assert calls == {"encode_image": 1, "embed_prompt": 1}
+
+
+def count_calls(
+    model: object, name: str, calls: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method = getattr(model, name)
+
+    def counted(*arguments: object) -> object:
+        calls[name] += 1
+        return method(*arguments)
+
+    monkeypatch.setattr(model, name, counted)

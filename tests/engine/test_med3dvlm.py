@@ -4,9 +4,10 @@ from torch import Tensor
 from transformers.models.qwen2 import Qwen2Config
 
 from engine.dcformer import VARIANTS
-from engine.generation import generate
+from engine.generation import Generator
 from engine.med3dvlm import Med3DVLM, Med3DVLMConfig, Splice
 from engine.projector import PUBLISHED, ProjectorConfig
+from engine.protocol import Sampling
 from tests.engine.conftest import PROJECTOR, VISION, tiny_llm
 from tests.engine.golden import (
     FIGURES,
@@ -54,7 +55,8 @@ def test_logits_equal_the_authors(published: Med3DVLM, prompt: Tensor) -> None:
 
 def test_greedy_tokens_equal_the_authors(published: Med3DVLM, prompt: Tensor) -> None:
     with torch.inference_mode():
-        tokens = generate(published, prompt, eos_id=-1, max_new_tokens=24)
+        generator = Generator(published, eos_id=-1)
+        (tokens,) = generator.write(generator.read([prompt[0]]), Sampling(max_new_tokens=24))
     assert list(tokens.ids) == GOLDEN["greedy_tokens"]
 
 

@@ -14,6 +14,7 @@ from dicom_io.read import read_studies, read_study
 from dicom_io.types import Volume
 from dicom_io.volume import build_volume
 from engine import load_engine
+from engine.protocol import Sampling
 from tests.torso import write_torso_series
 from training.embedded import train
 from training.evaluate import Evaluation, evaluate
@@ -43,7 +44,7 @@ def trained(recipe: Recipe, tmp_path_factory) -> Path:
 def test_the_recipe_makes_a_checkpoint_that_the_engine_loads(trained):
     local = load_engine(str(trained / "checkpoint"))
     phantom = make_phantom(1)
-    generation = local.report(prepare(phantom.volume, local.preprocess), max_new_tokens=8)
+    generation = local.report(prepare(phantom.volume, local.preprocess), Sampling(max_new_tokens=8))
     assert len(generation.token_ids) <= 8
     assert local.identity.demonstration
 
