@@ -18,6 +18,7 @@ from dicom_io.errors import CheckpointMismatch, EngineError, OutOfDeviceMemory, 
 from dicom_io.preprocess import ModelInput, PreprocessSpec
 from engine.checkpoint import Checkpoint, load_checkpoint
 from engine.generation import GeneratedTokens, Generator, Pieces, pieces
+from engine.inference_form import use_inference_form
 from engine.novelty import image_features
 from engine.protocol import (
     GREEDY,
@@ -87,7 +88,10 @@ class LocalEngine:
         precision = choose_dtype(dtype, where)
         load = load_vlm_qwen if is_published(folder) else load_checkpoint
         with _device_memory(where):
-            return cls(load(folder, device=where, dtype=precision))
+            checkpoint = load(folder, device=where, dtype=precision)
+            if where.type == "cpu":
+                use_inference_form(checkpoint.model)
+            return cls(checkpoint)
 
     @property
     def identity(self) -> ModelIdentity:
