@@ -45,7 +45,18 @@ class EngineError(CtscribeError):
 
 
 class CheckpointMismatch(EngineError):
-    """A checkpoint is damaged, or its tensors are not those of the model it names."""
+    """A checkpoint is damaged, or its tensors are not those of the model it names.
+
+    Parameters
+    ----------
+    message : str
+    details : tuple of str
+        Every fault by itself, where the message names the first ones only.
+    """
+
+    def __init__(self, message: str, details: tuple[str, ...] = ()):
+        super().__init__(message)
+        self.details = details
 
 
 class PromptTooLong(EngineError):

@@ -3,9 +3,11 @@
 Importing this package, `engine.protocol` or `engine.fake` loads no torch.
 """
 
+from importlib import import_module
 from pathlib import Path
 
-from dicom_io.errors import EngineError
+from wrapt import register_post_import_hook
+
 from engine.fake import FakeEngine
 from engine.protocol import Generation, ModelIdentity, ReportEngine
 
@@ -13,6 +15,11 @@ __all__ = ["EMBEDDED", "FakeEngine", "Generation", "ModelIdentity", "ReportEngin
 
 EMBEDDED = Path(__file__).parent / "embedded"
 """Folder of the checkpoint that ships with the package."""
+
+# transformers learns of native checkpoints when, and only if, its auto classes are imported
+register_post_import_hook(
+    lambda _: import_module("engine.huggingface"), "transformers.models.auto.modeling_auto"
+)
 
 
 def load_engine(
@@ -40,8 +47,6 @@ def load_engine(
     if name_or_path == "fake":
         return FakeEngine()
     folder = EMBEDDED if name_or_path == "embedded" else Path(name_or_path)
-    if not (folder / "config.json").is_file():
-        raise EngineError(f"no checkpoint at {folder}: it holds no config.json")
     # torch takes seconds to import; the receiver and the command line's help do without it
     from engine.local import LocalEngine
 

@@ -1,95 +1,52 @@
-"""The native checkpoint: a folder that holds all a model needs, and proof that it is unharmed.
-
-`config.json` (sizes, preprocessing, prompt, provenance, and the SHA-256 of every other file),
-`model.safetensors`, `tokenizer.json` and, where the model can abstain, `novelty.safetensors`.
-"""
+"""Checkpoints: a model with all that belongs to it, from any layout, saved in the native one."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from hashlib import file_digest, sha256
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch import Tensor
-from transformers.models.qwen2 import Qwen2Config
 
-from dicom_io.errors import CheckpointMismatch
+from dicom_io.errors import CheckpointMismatch, EngineError
 from dicom_io.preprocess import PreprocessSpec
-from engine.dcformer import DCFormerConfig
-from engine.med3dvlm import VISION_TOWER, Med3DVLM, Med3DVLMConfig, without_weights
-from engine.novelty import TrainingDistribution
-from engine.projector import ProjectorConfig, StreamConfig
-from engine.protocol import ModelIdentity
-from engine.weights import assemble
-
-FORMAT = 1
-WEIGHTS, TOKENIZER, NOVELTY = "model.safetensors", "tokenizer.json", "novelty.safetensors"
-
-LLM_FIELDS = (
-    "vocab_size",
-    "hidden_size",
-    "intermediate_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "max_position_embeddings",
-    "rms_norm_eps",
+from engine.description import CONFIG, Description, ModelCard, Prompt, read_config
+from engine.families import FAMILIES, Network, build, family_of
+from engine.manifest import seal
+from engine.native import (
+    MODEL_TYPE,
+    NOVELTY,
+    describe_native,
+    native_config,
+    write_config,
+    write_end_of_text,
 )
+from engine.novelty import TrainingDistribution
+from engine.protocol import ModelIdentity
+from engine.published import describe_vlm_qwen
+from engine.tensor_files import SHARD_BYTES, read_tensors, write_tensors
+from engine.tokenizer_files import TOKENIZER, read_tokenizer
+from engine.weights import HEAD, assemble
 
+__all__ = [
+    "Checkpoint",
+    "ModelCard",
+    "Prompt",
+    "describe",
+    "load_checkpoint",
+    "save_checkpoint",
+]
 
-@dataclass(frozen=True)
-class Prompt:
-    """How the model is asked.
-
-    Parameters
-    ----------
-    report : str
-        The question that asks for a report; it follows the image tokens.
-    image_token, eos_token : str
-        Tokens of the tokenizer: the placeholder of an image token, and what ends a text.
-    answers_questions : bool
-        Whether the model was trained to answer questions (`engine.question`), not reports alone.
-    """
-
-    report: str
-    image_token: str = "<im_patch>"  # noqa: S105 - a token of text
-    eos_token: str = "<eos>"  # noqa: S105
-    answers_questions: bool = False
-
-
-@dataclass(frozen=True)
-class ModelCard:
-    """What a checkpoint says of itself.
-
-    Parameters
-    ----------
-    name, version : str
-    demonstration : bool
-        Whether it was trained on synthetic images only.
-    findings : tuple of str
-        The findings that it may write; empty where there is no closed list.
-    provenance : mapping
-        Where it comes from: recipe, seed, data, figures. JSON values.
-    """
-
-    name: str
-    version: str
-    demonstration: bool = False
-    findings: tuple[str, ...] = ()
-    provenance: Mapping[str, Any] = field(default_factory=dict)
+LAYOUTS = {MODEL_TYPE: describe_native, "vlm_qwen": describe_vlm_qwen}
+"""By `model_type` of config.json."""
 
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
     """A model, ready to run, with all that belongs to it."""
 
-    model: Med3DVLM
+    model: Network
     tokenizer: Tokenizer
     card: ModelCard
     prompt: Prompt
@@ -105,49 +62,31 @@ class Checkpoint:
         )
 
 
-def save_checkpoint(
-    checkpoint: Checkpoint, folder: Path, *, dtype: torch.dtype = torch.float32
-) -> str:
-    """Write a checkpoint and return its digest.
-
-    Parameters
-    ----------
-    checkpoint : Checkpoint
-        Its `digest` is not looked at.
-    folder : Path
-        Made if it is missing.
-    dtype : torch.dtype
-        Of the parameters. Buffers keep theirs: variances of BatchNorm overflow in float16.
+def describe(folder: Path) -> Description:
+    """Read what a checkpoint says of itself; a native one is verified first.
 
     Raises
     ------
+    EngineError
+        There is no checkpoint.
     CheckpointMismatch
-        A parameter does not fit `dtype`.
+        It is damaged, or of no layout that this version reads.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    _save_tensors(_tensors_to_store(checkpoint.model, dtype), folder / WEIGHTS)
-    checkpoint.tokenizer.save(str(folder / TOKENIZER))
-    files = [WEIGHTS, TOKENIZER]
-    if checkpoint.distribution is not None:
-        _save_tensors(checkpoint.distribution.to_tensors(), folder / NOVELTY)
-        files.append(NOVELTY)
-    config = {
-        "format": FORMAT,
-        "card": asdict(checkpoint.card),
-        "prompt": asdict(checkpoint.prompt),
-        "preprocess": checkpoint.preprocess.to_dict(),
-        "model": model_to_dict(checkpoint.model.config),
-        "sha256": {name: _sha256(folder / name) for name in files},
-    }
-    text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
-    (folder / "config.json").write_text(text, encoding="utf-8")
-    return sha256(text.encode()).hexdigest()
+    if not (folder / CONFIG).is_file():
+        raise EngineError(f"no checkpoint at {folder}: it holds no {CONFIG}")
+    model_type = read_config(folder).get("model_type")
+    if model_type not in LAYOUTS:
+        raise CheckpointMismatch(
+            f"{folder}/{CONFIG} has model_type {model_type!r}; "
+            f"this version reads {', '.join(LAYOUTS)}"
+        )
+    return LAYOUTS[model_type](folder)
 
 
 def load_checkpoint(
     folder: Path, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
 ) -> Checkpoint:
-    """Read what `save_checkpoint` wrote; every file is verified before anything is built.
+    """Load a checkpoint of any layout.
 
     Parameters
     ----------
@@ -159,97 +98,84 @@ def load_checkpoint(
 
     Raises
     ------
+    EngineError
+        There is no checkpoint.
     CheckpointMismatch
         A file is missing, damaged or changed, or a tensor is missing, unexpected or of another
         shape than the configured model's.
     """
-    text = (folder / "config.json").read_bytes()
-    try:
-        config = json.loads(text)
-        _verify(folder, config)
-        card = ModelCard(**{**config["card"], "findings": tuple(config["card"]["findings"])})
-        prompt = Prompt(**config["prompt"])
-        preprocess = PreprocessSpec.from_dict(config["preprocess"])
-        model_config = model_from_dict(config["model"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointMismatch(f"{folder}/config.json cannot be understood: {error!r}") from error
-    tensors = load_file(folder / WEIGHTS)
-    model = assemble(without_weights(model_config), tensors, device, dtype, exact=VISION_TOWER)
+    found = describe(folder)
     distribution = None
-    if NOVELTY in config["sha256"]:
-        distribution = TrainingDistribution.from_tensors(load_file(folder / NOVELTY))
-    tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
-    digest = sha256(text).hexdigest()
-    return Checkpoint(model, tokenizer, card, prompt, preprocess, distribution, digest)
-
-
-def model_to_dict(config: Med3DVLMConfig) -> dict[str, Any]:
-    """Plain values that JSON can hold; `model_from_dict` reads them back."""
-    llm = {name: getattr(config.llm, name) for name in LLM_FIELDS}
-    llm["rope_theta"] = rope_theta(config.llm)
-    return {
-        "vision": asdict(config.vision),
-        "projector": asdict(config.projector),
-        "llm": llm,
-        "splice": config.splice,
-    }
-
-
-def model_from_dict(values: Mapping[str, Any]) -> Med3DVLMConfig:
-    """Read what `model_to_dict` gave, also after a trip through JSON."""
-    projector = values["projector"]
-    return Med3DVLMConfig(
-        vision=DCFormerConfig(**_tuples(values["vision"])),
-        projector=ProjectorConfig(
-            low=StreamConfig(**_tuples(projector["low"])),
-            high=StreamConfig(**_tuples(projector["high"])),
-            width=projector["width"],
-        ),
-        llm=Qwen2Config(**values["llm"], tie_word_embeddings=False),
-        splice=values["splice"],
+    if (folder / NOVELTY).is_file():
+        distribution = TrainingDistribution.from_tensors(read_tensors([folder / NOVELTY]))
+    return Checkpoint(
+        model=load_network(found, device=device, dtype=dtype),
+        tokenizer=read_tokenizer(folder),
+        card=found.card,
+        prompt=found.prompt,
+        preprocess=found.preprocess,
+        distribution=distribution,
+        digest=found.digest,
     )
 
 
-def rope_theta(llm: Qwen2Config) -> float:
-    """Return the base of the rotary embedding, which transformers 5 keeps in a dictionary."""
-    parameters = getattr(llm, "rope_parameters", None)
-    return float(parameters["rope_theta"] if parameters else llm.rope_theta)
+def load_network(
+    found: Description, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+) -> Network:
+    """Build the network of a checkpoint and put its weights in; see `load_checkpoint`."""
+    exact = FAMILIES[family_of(found.network)].exact
+    tied = found.network.llm.tie_word_embeddings
+    return assemble(build(found.network), found.tensors(), device, dtype, exact, tied=tied)
 
 
-def _tensors_to_store(model: Med3DVLM, dtype: torch.dtype) -> dict[str, Tensor]:
+def save_checkpoint(
+    checkpoint: Checkpoint,
+    folder: Path,
+    *,
+    dtype: torch.dtype = torch.float32,
+    shard_bytes: int = SHARD_BYTES,
+) -> str:
+    """Write a checkpoint in the native layout and return its digest.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        Its `digest` is not looked at.
+    folder : Path
+        Made if it is missing.
+    dtype : torch.dtype
+        Of the parameters. Buffers keep theirs: variances of BatchNorm overflow in float16.
+    shard_bytes : int
+        Weights that take more than this are split into several files.
+
+    Raises
+    ------
+    CheckpointMismatch
+        A parameter does not fit `dtype`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    write_tensors(_tensors_to_store(checkpoint.model, dtype), folder, shard_bytes=shard_bytes)
+    checkpoint.tokenizer.save(str(folder / TOKENIZER))
+    eos = checkpoint.prompt.eos_token
+    write_end_of_text(folder, eos, checkpoint.tokenizer.token_to_id(eos))
+    if checkpoint.distribution is not None:
+        write_tensors(checkpoint.distribution.to_tensors(), folder, stem="novelty")
+    config = native_config(
+        checkpoint.model.config, checkpoint.card, checkpoint.prompt, checkpoint.preprocess
+    )
+    write_config(folder, config, str(dtype).removeprefix("torch."))
+    return seal(folder)
+
+
+def _tensors_to_store(model: Network, dtype: torch.dtype) -> dict[str, Tensor]:
     parameters = {name for name, _ in model.named_parameters()}
     tensors = {}
+    tied = model.config.llm.tie_word_embeddings
     for name, tensor in model.state_dict().items():
+        if tied and name == HEAD:
+            continue
         stored = tensor.detach().cpu().to(dtype if name in parameters else tensor.dtype)
         if not stored.isfinite().all():
             raise CheckpointMismatch(f"{name} holds values that {stored.dtype} cannot store")
-        tensors[name] = stored.contiguous()
+        tensors[name] = stored
     return tensors
-
-
-def _save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
-    save_file(tensors, path)
-    path.chmod(0o644)  # safetensors leaves it to its owner alone, and the service is another user
-
-
-def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-
-
-def _verify(folder: Path, config: Mapping[str, Any]) -> None:
-    if config["format"] != FORMAT:
-        raise CheckpointMismatch(
-            f"{folder} has checkpoint format {config['format']}, this version reads {FORMAT}"
-        )
-    if missing := {WEIGHTS, TOKENIZER} - set(config["sha256"]):
-        raise CheckpointMismatch(f"{folder}/config.json vouches for no {' and no '.join(missing)}")
-    for name, expected in config["sha256"].items():
-        if not (folder / name).is_file():
-            raise CheckpointMismatch(f"{folder} lacks {name}")
-        if _sha256(folder / name) != expected:
-            raise CheckpointMismatch(f"{folder / name} is damaged or changed: its SHA-256 differs")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()

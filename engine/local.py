@@ -30,7 +30,6 @@ from engine.protocol import (
     Sampling,
     require_recipe,
 )
-from engine.published import is_published, load_vlm_qwen
 from engine.question import choice_answer, question_prompt
 from engine.vision_language_model import VisionLanguageModel
 
@@ -86,9 +85,8 @@ class LocalEngine:
         """Load a checkpoint's folder, native or published; see `engine.load_engine`."""
         where = choose_device(device)
         precision = choose_dtype(dtype, where)
-        load = load_vlm_qwen if is_published(folder) else load_checkpoint
         with _device_memory(where):
-            checkpoint = load(folder, device=where, dtype=precision)
+            checkpoint = load_checkpoint(folder, device=where, dtype=precision)
             if where.type == "cpu":
                 use_inference_form(checkpoint.model)
             return cls(checkpoint)

@@ -5,27 +5,25 @@ Sizes come from `config.json` and, where the authors' code had them as constants
 
 from __future__ import annotations
 
-import json
-from hashlib import file_digest, sha256
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from tokenizers import Tokenizer
-from torch import Tensor
 from transformers.models.distilbert import DistilBertConfig
 from transformers.models.qwen2 import Qwen2Config
 
 from dicom_io.errors import CheckpointMismatch
 from dicom_io.preprocess import PreprocessSpec
-from engine.checkpoint import LLM_FIELDS, Checkpoint, ModelCard, Prompt
 from engine.contrastive import ContrastivePair
-from engine.dcformer import VARIANTS
-from engine.med3dvlm import VISION_TOWER, Med3DVLMConfig, without_weights
+from engine.dcformer import VARIANTS, DCFormerConfig
+from engine.description import CONFIG, Description, ModelCard, Prompt, read_config
+from engine.manifest import digest_of
+from engine.med3dvlm import Med3DVLMConfig
 from engine.projector import ProjectorConfig, StreamConfig
+from engine.tensor_files import TensorInfo, read_headers, read_tensors, weight_files
+from engine.tokenizer_files import eos_token, tokenizer_files
 from engine.weights import assemble
 
 REPORT_QUESTION = "Describe the findings of the medical image you see."
@@ -33,44 +31,55 @@ REPORT_QUESTION = "Describe the findings of the medical image you see."
 
 QWEN_EOS = "<|im_end|>"
 
+PROMPT = Prompt(REPORT_QUESTION, eos_token=QWEN_EOS, answers_questions=True)
 
-def model_type(folder: Path) -> str:
-    """Return `model_type` of a folder's config.json, "" where it states none."""
-    return str(_config(folder).get("model_type", ""))
+LOOSE_TOWER = "vision_tower.bin"
+"""The authors' `demo.py` puts this file, where there is one, over the vision tower."""
+
+WRAPPERS = ("module.", "_orig_mod.", "base_model.model.")
+"""What DistributedDataParallel, torch.compile and PEFT put before the names of a model."""
+
+COMPUTED = ("rotary_emb.inv_freq", "embeddings.position_ids")
+"""Buffers that older transformers stored and newer ones compute."""
+
+LLM_NEEDS = (
+    "vocab_size",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "max_position_embeddings",
+    "rms_norm_eps",
+)
 
 
-def is_published(folder: Path) -> bool:
-    """Tell whether a folder holds the published vision-language model."""
-    return model_type(folder) == "vlm_qwen"
-
-
-def load_vlm_qwen(
-    folder: Path, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
-) -> Checkpoint:
-    """Load a published Med3DVLM: DCFormer-small, 2×Mixer-H, Qwen2.5.
+def describe_vlm_qwen(folder: Path) -> Description:
+    """Read what a published Med3DVLM says of itself: DCFormer, mixer, Qwen2.5.
 
     Raises
     ------
     CheckpointMismatch
-        A file or key is missing, or a tensor is missing, unexpected or mis-shaped.
+        A file or key is missing, or the model has a part that this project does not know.
     """
-    config = _config(folder)
-    files = weight_files(folder)
+    config = read_config(folder)
+    weights = tuple(weight_files(folder))
+    if (folder / LOOSE_TOWER).is_file():
+        weights += (folder / LOOSE_TOWER,)
     try:
-        model_config = _vlm_config(config)
-    except KeyError as error:
-        raise CheckpointMismatch(f"{folder}/config.json lacks {error}") from error
-    tensors = read_tensors(files)
-    model = assemble(without_weights(model_config), tensors, device, dtype, exact=VISION_TOWER)
-    if not (folder / "tokenizer.json").is_file():
-        raise CheckpointMismatch(f"{folder} lacks tokenizer.json")
-    return Checkpoint(
-        model=model,
-        tokenizer=Tokenizer.from_file(str(folder / "tokenizer.json")),
+        network = _med3dvlm(config, published_names(read_headers(weights)))
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointMismatch(f"{folder}/{CONFIG} cannot be understood: {error!r}") from error
+    return Description(
+        layout="vlm_qwen",
+        folder=folder,
+        network=network,
         card=ModelCard(folder.name, "published"),
-        prompt=Prompt(REPORT_QUESTION, eos_token=QWEN_EOS, answers_questions=True),
-        preprocess=PreprocessSpec(),
-        digest=_digest([folder / "config.json", folder / "tokenizer.json", *files]),
+        prompt=replace(PROMPT, eos_token=eos_token(folder) or QWEN_EOS),
+        preprocess=PreprocessSpec(size=network.vision.input_size),
+        weights=weights,
+        digest=digest_of([folder / CONFIG, *tokenizer_files(folder), *weights]),
+        renaming=published_names,
     )
 
 
@@ -82,116 +91,112 @@ def load_dec_clip(folder: Path, *, device: torch.device | str = "cpu") -> Contra
     CheckpointMismatch
         A file is missing, or a tensor is missing, unexpected or mis-shaped.
     """
-    if model_type(folder) != "dec_clip":
-        raise CheckpointMismatch(f"{folder}/config.json has no model_type dec_clip")
-    tensors = read_tensors(weight_files(folder))
+    config = read_config(folder)
+    if config.get("model_type") != "dec_clip":
+        raise CheckpointMismatch(f"{folder}/{CONFIG} has no model_type dec_clip")
+    weights = weight_files(folder)
+    headers = published_names(read_headers(weights))
     pair = ContrastivePair(
-        VARIANTS["small"],
-        _text_config(tensors, _config(folder).get("n_heads")),
-        width=len(_tensor(tensors, "mm_vision_proj.bias")),
+        _dcformer(headers, "vision_encoder.", config),
+        _text_config(headers, config.get("n_heads")),
+        width=_shape(headers, "mm_vision_proj.bias")[0],
     )
-    return assemble(pair, tensors, device)
+    return assemble(pair, published_names(read_tensors(weights)), device)
 
 
-def weight_files(folder: Path) -> list[Path]:
-    """Find the weights: safetensors, one file or sharded, else torch's `.bin`.
-
-    Raises
-    ------
-    CheckpointMismatch
-        There are none, or a shard is missing.
-    """
-    for stem, suffix in (("model", "safetensors"), ("pytorch_model", "bin")):
-        index = folder / f"{stem}.{suffix}.index.json"
-        single = folder / f"{stem}.{suffix}"
-        if index.is_file():
-            shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-            paths = [folder / Path(shard).name for shard in sorted(shards)]
-        elif single.is_file():
-            paths = [single]
-        else:
-            continue
-        if absent := [path.name for path in paths if not path.is_file()]:
-            raise CheckpointMismatch(f"{folder} lacks {', '.join(absent)}")
-        return paths
-    raise CheckpointMismatch(f"{folder} holds no model.safetensors and no pytorch_model.bin")
+def published_names(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Take off what wrappers put before names, and leave out buffers that are computed now."""
+    return {
+        _nested(_unwrapped(name)): value
+        for name, value in stored.items()
+        if not name.endswith(COMPUTED)
+    }
 
 
-def read_tensors(files: list[Path]) -> dict[str, Tensor]:
-    """Read weights without running code that a file may carry.
-
-    Raises
-    ------
-    CheckpointMismatch
-        A file is damaged or holds more than tensors.
-    """
-    tensors: dict[str, Tensor] = {}
-    for path in files:
-        try:
-            if path.suffix == ".safetensors":
-                tensors.update(load_file(path))
-            else:
-                tensors.update(torch.load(path, map_location="cpu", weights_only=True))
-        except (SafetensorError, UnpicklingError, RuntimeError) as error:
-            raise CheckpointMismatch(f"{path} cannot be read as weights") from error
-    return tensors
+def _unwrapped(name: str) -> str:
+    while wrapper := next((w for w in WRAPPERS if name.startswith(w)), None):
+        name = name.removeprefix(wrapper)
+    return name
 
 
-def _config(folder: Path) -> dict[str, Any]:
-    try:
-        config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CheckpointMismatch(f"{folder}/config.json is no JSON: {error}") from error
-    return config
+def _nested(name: str) -> str:
+    """Put the names of a loose vision tower where they stand in the whole model."""
+    return f"model.vision_tower.{name}" if name.startswith("vision_tower.") else name
 
 
-def _vlm_config(config: dict[str, Any]) -> Med3DVLMConfig:
-    rope = (
-        config["rope_theta"] if "rope_theta" in config else config["rope_parameters"]["rope_theta"]
-    )
-    llm = {name: config[name] for name in LLM_FIELDS} | {"rope_theta": rope}
+def _med3dvlm(config: Mapping[str, Any], headers: Mapping[str, TensorInfo]) -> Med3DVLMConfig:
+    _require(config, "vision_tower", "dcformer")
+    _require(config, "mm_projector_type", "mixer")
+    _require(config, "vision_select_layer", -2)
+    _require(config, "vision_select_feature", "cls_patch")
+    _require(config, "mm_mlp_depth", 2)
     return Med3DVLMConfig(
-        vision=VARIANTS["small"],
+        vision=_dcformer(headers, "model.vision_tower.vision_tower.", config),
         projector=ProjectorConfig(
             low=_stream(config, "low"),
             high=_stream(config, "high"),
             width=config["hidden_size"],
         ),
-        llm=Qwen2Config(**llm, tie_word_embeddings=False),
+        llm=_qwen(config),
         splice="published",
     )
 
 
-def _stream(config: dict[str, Any], name: str) -> StreamConfig:
+def _require(config: Mapping[str, Any], key: str, known: object) -> None:
+    if config[key] != known:
+        raise ValueError(f"{key} is {config[key]!r}; this version knows {known!r}")
+
+
+def _qwen(config: Mapping[str, Any]) -> Qwen2Config:
+    if missing := [key for key in LLM_NEEDS if key not in config]:
+        raise KeyError(", ".join(missing))
+    if not {"rope_theta", "rope_parameters"} & config.keys():
+        raise KeyError("rope_theta")
+    known = Qwen2Config().to_dict().keys() | {"rope_theta", "rope_scaling"}
+    known -= {"model_type", "architectures", "dtype", "transformers_version"}
+    return Qwen2Config(**{key: value for key, value in config.items() if key in known})
+
+
+def _stream(config: Mapping[str, Any], name: str) -> StreamConfig:
     tokens, channels = config[f"{name}_input_size"]
     return StreamConfig(tokens, channels, tuple(config[f"{name}_output_size"]))
 
 
-def _text_config(tensors: dict[str, Tensor], heads: int | None) -> DistilBertConfig:
-    prefix = "language_encoder."
-    vocab_size, dim = _tensor(tensors, f"{prefix}embeddings.word_embeddings.weight").shape
-    layers = {n.split(".")[3] for n in tensors if n.startswith(f"{prefix}transformer.layer.")}
-    feed_forward = _tensor(tensors, f"{prefix}transformer.layer.0.ffn.lin1.bias")
-    positions = _tensor(tensors, f"{prefix}embeddings.position_embeddings.weight")
-    return DistilBertConfig(
-        vocab_size=vocab_size,
-        dim=dim,
-        hidden_dim=len(feed_forward),
-        n_layers=len(layers),
-        n_heads=heads or dim // 64,  # no tensor tells it; ClinicalBERT has 12 heads of 64
-        max_position_embeddings=len(positions),
+def _dcformer(
+    headers: Mapping[str, TensorInfo], prefix: str, config: Mapping[str, Any]
+) -> DCFormerConfig:
+    """Tell the variant by its tensors: the authors' code has it as a constant, "small"."""
+    height, width, depth = config.get("input_size", (256, 256, 128))
+    last = [f"{prefix}encoder.s{stage}.0.proj.weight" for stage in range(1, 5)]
+    channels = tuple(headers[name].shape[0] for name in last if name in headers)
+    blocks = tuple(
+        sum(n.startswith(f"{prefix}encoder.s{s}.") and n.endswith(".scale") for n in headers)
+        for s in range(1, 5)
+    )
+    alike = (v for v in VARIANTS.values() if (v.blocks, v.channels[1:]) == (blocks, channels))
+    variant = next(alike, VARIANTS["small"])
+    return DCFormerConfig(
+        variant.blocks, variant.channels, variant.kernels, input_size=(depth, height, width)
     )
 
 
-def _tensor(tensors: dict[str, Tensor], name: str) -> Tensor:
-    if name not in tensors:
+def _text_config(headers: Mapping[str, TensorInfo], heads: int | None) -> DistilBertConfig:
+    prefix = "language_encoder."
+    vocab_size, dim = _shape(headers, f"{prefix}embeddings.word_embeddings.weight")
+    layers = {n.split(".")[3] for n in headers if n.startswith(f"{prefix}transformer.layer.")}
+    return DistilBertConfig(
+        vocab_size=vocab_size,
+        dim=dim,
+        hidden_dim=_shape(headers, f"{prefix}transformer.layer.0.ffn.lin1.bias")[0],
+        n_layers=len(layers),
+        n_heads=heads or dim // 64,  # no tensor tells it; ClinicalBERT has 12 heads of 64
+        max_position_embeddings=_shape(headers, f"{prefix}embeddings.position_embeddings.weight")[
+            0
+        ],
+    )
+
+
+def _shape(headers: Mapping[str, TensorInfo], name: str) -> tuple[int, ...]:
+    if name not in headers:
         raise CheckpointMismatch(f"the tensors are not those of the model; missing: {name}")
-    return tensors[name]
-
-
-def _digest(files: list[Path]) -> str:
-    total = sha256()
-    for path in files:
-        with path.open("rb") as file:
-            total.update(file_digest(file, "sha256").digest())
-    return total.hexdigest()
+    return headers[name].shape

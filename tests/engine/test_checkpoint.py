@@ -1,5 +1,6 @@
 import json
-from hashlib import sha256
+import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,20 +9,23 @@ from safetensors.torch import load_file, save_file
 
 from dicom_io.errors import CheckpointMismatch
 from engine.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from engine.manifest import seal
+from engine.med3dvlm import Med3DVLM
 from engine.novelty import fit_distribution
+from tests.engine.conftest import tiny_llm
 
 
 def edit_config(folder: Path, **changes: object) -> None:
+    """Change config.json and vouch for it, as another version would."""
     path = folder / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    seal(folder)
 
 
 def rewrite_weights(folder: Path, tensors: dict[str, torch.Tensor]) -> None:
     """Replace the weights and vouch for them, as a wrong export would."""
     save_file(tensors, folder / "model.safetensors")
-    digest = sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-    config = json.loads((folder / "config.json").read_text())
-    edit_config(folder, sha256=config["sha256"] | {"model.safetensors": digest})
+    seal(folder)
 
 
 def test_what_was_saved_is_what_is_loaded(checkpoint: Checkpoint, folder: Path) -> None:
@@ -113,10 +117,69 @@ def test_a_missing_file_is_named(folder: Path) -> None:
         load_checkpoint(folder)
 
 
-def test_weights_that_nobody_vouches_for_are_refused(folder: Path) -> None:
-    edit_config(folder, sha256={})
-    with pytest.raises(CheckpointMismatch, match="vouches for no"):
+def test_a_file_that_nobody_vouches_for_is_refused(folder: Path) -> None:
+    (folder / "added_tokens.json").write_text("{}")
+    with pytest.raises(CheckpointMismatch, match=r"does not vouch for added_tokens\.json"):
         load_checkpoint(folder)
+
+
+def test_a_changed_prompt_is_refused(folder: Path) -> None:
+    config = (folder / "config.json").read_text()
+    (folder / "config.json").write_text(config.replace("describe the liver", "describe the spleen"))
+    with pytest.raises(CheckpointMismatch, match=r"config\.json is damaged or changed"):
+        load_checkpoint(folder)
+
+
+def test_a_folder_without_manifest_is_refused(folder: Path) -> None:
+    (folder / "SHA256SUMS").unlink()
+    with pytest.raises(CheckpointMismatch, match="lacks SHA256SUMS"):
+        load_checkpoint(folder)
+
+
+def test_coreutils_agree_with_the_manifest(folder: Path) -> None:
+    subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=folder, check=True)
+
+
+def test_a_manifest_cannot_point_outside_its_folder(folder: Path) -> None:
+    (folder / "SHA256SUMS").write_text(f"{'0' * 64}  ../model.safetensors\n")
+    with pytest.raises(CheckpointMismatch, match="not what sha256sum writes"):
+        load_checkpoint(folder)
+
+
+def test_large_weights_are_stored_in_shards(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    save_checkpoint(checkpoint, tmp_path / "one")
+    save_checkpoint(checkpoint, tmp_path / "many", shard_bytes=4000)
+    assert len(list((tmp_path / "many").glob("model-*.safetensors"))) > 2
+    one, many = (load_checkpoint(tmp_path / name).model.state_dict() for name in ("one", "many"))
+    assert all(torch.equal(tensor, many[name]) for name, tensor in one.items())
+
+
+def test_saving_again_leaves_no_shard_of_before(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    save_checkpoint(checkpoint, tmp_path, shard_bytes=4000)
+    save_checkpoint(checkpoint, tmp_path)
+    assert [path.name for path in tmp_path.glob("model*")] == ["model.safetensors"]
+
+
+def test_a_head_that_is_the_embeddings_is_stored_once(
+    checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    config = replace(checkpoint.model.config, llm=tiny_llm())
+    config.llm.tie_word_embeddings = True
+    tied = replace(checkpoint, model=Med3DVLM(config).eval())
+    tied.model.lm_head.weight = tied.model.model.embed_tokens.weight
+    save_checkpoint(tied, tmp_path)
+    assert "lm_head.weight" not in load_file(tmp_path / "model.safetensors")
+    loaded = load_checkpoint(tmp_path).model
+    assert loaded.lm_head.weight is loaded.model.embed_tokens.weight
+    prompt = torch.rand(1, 9, 16)
+    assert torch.equal(loaded(prompt), tied.model(prompt))
+
+
+def test_weights_in_the_type_asked_for_are_mapped_and_not_copied(folder: Path) -> None:
+    load_checkpoint(folder)  # what is imported on the way maps files too
+    model = load_checkpoint(folder).model
+    assert str(folder / "model.safetensors") in Path("/proc/self/maps").read_text()
+    assert model.lm_head.weight.sum().isfinite()
 
 
 def test_another_format_is_refused(folder: Path) -> None:
@@ -137,6 +200,24 @@ def test_a_missing_tensor_is_named(checkpoint: Checkpoint, folder: Path) -> None
     rewrite_weights(folder, tensors)
     with pytest.raises(CheckpointMismatch, match=r"missing: model\.norm\.weight"):
         load_checkpoint(folder)
+
+
+def test_a_message_names_five_tensors_and_its_details_all(folder: Path) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    kept = {n: t for n, t in tensors.items() if not n.startswith("model.layers.")}
+    rewrite_weights(folder, kept)
+    with pytest.raises(CheckpointMismatch, match=r"and \d+ more") as caught:
+        load_checkpoint(folder)
+    missing = tensors.keys() - kept.keys()
+    assert caught.value.details == tuple(f"missing: {name}" for name in sorted(missing))
+
+
+def test_a_count_that_only_training_reads_may_be_left_out(folder: Path) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    kept = {n: t for n, t in tensors.items() if not n.endswith("num_batches_tracked")}
+    rewrite_weights(folder, kept)
+    assert len(kept) < len(tensors)
+    load_checkpoint(folder)
 
 
 def test_an_unexpected_tensor_is_named(folder: Path) -> None:

@@ -11,12 +11,13 @@ from transformers.models.distilbert import DistilBertConfig
 from transformers.models.qwen2 import Qwen2Config
 
 from dicom_io.errors import CheckpointMismatch
+from engine.checkpoint import load_checkpoint
 from engine.contrastive import ContrastivePair
 from engine.dcformer import VARIANTS
 from engine.local import LocalEngine
 from engine.med3dvlm import Med3DVLM, Med3DVLMConfig
 from engine.projector import PUBLISHED, ProjectorConfig
-from engine.published import QWEN_EOS, load_dec_clip, load_vlm_qwen
+from engine.published import QWEN_EOS, load_dec_clip
 from tests.engine.conftest import tiny_tokenizer
 from tests.engine.golden import FIGURES
 
@@ -55,7 +56,7 @@ def assert_same_state(model: nn.Module, weights: dict[str, Tensor]) -> None:
 
 def test_one_safetensors_file_loads(weights: dict[str, Tensor], folder: Path) -> None:
     save_file(weights, folder / "model.safetensors")
-    checkpoint = load_vlm_qwen(folder)
+    checkpoint = load_checkpoint(folder)
     assert_same_state(checkpoint.model, weights)
     assert checkpoint.model.config.splice == "published"
     assert checkpoint.preprocess.size == (128, 256, 256)
@@ -65,25 +66,25 @@ def test_one_safetensors_file_loads(weights: dict[str, Tensor], folder: Path) ->
 
 def test_sharded_safetensors_load(weights: dict[str, Tensor], folder: Path) -> None:
     write_shards(weights, folder)
-    assert_same_state(load_vlm_qwen(folder).model, weights)
+    assert_same_state(load_checkpoint(folder).model, weights)
 
 
 def test_torch_weights_load(weights: dict[str, Tensor], folder: Path) -> None:
     torch.save(weights, folder / "pytorch_model.bin")
-    assert_same_state(load_vlm_qwen(folder).model, weights)
+    assert_same_state(load_checkpoint(folder).model, weights)
 
 
 def test_torch_weights_that_carry_code_do_not_run_it(folder: Path) -> None:
     torch.save({"lm_head.weight": Path("anything")}, folder / "pytorch_model.bin")
     with pytest.raises(CheckpointMismatch, match=r"pytorch_model\.bin"):
-        load_vlm_qwen(folder)
+        load_checkpoint(folder)
 
 
 def test_a_missing_shard_is_named(weights: dict[str, Tensor], folder: Path) -> None:
     write_shards(weights, folder)
     (folder / "model-2.safetensors").unlink()
     with pytest.raises(CheckpointMismatch, match=r"lacks model-2\.safetensors"):
-        load_vlm_qwen(folder)
+        load_checkpoint(folder)
 
 
 def test_a_truncated_file_is_refused(weights: dict[str, Tensor], folder: Path) -> None:
@@ -91,12 +92,12 @@ def test_a_truncated_file_is_refused(weights: dict[str, Tensor], folder: Path) -
     content = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(content[:-8])
     with pytest.raises(CheckpointMismatch, match=r"model\.safetensors"):
-        load_vlm_qwen(folder)
+        load_checkpoint(folder)
 
 
 def test_missing_weights_are_named(folder: Path) -> None:
     with pytest.raises(CheckpointMismatch, match=r"holds no model\.safetensors"):
-        load_vlm_qwen(folder)
+        load_checkpoint(folder)
 
 
 def test_a_missing_tensor_is_named(weights: dict[str, Tensor], folder: Path) -> None:
@@ -104,7 +105,7 @@ def test_a_missing_tensor_is_named(weights: dict[str, Tensor], folder: Path) -> 
         {n: t for n, t in weights.items() if n != "lm_head.weight"}, folder / "model.safetensors"
     )
     with pytest.raises(CheckpointMismatch, match=r"missing: lm_head\.weight"):
-        load_vlm_qwen(folder)
+        load_checkpoint(folder)
 
 
 def test_the_contrastive_pair_loads(tmp_path: Path) -> None:

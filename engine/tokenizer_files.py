@@ -1,0 +1,63 @@
+"""The tokenizer of a checkpoint, as the releases of Hugging Face's tokenizers have stored it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from dicom_io.errors import CheckpointMismatch
+
+TOKENIZER = "tokenizer.json"
+
+FILES = (
+    TOKENIZER,
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+    "tokenizer.model",
+)
+"""What `save_pretrained` of a tokenizer may write."""
+
+
+def read_tokenizer(folder: Path) -> Tokenizer:
+    """Read `tokenizer.json`, or the vocabulary and merges that the slow tokenizers left.
+
+    Raises
+    ------
+    CheckpointMismatch
+        There is neither, or they cannot be read.
+    """
+    if (folder / TOKENIZER).is_file():
+        try:
+            return Tokenizer.from_file(str(folder / TOKENIZER))
+        except Exception as error:  # tokenizers raises no narrower one
+            raise CheckpointMismatch(f"{folder / TOKENIZER} is no tokenizer") from error
+    if not all((folder / name).is_file() for name in ("vocab.json", "merges.txt")):
+        raise CheckpointMismatch(f"{folder} lacks {TOKENIZER}")
+    from transformers import Qwen2Tokenizer
+
+    tokenizer: Tokenizer = Qwen2Tokenizer.from_pretrained(folder).backend_tokenizer
+    return tokenizer
+
+
+def tokenizer_files(folder: Path) -> list[Path]:
+    """List what of `FILES` a folder holds."""
+    return [folder / name for name in FILES if (folder / name).is_file()]
+
+
+def eos_token(folder: Path) -> str | None:
+    """Return the token that ends a text, as tokenizer_config.json states it."""
+    path = folder / "tokenizer_config.json"
+    if not path.is_file():
+        return None
+    try:
+        token: Any = json.loads(path.read_text(encoding="utf-8")).get("eos_token")
+    except (ValueError, AttributeError) as error:
+        raise CheckpointMismatch(f"{path} is no JSON object") from error
+    return str(token["content"] if isinstance(token, dict) else token) if token else None
