@@ -1,13 +1,17 @@
-"""Stage 1: DCFormer and a text encoder under the SigLIP loss (paper, section 3.2, equation 5)."""
+"""Stage 1: image and text encoder under the SigLIP or CLIP loss (paper, section 3.2, table 8)."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.models.distilbert import DistilBertConfig, DistilBertModel
 
-from engine.dcformer import DCFormer, DCFormerConfig
+from engine.vision import VisionConfig, pooled, vision_tower
+
+Loss = Literal["siglip", "clip"]
 
 
 class ContrastivePair(nn.Module):
@@ -15,27 +19,39 @@ class ContrastivePair(nn.Module):
 
     Parameters
     ----------
-    vision : DCFormerConfig
+    vision : VisionConfig
         The image encoder.
     text : DistilBertConfig
         The text encoder (ClinicalBERT is a DistilBERT).
     width : int
         Width of the shared space.
+    loss : {"siglip", "clip"}
+        Under "siglip" the pair learns `t_prime` and `bias`, under "clip" `logit_scale`.
     """
 
-    def __init__(self, vision: DCFormerConfig, text: DistilBertConfig, width: int = 768):
+    def __init__(
+        self,
+        vision: VisionConfig,
+        text: DistilBertConfig,
+        width: int = 768,
+        loss: Loss = "siglip",
+    ):
         super().__init__()
-        self.vision_encoder = DCFormer(vision)
+        self.vision_encoder = vision_tower(vision)
         self.language_encoder = DistilBertModel(text)
-        self.mm_vision_proj = nn.Linear(vision.channels[-1], width)
+        self.mm_vision_proj = nn.Linear(vision.shapes[-1][1], width)
         self.mm_language_proj = nn.Linear(text.dim, width)
-        # SigLIP's start; the authors' code starts at log(1/0.07) and 0
-        self.t_prime = nn.Parameter(torch.tensor(10.0).log())
-        self.bias = nn.Parameter(torch.tensor(-10.0))
+        self.loss = loss
+        if loss == "siglip":
+            # SigLIP's start; the authors' code starts at log(1/0.07) and 0
+            self.t_prime = nn.Parameter(torch.tensor(10.0).log())
+            self.bias = nn.Parameter(torch.tensor(-10.0))
+        else:
+            self.logit_scale = nn.Parameter(torch.tensor(1 / 0.07).log())
 
     def encode_image(self, volume: Tensor) -> Tensor:
-        """(B, 1, D, H, W) -> (B, width), unit length: the mean over the last stage's tokens."""
-        features = self.vision_encoder(volume)[-1].mean(dim=1)
+        """(B, 1, D, H, W) -> (B, width), unit length."""
+        features = pooled(self.vision_encoder(volume)[-1], self.vision_encoder.config)
         return F.normalize(self.mm_vision_proj(features), dim=-1)
 
     def encode_text(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
@@ -44,9 +60,11 @@ class ContrastivePair(nn.Module):
         return F.normalize(self.mm_language_proj(hidden), dim=-1)
 
     def forward(self, volume: Tensor, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Return the SigLIP loss of a batch of pairs."""
+        """Return the loss of a batch of pairs."""
         images, texts = self.encode_image(volume), self.encode_text(input_ids, attention_mask)
-        return siglip_loss(images, texts, self.t_prime, self.bias)
+        if self.loss == "siglip":
+            return siglip_loss(images, texts, self.t_prime, self.bias)
+        return clip_loss(images, texts, self.logit_scale)
 
 
 def siglip_loss(images: Tensor, texts: Tensor, t_prime: Tensor, bias: Tensor) -> Tensor:
@@ -82,3 +100,19 @@ def pairwise_sigmoid_loss(
     """
     logits = t_prime.exp() * similarity + bias
     return (F.softplus(-matches * logits) * matches.abs()).sum(dim=1).mean()
+
+
+def clip_loss(images: Tensor, texts: Tensor, logit_scale: Tensor) -> Tensor:
+    """Mean over both directions of the cross-entropy of exp(logit_scale) x·y.
+
+    Parameters
+    ----------
+    images, texts : Tensor, shape (n, width)
+        Unit vectors; row i of both belongs together.
+    logit_scale : Tensor, shape ()
+        Logarithm of the inverse temperature. The authors' code, as M3D-CLIP's, leaves out the
+        exponential: a value that was trained there comes in as its logarithm.
+    """
+    logits = logit_scale.exp() * images @ texts.T
+    own = torch.arange(len(images), device=images.device)
+    return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2

@@ -50,6 +50,11 @@ class DCFormerConfig:
         if self.stem == "patch" and any(size % 4 for size in self.input_size):
             raise ValueError(f"the patch stem needs multiples of 4, got {self.input_size}")
 
+    @property
+    def shapes(self) -> tuple[tuple[int, int], ...]:
+        """(tokens, channels) of each hidden state."""
+        return tuple((self.tokens(stage), c) for stage, c in enumerate(self.channels))
+
     def tokens(self, stage: int) -> int:
         """Return how many tokens a stage (0 is the stem) puts out."""
         return prod(ceil(size / (4 << stage)) for size in self.input_size)

@@ -14,8 +14,8 @@ from transformers.cache_utils import Cache
 from transformers.models.qwen2 import Qwen2Config, Qwen2Model
 from transformers.models.qwen2.modeling_qwen2 import Qwen2RotaryEmbedding
 
-from engine.dcformer import DCFormer, DCFormerConfig
-from engine.projector import DualStreamMixer, ProjectorConfig
+from engine.projector import ProjectorConfig, projector
+from engine.vision import VisionConfig, vision_tower
 
 Splice = Literal["clean", "published"]
 
@@ -37,7 +37,7 @@ class Med3DVLMConfig:
         embedding stays, image tokens follow it, and the first token of the question is overwritten.
     """
 
-    vision: DCFormerConfig
+    vision: VisionConfig
     projector: ProjectorConfig
     llm: Qwen2Config
     splice: Splice = "clean"
@@ -46,9 +46,9 @@ class Med3DVLMConfig:
 class VisionTower(nn.Module):
     """The vision tower as the published layout nests it."""
 
-    def __init__(self, config: DCFormerConfig):
+    def __init__(self, config: VisionConfig):
         super().__init__()
-        self.vision_tower = DCFormer(config)
+        self.vision_tower = vision_tower(config)
 
     def forward(self, volume: Tensor) -> list[Tensor]:
         """(B, 1, D, H, W) -> five hidden states (B, tokens, C)."""
@@ -64,7 +64,7 @@ class Med3DVLM(nn.Module):
         self.config = config
         self.model = Qwen2Model(config.llm)
         self.model.vision_tower = VisionTower(config.vision)
-        self.model.mm_projector = DualStreamMixer(config.projector)
+        self.model.mm_projector = projector(config.projector)
         self.lm_head = nn.Linear(config.llm.hidden_size, config.llm.vocab_size, bias=False)
 
     @property
@@ -86,8 +86,9 @@ class Med3DVLM(nn.Module):
         return hidden_states
 
     def project(self, low: Tensor, high: Tensor) -> Tensor:
-        """Stage 3 and stage 4 of the vision tower -> image tokens (B, n, hidden size)."""
-        image_tokens: Tensor = self.model.get_submodule("mm_projector")(low, high)
+        """Last stage of the vision tower but one, and last -> image tokens (B, n, hidden size)."""
+        streams = (low, high) if self.config.projector.hierarchical else (high,)
+        image_tokens: Tensor = self.model.get_submodule("mm_projector")(*streams)
         return image_tokens
 
     def image_tokens(self, hidden_states: list[Tensor]) -> Tensor:

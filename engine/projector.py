@@ -1,13 +1,17 @@
-"""The dual-stream MLP-Mixer projector (paper, section 3.3 and figure 1; 2×Mixer-H of table 11).
+"""Projectors from vision tower to language model (paper, section 3.3, figure 1 and table 9).
 
-Module names are those of the published weights.
+Module names are those of the authors' weights.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor, cat, nn
+
+Kind = Literal["mixer", "low_high_mlp", "mlp", "linear"]
+"""As `mm_projector_type` of the authors' config.json."""
 
 
 @dataclass(frozen=True)
@@ -24,20 +28,39 @@ class StreamConfig:
 
     tokens: int
     channels: int
-    mixed_tokens: tuple[int, ...]
+    mixed_tokens: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class ProjectorConfig:
-    """Both streams and the width of the language model."""
+    """Both streams, the width of the language model, and what lies between them.
+
+    Parameters
+    ----------
+    low, high : StreamConfig
+        The last stage of the vision tower but one, and the last.
+    width : int
+        Of the language model.
+    kind : {"mixer", "low_high_mlp", "mlp", "linear"}
+        The paper's 1×Mixer-H and 2×Mixer-H (by the length of `mixed_tokens`), 2×MLP-H, 2×MLP, and
+        one linear map. The two last see the high stream alone.
+    """
 
     low: StreamConfig
     high: StreamConfig
     width: int
+    kind: Kind = "mixer"
+
+    @property
+    def hierarchical(self) -> bool:
+        """Whether both streams are read: "H" in the paper."""
+        return self.kind in ("mixer", "low_high_mlp")
 
     @property
     def image_tokens(self) -> int:
-        return self.low.mixed_tokens[-1] + self.high.mixed_tokens[-1]
+        if self.kind == "mixer":
+            return self.low.mixed_tokens[-1] + self.high.mixed_tokens[-1]
+        return self.high.tokens + (self.low.tokens if self.hierarchical else 0)
 
 
 PUBLISHED = ProjectorConfig(
@@ -46,8 +69,17 @@ PUBLISHED = ProjectorConfig(
 """256 image tokens of 3584 from DCFormer-small at full input size."""
 
 
+def projector(config: ProjectorConfig) -> nn.Module:
+    """Build a projector; it takes the low and the high stream, or the high one alone."""
+    if config.kind == "linear":
+        return nn.Linear(config.high.channels, config.width)
+    if config.kind == "mlp":
+        return MLP(config.high.channels, config.width)
+    return LowHighMLP(config) if config.kind == "low_high_mlp" else DualStreamMixer(config)
+
+
 class MLP(nn.Module):
-    """Linear, GELU, Linear on the last axis."""
+    """Linear, GELU, Linear on the last axis: 2×MLP, and the parts of a mixer layer."""
 
     def __init__(self, n_in: int, n_out: int):
         super().__init__()
@@ -58,6 +90,22 @@ class MLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.mm_projector(x)
         return out
+
+
+class LowHighMLP(nn.Module):
+    """2×MLP-H: a linear map of each stream, then GELU and Linear on both."""
+
+    def __init__(self, config: ProjectorConfig):
+        super().__init__()
+        self.low_up_mlp = nn.Linear(config.low.channels, config.width)
+        self.high_up_mlp = nn.Linear(config.high.channels, config.width)
+        self.mm_projector = nn.Sequential(nn.GELU(), nn.Linear(config.width, config.width))
+
+    def forward(self, low: Tensor, high: Tensor) -> Tensor:
+        """(B, n_low, d_low), (B, n_high, d_high) -> (B, n_low + n_high, width), low first."""
+        both = cat([self.low_up_mlp(low), self.high_up_mlp(high)], dim=1)
+        image_tokens: Tensor = self.mm_projector(both)
+        return image_tokens
 
 
 class MixerLayer(nn.Module):
@@ -90,7 +138,7 @@ def mixer(stream: StreamConfig, width: int) -> nn.Sequential:
 
 
 class DualStreamMixer(nn.Module):
-    """Stage 3 (low) and stage 4 (high) of the vision tower become image tokens."""
+    """1×Mixer-H, 2×Mixer-H: each stream through mixer layers of its own."""
 
     def __init__(self, config: ProjectorConfig):
         super().__init__()

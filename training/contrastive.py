@@ -31,7 +31,7 @@ class FactHead(nn.Module):
     def __init__(self, pair: ContrastivePair):
         super().__init__()
         config = pair.vision_encoder.config
-        features = sum(config.tokens(stage) * config.channels[stage] for stage in (3, 4))
+        features = sum(tokens * channels for tokens, channels in config.shapes[3:5])
         self.linear = nn.Linear(features, len(STATEMENTS))
 
     def forward(self, hidden_states: Sequence[Tensor]) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from rich.progress import track
 from tokenizers import Tokenizer
-from torch import Tensor
+from torch import Tensor, nn
 from transformers.models.distilbert import DistilBertConfig
 from transformers.models.qwen2 import Qwen2Config
 
@@ -23,7 +23,6 @@ from dicom_io.phantom import FINDINGS, draw_truth, make_phantom
 from dicom_io.preprocess import PreprocessSpec, prepare
 from engine.checkpoint import Checkpoint, ModelCard, Prompt, save_checkpoint
 from engine.contrastive import ContrastivePair
-from engine.dcformer import DCFormer
 from engine.med3dvlm import Med3DVLM, Med3DVLMConfig
 from engine.novelty import fit_distribution, image_features
 from engine.projector import ProjectorConfig, StreamConfig
@@ -78,7 +77,7 @@ def train_vision(recipe: Recipe, tokenizer: Tokenizer, out: Path) -> Contrastive
     return pair.eval()
 
 
-def build_model(recipe: Recipe, tokenizer: Tokenizer, vision: DCFormer) -> Med3DVLM:
+def build_model(recipe: Recipe, tokenizer: Tokenizer, vision: nn.Module) -> Med3DVLM:
     """Put an untrained projector and language model behind the trained vision tower."""
     torch.manual_seed(recipe.seed)
     size, streams = recipe.vision_config, recipe.projector
@@ -111,8 +110,7 @@ def look(
 
 def see(model: Med3DVLM, inputs: Sequence[NDArray[np.uint8]]) -> Features:
     """Compute what the projector learns from, once for all steps."""
-    size = model.config.vision
-    low, high = (torch.empty(len(inputs), size.tokens(s), size.channels[s]) for s in (3, 4))
+    low, high = (torch.empty(len(inputs), *shape) for shape in model.config.vision.shapes[3:5])
     volumes = (as_unit_interval([stored])[0] for stored in inputs)
     for i, (_, hidden_states) in enumerate(look(model, volumes, len(inputs))):
         low[i], high[i] = hidden_states[3][0], hidden_states[4][0]

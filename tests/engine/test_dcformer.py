@@ -95,3 +95,39 @@ def test_a_size_that_cannot_be_cut_into_patches_is_refused() -> None:
 def test_the_layer_scale_starts_where_it_is_told_to() -> None:
     config = DCFormerConfig((1, 1, 1, 1), (2, 2, 2, 2, 2), layer_scale=0.25)
     assert torch.equal(DCFormer(config).encoder.s1[0].scale, torch.full((2,), 0.25))
+
+
+def test_the_variants_are_those_of_the_authors() -> None:
+    assert {n: (v.blocks, v.channels) for n, v in VARIANTS.items()} == {
+        "nano": ((1, 1, 1, 1), (32, 32, 64, 128, 256)),
+        "naive": ((2, 2, 2, 2), (32, 64, 128, 256, 512)),
+        "tiny": ((2, 3, 3, 2), (64, 96, 192, 384, 768)),
+        "small": ((2, 3, 6, 2), (64, 96, 192, 384, 768)),
+        "base": ((2, 6, 6, 2), (64, 128, 256, 512, 1024)),
+        "large": ((2, 6, 12, 2), (64, 256, 512, 1024, 2048)),
+    }
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_weight_of_a_variant_learns(variant: str) -> None:
+    tower = on_meta(VARIANTS[variant])  # shapes and gradients, no arithmetic
+    tower(torch.empty(2, 1, 64, 64, 64, device="meta"))[-1].sum().backward()
+    assert [n for n, p in tower.named_parameters() if p.grad is None] == []
+
+
+def test_bfloat16_gives_the_same_within_its_precision() -> None:
+    tower = filled(DCFormer(VARIANTS["nano"]))
+    volume = uniform(5, 2, 1, 32, 44, 52)
+    with torch.inference_mode():
+        exact = tower(volume)[-1]
+        rounded = tower.bfloat16()(volume.bfloat16())[-1]
+    assert rounded.dtype == torch.bfloat16
+    assert (rounded - exact).norm() <= 0.03 * exact.norm()
+
+
+def test_a_volume_is_encoded_alike_alone_and_in_a_batch() -> None:
+    tower = filled(DCFormer(VARIANTS["nano"]))
+    volumes = uniform(5, 2, 1, 33, 45, 50)
+    with torch.inference_mode():
+        alone, both = tower(volumes[1:])[-1], tower(volumes)[-1]
+    torch.testing.assert_close(alone[0], both[1], rtol=1e-4, atol=1e-4)  # values of about 1
