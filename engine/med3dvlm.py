@@ -51,7 +51,7 @@ class VisionTower(nn.Module):
         self.vision_tower = vision_tower(config)
 
     def forward(self, volume: Tensor) -> list[Tensor]:
-        """(B, 1, D, H, W) -> five hidden states (B, tokens, C)."""
+        """(B, 1, D, H, W) -> hidden states (B, tokens, C)."""
         hidden_states: list[Tensor] = self.vision_tower(volume)
         return hidden_states
 
@@ -81,7 +81,7 @@ class Med3DVLM(nn.Module):
         return self.config.projector.image_tokens
 
     def encode_image(self, volume: Tensor) -> list[Tensor]:
-        """(B, 1, D, H, W) -> the vision tower's five hidden states (B, tokens, C)."""
+        """(B, 1, D, H, W) -> the vision tower's hidden states (B, tokens, C)."""
         hidden_states: list[Tensor] = self.model.get_submodule("vision_tower")(volume)
         return hidden_states
 
@@ -94,7 +94,7 @@ class Med3DVLM(nn.Module):
     def image_tokens(self, hidden_states: list[Tensor]) -> Tensor:
         """Hidden states of the vision tower -> image tokens (B, n, hidden size)."""
         dtype = next(self.model.get_submodule("mm_projector").parameters()).dtype
-        low, high = (hidden.to(dtype) for hidden in hidden_states[3:])
+        low, high = (hidden.to(dtype) for hidden in hidden_states[-2:])
         return self.project(low, high)
 
     def embed_tokens(self, input_ids: Tensor) -> Tensor:

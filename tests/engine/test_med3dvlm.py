@@ -1,3 +1,5 @@
+from typing import get_args
+
 import pytest
 import torch
 from torch import Tensor
@@ -6,8 +8,9 @@ from transformers.models.qwen2 import Qwen2Config
 from engine.dcformer import VARIANTS
 from engine.generation import Generator
 from engine.med3dvlm import Med3DVLM, Med3DVLMConfig, Splice
-from engine.projector import PUBLISHED, ProjectorConfig
+from engine.projector import PUBLISHED, Kind, ProjectorConfig, StreamConfig
 from engine.protocol import Sampling
+from engine.vit3d import AblationViT3DConfig
 from tests.engine.conftest import PROJECTOR, VISION, tiny_llm
 from tests.engine.golden import (
     FIGURES,
@@ -80,3 +83,17 @@ def test_the_published_splice_keeps_one_placeholder_and_loses_the_first_word() -
     assert torch.equal(prompt[:, :1], words[:, :1])
     assert torch.equal(prompt[:, 1 : n + 1], image_tokens)
     assert torch.equal(prompt[:, n + 1 :], words[:, n + 1 :])
+
+
+@pytest.mark.parametrize("kind", get_args(Kind))
+def test_every_projector_stands_between_any_vision_tower_and_the_language_model(
+    kind: Kind,
+) -> None:
+    vision = AblationViT3DConfig((8, 32, 32), 8, width=8, layers=2, heads=2)
+    low, high = (StreamConfig(*shape, (4, 4)) for shape in vision.shapes[-2:])
+    projector = ProjectorConfig(low, high, width=16, kind=kind)
+    model = Med3DVLM(Med3DVLMConfig(vision, projector, tiny_llm()))
+    image_tokens = model.image_tokens(model.encode_image(uniform(1, 2, 1, 8, 32, 32)))
+    assert image_tokens.shape == (2, model.image_token_count, 16)
+    model(image_tokens).sum().backward()
+    assert all(p.grad is not None for p in model.model.vision_tower.parameters())
