@@ -31,7 +31,7 @@ def load_engine(
     ----------
     name_or_path : str or Path
         "embedded" is the demonstration model of this package, "fake" the one for tests; anything
-        else is the folder of a checkpoint, native or published (`engine.checkpoint`).
+        else is a checkpoint, native or published: its folder, or `OWNER/NAME@COMMIT` on the hub.
     device : str
         "auto" takes CUDA where there is one, else the CPU; or a torch device such as "cuda:1".
     dtype : str
@@ -46,8 +46,8 @@ def load_engine(
     """
     if name_or_path == "fake":
         return FakeEngine()
-    folder = EMBEDDED if name_or_path == "embedded" else Path(name_or_path)
     # torch takes seconds to import; the receiver and the command line's help do without it
     from engine.local import LocalEngine
 
-    return LocalEngine.load(folder, device=device, dtype=dtype)
+    checkpoint = EMBEDDED if name_or_path == "embedded" else name_or_path
+    return LocalEngine.load(checkpoint, device=device, dtype=dtype)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -13,6 +13,7 @@ from dicom_io.errors import CheckpointMismatch, EngineError
 from dicom_io.preprocess import PreprocessSpec
 from engine.description import CONFIG, Description, ModelCard, Prompt, read_config
 from engine.families import FAMILIES, Network, build, family_of
+from engine.hub import checkpoint_folder
 from engine.manifest import seal
 from engine.native import (
     MODEL_TYPE,
@@ -62,16 +63,22 @@ class Checkpoint:
         )
 
 
-def describe(folder: Path) -> Description:
+def describe(name: str | Path) -> Description:
     """Read what a checkpoint says of itself; a native one is verified first.
+
+    Parameters
+    ----------
+    name : str or Path
+        Its folder, or its name on the hub (`engine.hub`).
 
     Raises
     ------
     EngineError
-        There is no checkpoint.
+        There is no checkpoint, or it cannot be downloaded.
     CheckpointMismatch
         It is damaged, or of no layout that this version reads.
     """
+    folder = checkpoint_folder(name)
     if not (folder / CONFIG).is_file():
         raise EngineError(f"no checkpoint at {folder}: it holds no {CONFIG}")
     model_type = read_config(folder).get("model_type")
@@ -80,18 +87,22 @@ def describe(folder: Path) -> Description:
             f"{folder}/{CONFIG} has model_type {model_type!r}; "
             f"this version reads {', '.join(LAYOUTS)}"
         )
-    return LAYOUTS[model_type](folder)
+    found = LAYOUTS[model_type](folder)
+    if found.layout != "native" and folder != Path(name):
+        repo, _, commit = str(name).partition("@")
+        return replace(found, card=replace(found.card, name=repo, version=commit))
+    return found
 
 
 def load_checkpoint(
-    folder: Path, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+    name: str | Path, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
 ) -> Checkpoint:
     """Load a checkpoint of any layout.
 
     Parameters
     ----------
-    folder : Path
-        Holds the checkpoint.
+    name : str or Path
+        The checkpoint's folder, or its name on the hub.
     device, dtype
         Where the model will run, and in which type. The vision tower stays in float32, so that
         the image embedding and the decision to abstain do not depend on a setting.
@@ -99,18 +110,18 @@ def load_checkpoint(
     Raises
     ------
     EngineError
-        There is no checkpoint.
+        There is no checkpoint, or it cannot be downloaded.
     CheckpointMismatch
         A file is missing, damaged or changed, or a tensor is missing, unexpected or of another
         shape than the configured model's.
     """
-    found = describe(folder)
+    found = describe(name)
     distribution = None
-    if (folder / NOVELTY).is_file():
-        distribution = TrainingDistribution.from_tensors(read_tensors([folder / NOVELTY]))
+    if (novelty := found.folder / NOVELTY).is_file():
+        distribution = TrainingDistribution.from_tensors(read_tensors([novelty]))
     return Checkpoint(
         model=load_network(found, device=device, dtype=dtype),
-        tokenizer=read_tokenizer(folder),
+        tokenizer=read_tokenizer(found.folder),
         card=found.card,
         prompt=found.prompt,
         preprocess=found.preprocess,

@@ -81,12 +81,12 @@ class LocalEngine:
         self._one_call = Lock()
 
     @classmethod
-    def load(cls, folder: Path, *, device: str = "auto", dtype: str = "auto") -> LocalEngine:
-        """Load a checkpoint's folder, native or published; see `engine.load_engine`."""
+    def load(cls, name: str | Path, *, device: str = "auto", dtype: str = "auto") -> LocalEngine:
+        """Load a checkpoint, native or published; see `engine.load_engine`."""
         where = choose_device(device)
         precision = choose_dtype(dtype, where)
         with _device_memory(where):
-            checkpoint = load_checkpoint(folder, device=where, dtype=precision)
+            checkpoint = load_checkpoint(name, device=where, dtype=precision)
             if where.type == "cpu":
                 use_inference_form(checkpoint.model)
             return cls(checkpoint)

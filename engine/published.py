@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from transformers.models.distilbert import DistilBertConfig
 from transformers.models.qwen2 import Qwen2Config
 
@@ -20,7 +21,7 @@ from engine.contrastive import ContrastivePair
 from engine.dcformer import VARIANTS, DCFormerConfig
 from engine.description import CONFIG, Description, ModelCard, Prompt, read_config
 from engine.manifest import digest_of
-from engine.med3dvlm import Med3DVLMConfig
+from engine.med3dvlm import VISION_TOWER, Med3DVLMConfig
 from engine.projector import ProjectorConfig, StreamConfig
 from engine.tensor_files import TensorInfo, read_headers, read_tensors, weight_files
 from engine.tokenizer_files import eos_token, tokenizer_files
@@ -111,6 +112,12 @@ def published_names(stored: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in stored.items()
         if not name.endswith(COMPUTED)
     }
+
+
+def save_loose_tower(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write the vision tower's tensors as the authors' `demo.py` reads them."""
+    tower = {n.removeprefix("model."): t for n, t in tensors.items() if n.startswith(VISION_TOWER)}
+    torch.save({name.removeprefix("vision_tower."): t.clone() for name, t in tower.items()}, path)
 
 
 def _unwrapped(name: str) -> str:

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from dicom_io.errors import CheckpointMismatch
+from engine.tensor_files import TensorInfo
 
 Network = TypeVar("Network", bound=nn.Module)
+Shaped = TypeVar("Shaped", Tensor, TensorInfo)
 
 NAMED_AT_MOST = 5
 
@@ -49,13 +51,9 @@ def assemble(
         A tensor is missing, unexpected or of another shape.
     """
     expected = network.state_dict()
-    given = dict(tensors)
-    if tied and EMBEDDINGS in given:
-        given[HEAD] = given[EMBEDDINGS]
+    given = require_network(network, tensors, tied=tied)
     for name in expected.keys() - given.keys():
-        if name.endswith("num_batches_tracked"):  # read in training only; some exports drop it
-            given[name] = torch.zeros((), dtype=torch.int64)
-    require_same_layout(expected, given)
+        given[name] = torch.zeros_like(expected[name], device=device)
     placed = {}
     for name, tensor in given.items():
         own = exact is not None and name.startswith(exact)
@@ -67,32 +65,49 @@ def assemble(
     return network.to(device).eval()
 
 
-def require_same_layout(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> None:
-    """Compare names and shapes.
+def require_network(
+    network: nn.Module, tensors: Mapping[str, Shaped], *, tied: bool = False
+) -> dict[str, Shaped]:
+    """Compare names and shapes with a network's.
+
+    Parameters
+    ----------
+    tensors : mapping
+        Tensors, or what a header says of them.
+
+    Returns
+    -------
+    dict
+        `tensors`, with the embeddings in the place of a tied head. Counts of BatchNorm may be
+        missing: they are read in training only, and some exports drop them.
 
     Raises
     ------
     CheckpointMismatch
         They differ; the message names the first tensors, `details` every one.
     """
-    common = expected.keys() & tensors.keys()
+    expected = network.state_dict()
+    given = dict(tensors)
+    if tied and EMBEDDINGS in given:
+        given[HEAD] = given[EMBEDDINGS]
+    counts = {name for name in expected if name.endswith("num_batches_tracked")}
+    shapes = {name: tuple(tensor.shape) for name, tensor in expected.items()}
     faults = {
-        "missing": expected.keys() - tensors.keys(),
-        "unexpected": tensors.keys() - expected.keys(),
+        "missing": shapes.keys() - given.keys() - counts,
+        "unexpected": given.keys() - shapes.keys(),
         "mis-shaped": [
-            f"{name} {tuple(tensors[name].shape)} in place of {tuple(expected[name].shape)}"
-            for name in common
-            if tensors[name].shape != expected[name].shape
+            f"{name} {tuple(given[name].shape)} in place of {shapes[name]}"
+            for name in shapes.keys() & given.keys()
+            if tuple(given[name].shape) != shapes[name]
         ],
     }
     found = [f"{fault}: {_some(names)}" for fault, names in faults.items() if names]
     if found:
+        details = [f"{fault}: {name}" for fault, names in faults.items() for name in sorted(names)]
         raise CheckpointMismatch(
-            f"the tensors are not those of the model; {'; '.join(found)}",
-            details=tuple(
-                f"{fault}: {n}" for fault, names in faults.items() for n in sorted(names)
-            ),
+            f"the tensors are not those of the model; {'; '.join(found)}", tuple(details)
         )
+    return given
 
 
 def _some(names: Iterable[str]) -> str:

@@ -52,7 +52,10 @@ paths_argument = click.argument(
     "paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path)
 )
 model_option = click.option(
-    "--model", default="embedded", show_default=True, help='"embedded" or a checkpoint folder.'
+    "--model",
+    default="embedded",
+    show_default=True,
+    help='"embedded", a checkpoint folder, or OWNER/NAME@COMMIT.',
 )
 
 
@@ -213,6 +216,34 @@ def doctor(config: Path | None, as_json: bool) -> None:
     from plugin.doctor import examine
 
     sys.exit(examine(load_settings(config), as_json=as_json))
+
+
+@main.group()
+def model() -> None:
+    """Look at checkpoints and convert them."""
+
+
+@model.command()
+@click.argument("checkpoint")
+@json_option
+@one_line_errors
+def info(checkpoint: str, as_json: bool) -> None:
+    """Say what CHECKPOINT is (folder, file, or OWNER/NAME@COMMIT on the hub)."""
+    from plugin.checkpoints import print_info
+
+    sys.exit(print_info(checkpoint, as_json=as_json))
+
+
+@model.command()
+@click.argument("checkpoint")
+@click.argument("target", type=click.Path(file_okay=False, path_type=Path))
+@json_option
+@one_line_errors
+def convert(checkpoint: str, target: Path, as_json: bool) -> None:
+    """Write CHECKPOINT to TARGET: a published one as native, a native one as it was published."""
+    from plugin.checkpoints import print_conversion
+
+    print_conversion(checkpoint, target, as_json=as_json)
 
 
 def configure_logging() -> None:

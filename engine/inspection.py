@@ -1,0 +1,86 @@
+"""What a checkpoint is, told from its configuration and the headers of its weights."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from dicom_io.errors import CheckpointMismatch
+from engine.checkpoint import describe
+from engine.families import build, network_to_dict
+from engine.tensor_files import TensorInfo
+from engine.weights import require_network
+
+PARTS = {
+    "vision tower": ("model.vision_tower.", "vision_encoder."),
+    "projector": ("model.mm_projector.",),
+    "text encoder": ("language_encoder.",),
+    "embeddings": ("model.embed_tokens.",),
+    "layers": ("model.layers.", "model.norm."),
+    "head": ("lm_head.",),
+}
+"""Parts of a model by what the names of their tensors begin with."""
+
+OTHERS = "others"
+BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
+
+
+def inspect_checkpoint(name: str | Path) -> dict[str, Any]:
+    """Say what a checkpoint is, in values that JSON can hold; no weight is read.
+
+    Parameters
+    ----------
+    name : str or Path
+        Its folder, or its name on the hub.
+
+    Raises
+    ------
+    EngineError
+        There is no checkpoint.
+    CheckpointMismatch
+        It is damaged, or of no layout that this version reads. Tensors that do not fit are no
+        error here: the key "faults" names every one.
+    """
+    found = describe(name)
+    headers = found.headers()
+    return {
+        "layout": found.layout,
+        "folder": str(found.folder),
+        "name": found.card.name,
+        "version": found.card.version,
+        "digest": found.digest,
+        "demonstration": found.card.demonstration,
+        **network_to_dict(found.network),
+        "prompt": asdict(found.prompt),
+        "preprocess": found.preprocess.to_dict(),
+        "provenance": dict(found.card.provenance),
+        "files": {path.name: path.stat().st_size for path in found.weights},
+        "parameters": parameters_by_part(headers),
+        "dtypes": dict(Counter(info.dtype for info in headers.values())),
+        "faults": _faults(found.network, headers),
+    }
+
+
+def parameters_by_part(headers: Mapping[str, TensorInfo]) -> dict[str, int]:
+    """Count parameters, not buffers, of each part and "total"."""
+    counts: Counter[str] = Counter()
+    for name, info in headers.items():
+        if not name.endswith(BUFFERS):
+            counts[_part(name)] += info.count
+    parts = {part: counts[part] for part in [*PARTS, OTHERS] if counts[part]}
+    return parts | {"total": counts.total()}
+
+
+def _part(name: str) -> str:
+    return next((part for part, begins in PARTS.items() if name.startswith(begins)), OTHERS)
+
+
+def _faults(network: Any, headers: Mapping[str, TensorInfo]) -> list[str]:
+    try:
+        require_network(build(network), headers, tied=network.llm.tie_word_embeddings)
+    except CheckpointMismatch as error:
+        return list(error.details)
+    return []
