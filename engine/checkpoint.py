@@ -25,7 +25,7 @@ from engine.native import (
 )
 from engine.novelty import TrainingDistribution
 from engine.protocol import ModelIdentity
-from engine.published import describe_vlm_qwen
+from engine.published import describe_qwen2, describe_vlm_qwen
 from engine.tensor_files import SHARD_BYTES, read_tensors, write_tensors
 from engine.tokenizer_files import TOKENIZER, read_tokenizer
 from engine.weights import HEAD, assemble
@@ -39,7 +39,11 @@ __all__ = [
     "save_checkpoint",
 ]
 
-LAYOUTS = {MODEL_TYPE: describe_native, "vlm_qwen": describe_vlm_qwen}
+LAYOUTS = {
+    MODEL_TYPE: describe_native,
+    "vlm_qwen": describe_vlm_qwen,
+    "qwen2": describe_qwen2,
+}
 """By `model_type` of config.json."""
 
 

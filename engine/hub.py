@@ -53,19 +53,19 @@ def checkpoint_folder(name: str | Path) -> Path:
 
 def _download(repo: str, revision: str) -> Path:
     # a second to import, and most checkpoints are folders
-    from httpx import HTTPError
     from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
+    name = f"{repo}@{revision}" if revision else repo
     try:
         if not COMMIT.fullmatch(revision):
             commit = HfApi().repo_info(repo, revision=revision or None).sha
-            meaning = f"{repo}@{revision}" if revision else f"{repo} without a commit"
-            raise EngineError(f"{meaning} may change; now it is {repo}@{commit}, name that")
+            raise EngineError(f"{name} names no commit; today that is {repo}@{commit}")
         folder = Path(snapshot_download(repo, revision=revision, allow_patterns=WANTED))
         if not any(folder.glob("*.safetensors")):
             snapshot_download(repo, revision=revision, allow_patterns=TORCH_WEIGHTS)
-    except (HfHubHTTPError, HTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise EngineError(f"{repo}@{revision} cannot be had from the hub: {reason}") from error
+    except EngineError:
+        raise
+    except Exception as error:  # the client lets those of its HTTP library through
+        reason = str(error).strip().partition("\n")[0]
+        raise EngineError(f"{name} is no folder, and the hub does not give it: {reason}") from error
     return folder

@@ -34,6 +34,9 @@ QWEN_EOS = "<|im_end|>"
 
 PROMPT = Prompt(REPORT_QUESTION, eos_token=QWEN_EOS, answers_questions=True)
 
+TOWER = f"{VISION_TOWER}vision_tower."
+"""What the names of the tower's own tensors have before them in the whole model."""
+
 LOOSE_TOWER = "vision_tower.bin"
 """The authors' `demo.py` puts this file, where there is one, over the vision tower."""
 
@@ -42,6 +45,26 @@ WRAPPERS = ("module.", "_orig_mod.", "base_model.model.")
 
 COMPUTED = ("rotary_emb.inv_freq", "embeddings.position_ids")
 """Buffers that older transformers stored and newer ones compute."""
+
+ADDED_KEYS: dict[str, Any] = {
+    "model_type": "vlm_qwen",
+    "vision_tower": "dcformer",
+    "vision_select_layer": -2,
+    "vision_select_feature": "cls_patch",
+    "input_size": [256, 256, 128],
+    "patch_size": [16, 16, 16],
+    "dim": 768,
+    "depth": 12,
+    "mm_hidden_size": 768,
+    "mm_projector_type": "mixer",
+    "mm_mlp_depth": 2,
+    "proj_out_num": 256,
+    "low_input_size": [256, 384],
+    "low_output_size": [192, 128],
+    "high_input_size": [32, 768],
+    "high_output_size": [64, 128],
+}
+"""What the authors' scripts for the published weights add to the language model's config.json."""
 
 LLM_NEEDS = (
     "vocab_size",
@@ -84,6 +107,37 @@ def describe_vlm_qwen(folder: Path) -> Description:
     )
 
 
+def describe_qwen2(folder: Path) -> Description:
+    """Read a language model that the authors began with, for their loose files to be put over.
+
+    Raises
+    ------
+    CheckpointMismatch
+        A file or key is missing.
+    """
+    config = vlm_qwen_config(read_config(folder))
+    weights = tuple(weight_files(folder))
+    try:
+        network = _med3dvlm(config, {})
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointMismatch(f"{folder}/{CONFIG} cannot be understood: {error!r}") from error
+    return Description(
+        layout="qwen2",
+        folder=folder,
+        network=network,
+        card=ModelCard(folder.name, "merged"),
+        prompt=PROMPT,
+        preprocess=PreprocessSpec(size=network.vision.input_size),
+        weights=weights,
+        digest=digest_of([folder / CONFIG, *tokenizer_files(folder), *weights]),
+    )
+
+
+def vlm_qwen_config(qwen: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the config.json that the authors' code makes of a Qwen2's."""
+    return {**qwen, **ADDED_KEYS, "architectures": ["VLMQwenForCausalLM"]}
+
+
 def load_dec_clip(folder: Path, *, device: torch.device | str = "cpu") -> ContrastivePair:
     """Load a published contrastive pair: DCFormer-small and ClinicalBERT.
 
@@ -98,7 +152,7 @@ def load_dec_clip(folder: Path, *, device: torch.device | str = "cpu") -> Contra
     weights = weight_files(folder)
     headers = published_names(read_headers(weights))
     pair = ContrastivePair(
-        _dcformer(headers, "vision_encoder.", config),
+        dcformer_config(headers, "vision_encoder.", config),
         _text_config(headers, config.get("n_heads")),
         width=_shape(headers, "mm_vision_proj.bias")[0],
     )
@@ -116,8 +170,9 @@ def published_names(stored: Mapping[str, Any]) -> dict[str, Any]:
 
 def save_loose_tower(tensors: Mapping[str, Tensor], path: Path) -> None:
     """Write the vision tower's tensors as the authors' `demo.py` reads them."""
-    tower = {n.removeprefix("model."): t for n, t in tensors.items() if n.startswith(VISION_TOWER)}
-    torch.save({name.removeprefix("vision_tower."): t.clone() for name, t in tower.items()}, path)
+    begin = len(VISION_TOWER)
+    tower = {n[begin:]: t.clone() for n, t in tensors.items() if n.startswith(VISION_TOWER)}
+    torch.save(tower, path)
 
 
 def _unwrapped(name: str) -> str:
@@ -138,7 +193,7 @@ def _med3dvlm(config: Mapping[str, Any], headers: Mapping[str, TensorInfo]) -> M
     _require(config, "vision_select_feature", "cls_patch")
     _require(config, "mm_mlp_depth", 2)
     return Med3DVLMConfig(
-        vision=_dcformer(headers, "model.vision_tower.vision_tower.", config),
+        vision=dcformer_config(headers, TOWER, config),
         projector=ProjectorConfig(
             low=_stream(config, "low"),
             high=_stream(config, "high"),
@@ -169,7 +224,7 @@ def _stream(config: Mapping[str, Any], name: str) -> StreamConfig:
     return StreamConfig(tokens, channels, tuple(config[f"{name}_output_size"]))
 
 
-def _dcformer(
+def dcformer_config(
     headers: Mapping[str, TensorInfo], prefix: str, config: Mapping[str, Any]
 ) -> DCFormerConfig:
     """Tell the variant by its tensors: the authors' code has it as a constant, "small"."""
