@@ -8,30 +8,39 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from shutil import copyfile
-from typing import TYPE_CHECKING
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from dicom_io.errors import CheckpointMismatch
 from engine.checkpoint import describe
 from engine.description import CONFIG, Description, read_config
 from engine.families import build
-from engine.manifest import seal
-from engine.native import native_config, write_config, write_end_of_text
-from engine.published import LOOSE_TOWER, save_loose_tower
+from engine.loose import add_part, read_part
+from engine.manifest import file_sha256, seal
+from engine.native import NOVELTY, native_config, write_config, write_end_of_text
+from engine.published import LOOSE_TOWER, save_loose_tower, vlm_qwen_config
 from engine.tensor_files import SHARD_BYTES, write_tensors
 from engine.tokenizer_files import TOKENIZER, read_tokenizer, tokenizer_files
-from engine.weights import HEAD, require_network
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from engine.weights import EMBEDDINGS, HEAD, require_network
 
 GENERATION = "generation_config.json"
 
 
-def convert(name: str | Path, target: Path, *, shard_bytes: int = SHARD_BYTES) -> Description:
+def convert(
+    name: str | Path,
+    target: Path,
+    parts: Sequence[Path] = (),
+    *,
+    lora_alpha: float | None = None,
+    shard_bytes: int = SHARD_BYTES,
+) -> Description:
     """Write a published checkpoint as a native one, or a native one as it was published.
 
     Parameters
@@ -40,6 +49,12 @@ def convert(name: str | Path, target: Path, *, shard_bytes: int = SHARD_BYTES) -
         The source's folder, or its name on the hub.
     target : Path
         A folder that is missing or empty.
+    parts : sequence of Path
+        Loose files of the authors' training (`engine.loose`), put over the source's weights in
+        this order. With any, `target` becomes a native checkpoint, and the source may be the
+        language model that the training began with.
+    lora_alpha : float, optional
+        See `engine.loose.add_part`.
     shard_bytes : int
         Weights that take more than this are split into several files.
 
@@ -53,42 +68,78 @@ def convert(name: str | Path, target: Path, *, shard_bytes: int = SHARD_BYTES) -
     EngineError
         There is no such checkpoint.
     CheckpointMismatch
-        It is damaged, its tensors are not those of its model, `target` holds something, or it was
-        never published.
+        Something is damaged, the tensors are not those of the model, `target` holds something, or
+        the source was never published.
     """
     found = describe(name)
-    tensors = found.tensors()
-    tied = found.network.llm.tie_word_embeddings
-    require_network(build(found.network), tensors, tied=tied)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise CheckpointMismatch(f"{target} is there already, and not empty")
-    if found.layout == "native" and "published" not in found.card.provenance:
+    back = found.layout == "native" and not parts
+    if back and "published" not in found.card.provenance:
         raise CheckpointMismatch(
             f"{found.folder} was not converted from a published checkpoint, so it has no other form"
         )
-    target.mkdir(parents=True, exist_ok=True)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise CheckpointMismatch(f"{target} is there already, and not empty")
+    tensors = found.tensors()
+    for path in parts:
+        tensors = add_part(tensors, read_part(path), lora_alpha=lora_alpha)
+    if found.layout == "qwen2":
+        found, tensors = with_image_token(found, tensors)
+    tied = found.network.llm.tie_word_embeddings
+    require_network(build(found.network), tensors, tied=tied)
     stored = {key: tensor for key, tensor in tensors.items() if not (tied and key == HEAD)}
+    target.mkdir(parents=True, exist_ok=True)
     write_tensors(stored, target, shard_bytes=shard_bytes)
-    if found.layout == "native":
+    if back:
         _write_published(found, stored, target)
     else:
-        _write_native(found, _main_dtype(stored), target)
+        _write_native(found, _provenance(found, parts), _main_dtype(stored), target)
     return describe(target)
 
 
-def _write_native(found: Description, dtype: str, target: Path) -> None:
-    published = {
-        "digest": found.digest,
-        "config": read_config(found.folder),
-        "files": [path.name for path in (*_beside(found.folder), *found.weights)],
-    }
-    if not (found.folder / TOKENIZER).is_file():
-        read_tokenizer(found.folder).save(str(target / TOKENIZER))
-    eos = found.prompt.eos_token
-    write_end_of_text(target, eos, read_tokenizer(found.folder).token_to_id(eos))
+def with_image_token(
+    found: Description, tensors: Mapping[str, Tensor]
+) -> tuple[Description, dict[str, Tensor]]:
+    """Give a language model's head the rows that its trained embeddings have.
+
+    The authors cut both to the tokenizer's size and add one row, for the placeholder of an image
+    token, as the mean of the others.
+    """
+    rows = len(tensors[EMBEDDINGS])
+    head = tensors.get(HEAD)
+    if head is not None and len(head) != rows:
+        words = head[: rows - 1]
+        tensors = {**tensors, HEAD: torch.cat([words, words.mean(dim=0, keepdim=True)])}
+    llm = deepcopy(found.network.llm)
+    llm.vocab_size = rows
+    return replace(found, network=replace(found.network, llm=llm)), dict(tensors)
+
+
+def _provenance(found: Description, parts: Sequence[Path]) -> dict[str, Any]:
+    """Say where the weights come from, and keep what going back needs."""
+    merged = {"merged": {path.name: file_sha256(path) for path in parts}} if parts else {}
+    if found.layout == "native":
+        return {**found.card.provenance, **merged}
+    config = read_config(found.folder)
+    if found.layout == "qwen2":
+        config = vlm_qwen_config(config) | {"vocab_size": found.network.llm.vocab_size}
+    files = [path.name for path in (*_beside(found.folder), *found.weights)]
+    return {"published": {"digest": found.digest, "config": config, "files": files}, **merged}
+
+
+def _write_native(
+    found: Description, provenance: Mapping[str, Any], dtype: str, target: Path
+) -> None:
+    tokenizer = read_tokenizer(found.folder)
+    eos, image = found.prompt.eos_token, found.prompt.image_token
+    write_end_of_text(target, eos, tokenizer.token_to_id(eos))
     for path in _beside(found.folder):
         copyfile(path, target / path.name)
-    card = replace(found.card, provenance={"published": published})
+    if tokenizer.token_to_id(image) is None:
+        tokenizer.add_special_tokens([image])
+        tokenizer.save(str(target / TOKENIZER))
+    elif not (found.folder / TOKENIZER).is_file():
+        tokenizer.save(str(target / TOKENIZER))
+    card = replace(found.card, provenance=provenance)
     config = native_config(found.network, card, found.prompt, found.preprocess)
     write_config(target, config, dtype)
     seal(target)
@@ -107,8 +158,8 @@ def _write_published(found: Description, tensors: Mapping[str, Tensor], target: 
 
 def _beside(folder: Path) -> list[Path]:
     """List what goes along unchanged: tokenizer and generation settings."""
-    generation = folder / GENERATION
-    return [*tokenizer_files(folder), *([generation] if generation.is_file() else [])]
+    others = [folder / name for name in (GENERATION, NOVELTY)]
+    return [*tokenizer_files(folder), *(path for path in others if path.is_file())]
 
 
 def _main_dtype(tensors: Mapping[str, Tensor]) -> str:

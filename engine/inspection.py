@@ -11,6 +11,8 @@ from typing import Any
 from dicom_io.errors import CheckpointMismatch
 from engine.checkpoint import describe
 from engine.families import build, network_to_dict
+from engine.loose import read_part
+from engine.manifest import file_sha256
 from engine.tensor_files import TensorInfo
 from engine.weights import require_network
 
@@ -34,7 +36,7 @@ def inspect_checkpoint(name: str | Path) -> dict[str, Any]:
     Parameters
     ----------
     name : str or Path
-        Its folder, or its name on the hub.
+        Its folder, its name on the hub, or a loose file of the authors' training.
 
     Raises
     ------
@@ -44,6 +46,8 @@ def inspect_checkpoint(name: str | Path) -> dict[str, Any]:
         It is damaged, or of no layout that this version reads. Tensors that do not fit are no
         error here: the key "faults" names every one.
     """
+    if Path(name).is_file():
+        return _inspect_part(Path(name))
     found = describe(name)
     headers = found.headers()
     return {
@@ -61,6 +65,19 @@ def inspect_checkpoint(name: str | Path) -> dict[str, Any]:
         "parameters": parameters_by_part(headers),
         "dtypes": dict(Counter(info.dtype for info in headers.values())),
         "faults": _faults(found.network, headers),
+    }
+
+
+def _inspect_part(path: Path) -> dict[str, Any]:
+    part = read_part(path)
+    return {
+        "layout": part.kind,
+        "files": {path.name: path.stat().st_size},
+        "digest": file_sha256(path),
+        "lora_rank": part.lora_rank,
+        "parameters": parameters_by_part(part.headers),
+        "dtypes": dict(Counter(info.dtype for info in part.headers.values())),
+        "faults": [],
     }
 
 

@@ -120,7 +120,7 @@ def merge_lora(tensors: Mapping[str, Tensor], scale: float) -> dict[str, Tensor]
         if half == LORA_A:
             a, b = tensors[name], tensors[other]
             delta = ((b.float() @ a.float()) * scale).to(b.dtype)
-            merged[weight] = tensors[weight] + delta.to(tensors[weight].dtype)
+            merged[weight] = (tensors[weight] + delta).to(tensors[weight].dtype)
     return merged
 
 

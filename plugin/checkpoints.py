@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,18 @@ import click
 from engine import EMBEDDED
 from engine.conversion import convert
 from engine.inspection import inspect_checkpoint
+
+LINES = (
+    "layout",
+    "name",
+    "version",
+    "digest",
+    "prompt",
+    "preprocess",
+    "files",
+    "dtypes",
+    "lora_rank",
+)
 
 
 def print_info(name: str, *, as_json: bool) -> int:
@@ -24,22 +37,26 @@ def print_info(name: str, *, as_json: bool) -> int:
     return 1 if facts["faults"] else 0
 
 
-def print_conversion(name: str, target: Path, *, as_json: bool) -> None:
-    """Convert a checkpoint, and print where it is and its digest."""
-    written = convert(EMBEDDED if name == "embedded" else name, target)
+def print_conversion(
+    name: str, target: Path, parts: Sequence[Path], *, lora_alpha: float | None, as_json: bool
+) -> None:
+    """Convert a checkpoint, and print what and where it is now."""
+    written = convert(name, target, parts, lora_alpha=lora_alpha)
     facts = {"layout": written.layout, "folder": str(target), "digest": written.digest}
     click.echo(json.dumps(facts) if as_json else " ".join(facts.values()))
 
 
 def _lines(facts: dict[str, Any]) -> list[str]:
-    lines = [f"{key:14} {facts[key]}" for key in ("layout", "name", "version", "digest")]
-    lines += [f"{key:14} {_plain(value)}" for key, value in facts["network"].items()]
-    llm = facts["text_config"]
-    lines.append(
-        f"{'llm':14} {llm['model_type']}, {llm['num_hidden_layers']} layers of "
-        f"{llm['hidden_size']}, vocabulary {llm['vocab_size']}"
-    )
-    lines += [f"{key:14} {_plain(facts[key])}" for key in ("prompt", "preprocess", "dtypes")]
+    shown = {key: facts[key] for key in LINES if facts.get(key) is not None}
+    shown |= facts.get("network", {})
+    if llm := facts.get("text_config"):
+        shown["llm"] = {
+            "type": llm["model_type"],
+            "layers": llm["num_hidden_layers"],
+            "width": llm["hidden_size"],
+            "vocabulary": llm["vocab_size"],
+        }
+    lines = [f"{key:14} {_plain(value)}" for key, value in shown.items()]
     lines += [f"{part:14} {count:,} parameters" for part, count in facts["parameters"].items()]
     return [*lines, *facts["faults"]]
 

@@ -237,13 +237,27 @@ def info(checkpoint: str, as_json: bool) -> None:
 @model.command()
 @click.argument("checkpoint")
 @click.argument("target", type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--with",
+    "parts",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Put a loose file of the authors' training over its weights; may be repeated.",
+)
+@click.option("--lora-alpha", type=float, help="Where no adapter_config.json states it.")
 @json_option
 @one_line_errors
-def convert(checkpoint: str, target: Path, as_json: bool) -> None:
+def convert(
+    checkpoint: str,
+    target: Path,
+    parts: tuple[Path, ...],
+    lora_alpha: float | None,
+    as_json: bool,
+) -> None:
     """Write CHECKPOINT to TARGET: a published one as native, a native one as it was published."""
     from plugin.checkpoints import print_conversion
 
-    print_conversion(checkpoint, target, as_json=as_json)
+    print_conversion(checkpoint, target, parts, lora_alpha=lora_alpha, as_json=as_json)
 
 
 def configure_logging() -> None:

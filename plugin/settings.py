@@ -79,7 +79,10 @@ class Storage(Section):
 class Engine(Section):
     """The model that writes."""
 
-    model: str = Field(default="embedded", description='"embedded", "fake", or a checkpoint folder')
+    model: str = Field(
+        default="embedded",
+        description='"embedded", "fake", a checkpoint folder, or OWNER/NAME@COMMIT on the hub',
+    )
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     max_new_tokens: int = Field(default=256, ge=1)

@@ -1,12 +1,13 @@
-"""A hub on loopback: one repository, one commit."""
+"""A hub on loopback with one repository at one commit, as Hugging Face's client asks for it."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+
+import httpx
+
+from tests.web import answering
 
 REPO, COMMIT = "owner/model", "0123456789abcdef0123456789abcdef01234567"
 
@@ -14,54 +15,28 @@ REPO, COMMIT = "owner/model", "0123456789abcdef0123456789abcdef01234567"
 @contextmanager
 def hub(folder: Path) -> Iterator[str]:
     """Serve a folder as `REPO`, at `COMMIT` and on its branch main; yields HF_ENDPOINT."""
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_HEAD(self) -> None:
-            self.respond(body=False)
-
-        def do_GET(self) -> None:
-            self.respond(body=True)
-
-        def respond(self, *, body: bool) -> None:
-            path = self.path.split("?")[0]
-            print(self.command, self.path)
-            if path.startswith(f"/api/models/{REPO}/tree/"):
-                return self.send(json.dumps(self.tree()).encode(), body=body)
-            if path.startswith(f"/api/models/{REPO}"):
-                return self.send(json.dumps(self.info()).encode(), body=body)
-            name = path.rpartition("/")[2]
-            if path.startswith(f"/{REPO}/resolve/") and (folder / name).is_file():
-                return self.send((folder / name).read_bytes(), body=body)
-            return self.send(b"{}", body=body, status=404)
-
-        def info(self) -> dict:
-            names = sorted(path.name for path in folder.iterdir())
-            return {"id": REPO, "sha": COMMIT, "siblings": [{"rfilename": n} for n in names]}
-
-        def tree(self) -> list:
-            return [
-                {"type": "file", "path": p.name, "size": p.stat().st_size, "oid": "0" * 40}
-                for p in sorted(folder.iterdir())
+    def answer(request: str) -> httpx.Response:
+        path = request.partition(" ")[2].partition("?")[0]
+        if path == f"/api/models/{REPO}/tree/{COMMIT}":
+            tree = [
+                {"type": "file", "path": name, "size": len(content), "oid": "0" * 40}
+                for name, content in files.items()
             ]
+            return httpx.Response(200, json=tree)
+        if path in (f"/api/models/{REPO}", f"/api/models/{REPO}/revision/main"):
+            return httpx.Response(200, json={"id": REPO, "sha": COMMIT, "siblings": []})
+        name = path.removeprefix(f"/{REPO}/resolve/{COMMIT}/")
+        if name not in files:
+            return httpx.Response(404, json={}, headers={"X-Error-Code": "RepoNotFound"})
+        headers = {
+            "Content-Length": str(len(files[name])),
+            "ETag": f'"{sha256(files[name]).hexdigest()}"',
+            "X-Repo-Commit": COMMIT,
+        }
+        content = b"" if request.startswith("HEAD") else files[name]
+        return httpx.Response(200, content=content, headers=headers)
 
-        def send(self, content: bytes, *, body: bool, status: int = 200) -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(content)))
-            self.send_header("ETag", f'"{sha256(content).hexdigest()}"')
-            self.send_header("X-Repo-Commit", COMMIT)
-            if status == 404:
-                self.send_header("X-Error-Code", "RepoNotFound")
-            self.end_headers()
-            if body:
-                self.wfile.write(content)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with answering(answer) as url:
+        yield url

@@ -24,7 +24,7 @@ def answering(answer: Callable[[str], httpx.Response]) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(response.content)
 
-        do_POST = do_GET
+        do_POST = do_HEAD = do_GET
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""
