@@ -190,7 +190,7 @@ class _Candidate:
         named = f" {self.kernel}" if self.kernel else ""
         kind = "derived" if self.derived else "primary"
         return (
-            f"{self.plane}, {kind}, {len(self.grid.slices)} slices of {self.thickness_mm:.2g} mm "
+            f"{self.plane}, {kind}, {len(self.grid.slices)} slices of {self.thickness_mm:.3g} mm "
             f"over {self.extent_mm:.0f} mm, {kernel}{named}"
         )
 
@@ -224,7 +224,7 @@ _REASONS: tuple[Callable[[_Candidate, _Candidate], str], ...] = (
     lambda c, best: f"{c.plane}, and an axial series exists",
     lambda c, best: f"covers {c.extent_mm:.0f} mm only, not {best.extent_mm:.0f} mm",
     lambda c, best: f"{c.sharpness} kernel {c.kernel or '(not named)'}, and a softer one exists",
-    lambda c, best: f"slices of {c.thickness_mm:.2g} mm, and thinner ones exist",
+    lambda c, best: f"slices of {c.thickness_mm:.3g} mm, and thinner ones exist",
     lambda c, best: f"{len(c.grid.slices)} slices, and a stack of more exists",
     lambda c, best: "equal in all that counts, and its number is not the lowest",
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ SAME_POSITION_MM = 0.05
 """Distance along the normal up to which two planes count as lying at one position."""
 
 _OVERLAP = 0.1
+_EVEN_SHARE, _EVEN = 0.9, 0.05
 
 # what separates passes over the same positions, the most telling first
 _PASSES: tuple[str, ...] = (
@@ -28,6 +30,8 @@ _PASSES: tuple[str, ...] = (
     "TriggerTime",
     "AcquisitionTime",
     "SeriesTime",
+    "KVP",
+    "SeriesDescription",
 )
 
 
@@ -35,9 +39,16 @@ def split_stacks(slices: Sequence[Slice]) -> list[tuple[Slice, ...]]:
     """Separate what cannot be one volume, largest stack first.
 
     Planes of another orientation, size, spacing, kernel, stack or kind of image form stacks of
-    their own. Where positions repeat (several acquisitions or phases), each pass becomes a stack.
+    their own, and so do reconstructions of another thickness over the same range. Where positions
+    repeat (several acquisitions or phases), each pass becomes a stack; passes that nothing tells
+    apart stay together, to be refused.
     """
-    stacks = [stack for group in _alike(slices) for stack in _split_passes(group)]
+    stacks = [
+        stack
+        for alike in _alike(slices)
+        for group in _split_thicknesses(alike)
+        for stack in _split_passes(group)
+    ]
     return sorted(stacks, key=len, reverse=True)
 
 
@@ -113,6 +124,37 @@ def _belongs(plane: Slice, to: Slice) -> bool:
     )
 
 
+def _split_thicknesses(group: list[Slice]) -> list[list[Slice]]:
+    """Thin and thick reconstructions of one range, each even while both together are not.
+
+    Thicknesses that follow one another along the stack are one protocol, and stay together.
+    """
+    parts = _partition(group, [str(plane.thickness) for plane in group])
+    if len(parts) == 1 or (_is_even(group) and not repeated_positions(group)):
+        return [group]
+    return parts if _share_a_range(parts) and all(map(_is_even, parts)) else [group]
+
+
+def _is_even(slices: Sequence[Slice]) -> bool:
+    """Whether all but a few distances between neighbouring positions are equal."""
+    distances = np.diff(np.sort(along_normal(slices)))
+    distances = distances[distances > SAME_POSITION_MM]
+    if not len(distances):
+        return False
+    usual = np.median(distances)
+    return bool((np.abs(distances - usual) <= _EVEN * usual).mean() >= _EVEN_SHARE)
+
+
+def _share_a_range(parts: Sequence[Sequence[Slice]]) -> bool:
+    """Whether the parts that follow each other along the stack overlap in more than their ends."""
+    normal = parts[0][0].normal
+    along = sorted(sorted(plane.position @ normal for plane in part) for part in parts)
+    return all(
+        min(lower[-1], upper[-1]) - upper[0] > _OVERLAP * (upper[-1] - upper[0])
+        for lower, upper in pairwise(along)
+    )
+
+
 def _split_passes(group: list[Slice]) -> list[tuple[Slice, ...]]:
     repeated = repeated_positions(group)
     if not repeated:
@@ -125,7 +167,22 @@ def _split_passes(group: list[Slice]) -> list[tuple[Slice, ...]]:
         parts = _partition(group, [str(plane.attribute(keyword) or "") for plane in group])
         if len(parts) == passes and not any(repeated_positions(part) for part in parts):
             return [tuple(part) for part in parts]
-    return _by_turn(group)
+    by_turn = _by_turn(group)
+    return by_turn if _is_numbered_by_pass(by_turn) else [tuple(group)]
+
+
+def _is_numbered_by_pass(stacks: Sequence[Sequence[Slice]]) -> bool:
+    """Whether numbers tell passes apart: one pass after the other, or position after position."""
+    spans = [(min(numbers), max(numbers)) for numbers in map(_numbers, stacks)]
+    if all(before[1] < after[0] for before, after in pairwise(spans)):
+        return True
+    return all(max(turn) - min(turn) < len(stacks) for turn in zip(*map(_numbers, stacks), strict=False))
+
+
+def _numbers(stack: Sequence[Slice]) -> list[int]:
+    """The numbers of the planes in the order of their positions."""
+    order = np.argsort(along_normal(stack))
+    return [stack[k].number for k in order]
 
 
 def _by_turn(group: list[Slice]) -> list[tuple[Slice, ...]]:

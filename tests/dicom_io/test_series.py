@@ -54,7 +54,7 @@ def test_a_head_study_of_three_reconstructions_gives_the_thin_soft_one(tmp_path)
     )
     assert taken(choice) == 4
     assert choice.reason == (
-        "series 4 (120 images): axial, primary, 120 slices of 1.2 mm over 149 mm, soft kernel H31s"
+        "series 4 (120 images): axial, primary, 120 slices of 1.25 mm over 149 mm, soft kernel H31s"
     )
     assert "sharp kernel H70h, and a softer one exists (taken: series 4" in reason(choice, 3)
     assert reason(choice, 2).startswith("slices of 5 mm, and thinner ones exist")

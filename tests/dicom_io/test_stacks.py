@@ -78,3 +78,39 @@ def test_repeated_positions_are_found_within_five_hundredths_of_a_millimetre():
 def test_slices_are_named_as_ranges():
     assert name_slices(planes(*images(range(3)), *images([9], first=8))) == "images 1-3, 8"
     assert name_slices(planes(*images([4]))) == "image 1"
+
+
+def thicknesses(stacks):
+    return [(len(stack), {plane.thickness for plane in stack}) for stack in stacks]
+
+
+@pytest.mark.parametrize("thick_places", [range(0, 40, 5), np.arange(0.5, 40, 5)])
+def test_a_thin_and_a_thick_reconstruction_of_one_range_are_two_stacks(thick_places):
+    thin = images(range(40), SliceThickness=1)
+    thick = images(thick_places, first=41, SliceThickness=5)
+    assert thicknesses(split_stacks(planes(*thick, *thin))) == [(40, {1.0}), (8, {5.0})]
+
+
+def test_thicknesses_that_follow_one_another_are_one_protocol():
+    base = images(range(0, 24, 3), SliceThickness=3)
+    rest = images(range(24, 80, 7), first=9, SliceThickness=7)
+    assert len(split_stacks(planes(*base, *rest))) == 1
+
+
+def test_a_thickness_that_jitters_splits_nothing():
+    wobbling = [
+        ct_slice(PLANE, (0, 0, z), number=z + 1, SliceThickness=1 + 0.01 * (z % 3))
+        for z in range(30)
+    ]
+    assert len(split_stacks(planes(*wobbling))) == 1
+
+
+def test_passes_that_nothing_tells_apart_are_not_guessed():
+    """Numbers at random: which of two planes belongs to which pass, nobody knows."""
+    shuffled = [5, 2, 7, 4, 1, 6, 3, 8]
+    both = [
+        ct_slice(PLANE, (0, 0, z), number=number)
+        for z, number in zip([*range(4), *range(4)], shuffled, strict=True)
+    ]
+    (stack,) = split_stacks(planes(*both))
+    assert len(repeated_positions(stack)) == 4
