@@ -60,7 +60,8 @@ def grid_of(slices: Sequence[Slice]) -> Grid:
     Raises
     ------
     GeometryError
-        Planes differ in orientation, size or kind, share a position, or are fewer than two.
+        Planes differ in orientation, size or kind, share a position, are fewer than two, or are
+        scattered within their plane.
     IncompleteSeries
         More slices are missing than may be interpolated.
     """
@@ -80,6 +81,7 @@ def grid_of(slices: Sequence[Slice]) -> Grid:
     if count == len(ordered):
         places = np.arange(count, dtype=np.float64)
     offsets = _offsets_mm(ordered)
+    _refuse_scattered(offsets, distance[-1] + (_pixel(ordered[0]) * ordered[0].shape).max())
     sheared = np.abs(offsets).max(axis=0) > _SHEAR_TOLERANCE_PIXELS * _pixel(ordered[0])
     if sheared.any():
         notes.insert(0, _displacement(distance, offsets[:, sheared]))
@@ -103,7 +105,7 @@ def _even_spacing(distance: NDArray[np.float64]) -> tuple[int, float]:
     for count in (n, round(extent / float(np.median(gaps))) + 1):
         spacing = extent / (count - 1)
         off = np.abs(distance / spacing - np.rint(distance / spacing)).max() * spacing
-        if count >= n and off <= max(PLACE_TOLERANCE * spacing, 0.01):
+        if n <= count <= 2 * n and off <= max(PLACE_TOLERANCE * spacing, 0.01):
             return count, spacing
     count = min(round(extent / gaps.min()) + 1, 2 * n)
     return count, extent / (count - 1)
@@ -127,6 +129,14 @@ def _offsets_mm(slices: Sequence[Slice]) -> NDArray[np.float64]:
     first = slices[0]
     moved = np.array([plane.position - first.position for plane in slices])
     return np.stack([moved @ first.column, moved @ first.row], axis=1)
+
+
+def _refuse_scattered(offsets: NDArray[np.float64], most_mm: float) -> None:
+    """A gantry tilts by 30 degrees, a stack leans by 45: what lies farther out is an error."""
+    if np.abs(offsets).max() > most_mm:
+        raise GeometryError(
+            f"slices are displaced within their plane by up to {np.abs(offsets).max():.0f} mm"
+        )
 
 
 def _displacement(distance: NDArray[np.float64], offsets: NDArray[np.float64]) -> str:

@@ -59,19 +59,21 @@ def _decode(plane: Slice, dataset: Dataset) -> NDArray[Any]:
         raise UnsupportedTransferSyntax(f"{name}: no decoder for {syntax.name}") from error
     if not decoder.is_available:
         raise UnsupportedTransferSyntax(f"{name}: no decoder installed for {syntax.name}")
-    shift = _unused_low_bits(dataset)
     try:
+        shift = _unused_low_bits(dataset)
         stored, _ = decoder.as_array(
             dataset,
             index=plane.frame or 0,
             correct_unused_bits=not shift,  # type: ignore[arg-type]  # typed as one TypedDict
         )
+        return stored >> shift if shift else stored
     except RuntimeError as error:
         raise UnsupportedTransferSyntax(f"{name}: its {syntax.name} cannot be decoded") from error
-    except (ValueError, AttributeError, EOFError, OSError) as error:
+    except (ArithmeticError, ValueError, TypeError, AttributeError, EOFError, OSError) as error:
         where = plane.instance.path.name
-        raise IncompleteSeries(f"{name} ({where}): its pixel data is damaged or cut off") from error
-    return stored >> shift if shift else stored
+        raise IncompleteSeries(
+            f"{name} ({where}): its pixel data is damaged, cut off or wrongly described"
+        ) from error
 
 
 def _unused_low_bits(dataset: Dataset) -> int:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO, Literal
 
 import pydicom
 from pydicom import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import (
     UID,
+    ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     MediaStorageDirectoryStorage,
@@ -20,6 +22,8 @@ from dicom_io.errors import DicomError, NoUsableSeries
 from dicom_io.types import Instance, Series, Study
 
 _PREAMBLE = 128
+_LONGEST_TAG = 12  # tag, VR, two reserved bytes, length (PS3.5 7.1.2)
+_UNCOMPRESSED = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
 _REQUIRED = ("SOPInstanceUID", "SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID")
 
 
@@ -40,8 +44,9 @@ def read_study(paths: Iterable[Path]) -> Study:
     """
     studies = read_studies(paths)
     if len(studies) > 1:
-        uids = ", ".join(study.study_instance_uid for study in studies)
-        raise DicomError(f"{len(studies)} studies where one is wanted: {uids}")
+        first = ", ".join(study.study_instance_uid for study in studies[:3])
+        more = ", ..." if len(studies) > 3 else ""
+        raise DicomError(f"{len(studies)} studies where one is wanted: {first}{more}")
     return studies[0]
 
 
@@ -93,8 +98,14 @@ def read_instance(path: Path) -> Instance:
         The file is not DICOM, is a DICOMDIR, cannot be read, or lacks one of its UIDs.
     """
     try:
-        header = pydicom.dcmread(path, stop_before_pixels=True, force=_is_bare_dataset(path))
-        missing = [keyword for keyword in _REQUIRED if not header.get(keyword)]
+        with path.open("rb") as file:
+            bare = _is_bare_dataset(file)
+            header = pydicom.dcmread(file, stop_before_pixels=True, force=bare)
+            rest = file.read(_LONGEST_TAG)
+            behind = path.stat().st_size - file.tell()
+        missing = [
+            keyword for keyword in _REQUIRED if not 0 < len(str(header.get(keyword, ""))) <= 64
+        ]
     except InvalidDicomError as error:
         raise DicomError(f"{path.name}: not a DICOM file") from error
     except (OSError, EOFError, ValueError, KeyError, AttributeError, NotImplementedError) as error:
@@ -105,7 +116,7 @@ def read_instance(path: Path) -> Instance:
         raise DicomError(f"{path.name}: damaged DICOM file without {', '.join(missing)}")
     if "TransferSyntaxUID" not in header.file_meta:
         header.file_meta.TransferSyntaxUID = _guessed_transfer_syntax(header)
-    return Instance(path, header)
+    return Instance(path, header, pixel_bytes=_pixel_bytes(header, rest, behind))
 
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
@@ -118,12 +129,26 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
             yield from (Path(folder) / name for name in sorted(names))
 
 
-def _is_bare_dataset(path: Path) -> bool:
+def _is_bare_dataset(file: BinaryIO) -> bool:
     """Whether the file begins with a data element of a group that DICOM objects begin with."""
-    with path.open("rb") as file:
-        start = file.read(_PREAMBLE + 4)
+    start = file.read(_PREAMBLE + 4)
+    file.seek(0)
     group = int.from_bytes(start[:2], "little")
     return start[_PREAMBLE:] != b"DICM" and group in (0x0002, 0x0008) and start[3:4] == b"\x00"
+
+
+def _pixel_bytes(header: Dataset, element: bytes, behind: int) -> int | None:
+    """Length of uncompressed pixel data: what its element says, or less where the file ends.
+
+    `element` is what follows the header, its first value bytes included; `behind` follows that.
+    """
+    syntax = header.file_meta.TransferSyntaxUID
+    if syntax not in _UNCOMPRESSED:
+        return None
+    order: Literal["little", "big"] = "big" if syntax == ExplicitVRBigEndian else "little"
+    start = 8 if syntax == ImplicitVRLittleEndian else 12
+    stated = int.from_bytes(element[start - 4 : start], order)
+    return min(stated, max(0, len(element) - start) + behind)
 
 
 def _guessed_transfer_syntax(header: Dataset) -> UID:

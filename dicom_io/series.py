@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from pydicom.multival import MultiValue
+from pydicom.uid import UID
 
 from dicom_io.errors import DicomError, NoUsableSeries
 from dicom_io.geometry import Grid, grid_of
@@ -18,9 +19,11 @@ from dicom_io.slices import (
     CT_CLASSES,
     Slice,
     in_capitals,
+    name_images,
     name_slices,
     slices_of,
     slices_of_instance,
+    whole_number,
 )
 from dicom_io.stacks import split_stacks
 from dicom_io.types import Instance, Series, Study
@@ -136,7 +139,7 @@ def series_window(series: Series) -> tuple[float, float] | None:
 def name_series(series: Series) -> str:
     """A series as a PACS administrator finds it: number and size, no description by hand."""
     number = series.header.get("SeriesNumber")
-    shown = f"series {number}" if number is not None else f"series {series.series_instance_uid}"
+    shown = "series " + (series.series_instance_uid if number is None else str(number)[:12])
     count = len(series.instances)
     return f"{shown} ({count} image{'' if count == 1 else 's'})"
 
@@ -204,7 +207,7 @@ class _Candidate:
             round(self.thickness_mm, 1),
             -len(self.grid.slices),
             (
-                int(self.series.header.get("SeriesNumber") or 0),
+                whole_number(self.series.header, "SeriesNumber", 0),
                 self.series.series_instance_uid,
                 min(plane.number for plane in self.grid.slices),
                 min(plane.instance.sop_instance_uid for plane in self.grid.slices),
@@ -233,14 +236,21 @@ _REASONS: tuple[Callable[[_Candidate, _Candidate], str], ...] = (
 def _candidates(series: Series) -> Iterator[_Candidate | Rejection]:
     """The stacks of a series, each as a candidate or with the reason against it."""
     refused: dict[str, list[Instance]] = {}
+    faulty: dict[str, list[Instance]] = {}
     slices: list[Slice] = []
     for instance in series.instances:
-        reason, found = _image_planes(instance)
-        slices += found
-        if reason:
+        if reason := _no_ct_image(instance):
             refused.setdefault(reason, []).append(instance)
+            continue
+        try:
+            slices += slices_of_instance(instance)
+        except DicomError as error:
+            faulty.setdefault(str(error), []).append(instance)
     for reason, instances in refused.items():
         yield Rejection(Series(series.series_instance_uid, tuple(instances)), reason)
+    for fault, instances in faulty.items():
+        named = f"{name_images(instances)}: {fault}"
+        yield Rejection(Series(series.series_instance_uid, tuple(instances)), named)
     stacks = split_stacks(slices)
     if stacks and len(stacks[0]) < FEWEST_SLICES:
         yield Rejection(_series_of(series, slices), _too_few(slices))
@@ -249,28 +259,23 @@ def _candidates(series: Series) -> Iterator[_Candidate | Rejection]:
         yield _candidate(_series_of(series, stack), stack)
 
 
-def _image_planes(instance: Instance) -> tuple[str | None, list[Slice]]:
-    """The image planes of an instance, or the reason why there are none for a volume."""
-    modality = instance.header.get("Modality")
-    if modality != "CT":
-        return f"modality {modality}, not CT", []
+def _no_ct_image(instance: Instance) -> str | None:
+    """Why an instance is no image of a CT volume; None where it may be one."""
+    header = instance.header
+    if header.get("Modality") != "CT":
+        return f"modality {str(header.get('Modality') or 'not stated')[:16]}, not CT"
     if instance.sop_class_uid not in CT_CLASSES:
-        return f"{instance.header.SOPClassUID.name}, not CT images", []
-    for kind in in_capitals(instance.header.get("ImageType")):
+        return f"{UID(instance.sop_class_uid).name}, not CT images"
+    for kind in in_capitals(header.get("ImageType")):
         if name := _NO_CROSS_SECTION.get(kind):
-            return name, []
-    if (instance.header.get("SamplesPerPixel") or 1) > 1:
-        return "colour image", []
-    try:
-        return None, list(slices_of_instance(instance))
-    except DicomError as error:
-        return str(error), []
+            return name
+    return "colour image" if (header.get("SamplesPerPixel") or 1) > 1 else None
 
 
 def _candidate(series: Series, stack: Sequence[Slice]) -> _Candidate | Rejection:
     rescale_type = stack[0].attribute("RescaleType")
     if rescale_type not in _HU_TYPES:
-        return Rejection(series, f"pixel values are {rescale_type}, not HU")
+        return Rejection(series, f"pixel values are {str(rescale_type)[:16]}, not HU")
     for kind in stack[0].image_type:
         if name := _NO_CROSS_SECTION.get(kind):
             return Rejection(series, name)

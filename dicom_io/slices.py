@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ from pydicom.uid import (
     LegacyConvertedEnhancedCTImageStorage,
 )
 
-from dicom_io.errors import GeometryError, MissingAttribute
+from dicom_io.errors import DicomError, GeometryError, IncompleteSeries, MissingAttribute
 from dicom_io.types import Instance, Series
 
 CT_CLASSES = frozenset(
@@ -23,6 +24,9 @@ CT_CLASSES = frozenset(
 )
 
 _UNIT_TOLERANCE = 1e-3
+_COUNTED = {1: "a number", 2: "2 numbers", 3: "3 numbers", 6: "6 numbers"}
+# No coordinate of a patient lies farther from the origin, in mm; NaN is not within it either
+_FARTHEST = 1e5
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,17 +103,30 @@ def slices_of(series: Series) -> tuple[Slice, ...]:
         An image lacks position, orientation, spacing or rescaling; the message names both.
     GeometryError
         A position, orientation or spacing is no such thing.
+    IncompleteSeries
+        The pixel data of an image is cut off.
     """
-    return tuple(plane for instance in series.instances for plane in slices_of_instance(instance))
+    return tuple(_named(series.instances))
+
+
+def _named(instances: Iterable[Instance]) -> Iterator[Slice]:
+    for instance in instances:
+        try:
+            yield from slices_of_instance(instance)
+        except DicomError as error:
+            raise type(error)(f"{name_images([instance])}: {error}") from error
 
 
 def slices_of_instance(instance: Instance) -> Iterator[Slice]:
-    """The image planes of one object: one, or one for each frame (PS3.3 C.7.6.16)."""
+    """The image planes of one object: one, or one for each frame (PS3.3 C.7.6.16).
+
+    Raises what `slices_of` raises, without the name of the image.
+    """
     header = instance.header
+    _refuse_cut_pixel_data(instance)
     if "PerFrameFunctionalGroupsSequence" not in header:
-        if int(header.get("NumberOfFrames") or 1) > 1:
-            name = f"image {header.get('InstanceNumber')}"
-            raise MissingAttribute(f"{name} has frames but no PerFrameFunctionalGroupsSequence")
+        if whole_number(header, "NumberOfFrames", 1) > 1:
+            raise MissingAttribute("frames, but no PerFrameFunctionalGroupsSequence")
         yield _slice(instance, None, [header])
         return
     shared = list(header.get("SharedFunctionalGroupsSequence") or [])
@@ -126,7 +143,17 @@ def in_capitals(values: Any) -> tuple[str, ...]:
 
 def name_slices(slices: Sequence[Slice]) -> str:
     """Slices as a reader can find them: "images 3, 5-9"."""
-    numbers = sorted({plane.number for plane in slices})
+    kind = "frame" if slices and slices[0].frame is not None else "image"
+    return _ranges(kind, {plane.number for plane in slices})
+
+
+def name_images(instances: Iterable[Instance]) -> str:
+    """Instances as a reader can find them: "images 3, 5-9"."""
+    return _ranges("image", {whole_number(i.header, "InstanceNumber", 0) for i in instances})
+
+
+def _ranges(kind: str, distinct: set[int]) -> str:
+    numbers = sorted(distinct)
     runs: list[list[int]] = []
     for number in numbers:
         if runs and number == runs[-1][-1] + 1:
@@ -134,8 +161,16 @@ def name_slices(slices: Sequence[Slice]) -> str:
         else:
             runs.append([number])
     named = ", ".join(str(r[0]) if len(r) == 1 else f"{r[0]}-{r[-1]}" for r in runs)
-    kind = "frame" if slices and slices[0].frame is not None else "image"
     return f"{kind}{'s' if len(numbers) > 1 else ''} {named}"
+
+
+def whole_number(header: Dataset, keyword: str, otherwise: int) -> int:
+    """The value of an attribute, or `otherwise` where it is absent or no whole number."""
+    try:
+        value = header.get(keyword)
+        return otherwise if value in (None, "") else int(value)
+    except (ValueError, TypeError, OverflowError):
+        return otherwise
 
 
 def _macros(groups: Iterable[Dataset]) -> Iterator[Dataset]:
@@ -144,16 +179,29 @@ def _macros(groups: Iterable[Dataset]) -> Iterator[Dataset]:
         yield from (element.value[0] for element in group if element.VR == "SQ" and element.value)
 
 
+def _refuse_cut_pixel_data(instance: Instance) -> None:
+    """What is cut off counts as missing, as it does to a reader (PS3.5 8.1.1)."""
+    if instance.pixel_bytes is None:
+        return
+    size = [whole_number(instance.header, k, 0) for k in ("Rows", "Columns", "BitsAllocated")]
+    frames = whole_number(instance.header, "NumberOfFrames", 1)
+    wanted = math.prod(size) // 8 * frames
+    if instance.pixel_bytes < wanted:
+        raise IncompleteSeries(
+            f"cut off, with {instance.pixel_bytes} of {wanted} bytes of pixel data "
+            f"({instance.path.name})"
+        )
+
+
 def _slice(instance: Instance, frame: int | None, places: list[Dataset]) -> Slice:
-    number = frame + 1 if frame is not None else int(instance.header.get("InstanceNumber") or 0)
-    name = f"{'image' if frame is None else 'frame'} {number}"
+    number = whole_number(instance.header, "InstanceNumber", 0) if frame is None else frame + 1
+    name = "" if frame is None else f"frame {number}: "
     row, column = _orientation(places, name)
     spacing = _numbers(places, "PixelSpacing", 2, name)
     if min(spacing) <= 0:
-        raise GeometryError(f"{name}: PixelSpacing is not positive")
+        raise GeometryError(f"{name}PixelSpacing is not positive")
     slope, intercept = _rescale(instance, places, name)
-    thickness = _first(places, "SliceThickness")
-    rows, columns = (int(_required(places, keyword, name)) for keyword in ("Rows", "Columns"))
+    rows, columns = (int(_numbers(places, k, 1, name)[0]) for k in ("Rows", "Columns"))
     return Slice(
         instance=instance,
         frame=frame,
@@ -163,7 +211,7 @@ def _slice(instance: Instance, frame: int | None, places: list[Dataset]) -> Slic
         column=column,
         pixel_spacing=(float(spacing[0]), float(spacing[1])),
         shape=(rows, columns),
-        thickness=float(thickness) if thickness else None,
+        thickness=_thickness(places),
         slope=slope,
         intercept=intercept,
         places=tuple(places),
@@ -181,15 +229,26 @@ def _first(places: Iterable[Dataset], keyword: str) -> Any:
 def _required(places: list[Dataset], keyword: str, name: str) -> Any:
     value = _first(places, keyword)
     if value is None:
-        raise MissingAttribute(f"{name} has no {keyword}")
+        raise MissingAttribute(f"{name}no {keyword}")
     return value
 
 
 def _numbers(places: list[Dataset], keyword: str, count: int, name: str) -> NDArray[np.float64]:
-    numbers = np.atleast_1d(np.array(_required(places, keyword, name), np.float64))
-    if numbers.shape != (count,) or not np.isfinite(numbers).all():
-        raise GeometryError(f"{name}: {keyword} is not {count} numbers")
+    try:
+        numbers = np.atleast_1d(np.array(_required(places, keyword, name), np.float64))
+    except (ValueError, TypeError):
+        numbers = np.array([np.nan])
+    if numbers.shape != (count,) or not (np.abs(numbers) <= _FARTHEST).all():
+        raise GeometryError(f"{name}{keyword} is not {_COUNTED[count]}")
     return numbers
+
+
+def _thickness(places: list[Dataset]) -> float | None:
+    """SliceThickness in mm; an odd one is not known, as nothing but the choice depends on it."""
+    try:
+        return float(_numbers(places, "SliceThickness", 1, "")[0]) or None
+    except DicomError:
+        return None
 
 
 def _orientation(
@@ -200,9 +259,7 @@ def _orientation(
     row, column = values[:3], values[3:]
     off = np.abs([row @ row - 1, column @ column - 1, row @ column]).max()
     if off > _UNIT_TOLERANCE:
-        raise GeometryError(
-            f"{name}: ImageOrientationPatient is not two perpendicular unit vectors"
-        )
+        raise GeometryError(f"{name}ImageOrientationPatient is not two perpendicular unit vectors")
     row = row / np.linalg.norm(row)
     column = column - (column @ row) * row
     return row, column / np.linalg.norm(column)
@@ -213,8 +270,12 @@ def _rescale(instance: Instance, places: list[Dataset], name: str) -> tuple[floa
     if slope is None or intercept is None:
         if instance.sop_class_uid in CT_CLASSES:
             # type 1 in CT (PS3.3 C.8.2.1); guessing it may be wrong by 1024 HU
-            raise MissingAttribute(f"{name} has no RescaleSlope and RescaleIntercept")
+            raise MissingAttribute(f"{name}no RescaleSlope and RescaleIntercept")
         return 1.0, 0.0
+    slope, intercept = (
+        float(_numbers(places, keyword, 1, name)[0])
+        for keyword in ("RescaleSlope", "RescaleIntercept")
+    )
     if not slope:
-        raise MissingAttribute(f"{name}: RescaleSlope is 0")
-    return float(slope), float(intercept)
+        raise MissingAttribute(f"{name}RescaleSlope is 0")
+    return slope, intercept

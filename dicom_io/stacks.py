@@ -176,7 +176,9 @@ def _is_numbered_by_pass(stacks: Sequence[Sequence[Slice]]) -> bool:
     spans = [(min(numbers), max(numbers)) for numbers in map(_numbers, stacks)]
     if all(before[1] < after[0] for before, after in pairwise(spans)):
         return True
-    return all(max(turn) - min(turn) < len(stacks) for turn in zip(*map(_numbers, stacks), strict=False))
+    return all(
+        max(turn) - min(turn) < len(stacks) for turn in zip(*map(_numbers, stacks), strict=False)
+    )
 
 
 def _numbers(stack: Sequence[Slice]) -> list[int]:

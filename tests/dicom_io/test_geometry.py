@@ -173,3 +173,15 @@ def test_a_single_slice_is_no_volume():
 def test_impossible_attributes_are_named_with_their_image(wrong, says):
     with pytest.raises(GeometryError, match=f"image 1: .*{says}|image 1: {says}"):
         grid(upright(range(3), **wrong))
+
+
+def test_slices_scattered_within_their_plane_are_refused():
+    images = upright(range(8))
+    images[5].ImagePositionPatient = [90000, 0, 5]
+    with pytest.raises(GeometryError, match="displaced within their plane by up to 90000 mm"):
+        grid(images)
+
+
+def test_a_distance_far_beyond_the_others_does_not_fill_the_memory():
+    places = [*range(11), *range(1010, 11000, 1000)]
+    assert grid(upright(places)).shape[0] == 2 * len(places)

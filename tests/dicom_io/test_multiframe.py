@@ -110,12 +110,12 @@ def test_several_stacks_at_once_are_refused_and_named(tmp_path):
 def test_a_frame_without_position_is_named(tmp_path):
     frames = [frame(2 * k) for k in range(8)]
     del frames[4].PlanePositionSequence
-    with pytest.raises(MissingAttribute, match="frame 5 has no ImagePositionPatient"):
+    with pytest.raises(MissingAttribute, match="frame 5: no ImagePositionPatient"):
         build_volume(series_in(tmp_path, enhanced(HU, frames)))
 
 
 def test_frames_without_functional_groups_are_refused(tmp_path):
     dataset = ct_slice(HU[0], (0, 0, 0), NumberOfFrames=3)
     dataset.PixelData = dataset.PixelData * 3
-    with pytest.raises(NoUsableSeries, match="image 1 has frames but no PerFrameFunctionalGroups"):
+    with pytest.raises(NoUsableSeries, match="image 1: frames, but no PerFrameFunctionalGroups"):
         choose_series(read_study([save([dataset], tmp_path)]))

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
 
 from dicom_io.errors import NoUsableSeries
 from dicom_io.read import read_study
@@ -87,7 +89,7 @@ def test_an_image_without_geometry_does_not_spoil_its_series(tmp_path):
     stray = ct_slice(PLANE, (0, 0, 0), SeriesInstanceUID="1.2.3.2", ImagePositionPatient=None)
     choice = choose(tmp_path, [*axial(6, 5), stray])
     assert len(choice.instances) == 6
-    assert choice.rejected[0].reason == "image 1 has no ImagePositionPatient"
+    assert choice.rejected[0].reason == "image 1: no ImagePositionPatient"
 
 
 @pytest.mark.parametrize(
@@ -136,16 +138,21 @@ def test_phases_without_any_label_are_told_apart_by_their_numbers(tmp_path):
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ({"Rows": None}, "image 1 has no Rows"),
+        ({"Rows": None}, "image 1: no Rows"),
         ({"RescaleSlope": 0}, "image 1: RescaleSlope is 0"),
+        ({"RescaleSlope": float("inf")}, "image 1: RescaleSlope is not a number"),
+        ({"ImagePositionPatient": [0, 0, 1e300]}, "image 1: ImagePositionPatient is not 3 numbers"),
+        ({"Modality": "PT"}, "modality PT, not CT"),
         ({"SamplesPerPixel": 3}, "colour image"),
+        ({"PixelData": b"\0" * 20}, "image 1: cut off, with 20 of 40 bytes of pixel data"),
+        ({"PixelData": None}, "image 1: cut off, with 0 of 40 bytes of pixel data"),
     ],
 )
 def test_a_broken_image_is_named_and_the_rest_taken(tmp_path, wrong, says):
     broken = ct_slice(PLANE, (0, 0, 99), SeriesInstanceUID="1.2.3.2", **wrong)
     choice = choose(tmp_path, [*axial(6, 5), broken])
     assert len(choice.instances) == 6
-    assert choice.rejected[0].reason == says
+    assert choice.rejected[0].reason.startswith(says)
 
 
 @settings(max_examples=15, deadline=None)
@@ -204,3 +211,30 @@ def test_the_window_of_the_series_is_its_first(tmp_path, centre, width, window):
     images = axial(2, 2) if centre is None else axial(2, 2, WindowCenter=centre, WindowWidth=width)
     study = read_study([save(images, tmp_path)])
     assert series_window(study.series[0]) == window
+
+
+def test_a_fault_of_every_image_is_told_once(tmp_path):
+    images = axial(300, 1)
+    for image in images:
+        del image.RescaleSlope
+    with pytest.raises(NoUsableSeries) as raised:
+        choose(tmp_path, images)
+    assert str(raised.value).endswith("images 1-300: no RescaleSlope and RescaleIntercept")
+
+
+@pytest.mark.parametrize("keyword", ["SliceThickness", "SeriesNumber", "InstanceNumber"])
+@pytest.mark.parametrize("value", [b"abc ", b"1\\2 ", b"\xff\xfe"])
+def test_an_unreadable_value_that_geometry_does_not_need_costs_no_draft(tmp_path, keyword, value):
+    images = axial(6, 2)
+    for image in images:
+        image[keyword] = RawDataElement(Tag(keyword), "LO", len(value), value, 0, False, True)
+    assert len(choose(tmp_path, images).instances) == 6
+
+
+@pytest.mark.parametrize("keyword", ["ImagePositionPatient", "PixelSpacing", "RescaleIntercept"])
+def test_an_unreadable_value_costs_one_slice_and_is_named(tmp_path, keyword):
+    images = axial(20, 2)
+    images[10][keyword] = RawDataElement(Tag(keyword), "LO", 4, b"abc ", 0, False, True)
+    choice = choose(tmp_path, images)
+    assert len(choice.instances) == 19
+    assert f"image 11: {keyword} is not" in choice.rejected[0].reason
