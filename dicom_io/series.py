@@ -60,10 +60,14 @@ _NO_CROSS_SECTION = {
 
 @dataclass(frozen=True, eq=False)
 class Rejection:
-    """A series, or a stack of one, that was not taken, and why."""
+    """A series, or a stack of one, that was not taken, and why.
+
+    `faulty`: these are CT images that cannot be read, and the series they belong to lacks them.
+    """
 
     series: Series
     reason: str
+    faulty: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +91,14 @@ class SeriesChoice:
     @property
     def instances(self) -> tuple[Instance, ...]:
         return self.series.instances
+
+    @property
+    def unreadable(self) -> tuple[str, ...]:
+        """What the series taken lacks, because its images cannot be read."""
+        uid = self.series.series_instance_uid
+        return tuple(
+            r.reason for r in self.rejected if r.faulty and r.series.series_instance_uid == uid
+        )
 
 
 def choose_series(study: Study) -> SeriesChoice:
@@ -250,7 +262,7 @@ def _candidates(series: Series) -> Iterator[_Candidate | Rejection]:
         yield Rejection(Series(series.series_instance_uid, tuple(instances)), reason)
     for fault, instances in faulty.items():
         named = f"{name_images(instances)}: {fault}"
-        yield Rejection(Series(series.series_instance_uid, tuple(instances)), named)
+        yield Rejection(Series(series.series_instance_uid, tuple(instances)), named, faulty=True)
     stacks = split_stacks(slices)
     if stacks and len(stacks[0]) < FEWEST_SLICES:
         yield Rejection(_series_of(series, slices), _too_few(slices))

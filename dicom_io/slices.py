@@ -188,8 +188,7 @@ def _refuse_cut_pixel_data(instance: Instance) -> None:
     wanted = math.prod(size) // 8 * frames
     if instance.pixel_bytes < wanted:
         raise IncompleteSeries(
-            f"cut off, with {instance.pixel_bytes} of {wanted} bytes of pixel data "
-            f"({instance.path.name})"
+            f"cut off, with {instance.pixel_bytes} of {wanted} bytes of pixel data"
         )
 
 

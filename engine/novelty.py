@@ -16,12 +16,12 @@ from torch import Tensor
 HISTOGRAM_BINS = 16
 
 MEANINGS = {
-    "pixels": "their intensities and noise",
-    "stage0": "their fine texture",
-    "stage1": "their texture",
-    "stage2": "their small structures",
-    "stage3": "their structures",
-    "stage4": "what they show as a whole",
+    "pixels": "intensities and noise",
+    "stage0": "fine texture",
+    "stage1": "texture",
+    "stage2": "small structures",
+    "stage3": "structures",
+    "stage4": "the image as a whole",
 }
 
 
@@ -101,8 +101,8 @@ class TrainingDistribution:
             return None
         how_far = f"{ratios[name]:.1f}" if ratios[name] < 100 else "over 100"
         return (
-            "the images are unlike those the model was trained on (judged by "
-            f"{MEANINGS[name]}, {how_far} times as far off as allowed)"
+            "the images are unlike the model's training data "
+            f"({MEANINGS[name]}: {how_far} times the limit)"
         )
 
     def to_tensors(self) -> dict[str, Tensor]:

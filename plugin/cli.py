@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import warnings
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -63,6 +64,8 @@ model_option = click.option(
 @click.version_option(package_name="ctscribe", prog_name="ctscribe")
 def main() -> None:
     """Draft radiology reports for CT studies, from DICOM to DICOM Structured Report."""
+    # They quote odd values of the data set, a birth date among them
+    warnings.filterwarnings("ignore", module=r"pydicom\.")
 
 
 @main.command()
@@ -267,5 +270,5 @@ def configure_logging() -> None:
         level=logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
-    for library in ("pynetdicom", "pydicom", "httpx", "alembic", "transformers"):
+    for library in ("pynetdicom", "pydicom", "highdicom", "httpx", "alembic", "transformers"):
         logging.getLogger(library).setLevel(logging.ERROR)

@@ -74,6 +74,8 @@ class NewDraft:
     selected_digest: str
     state: DraftState
     path: str
+    selection: tuple[str, ...] = ()
+    """Which series was read and why each other one was not, a line each."""
 
 
 def claim_job(
@@ -166,6 +168,8 @@ def finish_with_draft(
         ]
         session.add(row)
         _settle(session, study, StudyState.DRAFTED)
+        for line in draft.selection:
+            add_event(session, "selected", line, now=now, study_id=study.id)
         add_event(
             session,
             "drafted",

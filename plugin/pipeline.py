@@ -11,7 +11,7 @@ from pydicom import Dataset
 
 from dicom_io.preprocess import ModelInput, prepare
 from dicom_io.read import read_study
-from dicom_io.series import SeriesChoice, choose_series, series_window
+from dicom_io.series import SeriesChoice, choose_series, name_series, series_window
 from dicom_io.types import Study, Volume
 from dicom_io.volume import build_volume
 from engine.protocol import Generation, ReportEngine, Sampling
@@ -37,12 +37,24 @@ class Report:
         The text in sections.
     sr : pydicom.Dataset
         The Structured Report.
+    ignored : tuple of str
+        A sentence for every file that was no readable DICOM object.
     """
 
     choice: SeriesChoice
     model_input: ModelInput
     draft: Draft
     sr: Dataset
+    ignored: tuple[str, ...] = ()
+
+    @property
+    def selection(self) -> tuple[str, ...]:
+        """What was read and what was not, and why: a line each."""
+        others = (f"{name_series(r.series)}: {r.reason}" for r in self.choice.rejected)
+        return (
+            f"read {self.choice.reason}",
+            *(f"not read: {other}" for other in (*others, *self.ignored)),
+        )
 
     @property
     def series_instance_uid(self) -> str:
@@ -127,9 +139,10 @@ class Pipeline:
         generation = self.engine.report(model_input, sampling)
         progress("make the Structured Report")
         headers = [instance.header for instance in choice.instances]
-        draft = draft_of(generation, volume, headers, incomplete)
+        missing = "; ".join([*([incomplete] if incomplete else []), *choice.unreadable])
+        draft = draft_of(generation, volume, headers, missing or None)
         sr = build_sr(draft, headers, revision=revision, predecessor=predecessor)
-        return Report(choice, model_input, draft, sr)
+        return Report(choice, model_input, draft, sr, study.ignored)
 
 
 def select(paths: Iterable[Path]) -> str:

@@ -44,7 +44,8 @@ def report_studies(
 
 def export_volume(paths: Sequence[Path], output: Path, *, model: str | None) -> None:
     """Write the volume of the study in `paths`, or with a model what that model sees."""
-    choice = choose_series(read_study(paths))
+    study = read_study(paths)
+    choice = choose_series(study)
     volume = build_volume(choice.series)
     notes: Sequence[str] = volume.notes
     if model is None:
@@ -54,9 +55,11 @@ def export_volume(paths: Sequence[Path], output: Path, *, model: str | None) -> 
         model_input = prepare(volume, spec, series_window(choice.series))
         write_nifti(model_input, output)
         notes = (*notes, *model_input.steps)
+    for ignored in study.ignored:
+        click.echo(f"not read: {ignored}", err=True)
     for rejection in choice.rejected:
-        click.echo(f"not used: {name_series(rejection.series)}: {rejection.reason}", err=True)
-    click.echo(f"used: {name_series(choice.series)}: {choice.reason}", err=True)
+        click.echo(f"not read: {name_series(rejection.series)}: {rejection.reason}", err=True)
+    click.echo(f"read {choice.reason}", err=True)
     for note in notes:
         click.echo(f"note: {note}", err=True)
     shape = "x".join(str(n) for n in volume.hu.shape)
@@ -70,6 +73,8 @@ def _one(study: Study, pipeline: Pipeline, output: Path, console: Console) -> di
             report = pipeline.report_study(study, progress=status.update)
     except CtscribeError as error:
         return {"study_instance_uid": study.study_instance_uid, "error": str(error)}
+    for line in report.selection:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     path = output / f"{report.sr.SOPInstanceUID}.dcm"
     report.sr.save_as(path, enforce_file_format=True)
     return {**report_to_dict(report), "sr": str(path)}
@@ -99,6 +104,7 @@ def report_to_dict(report: Report) -> dict[str, Any]:
             {"series_instance_uid": r.series.series_instance_uid, "reason": r.reason}
             for r in choice.rejected
         ],
+        "ignored": list(report.ignored),
         "model": {
             "name": draft.model.name,
             "version": draft.model.version,
@@ -110,4 +116,4 @@ def report_to_dict(report: Report) -> dict[str, Any]:
 def _shown(result: dict[str, Any]) -> str:
     if "error" in result:
         return f"ctscribe: study {result['study_instance_uid']}: {result['error']}"
-    return f"{result['text']}\n\nSR: {result['sr']}"
+    return f"\n{result['text']}\nSR: {result['sr']}"

@@ -39,6 +39,8 @@ class Report(Protocol):
     def selected_digest(self) -> str: ...
     @property
     def state(self) -> str: ...
+    @property
+    def selection(self) -> Sequence[str]: ...
 
 
 class MakeReport(Protocol):
@@ -141,6 +143,7 @@ class Worker:
             selected_digest=report.selected_digest,
             state=DraftState(report.state),
             path=self.spool.write_draft(report.sr),
+            selection=tuple(report.selection),
         )
         jobs.finish_with_draft(
             self.sessions, claim, draft, destinations=self.destinations, now=_now()

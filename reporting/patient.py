@@ -7,6 +7,7 @@ no reason to write an invalid report.
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta, timezone
+from unicodedata import category
 
 from pydicom import DataElement, Dataset
 from pydicom.config import IGNORE, RAISE
@@ -103,12 +104,13 @@ def _value(source: Dataset, keyword: str) -> str | list[str]:
 
 
 def _is_valid(keyword: str, value: str | list[str]) -> bool:
+    parts = [value] if isinstance(value, str) else value
     try:
-        for part in [value] if isinstance(value, str) else value:
+        for part in parts:
             validate_value(dictionary_VR(keyword), part, RAISE)
     except ValueError:
         return False
-    return True
+    return not any(category(character) == "Cc" for part in parts for character in part)
 
 
 def _put(target: Dataset, keyword: str, value: str | list[str]) -> None:

@@ -13,6 +13,8 @@ from pydicom.config import disable_value_validation
 from pydicom.multival import MultiValue
 
 NOT_STATED = "not stated in the headers"
+# Headers give positions in hundredths of a millimetre: what differs by no more is one value
+_ROUNDING = 0.02
 
 
 @disable_value_validation()  # its warnings would tell the headers' odd values
@@ -153,8 +155,9 @@ def _stated(headers: Sequence[Dataset], keyword: str, unit: str) -> str:
 def _range(values: Sequence[float], unit: str) -> str:
     if not values:
         return NOT_STATED
-    low, high = (f"{round(value, 3):g}" for value in (min(values), max(values)))
-    return f"{low} {unit}" if low == high else f"{low} to {high} {unit}"
+    if max(values) - min(values) <= _ROUNDING:
+        return f"{round(sum(values) / len(values), 3):g} {unit}"
+    return f"{round(min(values), 3):g} to {round(max(values), 3):g} {unit}"
 
 
 def _number(value: object) -> float | None:

@@ -34,6 +34,7 @@ class TinyReport:
     sr: Dataset
     selected_digest: str
     state: str = "complete"
+    selection: tuple[str, ...] = ()
 
     @property
     def series_instance_uid(self) -> str:

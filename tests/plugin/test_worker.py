@@ -30,6 +30,7 @@ class Report:
     selected_digest: str = "d" * 64
     series_instance_uid: str = "1.2.7"
     state: str = "complete"
+    selection: tuple[str, ...] = ("read series 2",)
 
 
 @dataclass
@@ -98,6 +99,12 @@ def test_a_complete_study_becomes_a_draft_in_the_spool(worker, arrive, sessions,
             "incomplete": None,
         }
     ]
+
+
+def test_the_timeline_tells_which_series_was_read(worker, arrive, sessions):
+    arrive(1)
+    worker.work_once()
+    assert "read series 2" in [event.message for event in rows(sessions, Event)]
 
 
 def test_late_slices_that_change_the_selection_make_a_successor(worker, arrive, sessions, model):

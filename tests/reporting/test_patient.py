@@ -65,6 +65,12 @@ def test_odd_values_are_kept_and_never_told_in_a_warning(tmp_path):
         assert "PatientAge" not in read
 
 
+def test_optional_text_with_control_characters_is_left_out():
+    read = build_sr(draft_of(), [ct_header(StudyDescription="Tho\nrax", PatientAge="074Y")])
+    assert "StudyDescription" not in read
+    assert read.PatientAge == "074Y"
+
+
 def test_a_japanese_name_arrives_in_unicode(tmp_path):
     name = "Yamada^Tarou=山田^太郎=やまだ^たろう"
     header = ct_header(SpecificCharacterSet=["", "ISO 2022 IR 87"], PatientName=name)

@@ -94,3 +94,10 @@ def group(**macros):
             setattr(macro, name, value)
         setattr(item, keyword, [macro])
     return item
+
+
+def test_positions_that_differ_by_their_rounding_are_one_spacing():
+    headers = [ct_header(k, SliceThickness=0.625) for k in range(3)]
+    for header, z in zip(headers, (0, 0.62, 1.25), strict=True):
+        header.ImagePositionPatient = [0, 0, z]
+    assert "slice spacing: 0.625 mm" in told(headers)
