@@ -26,6 +26,7 @@ from engine.native import (
 from engine.novelty import TrainingDistribution
 from engine.protocol import ModelIdentity
 from engine.published import describe_qwen2, describe_vlm_qwen
+from engine.published_lamed import describe_lamed
 from engine.tensor_files import SHARD_BYTES, read_tensors, write_tensors
 from engine.tokenizer_files import TOKENIZER, read_tokenizer
 from engine.weights import HEAD, assemble
@@ -43,6 +44,8 @@ LAYOUTS = {
     MODEL_TYPE: describe_native,
     "vlm_qwen": describe_vlm_qwen,
     "qwen2": describe_qwen2,
+    "lamed_llama": describe_lamed,
+    "lamed_phi3": describe_lamed,
 }
 """By `model_type` of config.json."""
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 CONFIG = "config.json"
 
-Layout = Literal["native", "vlm_qwen", "qwen2"]
+Layout = Literal["native", "vlm_qwen", "qwen2", "lamed_llama", "lamed_phi3"]
 
 Renaming = Callable[[Mapping[str, Any]], dict[str, Any]]
 """From names as they are stored to the network's own, with what belongs to no network left out."""

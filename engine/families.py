@@ -11,11 +11,15 @@ from typing import Any
 
 from transformers import AutoConfig, PreTrainedConfig
 
+from engine import m3d_lamed, med3dvlm
 from engine.dcformer import DCFormerConfig
-from engine.med3dvlm import VISION_TOWER, Med3DVLM, Med3DVLMConfig, without_weights
+from engine.m3d_lamed import M3DLaMed, M3DLaMedConfig
+from engine.med3dvlm import VISION_TOWER, Med3DVLM, Med3DVLMConfig
 from engine.projector import ProjectorConfig, StreamConfig
+from engine.vision import VisionConfig
+from engine.vit3d import AblationViT3DConfig, ViT3DConfig
 
-Network = Med3DVLM
+Network = Med3DVLM | M3DLaMed
 """Any network of these families."""
 
 
@@ -48,7 +52,11 @@ class Family:
     exact: str
 
 
-VISION_TOWERS: dict[str, type[DCFormerConfig]] = {"dcformer": DCFormerConfig}
+VISION_TOWERS: dict[str, type[VisionConfig]] = {
+    "dcformer": DCFormerConfig,
+    "vit3d": ViT3DConfig,
+    "vit3d_ablation": AblationViT3DConfig,
+}
 
 
 def family_of(config: Any) -> str:
@@ -107,6 +115,14 @@ def _med3dvlm_from_dict(values: Mapping[str, Any], llm: Any) -> Med3DVLMConfig:
     )
 
 
+def _m3d_lamed_to_dict(config: M3DLaMedConfig) -> dict[str, Any]:
+    return {"vision": asdict(config.vision), "pooling": config.pooling}
+
+
+def _m3d_lamed_from_dict(values: Mapping[str, Any], llm: Any) -> M3DLaMedConfig:
+    return M3DLaMedConfig(ViT3DConfig(**_tuples(values["vision"])), llm, values["pooling"])
+
+
 def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
     return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
 
@@ -117,7 +133,15 @@ FAMILIES = {
         _med3dvlm_to_dict,
         _med3dvlm_from_dict,
         Med3DVLM,
-        without_weights,
+        med3dvlm.without_weights,
+        VISION_TOWER,
+    ),
+    "m3d_lamed": Family(
+        M3DLaMedConfig,
+        _m3d_lamed_to_dict,
+        _m3d_lamed_from_dict,
+        M3DLaMed,
+        m3d_lamed.without_weights,
         VISION_TOWER,
     ),
 }

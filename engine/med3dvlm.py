@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from transformers.cache_utils import Cache
 from transformers.models.qwen2 import Qwen2Config, Qwen2Model
-from transformers.models.qwen2.modeling_qwen2 import Qwen2RotaryEmbedding
 
+from engine.language_model import logits, without_memory
 from engine.projector import ProjectorConfig, projector
 from engine.vision import VisionConfig, vision_tower
 
@@ -129,21 +129,17 @@ class Med3DVLM(nn.Module):
         logits_to_keep: int = 0,
     ) -> Tensor:
         """Return logits of embeddings (B, n, hidden size); see `VisionLanguageModel`."""
-        hidden = self.model(
-            inputs_embeds=inputs_embeds,
+        return logits(
+            self.model,
+            self.lm_head,
+            inputs_embeds,
             attention_mask=attention_mask,
             position_ids=position_ids,
             past_key_values=past_key_values,
-            use_cache=past_key_values is not None,
-        ).last_hidden_state
-        logits: Tensor = self.lm_head(hidden[:, -logits_to_keep:])
-        return logits
+            logits_to_keep=logits_to_keep,
+        )
 
 
 def without_weights(config: Med3DVLMConfig) -> Med3DVLM:
     """Build the network with parameters that hold no memory, for `engine.weights.assemble`."""
-    with torch.device("meta"):
-        model = Med3DVLM(config)
-    # Its frequencies are computed, and so are in no checkpoint
-    model.model.rotary_emb = Qwen2RotaryEmbedding(config.llm)
-    return model
+    return without_memory(lambda: Med3DVLM(config), config.llm)

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedConfig
 from transformers.models.distilbert import DistilBertConfig
 from transformers.models.qwen2 import Qwen2Config
 
@@ -76,6 +77,9 @@ LLM_NEEDS = (
     "max_position_embeddings",
     "rms_norm_eps",
 )
+
+
+LLMConfig = TypeVar("LLMConfig", bound=PreTrainedConfig)
 
 
 def describe_vlm_qwen(folder: Path) -> Description:
@@ -187,11 +191,11 @@ def _nested(name: str) -> str:
 
 
 def _med3dvlm(config: Mapping[str, Any], headers: Mapping[str, TensorInfo]) -> Med3DVLMConfig:
-    _require(config, "vision_tower", "dcformer")
-    _require(config, "mm_projector_type", "mixer")
-    _require(config, "vision_select_layer", -2)
-    _require(config, "vision_select_feature", "cls_patch")
-    _require(config, "mm_mlp_depth", 2)
+    require(config, "vision_tower", "dcformer")
+    require(config, "mm_projector_type", "mixer")
+    require(config, "vision_select_layer", -2)
+    require(config, "vision_select_feature", "cls_patch")
+    require(config, "mm_mlp_depth", 2)
     return Med3DVLMConfig(
         vision=dcformer_config(headers, TOWER, config),
         projector=ProjectorConfig(
@@ -199,24 +203,38 @@ def _med3dvlm(config: Mapping[str, Any], headers: Mapping[str, TensorInfo]) -> M
             high=_stream(config, "high"),
             width=config["hidden_size"],
         ),
-        llm=_qwen(config),
+        llm=llm_config(Qwen2Config, config),
         splice="published",
     )
 
 
-def _require(config: Mapping[str, Any], key: str, known: object) -> None:
+def require(config: Mapping[str, Any], key: str, known: object) -> None:
+    """Refuse a part that this project does not know.
+
+    Raises
+    ------
+    KeyError, ValueError
+        The key is missing, or holds another value.
+    """
     if config[key] != known:
         raise ValueError(f"{key} is {config[key]!r}; this version knows {known!r}")
 
 
-def _qwen(config: Mapping[str, Any]) -> Qwen2Config:
+def llm_config(kind: type[LLMConfig], config: Mapping[str, Any]) -> LLMConfig:
+    """Pick the language model's keys out of a published config.json.
+
+    Raises
+    ------
+    KeyError
+        One is missing.
+    """
     if missing := [key for key in LLM_NEEDS if key not in config]:
         raise KeyError(", ".join(missing))
     if not {"rope_theta", "rope_parameters"} & config.keys():
         raise KeyError("rope_theta")
-    known = Qwen2Config().to_dict().keys() | {"rope_theta", "rope_scaling"}
+    known = kind().to_dict().keys() | {"rope_theta", "rope_scaling"}
     known -= {"model_type", "architectures", "dtype", "transformers_version"}
-    return Qwen2Config(**{key: value for key, value in config.items() if key in known})
+    return kind(**{key: value for key, value in config.items() if key in known})
 
 
 def _stream(config: Mapping[str, Any], name: str) -> StreamConfig:

@@ -11,6 +11,7 @@ from tokenizers import Tokenizer
 from dicom_io.errors import CheckpointMismatch
 
 TOKENIZER = "tokenizer.json"
+SENTENCEPIECE = "tokenizer.model"
 
 FILES = (
     TOKENIZER,
@@ -20,29 +21,47 @@ FILES = (
     "vocab.json",
     "merges.txt",
     "chat_template.jinja",
-    "tokenizer.model",
+    SENTENCEPIECE,
 )
 """What `save_pretrained` of a tokenizer may write."""
 
 
 def read_tokenizer(folder: Path) -> Tokenizer:
-    """Read `tokenizer.json`, or the vocabulary and merges that the slow tokenizers left.
+    """Read `tokenizer.json`, or what the slow tokenizers of Qwen and Llama left in its place.
 
     Raises
     ------
     CheckpointMismatch
-        There is neither, or they cannot be read.
+        There is none of them, or it cannot be read.
     """
     if (folder / TOKENIZER).is_file():
         try:
             return Tokenizer.from_file(str(folder / TOKENIZER))
         except Exception as error:  # tokenizers raises no narrower one
             raise CheckpointMismatch(f"{folder / TOKENIZER} is no tokenizer") from error
+    if (folder / SENTENCEPIECE).is_file():
+        return _read_sentencepiece(folder)
     if not all((folder / name).is_file() for name in ("vocab.json", "merges.txt")):
         raise CheckpointMismatch(f"{folder} lacks {TOKENIZER}")
     from transformers import Qwen2Tokenizer
 
     tokenizer: Tokenizer = Qwen2Tokenizer.from_pretrained(folder).backend_tokenizer
+    return tokenizer
+
+
+def _read_sentencepiece(folder: Path) -> Tokenizer:
+    try:
+        import sentencepiece  # noqa: F401 - transformers reads the file with it
+    except ImportError as error:
+        raise CheckpointMismatch(
+            f"{folder} lacks {TOKENIZER}; to read its {SENTENCEPIECE}, install ctscribe[lamed]"
+        ) from error
+    from transformers import LlamaTokenizer
+
+    try:
+        tokenizer: Tokenizer = LlamaTokenizer.from_pretrained(folder).backend_tokenizer
+    except Exception as error:  # sentencepiece raises no narrower one
+        raise CheckpointMismatch(f"{folder / SENTENCEPIECE} is no tokenizer") from error
     return tokenizer
 
 
