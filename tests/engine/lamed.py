@@ -7,7 +7,8 @@ from typing import Any
 import sentencepiece
 import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from tokenizers import Tokenizer
+from torch import nn
 
 from engine.m3d_lamed import M3DLaMed, M3DLaMedConfig
 from engine.vit3d import ViT3DConfig
@@ -15,10 +16,10 @@ from tests.engine.golden import filled
 
 SENTENCES = [
     "Describe the findings of the medical image you see.",
-    "no ascites, the liver is fine",
+    "the liver is fine.",
     "A. A A B. B B C. C C D. D D",  # so that a choice's letter is a piece, as in Llama's vocabulary
 ]
-PIECES = 300
+PIECES = 340
 ADDED = ("<im_patch>", "<bx_start>", "<bx_end>", "[SEG]")
 
 LLM: dict[str, Any] = {
@@ -28,7 +29,7 @@ LLM: dict[str, Any] = {
     "num_hidden_layers": 2,
     "num_attention_heads": 2,
     "num_key_value_heads": 2,
-    "max_position_embeddings": 512,
+    "max_position_embeddings": 1024,
     "rms_norm_eps": 1e-5,
     "rope_theta": 10000.0,
     "bos_token_id": 1,
@@ -68,7 +69,7 @@ def small(llm: Any, *, size: tuple[int, int, int] = (8, 64, 64)) -> M3DLaMed:
     return network
 
 
-def segmentation() -> dict[str, Tensor]:
+def segmentation() -> dict[str, torch.Tensor]:
     """Some of the tensors that a report does not need."""
     return {
         "model.seg_module.image_encoder.cls_token": torch.zeros(1, 1, 8),
@@ -109,3 +110,17 @@ def write_tokenizer(folder: Path) -> None:
         },
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
+
+
+def teach(network: M3DLaMed, tokenizer: Tokenizer, sentence: str) -> None:
+    """Let a network write one sentence again and again, after whatever ends as it does."""
+    ids = tokenizer.encode(sentence, add_special_tokens=False).ids
+    assert len(set(ids)) == len(ids) <= network.config.llm.hidden_size
+    for name, weight in network.model.layers.named_parameters():
+        if "o_proj" in name or "down_proj" in name:
+            weight.data.zero_()  # each token sees itself alone
+    embeddings, head = network.model.embed_tokens.weight.data, network.lm_head.weight.data
+    head.zero_()
+    for i, (token, following) in enumerate(zip(ids, [*ids[1:], ids[0]], strict=True)):
+        embeddings[token] = torch.eye(embeddings.shape[1])[i]
+        head[following] = embeddings[token]

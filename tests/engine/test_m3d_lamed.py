@@ -37,7 +37,7 @@ def test_the_perceiver_averages_cubes_in_depth_height_width_order() -> None:
 
 
 def test_image_tokens_stand_behind_the_first_token(network: M3DLaMed) -> None:
-    ids = torch.tensor([[1, 300, 300, 300, 300, 40, 41]])
+    ids = torch.tensor([[1, 340, 340, 340, 340, 40, 41]])
     hidden_states = network.encode_image(uniform(1, 1, 1, 8, 64, 64))
     image_tokens = network.image_tokens(hidden_states)
     assert image_tokens.shape == (1, network.image_token_count, 16) == (1, 4, 16)

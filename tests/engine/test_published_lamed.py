@@ -52,7 +52,7 @@ def test_weights_saved_with_a_newer_monai_load_too(tmp_path: Path) -> None:
 
 def test_the_embeddings_say_how_many_tokens_there_are(tmp_path: Path) -> None:
     folder = write(tmp_path, "lamed_phi3", vocab_size=32064)
-    assert load_checkpoint(folder).model.config.llm.vocab_size == 304
+    assert load_checkpoint(folder).model.config.llm.vocab_size == 344
 
 
 @pytest.mark.parametrize("model_type", LLMS)
@@ -71,8 +71,8 @@ def test_the_engine_drafts_with_it_as_with_any_other(model_type: str, tmp_path: 
 def test_the_prompt_begins_with_the_tokenizers_first_token(tmp_path: Path) -> None:
     engine = LocalEngine.load(write(tmp_path))
     ids = engine._prompt_ids("Describe", 8)[0].tolist()
-    assert ids[:5] == [1, 300, 300, 300, 300]
-    assert 300 not in ids[5:]
+    assert ids[:5] == [1, 340, 340, 340, 340]
+    assert 340 not in ids[5:]
 
 
 def test_it_goes_to_the_native_layout_and_back(tmp_path: Path) -> None:

@@ -13,10 +13,13 @@ import pytest
 from click.testing import CliRunner, Result
 from pydicom import dcmread
 from pydicom.uid import generate_uid
+from transformers.models.phi3 import Phi3Config
 
 from dicom_io.phantom import make_phantom
 from dicom_io.phantom_dicom import write_study
+from engine.tokenizer_files import read_tokenizer
 from plugin.cli import main
+from tests.engine.lamed import LLM, config_json, small, teach, write_folder, write_tokenizer
 from tests.reporting.validators import dciodvfy
 
 MATRIX = 32
@@ -223,3 +226,18 @@ def test_an_unwritable_volume_file_is_named(series, tmp_path):
     result = run("volume", series, "-o", tmp_path / "nowhere" / "v.nii.gz")
     assert result.exit_code == 1
     assert "No such file" in result.stderr
+
+
+def test_another_family_of_models_drafts_through_the_same_command(series, tmp_path):
+    lamed = tmp_path / "lamed"
+    lamed.mkdir()
+    write_tokenizer(lamed)
+    network = small(Phi3Config(**LLM), size=(32, 256, 256))
+    teach(network, read_tokenizer(lamed), "the liver is fine.")
+    write_folder(lamed, network, config_json("lamed_phi3", image_size=[32, 256, 256]))
+    result = run("report", series, "-o", tmp_path / "out", "--model", lamed, "--json")
+    assert result.exit_code == 0
+    (study,) = json.loads(result.stdout)["studies"]
+    assert study["model"]["name"] == "lamed"
+    assert "the liver is fine." in str(study)
+    assert only_sr(tmp_path / "out").is_file()
