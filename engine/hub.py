@@ -29,7 +29,8 @@ TORCH_WEIGHTS = ["pytorch_model*.bin"]
 
 def is_hub_id(name: str) -> bool:
     """Tell whether a name is a repository of the hub, and not a path that is there."""
-    return HUB_ID.fullmatch(name) is not None and not Path(name).exists()
+    path = Path(name.partition("@")[0])
+    return HUB_ID.fullmatch(name) is not None and not path.exists() and not Path(name).exists()
 
 
 def checkpoint_folder(name: str | Path) -> Path:

@@ -65,15 +65,26 @@ class CtscribeForCausalLM(PreTrainedModel, GenerationMixin):
     def from_pretrained(cls, name_or_path: str | Path, *args: Any, **kwargs: Any) -> Any:
         """Load as `PreTrainedModel.from_pretrained` does, once every file has been verified.
 
+        Parameters
+        ----------
+        name_or_path : str or Path
+            A folder; or a repository of the hub, with its commit as `revision=`.
+
         Raises
         ------
+        EngineError
+            The repository is named without a commit, or cannot be downloaded.
         CheckpointMismatch
             A file is missing, damaged, changed or not vouched for.
         """
+        from engine.hub import checkpoint_folder, is_hub_id
         from engine.manifest import verify
 
-        verify(Path(name_or_path))
-        return super().from_pretrained(name_or_path, *args, **kwargs)
+        revision = kwargs.pop("revision", None)
+        at_commit = f"{name_or_path}@{revision}"
+        folder = checkpoint_folder(at_commit if is_hub_id(at_commit) else name_or_path)
+        verify(folder)
+        return super().from_pretrained(folder, *args, **kwargs)
 
     def save_pretrained(self, folder: str | Path, **kwargs: Any) -> None:
         """Save as `PreTrainedModel.save_pretrained` does, and vouch for all that lies there.

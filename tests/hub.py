@@ -29,7 +29,8 @@ def hub(folder: Path) -> Iterator[str]:
             return httpx.Response(200, json={"id": REPO, "sha": COMMIT, "siblings": []})
         name = path.removeprefix(f"/{REPO}/resolve/{COMMIT}/")
         if name not in files:
-            return httpx.Response(404, json={}, headers={"X-Error-Code": "RepoNotFound"})
+            code = "EntryNotFound" if path.startswith(f"/{REPO}/") else "RepoNotFound"
+            return httpx.Response(404, json={}, headers={"X-Error-Code": code})
         headers = {
             "Content-Length": str(len(files[name])),
             "ETag": f'"{sha256(files[name]).hexdigest()}"',
