@@ -9,7 +9,7 @@ from pathlib import Path
 from wrapt import register_post_import_hook
 
 from engine.fake import FakeEngine
-from engine.protocol import Generation, ModelIdentity, ReportEngine
+from engine.protocol import Generation, ModelIdentity, Quantization, ReportEngine
 
 __all__ = ["EMBEDDED", "FakeEngine", "Generation", "ModelIdentity", "ReportEngine", "load_engine"]
 
@@ -23,7 +23,10 @@ register_post_import_hook(
 
 
 def load_engine(
-    name_or_path: str | Path = "embedded", device: str = "auto", dtype: str = "auto"
+    name_or_path: str | Path = "embedded",
+    device: str = "auto",
+    dtype: str = "auto",
+    quantization: Quantization = "none",
 ) -> ReportEngine:
     """Load the model that writes drafts.
 
@@ -36,6 +39,8 @@ def load_engine(
         "auto" takes CUDA where there is one, else the CPU; or a torch device such as "cuda:1".
     dtype : str
         "auto" is bfloat16 on CUDA and float32 on the CPU; or "float32", "bfloat16", "float16".
+    quantization : str
+        "int8" or "nf4" (4 bit) makes the weights of the language model's layers smaller.
 
     Raises
     ------
@@ -50,4 +55,4 @@ def load_engine(
     from engine.local import LocalEngine
 
     checkpoint = EMBEDDED if name_or_path == "embedded" else name_or_path
-    return LocalEngine.load(checkpoint, device=device, dtype=dtype)
+    return LocalEngine.load(checkpoint, device=device, dtype=dtype, quantization=quantization)

@@ -27,9 +27,11 @@ from engine.protocol import (
     Generation,
     ModelIdentity,
     OnToken,
+    Quantization,
     Sampling,
     require_recipe,
 )
+from engine.quantization import quantize
 from engine.question import choice_answer, question_prompt
 from engine.vision_language_model import VisionLanguageModel
 
@@ -81,12 +83,23 @@ class LocalEngine:
         self._one_call = Lock()
 
     @classmethod
-    def load(cls, name: str | Path, *, device: str = "auto", dtype: str = "auto") -> LocalEngine:
+    def load(
+        cls,
+        name: str | Path,
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        quantization: Quantization = "none",
+    ) -> LocalEngine:
         """Load a checkpoint, native or published; see `engine.load_engine`."""
         where = choose_device(device)
         precision = choose_dtype(dtype, where)
+        # the full weights need not fit the device that is to hold the quantized ones
+        first = where if quantization == "none" else torch.device("cpu")
         with _device_memory(where):
-            checkpoint = load_checkpoint(name, device=where, dtype=precision)
+            checkpoint = load_checkpoint(name, device=first, dtype=precision)
+            quantize(checkpoint.model, quantization, where)
+            checkpoint.model.to(where)
             if where.type == "cpu":
                 use_inference_form(checkpoint.model)
             return cls(checkpoint)

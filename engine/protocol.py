@@ -14,6 +14,9 @@ from dicom_io.preprocess import ModelInput, PreprocessSpec
 
 FinishReason = Literal["eos", "length", "repetition"]
 
+Quantization = Literal["none", "int8", "nf4"]
+"""How a language model's weights are kept; nf4 is a 4-bit type (`engine.quantization`)."""
+
 OnToken = Callable[[str], None]
 """Told each token's piece of the text as soon as the model has written it."""
 

@@ -59,7 +59,7 @@ def run_worker(settings: Settings, stop: threading.Event | None = None) -> None:
     stop = stop or stop_on_signals()
     sessions, spool = open_sessions(settings), open_spool(settings)
     model = settings.engine
-    engine = load_engine(model.model, device=model.device, dtype=model.dtype)
+    engine = load_engine(model.model, model.device, model.dtype, model.quantization)
     worker = Worker(
         sessions,
         spool,

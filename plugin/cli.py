@@ -270,5 +270,6 @@ def configure_logging() -> None:
         level=logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
-    for library in ("pynetdicom", "pydicom", "highdicom", "httpx", "alembic", "transformers"):
+    engine = ("transformers", "bitsandbytes")
+    for library in ("pynetdicom", "pydicom", "highdicom", "httpx", "alembic", *engine):
         logging.getLogger(library).setLevel(logging.ERROR)

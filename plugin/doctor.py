@@ -107,9 +107,8 @@ def check_model(settings: Settings) -> Finding:
     from engine import load_engine
 
     try:
-        engine = load_engine(
-            settings.engine.model, device=settings.engine.device, dtype=settings.engine.dtype
-        )
+        model = settings.engine
+        engine = load_engine(model.model, model.device, model.dtype, model.quantization)
     except CtscribeError as error:
         return Finding("model", False, str(error), "check engine.model and engine.device")
     return Finding("model", True, f"{engine.identity.name} {engine.identity.version}")

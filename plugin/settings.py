@@ -85,6 +85,7 @@ class Engine(Section):
     )
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    quantization: Literal["none", "int8", "nf4"] = "none"
     max_new_tokens: int = Field(default=256, ge=1)
 
 
