@@ -165,6 +165,30 @@ def volume(paths: tuple[Path, ...], output: Path, model_input: bool, model: str)
 
 
 @main.command()
+@paths_argument
+@click.argument("question")
+@click.option("--choice", "choices", multiple=True, help="A possible answer; twice or more.")
+@model_option
+@click.option("--device", default="auto", show_default=True)
+@json_option
+@one_line_errors
+def ask(
+    paths: tuple[Path, ...],
+    question: str,
+    choices: tuple[str, ...],
+    model: str,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Answer QUESTION about the study in PATHS (files or folders), without network."""
+    if len(choices) == 1:
+        raise click.UsageError("a closed question has two or more --choice")
+    from plugin.ask import ask_study
+
+    ask_study(paths, question, choices, model=model, device=device, as_json=as_json)
+
+
+@main.command()
 @click.option(
     "-o",
     "--output",

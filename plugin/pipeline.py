@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydicom import Dataset
 
-from dicom_io.preprocess import ModelInput, prepare
+from dicom_io.preprocess import ModelInput, PreprocessSpec, prepare
 from dicom_io.read import read_study
 from dicom_io.series import SeriesChoice, choose_series, name_series, series_window
 from dicom_io.types import Study, Volume
@@ -127,13 +127,7 @@ class Pipeline:
         EngineError, ReportError
             The model failed, or wrote nothing.
         """
-        progress("choose the series")
-        require_one_patient(i.header for series in study.series for i in series.instances)
-        choice = choose_series(study)
-        progress("build the volume")
-        volume = build_volume(choice.series)
-        progress("prepare the model's input")
-        model_input = prepare(volume, self.engine.preprocess, series_window(choice.series))
+        choice, volume, model_input = read_images(study, self.engine.preprocess, progress)
         progress("let the model write")
         sampling = Sampling(max_new_tokens=self.max_new_tokens)
         generation = self.engine.report(model_input, sampling)
@@ -143,6 +137,25 @@ class Pipeline:
         draft = draft_of(generation, volume, headers, missing or None)
         sr = build_sr(draft, headers, revision=revision, predecessor=predecessor)
         return Report(choice, model_input, draft, sr, study.ignored)
+
+
+def read_images(
+    study: Study, spec: PreprocessSpec, progress: Progress = lambda step: None
+) -> tuple[SeriesChoice, Volume, ModelInput]:
+    """Choose a series of one patient, build its volume, and prepare it for a model.
+
+    Raises
+    ------
+    DicomError
+        The images are of several patients, no series is usable, or the chosen one is no volume.
+    """
+    progress("choose the series")
+    require_one_patient(i.header for series in study.series for i in series.instances)
+    choice = choose_series(study)
+    progress("build the volume")
+    volume = build_volume(choice.series)
+    progress("prepare the model's input")
+    return choice, volume, prepare(volume, spec, series_window(choice.series))
 
 
 def select(paths: Iterable[Path]) -> str:
