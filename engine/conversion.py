@@ -77,6 +77,10 @@ def convert(
         raise CheckpointMismatch(
             f"{found.folder} was not converted from a published checkpoint, so it has no other form"
         )
+    if back and "left out" in found.card.provenance:
+        raise CheckpointMismatch(
+            f"{found.folder} left out {found.card.provenance['left out']}; it has no way back"
+        )
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise CheckpointMismatch(f"{target} is there already, and not empty")
     tensors = found.tensors()
@@ -123,7 +127,8 @@ def _provenance(found: Description, parts: Sequence[Path]) -> dict[str, Any]:
     if found.layout == "qwen2":
         config = vlm_qwen_config(config) | {"vocab_size": found.network.llm.vocab_size}
     files = [path.name for path in (*_beside(found.folder), *found.weights)]
-    return {"published": {"digest": found.digest, "config": config, "files": files}, **merged}
+    published = {"digest": found.digest, "config": config, "files": files}
+    return {**found.card.provenance, "published": published, **merged}
 
 
 def _write_native(

@@ -78,7 +78,7 @@ def load_vision_tower(path: Path) -> DCFormer:
         It is damaged, or a tensor is missing, unexpected or mis-shaped.
     """
     part = read_part(path)
-    tower = DCFormer(dcformer_config(part.headers, TOWER, {}))
+    tower = DCFormer(dcformer_config(part.headers, TOWER))
     tensors = part_names(read_tensors([path]))
     return assemble(tower, {name.removeprefix(TOWER): t for name, t in tensors.items()})
 

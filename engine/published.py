@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import torch
 from torch import Tensor
@@ -18,14 +18,16 @@ from transformers.models.qwen2 import Qwen2Config
 
 from dicom_io.errors import CheckpointMismatch
 from dicom_io.preprocess import PreprocessSpec
-from engine.contrastive import ContrastivePair
+from engine.contrastive import ContrastivePair, Loss
 from engine.dcformer import VARIANTS, DCFormerConfig
 from engine.description import CONFIG, Description, ModelCard, Prompt, read_config
 from engine.manifest import digest_of
 from engine.med3dvlm import VISION_TOWER, Med3DVLMConfig
-from engine.projector import ProjectorConfig, StreamConfig
+from engine.projector import Kind, ProjectorConfig, StreamConfig
 from engine.tensor_files import TensorInfo, read_headers, read_tensors, weight_files
 from engine.tokenizer_files import eos_token, tokenizer_files
+from engine.vision import VisionConfig
+from engine.vit3d import AblationViT3DConfig
 from engine.weights import assemble
 
 REPORT_QUESTION = "Describe the findings of the medical image you see."
@@ -78,6 +80,8 @@ LLM_NEEDS = (
     "rms_norm_eps",
 )
 
+
+LOGIT_SCALE = "logit_scale"
 
 LLMConfig = TypeVar("LLMConfig", bound=PreTrainedConfig)
 
@@ -143,7 +147,7 @@ def vlm_qwen_config(qwen: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def load_dec_clip(folder: Path, *, device: torch.device | str = "cpu") -> ContrastivePair:
-    """Load a published contrastive pair: DCFormer-small and ClinicalBERT.
+    """Load a published contrastive pair: an image encoder and ClinicalBERT.
 
     Raises
     ------
@@ -155,12 +159,22 @@ def load_dec_clip(folder: Path, *, device: torch.device | str = "cpu") -> Contra
         raise CheckpointMismatch(f"{folder}/{CONFIG} has no model_type dec_clip")
     weights = weight_files(folder)
     headers = published_names(read_headers(weights))
+    tensors = published_names(read_tensors(weights))
+    try:
+        kind = config.get("vision_encoder", "dcformer")
+        vision = vision_config(headers, "vision_encoder.", kind, config)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointMismatch(f"{folder}/{CONFIG} cannot be understood: {error!r}") from error
+    loss: Loss = "clip" if LOGIT_SCALE in tensors else "siglip"
+    if loss == "clip":  # the authors' code has no exponential (`engine.contrastive.clip_loss`)
+        tensors[LOGIT_SCALE] = tensors[LOGIT_SCALE].log()
     pair = ContrastivePair(
-        dcformer_config(headers, "vision_encoder.", config),
+        vision,
         _text_config(headers, config.get("n_heads")),
         width=_shape(headers, "mm_vision_proj.bias")[0],
+        loss=loss,
     )
-    return assemble(pair, published_names(read_tensors(weights)), device)
+    return assemble(pair, tensors, device)
 
 
 def published_names(stored: Mapping[str, Any]) -> dict[str, Any]:
@@ -191,21 +205,14 @@ def _nested(name: str) -> str:
 
 
 def _med3dvlm(config: Mapping[str, Any], headers: Mapping[str, TensorInfo]) -> Med3DVLMConfig:
-    require(config, "vision_tower", "dcformer")
-    require(config, "mm_projector_type", "mixer")
-    require(config, "vision_select_layer", -2)
+    vision = vision_config(headers, TOWER, config["vision_tower"], config)
+    projector = _projector(config, vision)
     require(config, "vision_select_feature", "cls_patch")
-    require(config, "mm_mlp_depth", 2)
-    return Med3DVLMConfig(
-        vision=dcformer_config(headers, TOWER, config),
-        projector=ProjectorConfig(
-            low=_stream(config, "low"),
-            high=_stream(config, "high"),
-            width=config["hidden_size"],
-        ),
-        llm=llm_config(Qwen2Config, config),
-        splice="published",
-    )
+    if projector.hierarchical:
+        require(config, "vision_select_layer", -2)
+    if projector.kind != "linear":
+        require(config, "mm_mlp_depth", 2)
+    return Med3DVLMConfig(vision, projector, llm_config(Qwen2Config, config), splice="published")
 
 
 def require(config: Mapping[str, Any], key: str, known: object) -> None:
@@ -237,16 +244,47 @@ def llm_config(kind: type[LLMConfig], config: Mapping[str, Any]) -> LLMConfig:
     return kind(**{key: value for key, value in config.items() if key in known})
 
 
+def _projector(config: Mapping[str, Any], vision: VisionConfig) -> ProjectorConfig:
+    kind = config["mm_projector_type"]
+    if kind not in get_args(Kind):
+        raise ValueError(f"mm_projector_type is {kind!r}; this version knows {get_args(Kind)}")
+    low, high = (StreamConfig(*shape) for shape in vision.shapes[-2:])
+    if kind == "mixer":
+        low, high = _stream(config, "low"), _stream(config, "high")
+    return ProjectorConfig(low, high, config["hidden_size"], kind)
+
+
 def _stream(config: Mapping[str, Any], name: str) -> StreamConfig:
     tokens, channels = config[f"{name}_input_size"]
     return StreamConfig(tokens, channels, tuple(config[f"{name}_output_size"]))
 
 
+def vision_config(
+    headers: Mapping[str, TensorInfo], prefix: str, kind: str, config: Mapping[str, Any]
+) -> VisionConfig:
+    """Read the vision tower's sizes: of "dcformer", or of "vit3d", the authors' ablation.
+
+    Raises
+    ------
+    KeyError, ValueError
+        A key is missing, or it is another kind.
+    """
+    height, width, depth = config.get("input_size", (256, 256, 128))
+    if kind == "vit3d":
+        return AblationViT3DConfig(
+            (depth, height, width), width=config["dim"], layers=config["depth"]
+        )
+    if kind != "dcformer":
+        raise ValueError(f"the vision tower is {kind!r}; this version knows dcformer and vit3d")
+    return dcformer_config(headers, prefix, (depth, height, width))
+
+
 def dcformer_config(
-    headers: Mapping[str, TensorInfo], prefix: str, config: Mapping[str, Any]
+    headers: Mapping[str, TensorInfo],
+    prefix: str,
+    input_size: tuple[int, int, int] = DCFormerConfig.input_size,
 ) -> DCFormerConfig:
     """Tell the variant by its tensors: the authors' code has it as a constant, "small"."""
-    height, width, depth = config.get("input_size", (256, 256, 128))
     last = [f"{prefix}encoder.s{stage}.0.proj.weight" for stage in range(1, 5)]
     channels = tuple(headers[name].shape[0] for name in last if name in headers)
     blocks = tuple(
@@ -255,9 +293,7 @@ def dcformer_config(
     )
     alike = (v for v in VARIANTS.values() if (v.blocks, v.channels[1:]) == (blocks, channels))
     variant = next(alike, VARIANTS["small"])
-    return DCFormerConfig(
-        variant.blocks, variant.channels, variant.kernels, input_size=(depth, height, width)
-    )
+    return replace(variant, input_size=input_size)
 
 
 def _text_config(headers: Mapping[str, TensorInfo], heads: int | None) -> DistilBertConfig:

@@ -18,9 +18,10 @@ from engine.description import CONFIG, Description, ModelCard, Prompt, read_conf
 from engine.m3d_lamed import M3DLaMedConfig
 from engine.manifest import digest_of
 from engine.published import REPORT_QUESTION, llm_config, published_names, require
-from engine.tensor_files import TensorInfo, read_headers, weight_files
+from engine.tensor_files import TensorInfo, read_headers, read_tensors, weight_files
 from engine.tokenizer_files import eos_token, tokenizer_files
-from engine.vit3d import ViT3DConfig
+from engine.vit3d import ViT3D, ViT3DConfig
+from engine.weights import assemble
 
 SEGMENTATION = ("model.seg_module.", "model.seg_projector.")
 """What the names of the segmentation module's tensors begin with; they are left out."""
@@ -74,6 +75,22 @@ def describe_lamed(folder: Path) -> Description:
     )
 
 
+def load_vit3d(path: Path) -> ViT3D:
+    """Load M3D-LaMed's vision tower from a loose file, such as M3D-CLIP's `pretrained_ViT.bin`.
+
+    Raises
+    ------
+    CheckpointMismatch
+        It is damaged, or a tensor is missing, unexpected or mis-shaped.
+    """
+    names = read_headers([path])
+    try:
+        config = ViT3DConfig(**_vit3d_sizes(names))
+    except KeyError as error:
+        raise CheckpointMismatch(f"{path} is no vision tower of M3D-LaMed: no {error}") from error
+    return assemble(ViT3D(config), read_tensors([path]))
+
+
 def report_names(stored: Mapping[str, Any]) -> dict[str, Any]:
     """Take off what wrappers put before names, and leave out the segmentation module."""
     named = published_names(stored)
@@ -84,7 +101,7 @@ def _left_out(stored: Mapping[str, TensorInfo]) -> dict[str, str]:
     count = len(published_names(stored)) - len(report_names(stored))
     if count == 0:
         return {}
-    return {"left out": f"the segmentation module's {count} tensors: a report needs none of them"}
+    return {"left out": f"the segmentation module ({count} tensors), which a report does not need"}
 
 
 def _m3d_lamed(
@@ -105,13 +122,19 @@ def _m3d_lamed(
 
 def _vit3d(config: Mapping[str, Any], headers: Mapping[str, TensorInfo]) -> ViT3DConfig:
     prefix = "model.vision_tower.vision_tower."
-    inside = [name.removeprefix(prefix) for name in headers if name.startswith(prefix)]
-    blocks = [name.split(".", 2)[1:] for name in inside if name.startswith("blocks.")]
+    tower = {n.removeprefix(prefix): info for n, info in headers.items() if n.startswith(prefix)}
     return ViT3DConfig(
         input_size=tuple(config["image_size"]),
         patch=tuple(config["patch_size"]),
-        width=headers[f"{prefix}cls_token"].shape[-1],
-        layers=len({number for number, _ in blocks}),
-        heads=HEADS,
-        unused_norms=any(part.startswith("norm_cross_attn") for _, part in blocks),
+        **_vit3d_sizes(tower),
     )
+
+
+def _vit3d_sizes(headers: Mapping[str, TensorInfo]) -> dict[str, Any]:
+    blocks = [name.split(".", 2)[1:] for name in headers if name.startswith("blocks.")]
+    return {
+        "width": headers["cls_token"].shape[-1],
+        "layers": len({number for number, _ in blocks}),
+        "heads": HEADS,
+        "unused_norms": any(part.startswith("norm_cross_attn") for _, part in blocks),
+    }

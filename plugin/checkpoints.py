@@ -49,6 +49,8 @@ def print_conversion(
 def _lines(facts: dict[str, Any]) -> list[str]:
     shown = {key: facts[key] for key in LINES if facts.get(key) is not None}
     shown |= facts.get("network", {})
+    if left_out := facts.get("provenance", {}).get("left out"):
+        shown["left out"] = left_out
     if llm := facts.get("text_config"):
         shown["llm"] = {
             "type": llm["model_type"],

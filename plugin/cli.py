@@ -247,7 +247,7 @@ def doctor(config: Path | None, as_json: bool) -> None:
 
 @main.group()
 def model() -> None:
-    """Look at checkpoints and convert them."""
+    """Look at checkpoints, convert them, count what models cost."""
 
 
 @model.command()
@@ -285,6 +285,16 @@ def convert(
     from plugin.checkpoints import print_conversion
 
     print_conversion(checkpoint, target, parts, lora_alpha=lora_alpha, as_json=as_json)
+
+
+@model.command()
+@json_option
+@one_line_errors
+def tables(as_json: bool) -> None:
+    """Count what the paper's tables 9 and 12 count, for every variant, and compare."""
+    from plugin.model_tables import print_tables
+
+    print_tables(as_json=as_json)
 
 
 def configure_logging() -> None:

@@ -9,15 +9,20 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import Qwen2Tokenizer
 from transformers.models.distilbert import DistilBertConfig
+from transformers.models.qwen2 import Qwen2Config
 
 from dicom_io.errors import CheckpointMismatch
 from engine.checkpoint import load_checkpoint
 from engine.contrastive import ContrastivePair
 from engine.dcformer import VARIANTS
 from engine.local import LocalEngine
+from engine.med3dvlm import Med3DVLM, Med3DVLMConfig
+from engine.projector import Kind, ProjectorConfig, StreamConfig
 from engine.published import load_dec_clip
+from engine.vit3d import AblationViT3DConfig
 from tests.engine.golden import FIGURES
 from tests.engine.published import (
+    CONFIG,
     assert_same_state,
     published_model,
     write_settings,
@@ -207,3 +212,38 @@ def test_the_contrastive_pair_loads(tmp_path: Path) -> None:
 def test_another_kind_of_model_is_no_contrastive_pair(folder: Path) -> None:
     with pytest.raises(CheckpointMismatch, match="no model_type dec_clip"):
         load_dec_clip(folder)
+
+
+@pytest.mark.parametrize(
+    ("vision_tower", "projector_type"),
+    [("dcformer", "low_high_mlp"), ("dcformer", "mlp"), ("vit3d", "mlp"), ("vit3d", "linear")],
+)
+def test_the_variants_of_the_ablations_load(
+    tmp_path: Path, vision_tower: str, projector_type: Kind
+) -> None:
+    vision = VARIANTS["small"]
+    if vision_tower == "vit3d":
+        vision = AblationViT3DConfig(width=32, layers=2)
+    low, high = (StreamConfig(*shape) for shape in vision.shapes[-2:])
+    projector = ProjectorConfig(low, high, 64, projector_type)
+    llm = Qwen2Config(**{k: v for k, v in CONFIG.items() if k in Qwen2Config().to_dict()})
+    state = Med3DVLM(Med3DVLMConfig(vision, projector, llm)).state_dict()
+    parts = {"vision_tower": vision_tower, "mm_projector_type": projector_type}
+    folder = write_settings(tmp_path, **parts, dim=32, depth=2)
+    save_file(state, folder / "model.safetensors")
+    model = load_checkpoint(folder).model
+    assert_same_state(model, state)
+    assert model.image_token_count == projector.image_tokens
+
+
+def test_a_pair_of_the_other_tower_and_loss_loads(tmp_path: Path) -> None:
+    text = DistilBertConfig(**FIGURES["clip"]["distilbert_config"])
+    vision = AblationViT3DConfig(width=32, layers=2)
+    pair = ContrastivePair(vision, text, loss="clip")
+    state = pair.state_dict() | {"logit_scale": torch.tensor(14.0)}
+    save_file(state, tmp_path / "model.safetensors")
+    config = {"model_type": "dec_clip", "n_heads": 4, "vision_encoder": "vit3d"}
+    (tmp_path / "config.json").write_text(json.dumps({**config, "dim": 32, "depth": 2}))
+    loaded = load_dec_clip(tmp_path)
+    assert_same_state(loaded.vision_encoder, pair.vision_encoder.state_dict())
+    assert loaded.logit_scale.exp().item() == pytest.approx(14.0)

@@ -12,8 +12,11 @@ from transformers.models.phi3 import Phi3Config
 
 from dicom_io.errors import CheckpointMismatch
 from engine.checkpoint import describe, load_checkpoint, save_checkpoint
+from engine.conversion import convert
 from engine.local import LocalEngine
 from engine.protocol import Sampling
+from engine.published_lamed import load_vit3d
+from engine.vit3d import ViT3D, ViT3DConfig
 from tests.engine.conftest import input_for
 from tests.engine.lamed import LLM, config_json, small, write_folder
 
@@ -36,7 +39,29 @@ def test_a_published_checkpoint_loads_tensor_by_tensor(model_type: str, tmp_path
 
 def test_the_segmentation_module_is_left_out_with_a_word(tmp_path: Path) -> None:
     left_out = describe(write(tmp_path)).card.provenance["left out"]
-    assert left_out.startswith("the segmentation module's 2 tensors")
+    assert left_out == "the segmentation module (2 tensors), which a report does not need"
+
+
+def test_what_was_left_out_bars_the_way_back(tmp_path: Path) -> None:
+    (tmp_path / "published").mkdir()
+    convert(write(tmp_path / "published"), tmp_path / "native")
+    assert load_checkpoint(tmp_path / "native").identity.name == "published"
+    with pytest.raises(CheckpointMismatch, match="left out the segmentation module"):
+        convert(tmp_path / "native", tmp_path / "back")
+
+
+def test_a_loose_vision_tower_loads(tmp_path: Path) -> None:
+    tower = ViT3D(ViT3DConfig(width=24, layers=2))
+    torch.save(tower.state_dict(), tmp_path / "pretrained_ViT.bin")
+    loaded = load_vit3d(tmp_path / "pretrained_ViT.bin")
+    assert loaded.config == tower.config
+    assert torch.equal(loaded.blocks[1].attn.qkv.weight, tower.blocks[1].attn.qkv.weight)
+
+
+def test_another_loose_file_is_no_vision_tower(tmp_path: Path) -> None:
+    torch.save({"linear.weight": torch.zeros(1)}, tmp_path / "other.bin")
+    with pytest.raises(CheckpointMismatch, match="no vision tower of M3D-LaMed"):
+        load_vit3d(tmp_path / "other.bin")
 
 
 def test_weights_saved_with_a_newer_monai_load_too(tmp_path: Path) -> None:
