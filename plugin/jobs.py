@@ -35,6 +35,7 @@ from plugin.models import (
 
 FIRST_PAUSE_S = 15.0
 LONGEST_PAUSE_S = 900.0
+SPACE_PAUSE_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -211,6 +212,23 @@ def retry_job(
         fail_job(sessions, claim, f"given up after {claim.attempt} attempts: {reason}", now=now)
         return
     pause_s = min(FIRST_PAUSE_S * 2 ** (claim.attempt - 1), LONGEST_PAUSE_S)
+    _give_back(sessions, claim, reason, pause_s=pause_s, attempts=claim.attempt, now=now)
+
+
+def wait_for_space(sessions: SessionFactory, claim: Claim, reason: str, *, now: datetime) -> None:
+    """Give the job back for want of disk space: no attempt of the study's, however often."""
+    _give_back(sessions, claim, reason, pause_s=SPACE_PAUSE_S, attempts=claim.attempt - 1, now=now)
+
+
+def _give_back(
+    sessions: SessionFactory,
+    claim: Claim,
+    reason: str,
+    *,
+    pause_s: float,
+    attempts: int,
+    now: datetime,
+) -> None:
     with sessions.begin() as session:
         study = lock_study(session, claim.study_id)
         # Instances came meanwhile: their job reads everything, this one has nothing left to do
@@ -219,6 +237,7 @@ def retry_job(
             session,
             claim,
             state=state,
+            attempts=attempts,
             error=reason,
             lease_owner=None,
             lease_until=None,

@@ -93,6 +93,7 @@ class Spool:
         StoreFull
             The disk is full, or under its floor.
         """
+        self.require_space()
         folder = self._instances / study
         if not folder.is_dir():
             folder.mkdir(exist_ok=True)
@@ -100,7 +101,15 @@ class Spool:
         return self._write(folder / f"{sop_instance}-{digest[:16]}.dcm", parts)
 
     def write_draft(self, sr: Dataset) -> str:
-        """Write a report durably and return its path relative to the spool."""
+        """Write a report durably and return its path relative to the spool.
+
+        The floor does not hold for it: it keeps room for the drafts of what was acknowledged.
+
+        Raises
+        ------
+        StoreFull
+            The disk is full.
+        """
         buffer = BytesIO()
         sr.save_as(buffer, enforce_file_format=True)
         relative = self._write(self._drafts / f"{sr.SOPInstanceUID}.dcm", [buffer.getvalue()])
@@ -128,7 +137,6 @@ class Spool:
         return removed
 
     def _write(self, target: Path, parts: Parts) -> str:
-        self.require_space()
         temporary = self._incoming / uuid.uuid4().hex
         try:
             _write_durably(temporary, parts)

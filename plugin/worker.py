@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from pydicom import Dataset
 from sqlalchemy.exc import DBAPIError
 
-from dicom_io.errors import CtscribeError, LeaseLost
+from dicom_io.errors import CtscribeError, LeaseLost, StoreFull
 from plugin import jobs
 from plugin.database import SessionFactory
 from plugin.jobs import Claim, NewDraft
@@ -120,6 +120,8 @@ class Worker:
             self._draft(claim)
         except (LeaseLost, DBAPIError):
             raise
+        except StoreFull as error:
+            jobs.wait_for_space(self.sessions, claim, str(error), now=_now())
         except CtscribeError as error:
             self._end(claim, str(error), retryable=error.retryable)
         except Exception as error:  # noqa: BLE001  the outermost loop: one study stops no other

@@ -45,6 +45,11 @@ def test_below_the_floor_nothing_is_written(tmp_path: Path, monkeypatch) -> None
     assert list(spool.instance_paths()) == []
 
 
+def test_below_the_floor_a_draft_of_what_was_acknowledged_is_written(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, floor_bytes=2**62)
+    assert spool.absolute(spool.write_draft(make_slice(INSTANCE))).is_file()
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk_leaves_nothing_half_written(spool: Spool, monkeypatch, number) -> None:
     def full(path: Path, parts: object) -> None:

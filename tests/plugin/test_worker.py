@@ -14,7 +14,7 @@ from pydicom import Dataset, dcmread
 from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError
 
-from dicom_io.errors import NoUsableSeries, PeerUnreachable
+from dicom_io.errors import NoUsableSeries, PeerUnreachable, StoreFull
 from plugin import intake, jobs
 from plugin.database import SessionFactory
 from plugin.models import Draft, Event, Job
@@ -248,3 +248,26 @@ def test_a_draft_lies_in_the_drafts_folder(worker, arrive, sessions):
     arrive(1)
     worker.work_once()
     assert Path(rows(sessions, Draft)[0].path).parent == Path("drafts")
+
+
+def test_a_full_disk_costs_no_study_its_draft(worker, arrive, sessions, spool, monkeypatch):
+    arrive(1)
+    with monkeypatch.context() as full:
+        full.setattr(Spool, "write_draft", raises(StoreFull("the spool's disk is full")))
+        for _ in range(worker.attempts + 2):
+            assert worker.work_once()
+            make_due(sessions)
+    assert worker.work_once()
+    assert len(rows(sessions, Draft)) == 1
+
+
+def raises(error: Exception) -> Any:
+    def fail(*_: Any) -> Any:
+        raise error
+
+    return fail
+
+
+def make_due(sessions: SessionFactory) -> None:
+    with sessions.begin() as session:
+        session.execute(update(Job).values(not_before=datetime.now(UTC) - timedelta(minutes=1)))
