@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer
@@ -17,8 +18,14 @@ from engine.vision_language_model import VisionLanguageModel
 LOOP_REPEATS, LOOP_TOKENS = 3, 32
 """A text loops if its end is one passage this often, and at least so many tokens of that."""
 
-CAPACITY_STEP = 64
-"""Caches grow in such steps, so that texts of different lengths share one compiled step."""
+CAPACITY_STEP = 256
+"""Caches grow in such steps, so that prompts of different lengths share one compiled step."""
+
+SHAPES_KEPT = 4
+"""Caches of so many shapes stay for later calls; a compiled step is bound to its cache."""
+
+
+Step = Callable[[VisionLanguageModel, Tensor, Tensor, Tensor, Cache], Tensor]
 
 
 @dataclass(frozen=True)
@@ -109,9 +116,9 @@ class Generator:
     def __init__(self, model: VisionLanguageModel, eos_id: int):
         self._model = model
         self._eos_id = eos_id
-        self._layers: list[StaticLayer] = []
-        self._shape = (0, 0)
-        self._step = _step
+        self._layers: dict[tuple[int, int], list[StaticLayer]] = {}
+        on_gpu = next(model.parameters()).is_cuda
+        self._step = compiled(decode_step) if on_gpu else decode_step
 
     def read(self, prompts: Sequence[Tensor]) -> Prefix:
         """Read prompts, each the embeddings (n, hidden size) of its tokens, in one batch."""
@@ -187,18 +194,33 @@ class Generator:
         return step
 
     def _layers_with(self, prefix: Prefix, capacity: int) -> list[StaticLayer]:
-        """Move keys and values into layers of fixed size, the last ones where their size fits."""
+        """Move keys and values into layers of fixed size, earlier ones where there are some."""
         shape = (len(prefix.is_token), capacity)
-        if shape != self._shape:
-            self._layers = [StaticLayer(capacity) for _ in prefix.keys_values]
-            self._shape = shape
-        for layer, (keys, values) in zip(self._layers, prefix.keys_values, strict=True):
+        if shape not in self._layers and len(self._layers) == SHAPES_KEPT:
+            self._layers.clear()
+        layers = self._layers.setdefault(shape, [StaticLayer(capacity) for _ in prefix.keys_values])
+        for layer, (keys, values) in zip(layers, prefix.keys_values, strict=True):
             layer.reset()
             layer.update(keys, values)
-        return self._layers
+        return layers
 
 
-def _step(
+def compiled(step: Step) -> Step:
+    """Fuse a step's kernels and replay it as one CUDA graph: at batch 1 launches cost most.
+
+    A host without compiler takes the step as it is; torch logs why.
+    """
+    torch._dynamo.config.suppress_errors = True
+    graph: Step = torch.compile(step, mode="reduce-overhead", dynamic=False)
+
+    def replay(*arguments: Any) -> Tensor:
+        torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+        return graph(*arguments).clone()  # the next replay overwrites its output
+
+    return replay
+
+
+def decode_step(
     model: VisionLanguageModel, tokens: Tensor, visible: Tensor, positions: Tensor, cache: Cache
 ) -> Tensor:
     """Tokens (R, 1) -> logits (R, vocabulary) of the ones that follow."""

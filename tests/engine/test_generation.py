@@ -6,7 +6,14 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor
 
 from engine.checkpoint import Checkpoint
-from engine.generation import GeneratedTokens, Generator, drawn, end_before_loop, pieces
+from engine.generation import (
+    GeneratedTokens,
+    Generator,
+    decode_step,
+    drawn,
+    end_before_loop,
+    pieces,
+)
 from engine.med3dvlm import Med3DVLM
 from engine.protocol import Sampling
 from tests.engine.conftest import tiny_tokenizer
@@ -106,6 +113,17 @@ def test_a_cache_is_used_again_without_a_trace(model: Med3DVLM) -> None:
         generator.write(generator.read([prompt]), TEN) for prompt in (PROMPT, -PROMPT, PROMPT)
     )
     assert first == again
+
+
+def test_a_step_is_one_graph_without_breaks(model: Med3DVLM) -> None:
+    generator = Generator(model, eos_id=-1)
+    (plain,) = written(model, PROMPT)
+    generator._step = torch.compile(decode_step, backend="eager", fullgraph=True, dynamic=False)
+    with torch.inference_mode():
+        (traced,) = generator.write(generator.read([PROMPT]), TEN)
+        assert traced == plain
+        with torch._dynamo.config.patch(error_on_recompile=True):
+            assert generator.write(generator.read([PROMPT[:5]]), TEN) == written(model, PROMPT[:5])
 
 
 LOGITS = torch.tensor([[0.1, 0.4, 0.2, 0.3]]).log()
