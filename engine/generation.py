@@ -124,13 +124,14 @@ class Generator:
         """Read prompts, each the embeddings (n, hidden size) of its tokens, in one batch."""
         embeddings = pad_sequence(list(prompts), batch_first=True, padding_side="left")
         longest = embeddings.shape[1]
-        lengths = torch.tensor([len(prompt) for prompt in prompts], device=embeddings.device)
-        positions = torch.arange(longest, device=embeddings.device) - (longest - lengths)[:, None]
+        lengths = [len(prompt) for prompt in prompts]
+        padding = longest - torch.tensor(lengths, device=embeddings.device)
+        positions = torch.arange(longest, device=embeddings.device) - padding[:, None]
         is_token = positions >= 0
         cache = DynamicCache()
         logits = self._model(
             embeddings,
-            attention_mask=None if bool(is_token.all()) else is_token,
+            attention_mask=is_token if min(lengths) < longest else None,
             position_ids=positions.clamp(min=0),
             past_key_values=cache,
             logits_to_keep=1,
@@ -177,7 +178,7 @@ class Generator:
     def _steps(self, prefix: Prefix, max_new_tokens: int) -> Callable[[Tensor], Tensor]:
         """Return a function from the last tokens (R,) to the next logits (R, vocabulary)."""
         rows, n = prefix.is_token.shape
-        capacity = -(-(n + max_new_tokens) // CAPACITY_STEP) * CAPACITY_STEP
+        capacity = capacity_for(n, max_new_tokens)
         cache = Cache(layers=list(self._layers_with(prefix, capacity)))
         visible = prefix.is_token.new_zeros(rows, 1, 1, capacity)
         visible[:, 0, 0, :n] = prefix.is_token
@@ -203,6 +204,11 @@ class Generator:
             layer.reset()
             layer.update(keys, values)
         return layers
+
+
+def capacity_for(prompt_tokens: int, max_new_tokens: int) -> int:
+    """Return the slots of a cache that holds a prompt and its answer."""
+    return -(-(prompt_tokens + max_new_tokens) // CAPACITY_STEP) * CAPACITY_STEP
 
 
 def compiled(step: Step) -> Step:

@@ -86,12 +86,13 @@ def parameters_by_part(headers: Mapping[str, TensorInfo]) -> dict[str, int]:
     counts: Counter[str] = Counter()
     for name, info in headers.items():
         if not name.endswith(BUFFERS):
-            counts[_part(name)] += info.count
+            counts[part_of(name)] += info.count
     parts = {part: counts[part] for part in [*PARTS, OTHERS] if counts[part]}
     return parts | {"total": counts.total()}
 
 
-def _part(name: str) -> str:
+def part_of(name: str) -> str:
+    """Return the part of a model that a tensor belongs to."""
     return next((part for part, begins in PARTS.items() if name.startswith(begins)), OTHERS)
 
 

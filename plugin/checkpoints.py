@@ -10,8 +10,10 @@ from typing import Any
 import click
 
 from engine import EMBEDDED
+from engine.checkpoint import describe
 from engine.conversion import convert
 from engine.inspection import inspect_checkpoint
+from engine.protocol import Quantization
 
 LINES = (
     "layout",
@@ -28,7 +30,7 @@ LINES = (
 
 def print_info(name: str, *, as_json: bool) -> int:
     """Print what a checkpoint is; return the exit status, 1 where it would not load."""
-    facts = inspect_checkpoint(EMBEDDED if name == "embedded" else name)
+    facts = inspect_checkpoint(_folder(name))
     if as_json:
         click.echo(json.dumps(facts, ensure_ascii=False))
     else:
@@ -44,6 +46,35 @@ def print_conversion(
     written = convert(name, target, parts, lora_alpha=lora_alpha)
     facts = {"layout": written.layout, "folder": str(target), "digest": written.digest}
     click.echo(json.dumps(facts) if as_json else " ".join(facts.values()))
+
+
+def print_memory(
+    name: str,
+    *,
+    dtype: str,
+    quantization: Quantization,
+    texts: int,
+    new_tokens: int,
+    as_json: bool,
+) -> None:
+    """Print the bytes that a checkpoint takes while it writes, by part."""
+    import torch
+
+    from engine.memory import PUBLISHED_MODEL, Load, memory_by_part
+
+    network = PUBLISHED_MODEL if name == "published" else describe(_folder(name)).network
+    load = Load(texts=texts, new_tokens=new_tokens)
+    parts = memory_by_part(network, getattr(torch, dtype), quantization, load)
+    parts["total"] = sum(parts.values())
+    if as_json:
+        click.echo(json.dumps(parts))
+    else:
+        for part, count in parts.items():
+            click.echo(f"{part:14} {count / 2**20:10,.1f} MiB")
+
+
+def _folder(name: str) -> str | Path:
+    return EMBEDDED if name == "embedded" else name
 
 
 def _lines(facts: dict[str, Any]) -> list[str]:

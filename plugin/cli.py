@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import NoReturn, ParamSpec
+from typing import Literal, NoReturn, ParamSpec
 
 import click
 
@@ -259,6 +259,52 @@ def info(checkpoint: str, as_json: bool) -> None:
     from plugin.checkpoints import print_info
 
     sys.exit(print_info(checkpoint, as_json=as_json))
+
+
+@model.command()
+@click.argument("checkpoint")
+@click.option(
+    "--dtype",
+    default="bfloat16",
+    show_default=True,
+    type=click.Choice(["float32", "bfloat16", "float16"]),
+)
+@click.option(
+    "--quantization",
+    default="none",
+    show_default=True,
+    type=click.Choice(["none", "int8", "nf4"]),
+    help="Of the language model's layers.",
+)
+@click.option(
+    "--texts",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Studies in a batch, or samples of one.",
+)
+@click.option("--new-tokens", default=256, show_default=True, type=click.IntRange(1))
+@json_option
+@one_line_errors
+def memory(
+    checkpoint: str,
+    dtype: str,
+    quantization: Literal["none", "int8", "nf4"],
+    texts: int,
+    new_tokens: int,
+    as_json: bool,
+) -> None:
+    """Count the memory that CHECKPOINT takes, by part; "published" needs no weights."""
+    from plugin.checkpoints import print_memory
+
+    print_memory(
+        checkpoint,
+        dtype=dtype,
+        quantization=quantization,
+        texts=texts,
+        new_tokens=new_tokens,
+        as_json=as_json,
+    )
 
 
 @model.command()

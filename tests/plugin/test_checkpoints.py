@@ -73,3 +73,25 @@ def test_a_loose_file_is_put_over_the_weights(published, tmp_path):
     assert result.exit_code == 0
     provenance = json.loads(ctscribe("info", tmp_path / "native", "--json").output)["provenance"]
     assert list(provenance["merged"]) == ["mm_projector.bin"]
+
+
+def test_memory_counts_the_published_sizes_without_weights():
+    result = ctscribe("memory", "published", "--quantization", "nf4", "--json")
+    parts = json.loads(result.output)
+    assert result.exit_code == 0
+    assert {"layers", "vision tower", "projector", "KV cache", "activations"} < parts.keys()
+    assert parts.pop("total") == sum(parts.values()) < 12e9
+
+
+def test_memory_of_a_batch_grows_by_its_keys_and_values():
+    one, four = (
+        json.loads(ctscribe("memory", "embedded", "--texts", n, "--json").output) for n in (1, 4)
+    )
+    assert four["KV cache"] == 4 * one["KV cache"]
+    assert four["layers"] == one["layers"]
+
+
+def test_memory_of_nothing_is_an_error_of_one_line(tmp_path):
+    result = ctscribe("memory", tmp_path / "nowhere")
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1
