@@ -63,8 +63,9 @@ class SpatialPooling(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, d·h·w, channels) -> (B, image tokens, width), in D, H, W order."""
-        pooled = F.avg_pool3d(x.mT.reshape(len(x), -1, *self.grid), self.pooling)
-        image_tokens: Tensor = self.projector(pooled.flatten(2).mT)
+        grid = x.mT.reshape(len(x), -1, *self.grid)
+        pooled = F.avg_pool3d(grid.float(), self.pooling)  # a CPU pools no bfloat16
+        image_tokens: Tensor = self.projector(pooled.to(x.dtype).flatten(2).mT)
         return image_tokens
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
 from transformers.models.llama import LlamaConfig
 from transformers.models.phi3 import Phi3Config
 
@@ -91,6 +92,38 @@ def test_the_engine_drafts_with_it_as_with_any_other(model_type: str, tmp_path: 
     assert len(samples) == 2
     answer = engine.ask(volume, "the liver", ["fine", "large"], Sampling(max_new_tokens=2))
     assert sum(choice.probability for choice in answer.choices) == pytest.approx(1.0)
+
+
+def test_in_bfloat16_the_vision_tower_stays_as_it_is(tmp_path: Path) -> None:
+    engine = LocalEngine.load(write(tmp_path), dtype="bfloat16")
+    volume, four = input_for(engine.preprocess), Sampling(max_new_tokens=4)
+    exact = LocalEngine.load(tmp_path).report(volume, four)
+    rounded = engine.report(volume, four)
+    assert len(rounded.token_ids) == 4
+    assert (rounded.image_embedding == exact.image_embedding).all()
+
+
+def test_two_studies_in_one_batch_read_as_one_by_one(tmp_path: Path) -> None:
+    engine = LocalEngine.load(write(tmp_path))
+    volumes = [input_for(engine.preprocess, seed) for seed in (1, 2)]
+    together = engine.report_batch(volumes, Sampling(max_new_tokens=4))
+    alone = [engine.report(volume, Sampling(max_new_tokens=4)) for volume in volumes]
+    assert [one.token_ids for one in together] == [one.token_ids for one in alone]
+
+
+def test_transformers_loads_the_native_form(tmp_path: Path) -> None:
+    (tmp_path / "published").mkdir()
+    convert(write(tmp_path / "published"), tmp_path / "native")
+    checkpoint = load_checkpoint(tmp_path / "native")
+    engine = LocalEngine(checkpoint)
+    volume = input_for(checkpoint.preprocess)
+    ids = engine._prompt_ids(checkpoint.prompt.report, 4)
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "native")
+    written = model.generate(
+        ids, images=torch.from_numpy(volume.pixels)[None], max_new_tokens=4, do_sample=False
+    )
+    report = engine.report(volume, Sampling(max_new_tokens=4))
+    assert tuple(written[0, ids.shape[1] :].tolist()) == report.token_ids
 
 
 def test_the_prompt_begins_with_the_tokenizers_first_token(tmp_path: Path) -> None:
