@@ -26,6 +26,7 @@ bench: .venv/.test
 	$(BIN)/python -m bench.intake
 
 .venv/.runtime: pyproject.toml constraints.txt
+	@echo "installing into .venv: minutes, PyTorch is large"
 	$(PYTHON) -m venv .venv
 	$(PIP) install -q -c constraints.txt -e .
 	touch $@

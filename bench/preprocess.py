@@ -2,7 +2,7 @@
 
 Both do clip → scale → min–max → crop to foreground → trilinear resize of one int16 volume of
 300 × 512 × 512 to 128 × 256 × 256, in turns within one process; then each alone in a process of its
-own for the peak of its memory. Run `python bench/preprocess.py`; see bench/README.md.
+own for the peak of its memory. Run `python -m bench.preprocess`; see bench/README.md.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from dicom_io.errors import CtscribeError, StoreFull
 from plugin import intake
-from plugin.database import SessionFactory
+from plugin.database import SessionFactory, reason_of
 from plugin.events import add_event
 from plugin.intake import Arrival, Cache, Outcome, Waiting
 from plugin.models import Level
@@ -211,5 +211,5 @@ def record_durably(
 def _reason(error: Exception) -> str:
     """Name the cause without values of the instance, which may hold an identifier."""
     if isinstance(error, DBAPIError):
-        return str(error.orig)
+        return reason_of(error)
     return str(error) if isinstance(error, OSError) else f"internal error: {type(error).__name__}"

@@ -12,6 +12,7 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
 SessionFactory = sessionmaker[Session]
@@ -64,6 +65,11 @@ def migrate(connection: Connection) -> None:
     config.set_main_option("script_location", str(_MIGRATIONS))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def reason_of(error: DBAPIError) -> str:
+    """What the driver says, in one line; the lines after it may quote a row's values."""
+    return (str(error.orig).splitlines() or [type(error.orig).__name__])[0]
 
 
 def session_factory(engine: Engine) -> SessionFactory:

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from dicom_io.errors import CtscribeError, LeaseLost, StoreFull
 from plugin import jobs
-from plugin.database import SessionFactory
+from plugin.database import SessionFactory, reason_of
 from plugin.jobs import Claim, NewDraft
 from plugin.models import DraftState
 from plugin.spool import Spool
@@ -96,7 +96,7 @@ class Worker:
             try:
                 busy = self.work_once()
             except DBAPIError as error:
-                LOGGER.error("the database does not answer: %s", error.orig)
+                LOGGER.error("the database does not answer: %s", reason_of(error))
                 busy = False
             if not busy:
                 stop.wait(poll_s)
@@ -169,7 +169,7 @@ class Worker:
                 except LeaseLost:
                     return
                 except DBAPIError as error:
-                    LOGGER.warning("the lease could not be renewed: %s", error.orig)
+                    LOGGER.warning("the lease could not be renewed: %s", reason_of(error))
 
         thread = threading.Thread(target=renew, name="lease", daemon=True)
         thread.start()

@@ -7,9 +7,9 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from plugin.database import SessionFactory, open_database
+from plugin.database import SessionFactory, open_database, reason_of
 from plugin.models import Base, Event, Job, Study
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -84,3 +84,9 @@ def test_a_study_has_at_most_one_pending_job(sessions: SessionFactory) -> None:
         session.add(job(1))
     with pytest.raises(IntegrityError), sessions.begin() as session:
         session.add(job(2))
+
+
+def test_a_drivers_words_are_told_without_the_values_of_a_row() -> None:
+    error = DBAPIError("INSERT", {}, Exception("duplicate key\nDETAIL:  Key (x)=(Zebra) exists"))
+    assert reason_of(error) == "duplicate key"
+    assert reason_of(DBAPIError("SELECT", {}, ValueError())) == "ValueError"
