@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer
@@ -11,8 +12,9 @@ from torch import Tensor
 
 from dicom_io.errors import CheckpointMismatch, EngineError
 from dicom_io.preprocess import PreprocessSpec
+from engine.contrastive import ContrastiveConfig, ContrastivePair
 from engine.description import CONFIG, Description, ModelCard, Prompt, read_config
-from engine.families import FAMILIES, Network, build, family_of
+from engine.families import FAMILIES, Network, build, family_of, has_tied_head
 from engine.hub import checkpoint_folder
 from engine.manifest import seal
 from engine.native import (
@@ -26,6 +28,7 @@ from engine.native import (
 from engine.novelty import TrainingDistribution
 from engine.protocol import ModelIdentity
 from engine.published import describe_qwen2, describe_vlm_qwen
+from engine.published_clip import describe_dec_clip
 from engine.published_lamed import describe_lamed
 from engine.tensor_files import SHARD_BYTES, read_tensors, write_tensors
 from engine.tokenizer_files import TOKENIZER, read_tokenizer
@@ -37,6 +40,7 @@ __all__ = [
     "Prompt",
     "describe",
     "load_checkpoint",
+    "load_pair",
     "save_checkpoint",
 ]
 
@@ -44,6 +48,7 @@ LAYOUTS = {
     MODEL_TYPE: describe_native,
     "vlm_qwen": describe_vlm_qwen,
     "qwen2": describe_qwen2,
+    "dec_clip": describe_dec_clip,
     "lamed_llama": describe_lamed,
     "lamed_phi3": describe_lamed,
 }
@@ -117,17 +122,20 @@ def load_checkpoint(
     Raises
     ------
     EngineError
-        There is no checkpoint, or it cannot be downloaded.
+        There is no checkpoint, it cannot be downloaded, or it holds no model that writes.
     CheckpointMismatch
         A file is missing, damaged or changed, or a tensor is missing, unexpected or of another
         shape than the configured model's.
     """
     found = describe(name)
+    if found.prompt is None:
+        raise EngineError(f"{found.folder} holds a contrastive pair, which writes no report")
     distribution = None
     if (novelty := found.folder / NOVELTY).is_file():
         distribution = TrainingDistribution.from_tensors(read_tensors([novelty]))
+    network: Network = load_network(found, device=device, dtype=dtype)
     return Checkpoint(
-        model=load_network(found, device=device, dtype=dtype),
+        model=network,
         tokenizer=read_tokenizer(found.folder),
         card=found.card,
         prompt=found.prompt,
@@ -139,11 +147,32 @@ def load_checkpoint(
 
 def load_network(
     found: Description, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
-) -> Network:
+) -> Any:
     """Build the network of a checkpoint and put its weights in; see `load_checkpoint`."""
     exact = FAMILIES[family_of(found.network)].exact
-    tied = found.network.llm.tie_word_embeddings
+    tied = has_tied_head(found.network)
     return assemble(build(found.network), found.tensors(), device, dtype, exact, tied=tied)
+
+
+def load_pair(name: str | Path, *, device: torch.device | str = "cpu") -> ContrastivePair:
+    """Load a contrastive pair, native or published (`dec_clip`), in float32.
+
+    Raises
+    ------
+    EngineError
+        There is no checkpoint, it cannot be downloaded, or it holds no pair.
+    CheckpointMismatch
+        See `load_checkpoint`.
+    """
+    found = describe(name)
+    if not isinstance(found.network, ContrastiveConfig):
+        raise EngineError(f"{found.folder} holds no contrastive pair")
+    pair: ContrastivePair = load_network(found, device=device)
+    published = found.layout == "dec_clip" or "published" in found.card.provenance
+    if found.network.loss == "clip" and published:
+        # the authors' code multiplies by it, without the exponential of `clip_loss`
+        pair.logit_scale.data = pair.logit_scale.data.log()
+    return pair
 
 
 def save_checkpoint(
@@ -188,7 +217,7 @@ def save_checkpoint(
 def _tensors_to_store(model: Network, dtype: torch.dtype) -> dict[str, Tensor]:
     parameters = {name for name, _ in model.named_parameters()}
     tensors = {}
-    tied = model.config.llm.tie_word_embeddings
+    tied = has_tied_head(model.config)
     for name, tensor in model.state_dict().items():
         if tied and name == HEAD:
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -12,6 +13,16 @@ from transformers.models.distilbert import DistilBertConfig, DistilBertModel
 from engine.vision import VisionConfig, pooled, vision_tower
 
 Loss = Literal["siglip", "clip"]
+
+
+@dataclass(frozen=True)
+class ContrastiveConfig:
+    """What a `ContrastivePair` is made of; see there."""
+
+    vision: VisionConfig
+    text: DistilBertConfig
+    width: int = 768
+    loss: Loss = "siglip"
 
 
 class ContrastivePair(nn.Module):
@@ -65,6 +76,16 @@ class ContrastivePair(nn.Module):
         if self.loss == "siglip":
             return siglip_loss(images, texts, self.t_prime, self.bias)
         return clip_loss(images, texts, self.logit_scale)
+
+
+def pair_without_weights(config: ContrastiveConfig) -> ContrastivePair:
+    """Build a pair with parameters that hold no memory, for `engine.weights.assemble`."""
+    with torch.device("meta"):
+        pair = ContrastivePair(config.vision, config.text, config.width, config.loss)
+    # These are computed, and so are in no checkpoint
+    positions = torch.arange(config.text.max_position_embeddings)[None]
+    pair.language_encoder.embeddings.register_buffer("position_ids", positions, persistent=False)
+    return pair
 
 
 def siglip_loss(images: Tensor, texts: Tensor, t_prime: Tensor, bias: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +20,8 @@ from torch import Tensor
 
 from dicom_io.errors import CheckpointMismatch
 from engine.checkpoint import describe
-from engine.description import CONFIG, Description, read_config
-from engine.families import build
+from engine.description import CONFIG, Description, Prompt, read_config
+from engine.families import build, has_tied_head
 from engine.loose import add_part, read_part
 from engine.manifest import file_sha256, seal
 from engine.native import NOVELTY, native_config, write_config, write_end_of_text
@@ -88,7 +88,7 @@ def convert(
         tensors = add_part(tensors, read_part(path), lora_alpha=lora_alpha)
     if found.layout == "qwen2":
         found, tensors = with_image_token(found, tensors)
-    tied = found.network.llm.tie_word_embeddings
+    tied = has_tied_head(found.network)
     require_network(build(found.network), tensors, tied=tied)
     stored = {key: tensor for key, tensor in tensors.items() if not (tied and key == HEAD)}
     target.mkdir(parents=True, exist_ok=True)
@@ -134,16 +134,10 @@ def _provenance(found: Description, parts: Sequence[Path]) -> dict[str, Any]:
 def _write_native(
     found: Description, provenance: Mapping[str, Any], dtype: str, target: Path
 ) -> None:
-    tokenizer = read_tokenizer(found.folder)
-    eos, image = found.prompt.eos_token, found.prompt.image_token
-    write_end_of_text(target, eos, tokenizer.token_to_id(eos))
-    for path in _beside(found.folder):
-        copyfile(path, target / path.name)
-    if tokenizer.token_to_id(image) is None:
-        tokenizer.add_special_tokens([image])
-        tokenizer.save(str(target / TOKENIZER))
-    elif not (found.folder / TOKENIZER).is_file():
-        tokenizer.save(str(target / TOKENIZER))
+    if found.prompt is None:
+        _copy(_beside(found.folder), target)
+    else:
+        _write_tokenizer(found.folder, found.prompt, target)
     card = replace(found.card, provenance=provenance)
     config = native_config(found.network, card, found.prompt, found.preprocess)
     write_config(target, config, dtype)
@@ -154,11 +148,26 @@ def _write_published(found: Description, tensors: Mapping[str, Tensor], target: 
     published = found.card.provenance["published"]
     text = json.dumps(published["config"], indent=2, ensure_ascii=False) + "\n"
     (target / CONFIG).write_text(text, encoding="utf-8")
-    for path in _beside(found.folder):
-        if path.name in published["files"]:
-            copyfile(path, target / path.name)
+    _copy([path for path in _beside(found.folder) if path.name in published["files"]], target)
     if LOOSE_TOWER in published["files"]:
         save_loose_tower(tensors, target / LOOSE_TOWER)
+
+
+def _write_tokenizer(folder: Path, prompt: Prompt, target: Path) -> None:
+    """Copy a tokenizer, and add what of it a native checkpoint needs and the folder lacks."""
+    tokenizer = read_tokenizer(folder)
+    write_end_of_text(target, prompt.eos_token, tokenizer.token_to_id(prompt.eos_token))
+    _copy(_beside(folder), target)
+    lacks_image_token = tokenizer.token_to_id(prompt.image_token) is None
+    if lacks_image_token:
+        tokenizer.add_special_tokens([prompt.image_token])
+    if lacks_image_token or not (folder / TOKENIZER).is_file():
+        tokenizer.save(str(target / TOKENIZER))
+
+
+def _copy(paths: Iterable[Path], target: Path) -> None:
+    for path in paths:
+        copyfile(path, target / path.name)
 
 
 def _beside(folder: Path) -> list[Path]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 CONFIG = "config.json"
 
-Layout = Literal["native", "vlm_qwen", "qwen2", "lamed_llama", "lamed_phi3"]
+Layout = Literal["native", "vlm_qwen", "dec_clip", "qwen2", "lamed_llama", "lamed_phi3"]
 
 Renaming = Callable[[Mapping[str, Any]], dict[str, Any]]
 """From names as they are stored to the network's own, with what belongs to no network left out."""
@@ -76,7 +76,7 @@ class Description:
     network : object
         The configuration of its family (`engine.families`).
     card, prompt, preprocess
-        As the weights were trained.
+        As the weights were trained; what writes nothing has no prompt.
     weights : tuple of Path
         Its files of tensors.
     digest : str
@@ -89,7 +89,7 @@ class Description:
     folder: Path
     network: Any
     card: ModelCard
-    prompt: Prompt
+    prompt: Prompt | None
     preprocess: PreprocessSpec
     weights: tuple[Path, ...]
     digest: str

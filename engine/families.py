@@ -12,6 +12,7 @@ from typing import Any
 from transformers import AutoConfig, PreTrainedConfig
 
 from engine import m3d_lamed, med3dvlm
+from engine.contrastive import ContrastiveConfig, ContrastivePair, pair_without_weights
 from engine.dcformer import DCFormerConfig
 from engine.m3d_lamed import M3DLaMed, M3DLaMedConfig
 from engine.med3dvlm import VISION_TOWER, Med3DVLM, Med3DVLMConfig
@@ -20,7 +21,7 @@ from engine.vision import VisionConfig
 from engine.vit3d import AblationViT3DConfig, ViT3DConfig
 
 Network = Med3DVLM | M3DLaMed
-"""Any network of these families."""
+"""A network of these families that writes."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Family:
     Parameters
     ----------
     config : type
-        Of its configuration, which holds the language model's as `llm`.
+        Of its configuration.
     to_dict : callable
         Configuration -> plain values for JSON, without the language model's.
     from_dict : callable
@@ -42,14 +43,17 @@ class Family:
         Configuration -> network whose parameters hold no memory.
     exact : str
         What the names of tensors begin with that always run in float32.
+    text : str
+        The name that the configuration has for its transformer of text.
     """
 
     config: type
     to_dict: Callable[[Any], dict[str, Any]]
     from_dict: Callable[[Mapping[str, Any], Any], Any]
-    create: Callable[[Any], Network]
-    build: Callable[[Any], Network]
+    create: Callable[[Any], Any]
+    build: Callable[[Any], Any]
     exact: str
+    text: str = "llm"
 
 
 VISION_TOWERS: dict[str, type[VisionConfig]] = {
@@ -67,9 +71,10 @@ def family_of(config: Any) -> str:
 def network_to_dict(config: Any) -> dict[str, Any]:
     """Configuration of any family -> the keys of config.json that describe the network."""
     name = family_of(config)
-    llm = config.llm.to_diff_dict()
-    del llm["transformers_version"]
-    return {"family": name, "network": FAMILIES[name].to_dict(config), "text_config": llm}
+    family = FAMILIES[name]
+    text = getattr(config, family.text).to_diff_dict()
+    del text["transformers_version"]
+    return {"family": name, "network": family.to_dict(config), "text_config": text}
 
 
 def network_from_dict(values: Mapping[str, Any]) -> Any:
@@ -83,7 +88,13 @@ def network_from_dict(values: Mapping[str, Any]) -> Any:
     return FAMILIES[values["family"]].from_dict(values["network"], _llm(values["text_config"]))
 
 
-def build(config: Any) -> Network:
+def has_tied_head(config: Any) -> bool:
+    """Tell whether a language model's head is its embeddings."""
+    llm = getattr(config, "llm", None)
+    return llm is not None and bool(llm.tie_word_embeddings)
+
+
+def build(config: Any) -> Any:
     """Build a network of any family, with parameters that hold no memory."""
     return FAMILIES[family_of(config)].build(config)
 
@@ -95,20 +106,19 @@ def _llm(values: Mapping[str, Any]) -> PreTrainedConfig:
 
 
 def _med3dvlm_to_dict(config: Med3DVLMConfig) -> dict[str, Any]:
-    kind = next(n for n, tower in VISION_TOWERS.items() if isinstance(config.vision, tower))
     return {
-        "vision": {"kind": kind} | asdict(config.vision),
+        "vision": _vision_to_dict(config.vision),
         "projector": asdict(config.projector),
         "splice": config.splice,
     }
 
 
 def _med3dvlm_from_dict(values: Mapping[str, Any], llm: Any) -> Med3DVLMConfig:
-    vision, projector = _tuples(values["vision"]), _tuples(values["projector"])
+    projector = _tuples(values["projector"])
     for stream in ("low", "high"):
         projector[stream] = StreamConfig(**_tuples(projector[stream]))
     return Med3DVLMConfig(
-        vision=VISION_TOWERS[vision.pop("kind")](**vision),
+        vision=_vision_from_dict(values["vision"]),
         projector=ProjectorConfig(**projector),
         llm=llm,
         splice=values["splice"],
@@ -121,6 +131,29 @@ def _m3d_lamed_to_dict(config: M3DLaMedConfig) -> dict[str, Any]:
 
 def _m3d_lamed_from_dict(values: Mapping[str, Any], llm: Any) -> M3DLaMedConfig:
     return M3DLaMedConfig(ViT3DConfig(**_tuples(values["vision"])), llm, values["pooling"])
+
+
+def _contrastive_to_dict(config: ContrastiveConfig) -> dict[str, Any]:
+    return {
+        "vision": _vision_to_dict(config.vision),
+        "width": config.width,
+        "loss": config.loss,
+    }
+
+
+def _contrastive_from_dict(values: Mapping[str, Any], text: Any) -> ContrastiveConfig:
+    vision = _vision_from_dict(values["vision"])
+    return ContrastiveConfig(vision, text, values["width"], values["loss"])
+
+
+def _vision_to_dict(config: VisionConfig) -> dict[str, Any]:
+    kind = next(n for n, tower in VISION_TOWERS.items() if isinstance(config, tower))
+    return {"kind": kind} | asdict(config)
+
+
+def _vision_from_dict(values: Mapping[str, Any]) -> VisionConfig:
+    sizes = _tuples(values)
+    return VISION_TOWERS[sizes.pop("kind")](**sizes)
 
 
 def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,5 +176,14 @@ FAMILIES = {
         M3DLaMed,
         m3d_lamed.without_weights,
         VISION_TOWER,
+    ),
+    "contrastive": Family(
+        ContrastiveConfig,
+        _contrastive_to_dict,
+        _contrastive_from_dict,
+        lambda config: ContrastivePair(config.vision, config.text, config.width, config.loss),
+        pair_without_weights,
+        "vision_encoder.",
+        text="text",
     ),
 }

@@ -10,7 +10,7 @@ from typing import Any
 
 from dicom_io.errors import CheckpointMismatch
 from engine.checkpoint import describe
-from engine.families import build, network_to_dict
+from engine.families import build, has_tied_head, network_to_dict
 from engine.loose import read_part
 from engine.manifest import file_sha256
 from engine.tensor_files import TensorInfo
@@ -58,7 +58,7 @@ def inspect_checkpoint(name: str | Path) -> dict[str, Any]:
         "digest": found.digest,
         "demonstration": found.card.demonstration,
         **network_to_dict(found.network),
-        "prompt": asdict(found.prompt),
+        "prompt": asdict(found.prompt) if found.prompt else None,
         "preprocess": found.preprocess.to_dict(),
         "provenance": dict(found.card.provenance),
         "files": {path.name: path.stat().st_size for path in found.weights},
@@ -98,7 +98,7 @@ def part_of(name: str) -> str:
 
 def _faults(network: Any, headers: Mapping[str, TensorInfo]) -> list[str]:
     try:
-        require_network(build(network), headers, tied=network.llm.tie_word_embeddings)
+        require_network(build(network), headers, tied=has_tied_head(network))
     except CheckpointMismatch as error:
         return list(error.details)
     return []

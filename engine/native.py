@@ -45,7 +45,7 @@ def describe_native(folder: Path) -> Description:
             folder=folder,
             network=network_from_dict(config),
             card=ModelCard(**card),
-            prompt=Prompt(**config["prompt"]),
+            prompt=Prompt(**config["prompt"]) if config["prompt"] else None,
             preprocess=PreprocessSpec.from_dict(config["preprocess"]),
             weights=tuple(weight_files(folder)),
             digest=digest,
@@ -55,26 +55,23 @@ def describe_native(folder: Path) -> Description:
 
 
 def native_config(
-    network: Any, card: ModelCard, prompt: Prompt, preprocess: PreprocessSpec
+    network: Any, card: ModelCard, prompt: Prompt | None, preprocess: PreprocessSpec
 ) -> dict[str, Any]:
     """Return what config.json says beside Hugging Face's own keys."""
     return {
         "format": FORMAT,
         **network_to_dict(network),
         "card": asdict(card),
-        "prompt": asdict(prompt),
+        "prompt": asdict(prompt) if prompt else None,
         "preprocess": preprocess.to_dict(),
     }
 
 
 def write_config(folder: Path, config: Mapping[str, Any], dtype: str) -> None:
     """Write config.json as `save_pretrained` of `engine.huggingface` does."""
-    values = {
-        "architectures": ["CtscribeForCausalLM"],
-        "model_type": MODEL_TYPE,
-        "dtype": dtype,
-        **config,
-    }
+    values = {"model_type": MODEL_TYPE, "dtype": dtype, **config}
+    if config["prompt"]:
+        values = {"architectures": ["CtscribeForCausalLM"], **values}
     _write_json(folder / CONFIG, values)
 
 

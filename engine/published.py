@@ -1,4 +1,4 @@
-"""The authors' published checkpoints, `dec_clip` and `vlm_qwen`, without `trust_remote_code`.
+"""The authors' published Med3DVLM, `vlm_qwen`, without `trust_remote_code`.
 
 Sizes come from `config.json` and, where the authors' code had them as constants, from the tensors.
 """
@@ -13,22 +13,19 @@ from typing import Any, TypeVar, get_args
 import torch
 from torch import Tensor
 from transformers import PreTrainedConfig
-from transformers.models.distilbert import DistilBertConfig
 from transformers.models.qwen2 import Qwen2Config
 
 from dicom_io.errors import CheckpointMismatch
 from dicom_io.preprocess import PreprocessSpec
-from engine.contrastive import ContrastivePair, Loss
 from engine.dcformer import VARIANTS, DCFormerConfig
 from engine.description import CONFIG, Description, ModelCard, Prompt, read_config
 from engine.manifest import digest_of
 from engine.med3dvlm import VISION_TOWER, Med3DVLMConfig
 from engine.projector import Kind, ProjectorConfig, StreamConfig
-from engine.tensor_files import TensorInfo, read_headers, read_tensors, weight_files
+from engine.tensor_files import TensorInfo, read_headers, weight_files
 from engine.tokenizer_files import eos_token, tokenizer_files
 from engine.vision import VisionConfig
 from engine.vit3d import AblationViT3DConfig
-from engine.weights import assemble
 
 REPORT_QUESTION = "Describe the findings of the medical image you see."
 """One of the 42 questions for a report that the published weights were trained with."""
@@ -80,8 +77,6 @@ LLM_NEEDS = (
     "rms_norm_eps",
 )
 
-
-LOGIT_SCALE = "logit_scale"
 
 LLMConfig = TypeVar("LLMConfig", bound=PreTrainedConfig)
 
@@ -144,37 +139,6 @@ def describe_qwen2(folder: Path) -> Description:
 def vlm_qwen_config(qwen: Mapping[str, Any]) -> dict[str, Any]:
     """Return the config.json that the authors' code makes of a Qwen2's."""
     return {**qwen, **ADDED_KEYS, "architectures": ["VLMQwenForCausalLM"]}
-
-
-def load_dec_clip(folder: Path, *, device: torch.device | str = "cpu") -> ContrastivePair:
-    """Load a published contrastive pair: an image encoder and ClinicalBERT.
-
-    Raises
-    ------
-    CheckpointMismatch
-        A file is missing, or a tensor is missing, unexpected or mis-shaped.
-    """
-    config = read_config(folder)
-    if config.get("model_type") != "dec_clip":
-        raise CheckpointMismatch(f"{folder}/{CONFIG} has no model_type dec_clip")
-    weights = weight_files(folder)
-    headers = published_names(read_headers(weights))
-    tensors = published_names(read_tensors(weights))
-    try:
-        kind = config.get("vision_encoder", "dcformer")
-        vision = vision_config(headers, "vision_encoder.", kind, config)
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointMismatch(f"{folder}/{CONFIG} cannot be understood: {error!r}") from error
-    loss: Loss = "clip" if LOGIT_SCALE in tensors else "siglip"
-    if loss == "clip":  # the authors' code has no exponential (`engine.contrastive.clip_loss`)
-        tensors[LOGIT_SCALE] = tensors[LOGIT_SCALE].log()
-    pair = ContrastivePair(
-        vision,
-        _text_config(headers, config.get("n_heads")),
-        width=_shape(headers, "mm_vision_proj.bias")[0],
-        loss=loss,
-    )
-    return assemble(pair, tensors, device)
 
 
 def published_names(stored: Mapping[str, Any]) -> dict[str, Any]:
@@ -294,25 +258,3 @@ def dcformer_config(
     alike = (v for v in VARIANTS.values() if (v.blocks, v.channels[1:]) == (blocks, channels))
     variant = next(alike, VARIANTS["small"])
     return replace(variant, input_size=input_size)
-
-
-def _text_config(headers: Mapping[str, TensorInfo], heads: int | None) -> DistilBertConfig:
-    prefix = "language_encoder."
-    vocab_size, dim = _shape(headers, f"{prefix}embeddings.word_embeddings.weight")
-    layers = {n.split(".")[3] for n in headers if n.startswith(f"{prefix}transformer.layer.")}
-    return DistilBertConfig(
-        vocab_size=vocab_size,
-        dim=dim,
-        hidden_dim=_shape(headers, f"{prefix}transformer.layer.0.ffn.lin1.bias")[0],
-        n_layers=len(layers),
-        n_heads=heads or dim // 64,  # no tensor tells it; ClinicalBERT has 12 heads of 64
-        max_position_embeddings=_shape(headers, f"{prefix}embeddings.position_embeddings.weight")[
-            0
-        ],
-    )
-
-
-def _shape(headers: Mapping[str, TensorInfo], name: str) -> tuple[int, ...]:
-    if name not in headers:
-        raise CheckpointMismatch(f"the tensors are not those of the model; missing: {name}")
-    return headers[name].shape

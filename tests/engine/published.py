@@ -1,6 +1,7 @@
 """Checkpoints as the authors' code writes them, with a small language model in place of theirs."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,17 +14,21 @@ from engine.dcformer import VARIANTS
 from engine.med3dvlm import Med3DVLM, Med3DVLMConfig
 from engine.projector import PUBLISHED, ProjectorConfig
 from engine.published import QWEN_EOS
+from engine.vision import VisionConfig
 from tests.engine.conftest import tiny_tokenizer
 from tests.engine.golden import FIGURES
 
 CONFIG = FIGURES["vlm"]["config"]
+PROJECTOR = replace(PUBLISHED, width=64)
 
 
-def published_model() -> Med3DVLM:
+def published_model(
+    vision: VisionConfig = VARIANTS["small"],
+    projector: ProjectorConfig = PROJECTOR,
+) -> Med3DVLM:
     torch.manual_seed(0)
-    projector = ProjectorConfig(PUBLISHED.low, PUBLISHED.high, width=64)
     llm = Qwen2Config(**{k: v for k, v in CONFIG.items() if k in Qwen2Config().to_dict()})
-    return Med3DVLM(Med3DVLMConfig(VARIANTS["small"], projector, llm, splice="published")).eval()
+    return Med3DVLM(Med3DVLMConfig(vision, projector, llm, splice="published")).eval()
 
 
 def published_tokenizer() -> Tokenizer:

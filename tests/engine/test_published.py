@@ -8,19 +8,15 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 from transformers import Qwen2Tokenizer
-from transformers.models.distilbert import DistilBertConfig
 from transformers.models.qwen2 import Qwen2Config
 
 from dicom_io.errors import CheckpointMismatch
 from engine.checkpoint import load_checkpoint
-from engine.contrastive import ContrastivePair
 from engine.dcformer import VARIANTS
 from engine.local import LocalEngine
 from engine.med3dvlm import Med3DVLM, Med3DVLMConfig
 from engine.projector import Kind, ProjectorConfig, StreamConfig
-from engine.published import load_dec_clip
 from engine.vit3d import AblationViT3DConfig
-from tests.engine.golden import FIGURES
 from tests.engine.published import (
     CONFIG,
     assert_same_state,
@@ -198,22 +194,6 @@ def test_a_missing_key_is_named(weights: dict[str, Tensor], folder: Path) -> Non
         load_checkpoint(folder)
 
 
-def test_the_contrastive_pair_loads(tmp_path: Path) -> None:
-    text = DistilBertConfig(**FIGURES["clip"]["distilbert_config"])
-    state = ContrastivePair(VARIANTS["small"], text).state_dict()
-    save_file(state, tmp_path / "model.safetensors")
-    (tmp_path / "config.json").write_text('{"model_type": "dec_clip", "n_heads": 4}')
-    pair = load_dec_clip(tmp_path)
-    assert_same_state(pair, state)
-    assert pair.language_encoder.config.n_heads == 4
-    assert pair.encode_text(torch.tensor([[1, 2]]), torch.ones(1, 2)).shape == (1, 768)
-
-
-def test_another_kind_of_model_is_no_contrastive_pair(folder: Path) -> None:
-    with pytest.raises(CheckpointMismatch, match="no model_type dec_clip"):
-        load_dec_clip(folder)
-
-
 @pytest.mark.parametrize(
     ("vision_tower", "projector_type"),
     [("dcformer", "low_high_mlp"), ("dcformer", "mlp"), ("vit3d", "mlp"), ("vit3d", "linear")],
@@ -236,14 +216,19 @@ def test_the_variants_of_the_ablations_load(
     assert model.image_token_count == projector.image_tokens
 
 
-def test_a_pair_of_the_other_tower_and_loss_loads(tmp_path: Path) -> None:
-    text = DistilBertConfig(**FIGURES["clip"]["distilbert_config"])
-    vision = AblationViT3DConfig(width=32, layers=2)
-    pair = ContrastivePair(vision, text, loss="clip")
-    state = pair.state_dict() | {"logit_scale": torch.tensor(14.0)}
-    save_file(state, tmp_path / "model.safetensors")
-    config = {"model_type": "dec_clip", "n_heads": 4, "vision_encoder": "vit3d"}
-    (tmp_path / "config.json").write_text(json.dumps({**config, "dim": 32, "depth": 2}))
-    loaded = load_dec_clip(tmp_path)
-    assert_same_state(loaded.vision_encoder, pair.vision_encoder.state_dict())
-    assert loaded.logit_scale.exp().item() == pytest.approx(14.0)
+@pytest.mark.parametrize("variant", ["nano", "base"])
+def test_the_variant_of_dcformer_is_told_by_its_tensors(folder: Path, variant: str) -> None:
+    vision = VARIANTS[variant]
+    streams = [StreamConfig(*shape) for shape in vision.shapes[-2:]]
+    expected = published_model(vision, ProjectorConfig(*streams, 64, "low_high_mlp"))
+    write_settings(folder, mm_projector_type="low_high_mlp")
+    save_file(expected.state_dict(), folder / "model.safetensors")
+    assert load_checkpoint(folder).model.config.vision == vision
+
+
+def test_a_mixer_of_one_layer_loads(folder: Path) -> None:
+    streams = [StreamConfig(256, 384, (128,)), StreamConfig(32, 768, (128,))]
+    expected = published_model(projector=ProjectorConfig(*streams, 64))
+    write_settings(folder, low_output_size=[128], high_output_size=[128])
+    save_file(expected.state_dict(), folder / "model.safetensors")
+    assert_same_state(load_checkpoint(folder).model, expected.state_dict())
