@@ -81,6 +81,14 @@ class NonConformantReport(ReportError):
     """The Structured Report that was built violates its template."""
 
 
+class TrainingError(CtscribeError):
+    """The training data, a recipe or a run is at fault."""
+
+
+class UnusableData(TrainingError):
+    """Raw data or a training store is missing, damaged or not the one that was asked for."""
+
+
 class PluginError(CtscribeError):
     """The service, a peer or the storage is at fault."""
 

@@ -11,15 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dicom_io.phantom import Truth
 from engine.contrastive import ContrastivePair, pairwise_sigmoid_loss
+from training.data.store import as_unit_interval
 from training.schedule import optimizer_and_schedule
-from training.store import as_unit_interval
 from training.wording import facts, report_text, statements
 
 STATEMENTS = statements()
@@ -50,14 +49,14 @@ class Batch:
 
 
 def draw_batch(
-    inputs: Sequence[NDArray[np.uint8]],
+    inputs: Sequence[Tensor],
     truths: Sequence[Truth],
     size: int,
     rng: np.random.Generator,
 ) -> Batch:
     """Draw different studies at random."""
     chosen = rng.choice(len(inputs), size, replace=False)
-    volumes = torch.from_numpy(as_unit_interval(inputs[i] for i in chosen))
+    volumes = as_unit_interval(torch.stack([inputs[i] for i in chosen]))
     return Batch(volumes, [truths[i] for i in chosen])
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from rich.progress import track
 from tokenizers import Tokenizer
 from torch import Tensor, nn
@@ -27,10 +26,11 @@ from engine.med3dvlm import Med3DVLM, Med3DVLMConfig
 from engine.novelty import fit_distribution, image_features
 from engine.projector import ProjectorConfig, StreamConfig
 from training.contrastive import ContrastiveStage, draw_batch
+from training.data.phantoms import read_phantoms, write_phantoms
+from training.data.store import as_unit_interval
 from training.language import Features, Reader, finetune, pretrain_language, train_projector
 from training.progress import Resumable, run_steps
 from training.recipe import Recipe, load_recipe
-from training.store import as_unit_interval, read_store, write_store
 from training.tokenizer import build_tokenizer
 from training.wording import PROMPT, facts_text, report_text, statements
 
@@ -59,7 +59,7 @@ def train_vision(recipe: Recipe, tokenizer: Tokenizer, out: Path) -> Contrastive
         learning_rate=plan.learning_rate,
         weight_decay=plan.weight_decay,
     )
-    inputs, truths = read_store(out / "store", range(*recipe.training_seeds))
+    inputs, truths = read_phantoms(out / "store", recipe.preprocess_spec)
 
     def step(i: int) -> float:
         rng = np.random.default_rng((recipe.seed, i))
@@ -98,20 +98,20 @@ def build_model(recipe: Recipe, tokenizer: Tokenizer, vision: nn.Module) -> Med3
 
 
 def look(
-    model: Med3DVLM, volumes: Iterable[NDArray[np.float32]], count: int
+    model: Med3DVLM, volumes: Iterable[Tensor], count: int
 ) -> Iterator[tuple[Tensor, list[Tensor]]]:
     """Yield each volume (1, 1, D, H, W) with the hidden states of the frozen vision tower."""
     for volume in track(volumes, "vision tower", total=count):
-        batch = torch.from_numpy(volume)[None]
+        batch = volume[None]
         with torch.no_grad():
             hidden_states = model.encode_image(batch)
         yield batch, hidden_states
 
 
-def see(model: Med3DVLM, inputs: Sequence[NDArray[np.uint8]]) -> Features:
+def see(model: Med3DVLM, inputs: Sequence[Tensor]) -> Features:
     """Compute what the projector learns from, once for all steps."""
     low, high = (torch.empty(len(inputs), *shape) for shape in model.config.vision.shapes[3:5])
-    volumes = (as_unit_interval([stored])[0] for stored in inputs)
+    volumes = (as_unit_interval(stored) for stored in inputs)
     for i, (_, hidden_states) in enumerate(look(model, volumes, len(inputs))):
         low[i], high[i] = hidden_states[3][0], hidden_states[4][0]
     return Features(low, high)
@@ -119,7 +119,7 @@ def see(model: Med3DVLM, inputs: Sequence[NDArray[np.uint8]]) -> Features:
 
 def describe(model: Med3DVLM, seeds: range, spec: PreprocessSpec) -> dict[str, Tensor]:
     """Collect the `image_features` of phantoms made anew: the store's 8 bits have other texture."""
-    volumes = (prepare(make_phantom(seed).volume, spec).pixels for seed in seeds)
+    volumes = (torch.from_numpy(prepare(make_phantom(seed).volume, spec).pixels) for seed in seeds)
     described = [
         image_features(batch, hidden_states)
         for batch, hidden_states in look(model, volumes, len(seeds))
@@ -130,11 +130,11 @@ def describe(model: Med3DVLM, seeds: range, spec: PreprocessSpec) -> dict[str, T
 def train(recipe: Recipe, out: Path) -> Checkpoint:
     """Run every stage, and save the checkpoint in `out/checkpoint`."""
     spec, seeds = recipe.preprocess_spec, range(*recipe.training_seeds)
-    write_store(out / "store", seeds, spec)
+    write_phantoms(out / "store", seeds, spec)
     tokenizer = vocabulary()
     vision = train_vision(recipe, tokenizer, out).vision_encoder
     model = build_model(recipe, tokenizer, vision)
-    inputs, truths = read_store(out / "store", seeds)
+    inputs, truths = read_phantoms(out / "store", spec)
     features = see(model, inputs)
     distribution = fit_distribution(
         describe(model, range(*recipe.distribution_seeds), spec),

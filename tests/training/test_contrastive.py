@@ -80,7 +80,7 @@ def test_reports_of_equal_facts_fit_each_others_images():
 
 
 def test_a_batch_holds_different_studies(truths):
-    inputs = [np.full((2, 2, 2), i, np.uint8) for i in range(len(truths))]
+    inputs = [torch.full((1, 2, 2, 2), i, dtype=torch.uint8) for i in range(len(truths))]
     batch = draw_batch(inputs, truths, 4, np.random.default_rng(0))
     drawn = [round(float(v) * 255) for v in batch.volumes[:, 0, 0, 0, 0]]
     assert len(set(drawn)) == 4

@@ -1,0 +1,1 @@
+"""Raw data sets become a training store; a store becomes batches."""

@@ -1,0 +1,98 @@
+"""Splits of a data set: the official one, by file, and one in which nothing leaks."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, Protocol
+
+Part = Literal["train", "validation", "test"]
+PARTS: tuple[Part, ...] = ("train", "validation", "test")
+
+
+class Grouped(Protocol):
+    """What a split needs to know of an image."""
+
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def case(self) -> str: ...
+
+    @property
+    def text(self) -> str: ...
+
+
+def grouped_split(
+    images: Iterable[Grouped], texts: Mapping[str, str], held_out: float, seed: int
+) -> dict[Part, list[str]]:
+    """Split so that no case and no text is in two parts.
+
+    Cases with the same text (as `normalised` sees it) form one group, which goes to one part as a
+    whole. Training keeps every image of its groups. Validation and test keep one image a text, so
+    that each of their texts has exactly one right image.
+
+    Parameters
+    ----------
+    images : iterable of Grouped
+        Their `case` is what must not be torn apart: a case, or a patient.
+    texts : mapping of str to str
+        The reports by key.
+    held_out : float
+        Fraction of the groups that go to validation, and of those that go to test.
+    seed : int
+        Decides which.
+
+    Returns
+    -------
+    dict
+        The keys of each part, in an order that the seed decides.
+    """
+    images = sorted(images, key=lambda image: _rank(seed, image.key))
+    groups = _groups(images, texts)
+    names = sorted(set(groups.values()), key=lambda name: _rank(seed, name))
+    n = min(max(1, round(held_out * len(names))), len(names) // 3) if held_out else 0
+    test, validation = set(names[:n]), set(names[n : 2 * n])
+    split: dict[Part, list[str]] = {"train": [], "validation": [], "test": []}
+    seen: set[str] = set()
+    for image in images:
+        group, text = groups[image.case], normalised(texts[image.text])
+        part: Part = "test" if group in test else "validation" if group in validation else "train"
+        if part == "train" or text not in seen:
+            split[part].append(image.key)
+        seen.add(text)
+    return split
+
+
+def normalised(text: str) -> str:
+    """A text without what two copies of it may differ in: case, punctuation, white space."""
+    return " ".join(re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold()))
+
+
+def _groups(images: Sequence[Grouped], texts: Mapping[str, str]) -> dict[str, str]:
+    """Name the group of each case: the smallest case that it shares texts with, however far."""
+    of_text: dict[str, set[str]] = defaultdict(set)
+    for image in images:
+        of_text[normalised(texts[image.text])].add(image.case)
+    parent = {image.case: image.case for image in images}
+
+    def root(case: str) -> str:
+        while parent[case] != case:
+            parent[case] = parent[parent[case]]
+            case = parent[case]
+        return case
+
+    for cases in of_text.values():
+        first, *others = sorted(root(case) for case in cases)
+        for other in others:
+            # whichever was joined meanwhile, the smaller name stays the root
+            a, b = sorted((root(first), root(other)))
+            parent[b] = a
+    return {case: root(case) for case in parent}
+
+
+def _rank(seed: int, name: str) -> str:
+    return hashlib.sha256(f"{seed} {name}".encode()).hexdigest()
