@@ -6,12 +6,15 @@ z to the head. The origin lies in the middle of the abdomen.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dicom_io.phantom_focal import Landmarks, OneSide, Point, draw_lesions
+from dicom_io.phantom_noise import scanned
 from dicom_io.types import Volume
 
 Plane = Literal["axial", "coronal", "sagittal"]
@@ -64,11 +67,17 @@ class Finding:
         The patient's side, where the finding has one.
     extent : float
         0 (just there) to 1 (large).
+    place : str, optional
+        Where in its organ, e.g. "upper pole"; only focal findings have one.
+    size_mm : int, optional
+        Diameter; only focal findings have one.
     """
 
     name: str
     side: Side | None
     extent: float
+    place: str | None = None
+    size_mm: int | None = None
 
 
 @dataclass(frozen=True)
@@ -101,8 +110,17 @@ class Phantom:
     truth: Truth
 
 
-def make_phantom(seed: int, *, matrix: int | None = None) -> Phantom:
+def make_phantom(
+    seed: int,
+    *,
+    matrix: int | None = None,
+    plane: Plane | None = None,
+    phase: Phase | None = None,
+    focal: bool = False,
+) -> Phantom:
     """Make the phantom of a seed.
+
+    The body and its findings are the same in every plane and phase.
 
     Parameters
     ----------
@@ -110,6 +128,11 @@ def make_phantom(seed: int, *, matrix: int | None = None) -> Phantom:
         Decides everything: body, plane, phase, findings, noise.
     matrix : int, optional
         Pixels along the wider side of a slice; 96 to 144 by default.
+    plane, phase : str, optional
+        In place of those that the seed would draw.
+    focal : bool
+        Whether focal findings may be planted too (`dicom_io.phantom_focal`). The embedded model
+        has not seen any.
 
     Returns
     -------
@@ -117,10 +140,15 @@ def make_phantom(seed: int, *, matrix: int | None = None) -> Phantom:
         Volume of int16, stack and rows ordered as displayed.
     """
     rng = np.random.default_rng(seed)
-    truth = draw_truth(rng)
+    drawn = draw_truth(rng)
+    truth = replace(drawn, plane=plane or drawn.plane, phase=phase or drawn.phase)
     grid, affine = _grid(truth.plane, rng, matrix)
-    hu = _scanned(_Body(grid, truth, rng).hu, rng)
-    return Phantom(seed, Volume(hu, affine), truth)
+    body = _Body(grid, truth, rng)
+    if focal:
+        # a generator of their own: the body and its noise are those of the seed without them
+        lesions = body.plant(np.random.default_rng((seed, 1)))
+        truth = replace(truth, findings=(*truth.findings, *lesions))
+    return Phantom(seed, Volume(scanned(body.hu, rng), affine), truth)
 
 
 def draw_truth(rng: np.random.Generator) -> Truth:
@@ -163,14 +191,19 @@ def _grid(
 
 
 class _Body:
-    """Paints one body from the outside in; later organs overwrite earlier ones."""
+    """Paints one body from the outside in; later organs overwrite earlier ones.
+
+    The landmarks are in the body's own millimetres, like x, y and z.
+    """
 
     def __init__(
         self, grid: tuple[Array, Array, Array], truth: Truth, rng: np.random.Generator
     ) -> None:
         self.truth, self.rng = truth, rng
         self.phase = PHASES.index(truth.phase)
-        size = rng.uniform(0.88, 1.1)
+        self.size = size = rng.uniform(0.88, 1.1)
+        self.organs: dict[str, Mask] = {}
+        self.kidneys: dict[OneSide, Point] = {}
         angle = rng.uniform(-0.07, 0.07)
         x, y, self.z = (axis / size for axis in grid)
         self.x = x * np.cos(angle) + y * np.sin(angle)
@@ -182,7 +215,7 @@ class _Body:
         self.paint_abdomen()
         self.paint_skeleton()
 
-    def jitter(self, *values: float, mm: float = 5.0) -> tuple[float, ...]:
+    def jitter(self, *values: float, mm: float = 5.0) -> Point:
         return tuple(v + self.rng.uniform(-mm, mm) for v in values)
 
     def ellipsoid(
@@ -218,8 +251,9 @@ class _Body:
         self.half_width = half_width
 
     def paint_chest(self) -> None:
-        dome = self.rng.uniform(52, 68)
+        self.dome = dome = self.rng.uniform(52, 68)
         centre_x, radius_x = self.jitter(72, 62, mm=4)
+        self.lung_x = centre_x
         self.chest = self.cavity & (self.z > dome - 60)
         top = self.rng.uniform(225, 245)
         for side, sign in (("left", 1), ("right", -1)):
@@ -229,6 +263,7 @@ class _Body:
             diaphragm = dome - 0.004 * ((self.x - sign * 70) ** 2 + (self.y - 0) ** 2)
             lung &= self.z > diaphragm
             self.hu[lung] = _LUNG + self.rng.uniform(-30, 30)
+            self.organs[f"{side} lung"] = lung
             self.paint_effusion(lung, side)
         mediastinum = self.chest & (np.abs(self.x) < 14) & (np.abs(self.z - 120) < 110)
         self.hu[mediastinum] = _FAT + 60
@@ -290,15 +325,15 @@ class _Body:
         self.hu[gutters | pelvis] = _FLUID + self.rng.uniform(-4, 6)
 
     def paint_organs(self, where: Mask) -> None:
-        liver = where & (
-            self.ellipsoid(self.jitter(-66, -4, 4, mm=5), self.jitter(78, 72, 70, mm=4)) < 1
-        )
+        self.liver = self.jitter(-66, -4, 4, mm=5)
+        liver = where & (self.ellipsoid(self.liver, self.jitter(78, 72, 70, mm=4)) < 1)
         hu = self.enhanced("liver")
         if self.truth.finding("hepatic steatosis"):
             hu -= _STEATOSIS_DROP[self.phase] * (
                 0.8 + 0.4 * (self.severity("hepatic steatosis", 0, 1) or 0)
             )
-        self.hu[liver] = hu
+        self.hu[liver] = self.liver_hu = hu
+        self.organs["liver"] = liver
         scale = self.severity("splenomegaly", 1.4, 1.75) or self.rng.uniform(0.85, 1.08)
         radii = (25 * scale, 40 * scale, 42 * scale)
         spleen = where & (self.ellipsoid(self.jitter(98, 38, 6, mm=5), radii) < 1)
@@ -307,8 +342,9 @@ class _Body:
         self.paint_vessels(where)
 
     def paint_urinary_tract(self, where: Mask) -> None:
-        for sign in (-1, 1):
-            x, y, z = self.jitter(sign * 58, 48, -62, mm=5)
+        sides: tuple[tuple[OneSide, int], ...] = (("right", -1), ("left", 1))
+        for side, sign in sides:
+            x, y, z = self.kidneys[side] = self.jitter(sign * 58, 48, -62, mm=5)
             kidney = where & (self.ellipsoid((x, y, z), self.jitter(27, 25, 50, mm=3)) < 1)
             self.hu[kidney] = self.enhanced("kidney")
             pelvis = kidney & (self.ellipsoid((x - sign * 10, y, z), (10, 9, 18)) < 1)
@@ -321,14 +357,18 @@ class _Body:
             cx, cy = self.jitter(x, y, mm=3)
             tube = ((self.x - cx) ** 2 + (self.y - cy) ** 2 < radius**2) & (self.z < top)
             tube = tube & (self.z > -150)
-            self.hu[np.broadcast_to(tube, where.shape) & self.cavity] = self.enhanced(tissue)
+            hu = self.enhanced(tissue)
+            self.hu[np.broadcast_to(tube, where.shape) & self.cavity] = hu
+            if tissue == "blood":
+                self.aorta, self.blood_hu = (cx, cy), hu
 
     def paint_skeleton(self) -> None:
         bone = _BONE * self.rng.uniform(0.7, 1.1)
         spine = (self.x / 21) ** 2 + ((self.y - 82) / 19) ** 2 < 1
         disc = np.abs(np.mod(self.z, 34) - 17) < 4
-        self.hu[np.broadcast_to(spine, self.hu.shape)] = 0.55 * bone
-        self.hu[np.broadcast_to(spine & disc, self.hu.shape)] = 90
+        self.spine = np.broadcast_to(spine, self.hu.shape)
+        self.hu[self.spine] = 0.55 * bone
+        self.hu[self.spine & disc] = 90
         shell = self.ellipsoid((0, 8, 40), (self.half_width - 24, 90 * self.build, 240))
         ribs = (np.abs(shell - 1) < 0.09) & (np.mod(self.z + 0.35 * self.y, 27) < 9)
         self.hu[np.broadcast_to(ribs & (self.z > 20), self.hu.shape) & (self.hu > _AIR)] = bone
@@ -336,23 +376,22 @@ class _Body:
             wing = self.ellipsoid((sign * 92, 30, -190), (34, 52, 62))
             self.hu[(np.abs(wing - 1) < 0.22) & (self.hu > _AIR)] = bone
 
-
-def _scanned(hu: Array, rng: np.random.Generator) -> NDArray[np.int16]:
-    """Blur a little, as a scanner does, and add noise."""
-    for axis in (1, 2):
-        hu = _blurred(hu, axis)
-    noise = rng.standard_normal(hu.shape, dtype=np.float32)
-    noise = _blurred(_blurred(noise, 1), 2) * rng.uniform(14, 38)
-    scanned: NDArray[np.int16] = np.rint(np.clip(hu + noise, -1024, 3071)).astype(np.int16)
-    return scanned
-
-
-def _blurred(values: Array, axis: int) -> Array:
-    """Average with both neighbours along an axis, weights 1 2 1."""
-    out = 0.5 * values
-    left = [slice(None)] * 3
-    right = [slice(None)] * 3
-    left[axis], right[axis] = slice(None, -1), slice(1, None)
-    out[tuple(right)] += 0.25 * values[tuple(left)]
-    out[tuple(left)] += 0.25 * values[tuple(right)]
-    return out
+    def plant(self, rng: np.random.Generator) -> Iterator[Finding]:
+        """Plant focal findings; bone stays bone."""
+        effusion = self.truth.finding("pleural effusion")
+        landmarks = Landmarks(
+            scale=self.size,
+            dome=self.dome,
+            lung_x=self.lung_x,
+            liver=self.liver,
+            kidneys=self.kidneys,
+            aorta=self.aorta,
+            liver_hu=self.liver_hu,
+            blood_hu=self.blood_hu,
+            effusion=effusion.side if effusion else None,
+        )
+        self.organs["cavity"] = self.cavity & ~self.spine
+        for lesion in draw_lesions(landmarks, rng):
+            where = self.organs[lesion.organ] & (self.ellipsoid(lesion.centre, lesion.radii) < 1)
+            self.hu[where] = lesion.hu
+            yield Finding(lesion.name, lesion.side, lesion.extent, lesion.place, lesion.size_mm)

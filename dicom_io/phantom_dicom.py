@@ -56,6 +56,11 @@ def _uid(phantom: Phantom, *parts: object) -> str:
     return generate_uid(entropy_srcs=["ctscribe phantom", str(phantom.seed), *map(str, parts)])
 
 
+def _series(phantom: Phantom) -> tuple[object, ...]:
+    """What tells the series of one body apart."""
+    return "series", phantom.truth.plane, phantom.truth.phase, phantom.volume.hu.shape
+
+
 def _study(phantom: Phantom) -> Dataset:
     image = Dataset()
     image.SpecificCharacterSet = "ISO_IR 192"
@@ -75,7 +80,7 @@ def _study(phantom: Phantom) -> Dataset:
 
 def _add_series(image: Dataset, phantom: Phantom) -> None:
     image.Modality = "CT"
-    image.SeriesInstanceUID = _uid(phantom, "series")
+    image.SeriesInstanceUID = _uid(phantom, *_series(phantom))
     image.SeriesNumber = 2
     image.FrameOfReferenceUID = _uid(phantom, "frame of reference")
     image.PositionReferenceIndicator = ""
@@ -101,7 +106,7 @@ def _add_image(image: Dataset, phantom: Phantom, index: int) -> None:
     derived = acquisition_plane(affine) != "axial"
     image.ImageType = ["DERIVED" if derived else "ORIGINAL", "PRIMARY", "AXIAL"]
     image.SOPClassUID = CTImageStorage
-    image.SOPInstanceUID = _uid(phantom, "image", index)
+    image.SOPInstanceUID = _uid(phantom, *_series(phantom), "image", index)
     image.InstanceNumber = index + 1
     position = affine[:3, 3] + index * affine[:3, 0]
     image.ImagePositionPatient = [f"{mm:.6f}" for mm in position]

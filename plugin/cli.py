@@ -5,40 +5,14 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import Literal, NoReturn, ParamSpec
+from typing import Literal
 
 import click
 
-from dicom_io.errors import CtscribeError
+from dicom_io.phantom import PHASES, PLANES, Phase, Plane
+from plugin.commands import Commands, one_line_errors
 from plugin.settings import load_settings
-
-P = ParamSpec("P")
-
-
-def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
-    """Print an error of ours as one line on standard error, and exit with status 1."""
-
-    @wraps(command)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            command(*args, **kwargs)
-        except CtscribeError as error:
-            _fail(str(error))
-        except OSError as error:
-            if error.filename is None:  # a broken pipe, which click ends quietly
-                raise
-            _fail(f"{error.filename}: {error.strerror}")
-
-    return wrapper
-
-
-def _fail(message: str) -> NoReturn:
-    click.echo(f"ctscribe: {message}", err=True)
-    sys.exit(1)
-
 
 config_option = click.option(
     "-c",
@@ -60,7 +34,7 @@ model_option = click.option(
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="ctscribe", prog_name="ctscribe")
 def main() -> None:
     """Draft radiology reports for CT studies, from DICOM to DICOM Structured Report."""
@@ -197,13 +171,17 @@ def ask(
     help="Folder for the study, made if it is missing.",
 )
 @click.option("--seed", required=True, type=int, help="Which phantom patient.")
+@click.option("--plane", type=click.Choice(PLANES), help="Of the slices, in place of a random one.")
+@click.option("--phase", type=click.Choice(PHASES), help="Of the contrast, likewise.")
+@click.option("--focal", is_flag=True, help="Plant nodules, lesions, cysts and aneurysms too.")
 @one_line_errors
-def phantom(output: Path, seed: int) -> None:
+def phantom(output: Path, seed: int, plane: Plane | None, phase: Phase | None, focal: bool) -> None:
     """Write a synthetic CT study as DICOM, with its ground truth as JSON beside it."""
     from dicom_io.phantom import make_phantom
     from dicom_io.phantom_dicom import write_study
 
-    click.echo(write_study(make_phantom(seed), output))
+    made = make_phantom(seed, plane=plane, phase=phase, focal=focal)
+    click.echo(write_study(made, output))
 
 
 @main.command()

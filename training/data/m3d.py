@@ -158,7 +158,7 @@ def read_slices(folder: Path) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
     ]
     gaps = max(pictures) - min(pictures) + 1 - len(pictures)
     if gaps:
-        notes.append(f"{gaps} numbers between the first and the last slice are missing")
+        notes.append(f"numbers missing between the first slice and the last: {gaps}")
     return np.stack([p for p in pictures.values() if p.shape == shape]), tuple(notes)
 
 

@@ -104,7 +104,7 @@ def begun(folder: Path, header: Header) -> Iterator[None]:
 
 def plan_digest(planned: Iterable[Planned]) -> str:
     """Digest of a plan for `Header.plan`."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(f"{SHARD}\n".encode())
     for image in planned:
         digest.update(f"{image.key}\n{image.case}\n{image.text}\n".encode())
     return digest.hexdigest()
@@ -124,8 +124,8 @@ def fill(
     missing = [s for s in shards if not _record_path(folder, s[0]).exists()]
     write = partial(_write_shard, folder, header, make)
     console = Console(stderr=True)
-    with _mapped(min(processes, len(missing))) as mapped:
-        for _ in track(mapped(write, missing), "shards", total=len(missing), console=console):
+    with mapped(min(processes, len(missing))) as parallel:
+        for _ in track(parallel(write, missing), "shards", total=len(missing), console=console):
             pass
     records = (json.loads(_record_path(folder, n).read_text("utf-8")) for n, _ in shards)
     return [Rejected(**values) for record in records for values in record["rejected"]]
@@ -164,7 +164,8 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 @contextmanager
-def _mapped(processes: int) -> Iterator[Callable[..., Iterable[Any]]]:
+def mapped(processes: int) -> Iterator[Callable[..., Iterable[Any]]]:
+    """Yield a `map` that works in as many processes; one means this one."""
     if processes <= 1:
         yield map
         return
@@ -197,6 +198,7 @@ def _write_shard(
     inputs = path.with_suffix(".safetensors")
     unfinished = inputs.with_suffix(".part")
     save_file(tensors, unfinished, metadata={"spec": json.dumps(header.spec.to_dict())})
+    unfinished.chmod(0o644)  # other ranks may be other users
     with unfinished.open("rb") as file:
         os.fsync(file.fileno())
     unfinished.replace(inputs)

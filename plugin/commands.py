@@ -1,0 +1,64 @@
+"""How `ctscribe` finds its commands and reports their errors."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from importlib.metadata import EntryPoint, entry_points
+from typing import NoReturn, ParamSpec
+
+import click
+
+from dicom_io.errors import CtscribeError
+
+GROUP = "ctscribe.commands"
+
+P = ParamSpec("P")
+
+
+def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
+    """Print an error of ours as one line on standard error, and exit with status 1."""
+
+    @wraps(command)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except CtscribeError as error:
+            _fail(str(error))
+        except OSError as error:
+            if error.filename is None:  # a broken pipe, which click ends quietly
+                raise
+            _fail(f"{error.filename}: {error.strerror}")
+
+    return wrapper
+
+
+def _fail(message: str) -> NoReturn:
+    click.echo(f"ctscribe: {message}", err=True)
+    sys.exit(1)
+
+
+class Commands(click.Group):
+    """A group that also has the commands of every entry point `ctscribe.commands`.
+
+    So the service offers `ctscribe prepare` and knows nothing of the package that brings it. What
+    is added is imported only where it is called, or listed in the help.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *_added()})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        own = super().get_command(ctx, cmd_name)
+        if own is not None or cmd_name not in _added():
+            return own
+        command: click.Command = _added()[cmd_name].load()
+        return command
+
+    def invoke(self, ctx: click.Context) -> None:
+        one_line_errors(super().invoke)(ctx)
+
+
+def _added() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=GROUP)}

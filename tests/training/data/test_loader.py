@@ -1,0 +1,44 @@
+import pytest
+import torch
+
+from dicom_io.preprocess import PreprocessSpec
+from training.data.loader import Pairs, load_pairs
+from training.data.prepare import prepare_m3d
+from training.data.sampler import Batches
+from training.data.store import open_store
+
+SPEC = PreprocessSpec(size=(4, 8, 8))
+
+
+@pytest.fixture(scope="module")
+def pairs(phantom_raw, tmp_path_factory) -> Pairs:
+    out = tmp_path_factory.mktemp("store")
+    prepare_m3d(phantom_raw, out, spec=SPEC)
+    store = open_store(out, SPEC)
+    return Pairs(store, store.split("grouped")["train"])
+
+
+def test_images_come_with_their_own_reports(pairs):
+    batches = Batches(len(pairs), 4, 0, 2, seed=1)
+    for step, (images, reports) in enumerate(load_pairs(pairs, batches)):
+        assert images.shape == (4, 1, 4, 8, 8)
+        assert images.dtype == torch.uint8
+        keys = [pairs.keys[i] for i in batches.at(step)]
+        assert reports == [pairs.store.report(key) for key in keys]
+        assert torch.equal(images, torch.stack([pairs.store.stored(key) for key in keys]))
+
+
+def test_worker_processes_read_what_one_process_reads(pairs):
+    batches = Batches(len(pairs), 4, 0, 4, seed=1)
+    alone, helped = (list(load_pairs(pairs, batches, workers=n)) for n in (0, 2))
+    for (images, reports), (same_images, same_reports) in zip(alone, helped, strict=True):
+        assert torch.equal(images, same_images)
+        assert reports == same_reports
+
+
+def test_reading_goes_on_in_mid_epoch(pairs):
+    whole = list(load_pairs(pairs, Batches(len(pairs), 4, 0, 7, seed=1)))
+    rest = list(load_pairs(pairs, Batches(len(pairs), 4, 3, 7, seed=1)))
+    for (images, reports), (same_images, same_reports) in zip(whole[3:], rest, strict=True):
+        assert torch.equal(images, same_images)
+        assert reports == same_reports
