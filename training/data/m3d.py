@@ -75,7 +75,8 @@ def read_raw(raw: Path) -> Raw:
     planned: list[Planned] = []
     rejected: list[Rejected] = []
     texts: dict[str, str] = {}
-    for case, folder in sorted(_cases(raw).items()):
+    cases, again = _cases(raw)
+    for case, folder in sorted(cases.items()):
         try:
             texts[f"{case}/text.txt"] = _report(folder)
         except UnusableData as error:
@@ -95,7 +96,7 @@ def read_raw(raw: Path) -> Raw:
     if not planned:
         raise UnusableData(f"{raw} has no case of M3D: ct_case/NUMBER/SERIES/0.jpeg with text.txt")
     split, unknown = _official_split(raw, {image.key for image in planned})
-    return Raw(tuple(planned), texts, split, (*rejected, *unknown))
+    return Raw(tuple(planned), texts, split, (*again, *rejected, *unknown))
 
 
 def read_official_questions(
@@ -104,7 +105,7 @@ def read_official_questions(
     """Read every CSV file of questions; those on images that are not stored are rejected."""
     known = set(images)
     questions, rejected = [], []
-    for path in sorted(raw.rglob("M3D_VQA*.csv")):
+    for path in _question_files(raw):
         for line, row in read_rows(path):
             try:
                 question = parse_row(row, path.stem)
@@ -185,15 +186,33 @@ def key_of(path: str) -> str:
     return f"{folder}/{case}/{plain_name(name)}"
 
 
-def _cases(raw: Path) -> dict[str, Path]:
-    """Find the folders of cases at most two levels down, by key; archives may be in parts."""
-    folders = [p for depth in ("*", "*/*") for p in raw.glob(depth) if p.is_dir()]
+def _cases(raw: Path) -> tuple[dict[str, Path], list[Rejected]]:
+    """Find the folders of cases by key; archives may be in parts."""
     cases: dict[str, Path] = {}
-    for folder in sorted([raw, *folders]):
+    again: list[Rejected] = []
+    for folder in sorted([raw, *_near(raw, "ct_*")]):
         match = _FOLDER.fullmatch(folder.name)
-        if match:
-            cases |= {f"{match[1]}/{p.name}": p for p in folder.iterdir() if p.is_dir()}
-    return cases
+        if not match or not folder.is_dir():
+            continue
+        for path in sorted(path for path in folder.iterdir() if path.is_dir()):
+            case = f"{match[1]}/{path.name}"
+            if cases.setdefault(case, path) != path:
+                where = f"{path.parent.relative_to(raw)} has it too"
+                again.append(Rejected(case, f"taken from the first folder that has it; {where}"))
+    return cases, again
+
+
+def _question_files(raw: Path) -> list[Path]:
+    paths = _near(raw, "M3D_VQA*.csv")
+    twice = [name for name, count in Counter(path.name for path in paths).items() if count > 1]
+    if twice:
+        raise UnusableData(f"{raw} has several files {', '.join(twice)}; leave one of each there")
+    return paths
+
+
+def _near(raw: Path, name: str) -> list[Path]:
+    """Find files or folders at most two levels down: below lie millions of slices."""
+    return sorted(path for depth in ("", "*/", "*/*/") for path in raw.glob(depth + name))
 
 
 def _report(case: Path) -> str:
@@ -213,9 +232,11 @@ def _report(case: Path) -> str:
 def _official_split(
     raw: Path, keys: set[str]
 ) -> tuple[dict[Part, list[str]] | None, list[Rejected]]:
-    paths = sorted(raw.rglob("M3D_Cap.json"))
+    paths = _near(raw, "M3D_Cap.json")
     if not paths:
         return None, []
+    if len(paths) > 1:
+        raise UnusableData(f"{raw} has {len(paths)} files M3D_Cap.json; leave one there")
     try:
         listed: Mapping[str, list[Mapping[str, str]]] = json.loads(paths[0].read_text("utf-8"))
         split = {part: [key_of(pair["image"]) for pair in listed[part]] for part in PARTS}

@@ -61,6 +61,25 @@ def test_cases_may_lie_in_the_parts_of_an_archive(tmp_path):
     }
 
 
+def test_a_case_that_is_there_twice_is_taken_once_and_reported(raw):
+    write_case(raw / "examples" / "ct_case" / "000001", "Axial_other")
+    assert [image.key for image in read_raw(raw).planned if "ct_case" in image.key] == [
+        "ct_case/000001/Axial_one",
+        "ct_case/000001/Coronal_two",
+    ]
+    assert "examples/ct_case has it too" in reasons(raw)["ct_case/000001"]
+
+
+def test_two_official_splits_or_question_files_are_not_chosen_from(raw):
+    for folder in (raw, raw / "M3D_Cap"):
+        (folder / "M3D_Cap.json").write_text("{}")
+        write_questions(folder / "M3D_VQA_test.csv", [])
+    with pytest.raises(UnusableData, match=r"2 files M3D_Cap\.json"):
+        read_raw(raw)
+    with pytest.raises(UnusableData, match=r"several files M3D_VQA_test\.csv"):
+        read_official_questions(raw, [])
+
+
 def test_a_folder_without_cases_is_refused(tmp_path):
     with pytest.raises(UnusableData, match="no case of M3D"):
         read_raw(tmp_path)
