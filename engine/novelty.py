@@ -101,8 +101,7 @@ class TrainingDistribution:
             return None
         how_far = f"{ratios[name]:.1f}" if ratios[name] < 100 else "over 100"
         return (
-            "the images are unlike the training data "
-            f"({MEANINGS[name]}: {how_far} times the limit)"
+            f"the images are unlike the training data ({MEANINGS[name]}: {how_far} times the limit)"
         )
 
     def to_tensors(self) -> dict[str, Tensor]:
