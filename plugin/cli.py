@@ -11,7 +11,7 @@ from typing import Literal
 import click
 
 from dicom_io.phantom import PHASES, PLANES, Phase, Plane
-from plugin.commands import Commands, one_line_errors
+from plugin.commands import Commands
 from plugin.settings import load_settings
 
 config_option = click.option(
@@ -51,7 +51,6 @@ def main() -> None:
     type=click.Path(file_okay=False, path_type=Path),
 )
 @click.option("--seed", default=7, show_default=True, help="Which phantom patient.")
-@one_line_errors
 def demo(output: Path, seed: int) -> None:
     """Phantom CT study, C-STORE, embedded model, draft SR: all on this machine."""
     from plugin.demo import run_demo
@@ -61,7 +60,6 @@ def demo(output: Path, seed: int) -> None:
 
 @main.command()
 @config_option
-@one_line_errors
 def serve(config: Path | None) -> None:
     """Run receiver and worker under one supervisor."""
     from plugin.service import supervise
@@ -77,7 +75,6 @@ def serve(config: Path | None) -> None:
 
 @main.command()
 @config_option
-@one_line_errors
 def receive(config: Path | None) -> None:
     """Run the DICOM listener alone."""
     from plugin.assembly import run_receiver
@@ -88,7 +85,6 @@ def receive(config: Path | None) -> None:
 
 @main.command()
 @config_option
-@one_line_errors
 def work(config: Path | None) -> None:
     """Run a worker alone: drafts for complete studies, and their delivery."""
     from plugin.assembly import run_worker
@@ -109,7 +105,6 @@ def work(config: Path | None) -> None:
 @model_option
 @click.option("--device", default="auto", show_default=True)
 @json_option
-@one_line_errors
 def report(paths: tuple[Path, ...], output: Path, model: str, device: str, as_json: bool) -> None:
     """Draft the report of each study in PATHS (files or folders), without network."""
     from plugin.report import report_studies
@@ -128,7 +123,6 @@ def report(paths: tuple[Path, ...], output: Path, model: str, device: str, as_js
 )
 @click.option("--model-input", is_flag=True, help="Write what the model sees instead of HU.")
 @model_option
-@one_line_errors
 def volume(paths: tuple[Path, ...], output: Path, model_input: bool, model: str) -> None:
     """Write the volume that is built from the study in PATHS as NIfTI."""
     if not output.name.endswith((".nii", ".nii.gz")):
@@ -145,7 +139,6 @@ def volume(paths: tuple[Path, ...], output: Path, model_input: bool, model: str)
 @model_option
 @click.option("--device", default="auto", show_default=True)
 @json_option
-@one_line_errors
 def ask(
     paths: tuple[Path, ...],
     question: str,
@@ -174,7 +167,6 @@ def ask(
 @click.option("--plane", type=click.Choice(PLANES), help="Of the slices, in place of a random one.")
 @click.option("--phase", type=click.Choice(PHASES), help="Of the contrast, likewise.")
 @click.option("--focal", is_flag=True, help="Plant nodules, lesions, cysts and aneurysms too.")
-@one_line_errors
 def phantom(output: Path, seed: int, plane: Plane | None, phase: Phase | None, focal: bool) -> None:
     """Write a synthetic CT study as DICOM, with its ground truth as JSON beside it."""
     from dicom_io.phantom import make_phantom
@@ -188,7 +180,6 @@ def phantom(output: Path, seed: int, plane: Plane | None, phase: Phase | None, f
 @click.argument("study", required=False)
 @config_option
 @json_option
-@one_line_errors
 def status(study: str | None, config: Path | None, as_json: bool) -> None:
     """Say what happened to STUDY (accession number or UID), or list the latest studies."""
     from plugin.status import print_studies, print_timeline
@@ -203,7 +194,6 @@ def status(study: str | None, config: Path | None, as_json: bool) -> None:
 @main.command()
 @click.argument("destination")
 @config_option
-@one_line_errors
 def redeliver(destination: str, config: Path | None) -> None:
     """Send DESTINATION the current drafts that it refused, once it is mended."""
     from plugin.assembly import requeue
@@ -215,7 +205,6 @@ def redeliver(destination: str, config: Path | None) -> None:
 @main.command()
 @config_option
 @json_option
-@one_line_errors
 def doctor(config: Path | None, as_json: bool) -> None:
     """Check ports, peers, disk, database and model, and print what to change."""
     from plugin.doctor import examine
@@ -231,7 +220,6 @@ def model() -> None:
 @model.command()
 @click.argument("checkpoint")
 @json_option
-@one_line_errors
 def info(checkpoint: str, as_json: bool) -> None:
     """Say what CHECKPOINT is (folder, file, or OWNER/NAME@COMMIT on the hub)."""
     from plugin.checkpoints import print_info
@@ -263,7 +251,6 @@ def info(checkpoint: str, as_json: bool) -> None:
 )
 @click.option("--new-tokens", default=256, show_default=True, type=click.IntRange(1))
 @json_option
-@one_line_errors
 def memory(
     checkpoint: str,
     dtype: str,
@@ -297,7 +284,6 @@ def memory(
 )
 @click.option("--lora-alpha", type=float, help="Where no adapter_config.json states it.")
 @json_option
-@one_line_errors
 def convert(
     checkpoint: str,
     target: Path,
@@ -313,7 +299,6 @@ def convert(
 
 @model.command()
 @json_option
-@one_line_errors
 def tables(as_json: bool) -> None:
     """Count what the paper's tables 9 and 12 count, for every variant, and compare."""
     from plugin.model_tables import print_tables

@@ -3,40 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from functools import wraps
 from importlib.metadata import EntryPoint, entry_points
-from typing import NoReturn, ParamSpec
+from typing import Any, NoReturn
 
 import click
 
 from dicom_io.errors import CtscribeError
 
 GROUP = "ctscribe.commands"
-
-P = ParamSpec("P")
-
-
-def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
-    """Print an error of ours as one line on standard error, and exit with status 1."""
-
-    @wraps(command)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            command(*args, **kwargs)
-        except CtscribeError as error:
-            _fail(str(error))
-        except OSError as error:
-            if error.filename is None:  # a broken pipe, which click ends quietly
-                raise
-            _fail(f"{error.filename}: {error.strerror}")
-
-    return wrapper
-
-
-def _fail(message: str) -> NoReturn:
-    click.echo(f"ctscribe: {message}", err=True)
-    sys.exit(1)
 
 
 class Commands(click.Group):
@@ -56,8 +30,21 @@ class Commands(click.Group):
         command: click.Command = _added()[cmd_name].load()
         return command
 
-    def invoke(self, ctx: click.Context) -> None:
-        one_line_errors(super().invoke)(ctx)
+    def invoke(self, ctx: click.Context) -> Any:
+        """Print an error of ours as one line on standard error, and exit with status 1."""
+        try:
+            return super().invoke(ctx)
+        except CtscribeError as error:
+            _fail(str(error))
+        except OSError as error:
+            if error.filename is None:  # a broken pipe, which click ends quietly
+                raise
+            _fail(f"{error.filename}: {error.strerror}")
+
+
+def _fail(message: str) -> NoReturn:
+    click.echo(f"ctscribe: {message}", err=True)
+    sys.exit(1)
 
 
 def _added() -> dict[str, EntryPoint]:
