@@ -2,10 +2,10 @@ import pytest
 import torch
 
 from dicom_io.preprocess import PreprocessSpec
-from training.data.loader import Pairs, load_pairs
+from training.data.loader import Pairs, collate, load_pairs
 from training.data.prepare import prepare_m3d
 from training.data.sampler import Batches
-from training.data.store import open_store
+from training.data.store import as_unit_interval, open_store
 
 SPEC = PreprocessSpec(size=(4, 8, 8))
 
@@ -42,3 +42,10 @@ def test_reading_goes_on_in_mid_epoch(pairs):
     for (images, reports), (same_images, same_reports) in zip(whole[3:], rest, strict=True):
         assert torch.equal(images, same_images)
         assert reports == same_reports
+
+
+def test_sixteen_bit_inputs_make_batches_too():
+    stored = [torch.full((1, 2, 2, 2), n, dtype=torch.int32).to(torch.uint16) for n in (0, 65535)]
+    images, reports = collate([(stored[0], "a"), (stored[1], "b")])
+    assert as_unit_interval(images).flatten(1).mean(dim=1).tolist() == [0, 1]
+    assert reports == ["a", "b"]
