@@ -69,6 +69,18 @@ class OutOfDeviceMemory(EngineError):
     retryable = True
 
 
+class EngineUnavailable(EngineError):
+    """The engine's server is down, full, or changes its model: no study is at fault, all wait."""
+
+    retryable = True
+
+
+class EngineFault(EngineError):
+    """The engine's server met a fault of its own with this input; its log says which."""
+
+    retryable = True
+
+
 class ReportError(CtscribeError):
     """The generation cannot become a report."""
 

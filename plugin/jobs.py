@@ -25,6 +25,7 @@ from plugin.models import (
     DeliveryState,
     Draft,
     DraftState,
+    Event,
     Instance,
     Job,
     JobState,
@@ -36,6 +37,7 @@ from plugin.models import (
 FIRST_PAUSE_S = 15.0
 LONGEST_PAUSE_S = 900.0
 SPACE_PAUSE_S = 60.0
+FIRST_ENGINE_PAUSE_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -220,10 +222,33 @@ def wait_for_space(sessions: SessionFactory, claim: Claim, reason: str, *, now: 
     _give_back(sessions, claim, reason, pause_s=SPACE_PAUSE_S, attempts=claim.attempt - 1, now=now)
 
 
+def wait_for_engine(sessions: SessionFactory, claim: Claim, reason: str, *, now: datetime) -> None:
+    """Give the job back while the engine is down: no attempt of the study's, however often.
+
+    The pause grows all the same: should this study be what brings the engine down, others are
+    drafted between its attempts.
+    """
+    with sessions() as session:
+        doublings = min(_waits(session, claim), 16)  # weeks of waiting would overflow a float
+    pause_s = min(FIRST_ENGINE_PAUSE_S * 2**doublings, LONGEST_PAUSE_S)
+    attempts = claim.attempt - 1
+    _give_back(sessions, claim, reason, "waiting", pause_s=pause_s, attempts=attempts, now=now)
+
+
+def _waits(session: Session, claim: Claim) -> int:
+    """Return how often this job has waited for the engine."""
+    began = select(Job.created_at).where(Job.id == claim.job_id).scalar_subquery()
+    waits = select(func.count()).where(
+        Event.study_id == claim.study_id, Event.kind == "waiting", Event.time >= began
+    )
+    return session.scalar(waits) or 0
+
+
 def _give_back(
     sessions: SessionFactory,
     claim: Claim,
     reason: str,
+    kind: str = "postponed",
     *,
     pause_s: float,
     attempts: int,
@@ -245,7 +270,7 @@ def _give_back(
         )
         add_event(
             session,
-            "postponed",
+            kind,
             f"tried again in {pause_s:.0f} s: {reason}",
             now=now,
             study_id=study.id,

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from dicom_io.errors import ConfigurationError, PluginError
 from plugin.database import open_database, session_factory
+from plugin.engine_watch import DOWN, latest_engine_event
 from plugin.models import (
     Draft,
     Event,
@@ -31,9 +32,12 @@ def print_studies(database_url: str, *, as_json: bool) -> None:
     with _session(database_url) as session:
         newest = select(Study).order_by(Study.last_received_at.desc()).limit(LATEST)
         rows = [study_to_dict(session, study) for study in session.scalars(newest)]
+        alert = _engine_alert(session)
     if as_json:
-        click.echo(json.dumps({"studies": rows}, indent=2))
+        click.echo(json.dumps({"alert": alert, "studies": rows}, indent=2))
         return
+    if alert is not None:
+        click.echo(f"ALERT: {alert}")
     if not rows:
         click.echo("no study has arrived yet")
     for row in rows:
@@ -108,7 +112,7 @@ def _verdict(session: Session, study: Study, draft: Draft | None) -> str:
     if latest is not None and latest.state == JobState.RUNNING:
         return "the model is at work"
     if latest is not None and latest.state == JobState.PENDING:
-        return _waiting(latest)
+        return _waiting(latest, _engine_alert(session))
     if draft is not None:
         return f"draft {draft.revision} ({draft.state}): {_deliveries(draft)}"
     if study.state == StudyState.FAILED and latest is not None:
@@ -116,8 +120,18 @@ def _verdict(session: Session, study: Study, draft: Draft | None) -> str:
     return "no draft: no image that the model could read has arrived"
 
 
-def _waiting(job: Job) -> str:
+def _engine_alert(session: Session) -> str | None:
+    """Say that the engine is down, if that is the last thing that was heard of it."""
+    last = latest_engine_event(session)
+    if last is None or last.kind != DOWN:
+        return None
+    return f"{last.message} (since {_shown(last.time)})"
+
+
+def _waiting(job: Job, alert: str | None) -> str:
     due = max(job.deadline, job.not_before)
+    if alert is not None and due <= datetime.now(UTC):
+        return f"due: {alert}"
     if job.error is not None:
         return f"tried again at {_shown(due)}: {job.error}"
     if due > datetime.now(UTC):

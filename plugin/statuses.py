@@ -17,6 +17,8 @@ PROCESSING_FAILURE = 0x0110
 _STATUS: dict[type[errors.CtscribeError], int] = {
     errors.StoreFull: OUT_OF_RESOURCES,
     errors.OutOfDeviceMemory: OUT_OF_RESOURCES,
+    errors.EngineUnavailable: OUT_OF_RESOURCES,
+    errors.EngineFault: OUT_OF_RESOURCES,
     errors.PeerUnreachable: OUT_OF_RESOURCES,
     errors.MissingAttribute: DATA_SET_MISMATCH,
     errors.DataSetMismatch: DATA_SET_MISMATCH,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from pydicom import Dataset
 from sqlalchemy.exc import DBAPIError
 
-from dicom_io.errors import CtscribeError, LeaseLost, StoreFull
+from dicom_io.errors import CtscribeError, EngineUnavailable, LeaseLost, StoreFull
 from plugin import jobs
 from plugin.database import SessionFactory, reason_of
 from plugin.jobs import Claim, NewDraft
@@ -80,6 +80,8 @@ class Worker:
         A worker that says nothing for so long is taken for dead.
     attempts : int
         A study is given up after so many.
+    ready : callable
+        Whether the engine can take work; while it cannot, no job is begun and all wait.
     """
 
     sessions: SessionFactory
@@ -89,12 +91,13 @@ class Worker:
     destinations: Mapping[str, str]
     lease_s: float = 60.0
     attempts: int = 5
+    ready: Callable[[], bool] = lambda: True
 
     def run(self, stop: threading.Event, poll_s: float = 1.0) -> None:
         """Work until `stop` is set; the job in hand is finished first."""
         while not stop.is_set():
             try:
-                busy = self.work_once()
+                busy = self.ready() and self.work_once()
             except DBAPIError as error:
                 LOGGER.error("the database does not answer: %s", reason_of(error))
                 busy = False
@@ -122,6 +125,8 @@ class Worker:
             raise
         except StoreFull as error:
             jobs.wait_for_space(self.sessions, claim, str(error), now=_now())
+        except EngineUnavailable as error:
+            jobs.wait_for_engine(self.sessions, claim, str(error), now=_now())
         except CtscribeError as error:
             self._end(claim, str(error), retryable=error.retryable)
         except Exception as error:  # noqa: BLE001  the outermost loop: one study stops no other

@@ -10,9 +10,13 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import Engine, select
 
+from dicom_io.errors import EngineUnavailable
+from engine.fake import FakeEngine
+from engine.protocol import ModelIdentity
 from plugin import intake, jobs
 from plugin.cli import main
 from plugin.database import open_database, session_factory
+from plugin.engine_watch import EngineWatch
 from plugin.jobs import NewDraft
 from plugin.models import Delivery, DeliveryState, DraftState
 from tests.plugin.test_intake import WAITING, arrival, document
@@ -105,6 +109,28 @@ def test_a_postponed_study_says_when_and_why(status, arrive, sessions):
     told = status("1.2").stdout
     assert "tried again at 20" in told
     assert "the engine is down" in told
+
+
+def unavailable() -> ModelIdentity:
+    raise EngineUnavailable("ConnectError")
+
+
+def test_while_the_engine_is_down_the_list_and_the_studies_that_wait_say_so(
+    status, arrive, sessions
+):
+    arrive()
+    EngineWatch(sessions, "http://gpu:11180", unavailable).ready()
+    told = "engine http://gpu:11180 is down, studies wait: ConnectError (since 20"
+    assert status().stdout.startswith(f"ALERT: {told}")
+    assert f"now: due: {told}" in status("1.2").stdout
+    assert json.loads(status("--json").stdout)["alert"].startswith(told)
+
+
+def test_once_the_engine_answers_again_nothing_is_said_of_it(status, arrive, sessions):
+    arrive()
+    EngineWatch(sessions, "http://gpu:11180", unavailable).ready()
+    EngineWatch(sessions, "http://gpu:11180", lambda: FakeEngine().identity).ready()
+    assert "engine" not in status().stdout + status("1.2").stdout
 
 
 def test_a_study_of_documents_alone_says_that_nothing_can_be_read(status, arrive):

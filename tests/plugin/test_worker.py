@@ -14,7 +14,12 @@ from pydicom import Dataset, dcmread
 from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError
 
-from dicom_io.errors import NoUsableSeries, PeerUnreachable, StoreFull
+from dicom_io.errors import (
+    EngineUnavailable,
+    NoUsableSeries,
+    OutOfDeviceMemory,
+    StoreFull,
+)
 from plugin import intake, jobs
 from plugin.database import SessionFactory
 from plugin.models import Draft, Event, Job
@@ -144,13 +149,73 @@ def test_an_unusable_study_fails_with_its_reason(worker, arrive, sessions, model
     assert rows(sessions, Event)[-1].message == "no draft: no series is a CT volume"
 
 
-def test_an_engine_that_is_down_postpones(worker, arrive, sessions, model):
+def test_a_failure_that_may_pass_postpones(worker, arrive, sessions, model):
     arrive(1)
-    model.error = PeerUnreachable("the engine does not answer")
+    model.error = OutOfDeviceMemory("cuda:0 is full")
     worker.work_once()
     (job,) = rows(sessions, Job)
     assert (job.state, job.attempts) == ("pending", 1)
     assert job.not_before > datetime.now(UTC)
+
+
+def due_at_once(sessions: SessionFactory) -> None:
+    with sessions.begin() as session:
+        session.execute(update(Job).values(not_before=datetime.now(UTC)))
+
+
+def test_an_engine_that_is_down_costs_a_study_no_attempt(worker, arrive, sessions, model):
+    arrive(1)
+    model.error = EngineUnavailable("the engine does not answer")
+    for _ in range(2 * worker.attempts):
+        worker.work_once()
+        due_at_once(sessions)
+    (job,) = rows(sessions, Job)
+    assert (job.state, job.attempts) == ("pending", 0)
+    model.error = None
+    worker.work_once()
+    assert len(rows(sessions, Draft)) == 1
+
+
+def test_a_study_that_brings_the_engine_down_again_and_again_lets_others_pass(
+    worker, arrive, sessions, model
+):
+    arrive(1)
+    model.error = EngineUnavailable("the engine does not answer")
+    pauses = []
+    for _ in range(3):
+        worker.work_once()
+        pauses.append(rows(sessions, Job)[0].not_before - datetime.now(UTC))
+        due_at_once(sessions)
+    assert pauses[0] < pauses[1] < pauses[2]
+    assert rows(sessions, Event)[-1].message == "tried again in 8 s: the engine does not answer"
+
+
+def test_slices_that_came_while_the_engine_was_down_are_read_in_one_run(
+    worker, arrive, sessions, model
+):
+    arrive(1)
+
+    def report(paths: Any, **what: Any) -> Report:
+        arrive(2)
+        raise EngineUnavailable("the engine does not answer")
+
+    Worker(sessions, worker.spool, report, model.select, {}).work_once()
+    assert [job.state for job in rows(sessions, Job)] == ["cancelled", "pending"]
+
+
+def test_no_job_is_begun_before_the_engine_is_ready(sessions, spool, model, arrive):
+    arrive(1)
+    answers = iter([False, False, True])
+    stop = threading.Event()
+
+    def ready() -> bool:
+        if (answer := next(answers, None)) is None:
+            stop.set()
+        return bool(answer)
+
+    Worker(sessions, spool, model.report, model.select, {}, ready=ready).run(stop, poll_s=0.01)
+    assert len(rows(sessions, Draft)) == 1
+    assert [event.kind for event in rows(sessions, Event)].count("begun") == 1
 
 
 def test_a_fault_of_ours_is_named_by_class_and_place_not_by_its_text(
