@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from functools import partial
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
 
 from dicom_io.errors import ConfigurationError
 from plugin import destinations as kinds
@@ -15,6 +19,9 @@ from plugin.settings import (
     Settings,
 )
 from plugin.spool import Spool
+
+if TYPE_CHECKING:
+    from engine.protocol import ModelIdentity, ReportEngine
 
 
 def open_sessions(settings: Settings) -> SessionFactory:
@@ -50,28 +57,103 @@ def run_receiver(settings: Settings, stop: threading.Event | None = None) -> Non
 
 def run_worker(settings: Settings, stop: threading.Event | None = None) -> None:
     """Draft and deliver until a signal, or `stop`."""
-    from engine import load_engine
     from plugin.delivery import delivering
+    from plugin.engine_watch import EngineWatch
     from plugin.outbox import Outbox
     from plugin.pipeline import Pipeline, select
     from plugin.worker import Worker
 
     stop = stop or stop_on_signals()
     sessions, spool = open_sessions(settings), open_spool(settings)
-    model = settings.engine
-    engine = load_engine(model.model, model.device, model.dtype, model.quantization)
+    engine = open_engine(settings)
+    watch = EngineWatch(sessions, settings.engine.name, partial(ask_identity, engine))
     worker = Worker(
         sessions,
         spool,
-        make_report=Pipeline(engine, model.max_new_tokens).make_report,
+        make_report=Pipeline(engine, settings.engine.max_new_tokens).make_report,
         select=select,
         destinations={one.name: one.kind for one in settings.destinations},
         lease_s=settings.worker.lease_s,
         attempts=settings.worker.attempts,
+        ready=watch.ready,
     )
     targets = [destination(one) for one in settings.destinations]
     with delivering(Outbox(sessions, settings.storage.spool), targets, settings.worker.poll_s):
         worker.run(stop, settings.worker.poll_s)
+
+
+def open_engine(settings: Settings) -> ReportEngine:
+    """Load the model, or make a client of the server that runs it."""
+    from engine import load_engine
+    from engine.client import RemoteEngine
+
+    model = settings.engine
+    if model.url is None:
+        return load_engine(model.model, model.device, model.dtype, model.quantization)
+    return RemoteEngine(model.url, token=read_token(model.token_env), timeout_s=model.timeout_s)
+
+
+def ask_identity(engine: ReportEngine) -> ModelIdentity:
+    """Ask an engine which model it runs; one on another host may have changed since.
+
+    Raises
+    ------
+    EngineUnavailable
+        The engine cannot take work now.
+    """
+    from engine.client import RemoteEngine
+
+    return engine.ask_identity() if isinstance(engine, RemoteEngine) else engine.identity
+
+
+def run_engine(settings: Settings) -> None:
+    """Serve the model of the settings until a signal.
+
+    Raises
+    ------
+    ConfigurationError
+        The server would be reached from other hosts, and asks for no token.
+    EngineError
+        The model cannot be loaded, or the port is taken.
+    """
+    from engine import load_engine
+    from engine.server import make_app, serve
+
+    model, server = settings.engine, settings.engine_server
+    token = read_token(model.token_env)
+    if token is None and not is_loopback(server.host):
+        raise ConfigurationError(
+            f"engine_server.host {server.host} is reached from other hosts: name the environment "
+            "variable that holds a token as engine.token_env"
+        )
+    stop_on_signals()  # the server drains and returns; without this the process dies of the signal
+    engine = load_engine(model.model, model.device, model.dtype, model.quantization)
+    app = make_app(engine, token=token, in_flight=server.in_flight, batch=server.batch)
+    serve(app, server.host, server.port, drain_s=server.drain_s)
+
+
+def read_token(variable: str | None) -> str | None:
+    """Read the token from the environment variable that the settings name.
+
+    Raises
+    ------
+    ConfigurationError
+        The variable is not set, or empty.
+    """
+    if variable is None:
+        return None
+    token = os.environ.get(variable, "").strip()
+    if not token:
+        raise ConfigurationError(f"the environment variable {variable} must hold a token")
+    return token
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is reached from this host only."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def requeue(settings: Settings, name: str) -> int:

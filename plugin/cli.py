@@ -94,6 +94,17 @@ def work(config: Path | None) -> None:
 
 
 @main.command()
+@config_option
+@one_line_errors
+def engine(config: Path | None) -> None:
+    """Run the model as an HTTP server, for workers on other hosts."""
+    from plugin.assembly import run_engine
+
+    configure_logging()
+    run_engine(load_settings(config))
+
+
+@main.command()
 @paths_argument
 @click.option(
     "-o",
@@ -313,6 +324,6 @@ def configure_logging() -> None:
         level=logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
-    engine = ("transformers", "bitsandbytes")
-    for library in ("pynetdicom", "pydicom", "highdicom", "httpx", "alembic", *engine):
+    services = ("pynetdicom", "pydicom", "highdicom", "httpx", "alembic", "uvicorn")
+    for library in (*services, "transformers", "bitsandbytes"):
         logging.getLogger(library).setLevel(logging.ERROR)

@@ -14,6 +14,11 @@ from sqlalchemy import text
 from dicom_io.errors import CtscribeError
 from plugin.settings import Settings
 
+_ADVICE = {
+    False: "check engine.model and engine.device",
+    True: "check engine.url and engine.token_env, and that `ctscribe engine` runs there",
+}
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -103,15 +108,14 @@ def _echo(settings: Settings) -> None:
 
 
 def check_model(settings: Settings) -> Finding:
-    """The checkpoint loads on the device."""
-    from engine import load_engine
+    """The checkpoint loads on the device, or the engine's server answers."""
+    from plugin.assembly import ask_identity, open_engine
 
     try:
-        model = settings.engine
-        engine = load_engine(model.model, model.device, model.dtype, model.quantization)
+        identity = ask_identity(open_engine(settings))
     except CtscribeError as error:
-        return Finding("model", False, str(error), "check engine.model and engine.device")
-    return Finding("model", True, f"{engine.identity.name} {engine.identity.version}")
+        return Finding("model", False, str(error), _ADVICE[settings.engine.url is not None])
+    return Finding("model", True, f"{settings.engine.name}: {identity.name} {identity.version}")
 
 
 def check_destinations(settings: Settings) -> Iterator[Finding]:

@@ -23,6 +23,7 @@ from dicom_io.errors import ConfigurationError
 
 AETitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[^\\\s][^\\\n]*$")]
 Port = Annotated[int, Field(ge=0, le=65535)]
+HttpUrl = Annotated[str, Field(pattern=r"^https?://[^@?#\s]+$")]
 Seconds = Annotated[float, Field(gt=0)]
 
 
@@ -87,6 +88,28 @@ class Engine(Section):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     quantization: Literal["none", "int8", "nf4"] = "none"
     max_new_tokens: int = Field(default=256, ge=1)
+    url: HttpUrl | None = Field(
+        default=None, description="`ctscribe engine` on another host, in place of a model here"
+    )
+    token_env: str | None = Field(
+        default=None, description="environment variable holding the token of the engine's server"
+    )
+    timeout_s: Seconds = Field(default=600.0, description="how long a server's answer may take")
+
+    @property
+    def name(self) -> str:
+        """How messages name it."""
+        return self.url or self.model
+
+
+class EngineServer(Section):
+    """The model as a server, for workers on other hosts; the model is `engine.model`."""
+
+    host: str = "127.0.0.1"
+    port: Port = 11180
+    in_flight: int = Field(default=16, ge=1, description="requests that may wait or be at work")
+    batch: int = Field(default=4, ge=1, description="reports that may be drafted together")
+    drain_s: int = Field(default=60, ge=1, description="time to finish after SIGTERM")
 
 
 class Worker(Section):
@@ -143,6 +166,7 @@ class Settings(Section):
     completeness: Completeness = Completeness()
     storage: Storage = Storage()
     engine: Engine = Engine()
+    engine_server: EngineServer = EngineServer()
     worker: Worker = Worker()
     destinations: tuple[Destination, ...] = ()
 

@@ -2,7 +2,7 @@
 
 import json
 import math
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,18 +14,23 @@ from engine.fake import FakeEngine
 from engine.local import LocalEngine
 from engine.protocol import Answer, Generation, ReportEngine, Sampling
 from tests.engine.conftest import input_for
+from tests.engine.serving import remote
 
 SHORT = Sampling(max_new_tokens=8)
 DRAWN = Sampling(max_new_tokens=8, temperature=1, seed=5)
 CHOICES = ("the liver", "the spleen", "ascites")
 
 
-@pytest.fixture(params=["fake", "local"])
-def engine(request: pytest.FixtureRequest) -> ReportEngine:
-    if request.param == "fake":
-        return FakeEngine()
-    folder: Path = request.getfixturevalue("folder")
-    return LocalEngine.load(folder, device="cpu")
+@pytest.fixture(params=["fake", "local", "fake over HTTP", "local over HTTP"])
+def engine(request: pytest.FixtureRequest) -> Iterator[ReportEngine]:
+    engine: ReportEngine = FakeEngine()
+    if "local" in request.param:
+        engine = LocalEngine.load(request.getfixturevalue("folder"), device="cpu")
+    if "HTTP" not in request.param:
+        yield engine
+        return
+    with remote(engine) as client:
+        yield client
 
 
 def test_it_says_who_it_is(engine: ReportEngine) -> None:

@@ -1,0 +1,152 @@
+"""The engine's host goes down while studies arrive: they wait, and none is lost or given up."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pydicom import Dataset, dcmread
+from sqlalchemy import select
+
+from dicom_io.dimse import store_all
+from dicom_io.phantom import make_phantom
+from dicom_io.phantom_dicom import write_study
+from engine.fake import FakeEngine
+from plugin.assembly import open_sessions, open_spool
+from plugin.database import SessionFactory
+from plugin.intake import Waiting
+from plugin.models import Draft, Event, Job
+from plugin.pipeline import Pipeline
+from plugin.receiver import running_receiver
+from plugin.service import CTSCRIBE
+from plugin.settings import load_settings
+from reporting.render import report_text
+from tests.plugin.test_kill import free_port
+from tests.waiting import eventually
+
+STUDIES = 4
+SLICES = 24
+OUTAGES_S = (6.0, 0.5)  # longer than the client is patient, and shorter
+ROOT = Path(__file__).parents[2]
+
+
+class EngineProcess:
+    """The engine's host, that can lose its power."""
+
+    def __init__(self, port: int):
+        self.url = f"http://127.0.0.1:{port}"
+        self._command = [sys.executable, "-m", "tests.engine.slow_engine", str(port), "0.5"]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(self._command, cwd=ROOT)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def is_at_work(self) -> bool:
+        try:
+            return "in_flight 1.0" in httpx.get(f"{self.url}/metrics").text
+        except httpx.HTTPError:
+            return False
+
+
+@pytest.fixture
+def engine() -> Iterator[EngineProcess]:
+    process = EngineProcess(free_port())
+    yield process
+    process.kill()
+
+
+@pytest.fixture
+def configuration(tmp_path: Path, engine: EngineProcess) -> Path:
+    path = tmp_path / "ctscribe.toml"
+    path.write_text(
+        f"""
+        storage = {{ spool = "spool", floor_mb = 1 }}
+        engine = {{ url = "{engine.url}" }}
+        worker = {{ poll_s = 0.1, attempts = 1 }}
+        """
+    )
+    return path
+
+
+@pytest.fixture
+def sessions(configuration: Path) -> Iterator[SessionFactory]:
+    sessions = open_sessions(load_settings(configuration))
+    yield sessions
+    sessions.kw["bind"].dispose()
+
+
+@pytest.fixture
+def studies(tmp_path: Path) -> list[list[Path]]:
+    """Slices of some phantom patients."""
+    folders = (
+        write_study(make_phantom(seed, matrix=32), tmp_path / str(seed)) for seed in range(STUDIES)
+    )
+    return [sorted(folder.iterdir())[:SLICES] for folder in folders]
+
+
+@contextmanager
+def working(configuration: Path) -> Iterator[None]:
+    """Run `ctscribe work`."""
+    worker = subprocess.Popen([*CTSCRIBE, "work", "-c", str(configuration)])
+    try:
+        yield
+    finally:
+        worker.terminate()
+        assert worker.wait(20) == 0
+
+
+def rows(sessions: SessionFactory, table: Any) -> list[Any]:
+    with sessions() as session:
+        return list(session.scalars(select(table).order_by(table.id)))
+
+
+def send(studies: list[list[Path]], port: int) -> None:
+    for study in studies:
+        store_all(study, "127.0.0.1", port, called_ae_title="CTSCRIBE", calling_ae_title="CT1")
+        time.sleep(0.5)
+
+
+def written(sr: Dataset) -> tuple[str, str]:
+    """The study, and what the fake engine saw of it."""
+    (digest,) = re.findall(r"Input (\w+) was received", report_text(sr))
+    return str(sr.StudyInstanceUID), digest
+
+
+def test_an_engine_killed_at_work_and_restarted_while_studies_arrive_loses_none(
+    configuration, engine, studies, sessions
+):
+    spool = open_spool(load_settings(configuration))
+    waiting = Waiting(timedelta(seconds=0.2), timedelta(seconds=60))
+    with running_receiver(sessions, spool, waiting=waiting) as port, working(configuration):
+        arriving = threading.Thread(target=send, args=(studies, port))
+        arriving.start()
+        for outage_s in OUTAGES_S:
+            engine.start()
+            assert eventually(engine.is_at_work, 60)
+            engine.kill()
+            time.sleep(outage_s)
+        engine.start()
+        arriving.join()
+        assert eventually(lambda: len(rows(sessions, Draft)) == STUDIES, 60)
+    drafts = [dcmread(spool.absolute(draft.path)) for draft in rows(sessions, Draft)]
+    expected = [Pipeline(FakeEngine()).make_report(study).sr for study in studies]
+    assert sorted(map(written, drafts)) == sorted(map(written, expected))
+    assert {job.state for job in rows(sessions, Job)} == {"done"}
+    kinds = [event.kind for event in rows(sessions, Event)]
+    assert {"engine_up", "engine_down", "waiting"} <= set(kinds)
+    assert "failed" not in kinds
