@@ -24,6 +24,7 @@ coverage: .venv/.test
 bench: .venv/.test
 	$(BIN)/python -m bench.preprocess
 	$(BIN)/python -m bench.intake
+	$(BIN)/python -m bench.serving
 
 .venv/.runtime: pyproject.toml constraints.txt
 	@echo "installing into .venv: minutes, PyTorch is large"

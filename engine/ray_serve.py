@@ -7,6 +7,7 @@ the batches of `engine.server`; Ray shares requests out, adds replicas, and repl
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict
@@ -59,9 +60,9 @@ class Replica:
         return self._app
 
 
-def build(arguments: Arguments) -> Application:
-    """Return the application that the YAML file names as its `import_path`."""
-    application: Application = Replica.bind(arguments)  # type: ignore[attr-defined]
+def build(args: dict[str, Any]) -> Application:
+    """Return the application that the YAML file names as its `import_path`, for its `args`."""
+    application: Application = Replica.bind(Arguments(**args))  # type: ignore[attr-defined]
     return application
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
@@ -65,32 +67,36 @@ def run_worker(settings: Settings, stop: threading.Event | None = None) -> None:
 
     stop = stop or stop_on_signals()
     sessions, spool = open_sessions(settings), open_spool(settings)
-    engine = open_engine(settings)
-    watch = EngineWatch(sessions, settings.engine.name, partial(ask_identity, engine))
-    worker = Worker(
-        sessions,
-        spool,
-        make_report=Pipeline(engine, settings.engine.max_new_tokens).make_report,
-        select=select,
-        destinations={one.name: one.kind for one in settings.destinations},
-        lease_s=settings.worker.lease_s,
-        attempts=settings.worker.attempts,
-        ready=watch.ready,
-    )
-    targets = [destination(one) for one in settings.destinations]
-    with delivering(Outbox(sessions, settings.storage.spool), targets, settings.worker.poll_s):
-        worker.run(stop, settings.worker.poll_s)
+    with opened_engine(settings) as engine:
+        worker = Worker(
+            sessions,
+            spool,
+            make_report=Pipeline(engine, settings.engine.max_new_tokens).make_report,
+            select=select,
+            destinations={one.name: one.kind for one in settings.destinations},
+            lease_s=settings.worker.lease_s,
+            attempts=settings.worker.attempts,
+            ready=EngineWatch(sessions, settings.engine.name, partial(ask_identity, engine)).ready,
+        )
+        targets = [destination(one) for one in settings.destinations]
+        outbox = Outbox(sessions, settings.storage.spool)
+        with delivering(outbox, targets, settings.worker.poll_s):
+            worker.run(stop, settings.worker.poll_s)
 
 
-def open_engine(settings: Settings) -> ReportEngine:
-    """Load the model, or make a client of the server that runs it."""
+@contextmanager
+def opened_engine(settings: Settings) -> Iterator[ReportEngine]:
+    """Load the model, or connect to the server that runs it, for the length of a `with` block."""
     from engine import load_engine
     from engine.client import RemoteEngine
 
     model = settings.engine
     if model.url is None:
-        return load_engine(model.model, model.device, model.dtype, model.quantization)
-    return RemoteEngine(model.url, token=read_token(model.token_env), timeout_s=model.timeout_s)
+        yield load_engine(model.model, model.device, model.dtype, model.quantization)
+        return
+    token = read_token(model.token_env)
+    with closing(RemoteEngine(model.url, token=token, timeout_s=model.timeout_s)) as remote:
+        yield remote
 
 
 def ask_identity(engine: ReportEngine) -> ModelIdentity:

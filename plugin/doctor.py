@@ -109,10 +109,11 @@ def _echo(settings: Settings) -> None:
 
 def check_model(settings: Settings) -> Finding:
     """The checkpoint loads on the device, or the engine's server answers."""
-    from plugin.assembly import ask_identity, open_engine
+    from plugin.assembly import ask_identity, opened_engine
 
     try:
-        identity = ask_identity(open_engine(settings))
+        with opened_engine(settings) as engine:
+            identity = ask_identity(engine)
     except CtscribeError as error:
         return Finding("model", False, str(error), _ADVICE[settings.engine.url is not None])
     return Finding("model", True, f"{settings.engine.name}: {identity.name} {identity.version}")
