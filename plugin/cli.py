@@ -95,7 +95,6 @@ def work(config: Path | None) -> None:
 
 @main.command()
 @config_option
-@one_line_errors
 def engine(config: Path | None) -> None:
     """Run the model as an HTTP server, for workers on other hosts."""
     from plugin.assembly import run_engine
