@@ -93,6 +93,8 @@ def begun(folder: Path, header: Header) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UnusableData(f"another process is writing {folder}") from error
+        for left in folder.rglob("*.part"):
+            left.unlink()
         path = folder / "store.json"
         if path.exists():
             if Header.from_dict(json.loads(path.read_text("utf-8"))) != header:
@@ -155,7 +157,7 @@ def write_splits(
 
 def write_atomically(path: Path, text: str) -> None:
     """Write a file that is whole whenever it is there."""
-    unfinished = path.with_name(f".{path.name}.part")
+    unfinished = _unfinished(path)
     with unfinished.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
@@ -173,6 +175,11 @@ def mapped(processes: int) -> Iterator[Callable[..., Iterable[Any]]]:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
         yield pool.map
+
+
+def _unfinished(path: Path) -> Path:
+    # a worker may outlive the run that was killed, and must not write into the file of the next
+    return path.with_name(f"{path.name}.{os.getpid()}.part")
 
 
 def _record_path(folder: Path, number: int) -> Path:
@@ -196,7 +203,7 @@ def _write_shard(
         records.append(_record(image, made))
     path = _record_path(folder, number)
     inputs = path.with_suffix(".safetensors")
-    unfinished = inputs.with_suffix(".part")
+    unfinished = _unfinished(inputs)
     save_file(tensors, unfinished, metadata={"spec": json.dumps(header.spec.to_dict())})
     unfinished.chmod(0o644)  # other ranks may be other users
     with unfinished.open("rb") as file:

@@ -107,6 +107,7 @@ prepare_m3d(Path({str(phantom_raw)!r}), Path({str(out)!r}), spec={SPEC!r}, held_
     assert not (out / "splits.json").exists()
     (out / "images" / "00009.part").write_text("half a shard")
     prepare_m3d(phantom_raw, out, spec=SPEC, held_out=0.2)
+    assert not list(out.rglob("*.part"))
     for path in (p for p in prepared[0].rglob("*") if p.is_file()):
         assert (out / path.relative_to(prepared[0])).read_bytes() == path.read_bytes()
 
