@@ -25,6 +25,8 @@ bench: .venv/.test
 	$(BIN)/python -m bench.preprocess
 	$(BIN)/python -m bench.intake
 	$(BIN)/python -m bench.serving
+	$(BIN)/python -m bench.encoder
+	$(BIN)/python -m bench.startup
 
 .venv/.runtime: pyproject.toml constraints.txt
 	@echo "installing into .venv: minutes, PyTorch is large"

@@ -11,7 +11,6 @@ import click
 from rich.console import Console
 
 from dicom_io.errors import CtscribeError
-from dicom_io.nifti import write_nifti
 from dicom_io.preprocess import prepare
 from dicom_io.read import read_studies, read_study
 from dicom_io.series import choose_series, name_series, series_window
@@ -44,6 +43,9 @@ def report_studies(
 
 def export_volume(paths: Sequence[Path], output: Path, *, model: str | None) -> None:
     """Write the volume of the study in `paths`, or with a model what that model sees."""
+    # nibabel, which a report does without
+    from dicom_io.nifti import write_nifti
+
     study = read_study(paths)
     choice = choose_series(study)
     volume = build_volume(choice.series)
