@@ -4,6 +4,7 @@ import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor
+from transformers import Qwen2ForCausalLM
 
 from engine.checkpoint import Checkpoint
 from engine.generation import (
@@ -47,6 +48,21 @@ def test_cached_keys_and_values_change_nothing(model: Med3DVLM) -> None:
         assert int(scores.argmax()) == token
         assert float(scores[token]) == pytest.approx(logprob, abs=1e-4)
         embeddings = torch.cat([embeddings, model.embed_tokens(torch.tensor([[token]]))], dim=1)
+
+
+@torch.inference_mode()
+def test_greedy_tokens_are_those_of_transformers(model: Med3DVLM) -> None:
+    reference = Qwen2ForCausalLM(model.llm_config).eval()
+    reference.model, reference.lm_head = model.model, model.lm_head
+    reference.generation_config.pad_token_id = 0
+    for prompt in PROMPTS:
+        theirs = reference.generate(
+            inputs_embeds=prompt[None],
+            attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
+            max_new_tokens=10,
+            do_sample=False,
+        )
+        assert written(model, prompt)[0].ids == tuple(theirs[0].tolist())
 
 
 def test_the_token_that_ends_a_text_is_not_part_of_it(model: Med3DVLM) -> None:
