@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers.cache_utils import Cache, DynamicCache, StaticLayer
 
+from dicom_io.errors import EngineError
 from engine.protocol import FinishReason, Sampling
 from engine.vision_language_model import VisionLanguageModel
 
@@ -79,9 +81,19 @@ class Writing:
     finish_reason: FinishReason | None = None
 
     def add(self, token: int, logprob: float, eos_id: int, sampling: Sampling) -> None:
-        """Take the next token, unless the text has ended; see whether it ends now."""
+        """Take the next token, unless the text has ended; see whether it ends now.
+
+        Raises
+        ------
+        EngineError
+            The model computed no number; such a token must not reach a report.
+        """
         if self.finish_reason is not None:
             return
+        if not isfinite(logprob):
+            raise EngineError(
+                f"the model computed {logprob} in place of a probability; another dtype may do"
+            )
         if token == eos_id:
             self.finish_reason = "eos"
             return
@@ -166,9 +178,10 @@ class Generator:
         while True:
             chosen = choose(logits, texts, sampling)
             scores = logits.log_softmax(dim=-1).gather(1, chosen[:, None])[:, 0]
+            first_is_open = texts[0].finish_reason is None
             for text, token, score in zip(texts, chosen.tolist(), scores.tolist(), strict=True):
                 text.add(token, score, self._eos_id, sampling)
-            if on_token is not None and texts[0].finish_reason != "eos":
+            if on_token is not None and first_is_open and texts[0].finish_reason != "eos":
                 on_token(int(chosen[0]))
             if all(text.finish_reason for text in texts):
                 return [text.done() for text in texts]
@@ -246,7 +259,8 @@ def choose(logits: Tensor, texts: Sequence[Writing], sampling: Sampling) -> Tens
     if sampling.temperature == 0:
         return logits.argmax(dim=-1)
     uniform = torch.stack([torch.rand(1, generator=t.draw, dtype=torch.float64) for t in texts])
-    return drawn(logits / sampling.temperature, uniform.to(logits.device)[:, 0], sampling.top_p)
+    below_best = (logits - logits.amax(dim=-1, keepdim=True)).double()  # no temperature overflows
+    return drawn(below_best / sampling.temperature, uniform.to(logits.device)[:, 0], sampling.top_p)
 
 
 def drawn(logits: Tensor, uniform: Tensor, top_p: float) -> Tensor:
@@ -254,7 +268,7 @@ def drawn(logits: Tensor, uniform: Tensor, top_p: float) -> Tensor:
 
     One number a row, so that a row's draw does not depend on the rows beside it.
     """
-    probabilities, ids = logits.double().softmax(dim=-1).sort(dim=-1, descending=True, stable=True)
+    probabilities, ids = logits.softmax(dim=-1).sort(dim=-1, descending=True, stable=True)
     before = probabilities.cumsum(dim=-1) - probabilities
     kept = probabilities * (before < top_p)
     reached = kept.cumsum(dim=-1)

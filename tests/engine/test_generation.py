@@ -6,6 +6,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor
 from transformers import Qwen2ForCausalLM
 
+from dicom_io.errors import EngineError
 from engine.checkpoint import Checkpoint
 from engine.generation import (
     GeneratedTokens,
@@ -116,6 +117,17 @@ def test_log_probabilities_are_those_before_temperature(model: Med3DVLM) -> None
     assert cold.logprobs == pytest.approx(greedy.logprobs, abs=1e-6)
 
 
+def test_the_coldest_temperature_is_greedy(model: Med3DVLM) -> None:
+    (cold,) = written(model, PROMPTS[0], sampling=replace(TEN, temperature=1e-300))
+    assert cold.ids == written(model, PROMPTS[0])[0].ids
+
+
+def test_no_number_becomes_no_text(model: Med3DVLM) -> None:
+    model.lm_head.weight.data.fill_(torch.nan)
+    with pytest.raises(EngineError, match="computed nan"):
+        written(model, PROMPT)
+
+
 def test_a_penalty_ends_a_repetition(model: Med3DVLM) -> None:
     (free,) = written(model, PROMPT)
     (varied,) = written(model, PROMPT, sampling=replace(TEN, repetition_penalty=1e6))
@@ -142,7 +154,7 @@ def test_a_step_is_one_graph_without_breaks(model: Med3DVLM) -> None:
             assert generator.write(generator.read([PROMPT[:5]]), TEN) == written(model, PROMPT[:5])
 
 
-LOGITS = torch.tensor([[0.1, 0.4, 0.2, 0.3]]).log()
+LOGITS = torch.tensor([[0.1, 0.4, 0.2, 0.3]]).double().log()
 
 
 @pytest.mark.parametrize(
