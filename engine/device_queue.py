@@ -21,7 +21,8 @@ LOGGER = logging.getLogger(__name__)
 REMEMBERED = 64
 """Answers that are kept for callers who lost theirs on the way and ask again."""
 FAULTS = 3
-"""After so many faults in a row, and no answer, the device is taken for broken."""
+"""After so many faults in a row, and no answer, the device is taken for broken: CUDA does not
+recover from some faults within a process."""
 
 _CLOSING = "the engine is shutting down"
 
@@ -63,15 +64,17 @@ class DeviceQueue:
         self._changed = threading.Condition()
         self._closed = False
         self._faults = 0
+        self.on_broken: Callable[[], None] = lambda: None
+        """Told when the device fails so often in a row that it is taken for broken."""
         self.seconds = 1.0
         """How long the last run took."""
         self._thread = threading.Thread(target=self._work, name="device", daemon=True)
         self._thread.start()
 
-    @property
-    def works(self) -> bool:
-        """Whether the device is not broken."""
-        return self._faults < FAULTS and self._thread.is_alive()
+    def require_device(self) -> None:
+        """Raise `EngineUnavailable` if the device only fails; a new process may cure it."""
+        if self._faults >= FAULTS:
+            raise EngineUnavailable(f"the device failed {self._faults} times in a row")
 
     def report(self, key: str, model_input: ModelInput, sampling: Sampling) -> Future[Generation]:
         """Draft a report, in one batch with others that wait and share its `sampling`."""
@@ -167,6 +170,8 @@ class DeviceQueue:
         if isinstance(error, CtscribeError):
             return error
         self._faults += 1
+        if self._faults >= FAULTS:
+            self.on_broken()
         trace = error.__traceback__
         kind, frame = type(error).__name__, traceback.extract_tb(trace)[-1]
         LOGGER.error("%s\n%s", kind, "".join(traceback.format_tb(trace)))

@@ -16,6 +16,7 @@ from ray.serve import Application
 
 from dicom_io.errors import EngineError
 from engine import load_engine
+from engine.protocol import Quantization
 from engine.server import make_app
 
 
@@ -24,7 +25,7 @@ class Arguments(BaseModel):
 
     Parameters
     ----------
-    model, device, dtype : str
+    model, device, dtype, quantization : str
         As `engine.load_engine` takes them.
     token_env : str, optional
         Environment variable that holds the token, on every node.
@@ -37,6 +38,7 @@ class Arguments(BaseModel):
     model: str = "embedded"
     device: str = "auto"
     dtype: str = "auto"
+    quantization: Quantization = "none"
     token_env: str | None = None
     in_flight: int = 16
     batch: int = 4
@@ -48,7 +50,9 @@ class Replica:
     """One model on one device."""
 
     def __init__(self, arguments: Arguments):
-        engine = load_engine(arguments.model, arguments.device, arguments.dtype)
+        engine = load_engine(
+            arguments.model, arguments.device, arguments.dtype, arguments.quantization
+        )
         self._app = make_app(
             engine,
             token=_token(arguments.token_env),
@@ -58,6 +62,10 @@ class Replica:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return self._app
+
+    def check_health(self) -> None:
+        """Have Ray replace a replica whose device is broken."""
+        self._app.state.queue.require_device()
 
 
 def build(args: dict[str, Any]) -> Application:

@@ -65,6 +65,7 @@ def make_app(
         queue.close()
 
     app = FastAPI(title="ctscribe engine", docs_url=None, redoc_url=None, lifespan=lifespan)
+    app.state.queue = queue
     app.add_middleware(
         LoadGate, limit=in_flight, metrics=metrics, retry_after_s=service.retry_after_s
     )
@@ -82,7 +83,7 @@ def make_app(
 
 
 def serve(app: FastAPI, host: str, port: int, *, drain_s: int = 60) -> None:
-    """Serve until SIGTERM or SIGINT; then take no more, and finish what was taken.
+    """Serve until SIGTERM or SIGINT, or the device is broken; then finish what was taken.
 
     Parameters
     ----------
@@ -96,7 +97,7 @@ def serve(app: FastAPI, host: str, port: int, *, drain_s: int = 60) -> None:
     Raises
     ------
     EngineError
-        Nobody can listen there.
+        Nobody can listen there, or the device is broken and wants a new process.
     """
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -112,8 +113,11 @@ def serve(app: FastAPI, host: str, port: int, *, drain_s: int = 60) -> None:
             server_header=False,
             timeout_graceful_shutdown=drain_s,
         )
-        uvicorn.Server(config).run(sockets=[listener])
+        server = uvicorn.Server(config)
+        app.state.queue.on_broken = lambda: setattr(server, "should_exit", True)
+        server.run(sockets=[listener])
         LOGGER.info("the engine has finished what it had taken")
+        app.state.queue.require_device()
 
 
 class _Service:
@@ -131,8 +135,7 @@ class _Service:
 
     async def ready(self) -> Response:
         """The model can write."""
-        if not self._queue.works:
-            raise EngineUnavailable("the device failed several times in a row")
+        self._queue.require_device()
         return Response("ok\n")
 
     async def metrics(self) -> Response:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -25,18 +24,13 @@ from engine.protocol import GREEDY, Sampling
 from engine.server import make_app
 from tests.engine.conftest import input_for
 from tests.engine.serving import closing_client, remote, serving
+from tests.orthanc import free_port
 from tests.web import answering
 
 SPEC = FakeEngine().preprocess
 MODEL = httpx.Response(200, json=wire.pack_model(wire.ServedModel(FakeEngine().identity, SPEC)))
 REPORT = httpx.Response(200, json=FakeEngine().report(input_for(SPEC)).to_dict())
 UNAVAILABLE = {"error": "EngineUnavailable", "message": "busy"}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

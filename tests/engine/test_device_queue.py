@@ -153,14 +153,18 @@ def test_a_fault_is_named_by_class_and_place_not_by_its_text(caplog):
 def test_a_device_that_only_fails_is_taken_for_broken_until_it_answers():
     engine = FakeEngine(failure=RuntimeError("CUDA error"))
     with queue_of(engine) as queue:
+        told: list[bool] = []
+        queue.on_broken = lambda: told.append(True)
         for _ in range(FAULTS):
-            assert queue.works
+            queue.require_device()
             with pytest.raises(EngineFault):
                 ask(queue, 1).result(10)
-        assert not queue.works
+        with pytest.raises(EngineUnavailable, match="3 times in a row"):
+            queue.require_device()
+        assert told == [True]
         engine._failure = None
         ask(queue, 1).result(10)
-        assert queue.works
+        queue.require_device()
 
 
 def test_an_input_at_fault_does_not_make_a_device_broken():
@@ -168,7 +172,7 @@ def test_an_input_at_fault_does_not_make_a_device_broken():
         for _ in range(FAULTS):
             with pytest.raises(EngineError):
                 ask(queue, 1).result(10)
-        assert queue.works
+        queue.require_device()
 
 
 def test_what_waits_when_it_closes_is_refused_and_what_runs_is_finished(queue, engine):

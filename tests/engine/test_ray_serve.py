@@ -20,7 +20,7 @@ import yaml
 from engine.fake import FakeEngine
 from tests.engine.conftest import input_for
 from tests.engine.serving import closing_client
-from tests.engine.test_client import free_port
+from tests.orthanc import free_port
 from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[2]

@@ -17,15 +17,16 @@ import zstandard
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
-from dicom_io.errors import EngineError, OutOfDeviceMemory
+from dicom_io.errors import EngineError, EngineUnavailable, OutOfDeviceMemory
 from dicom_io.preprocess import ModelInput, PreprocessSpec
 from engine import wire
 from engine.fake import FakeEngine
 from engine.protocol import GREEDY, Sampling
-from engine.server import make_app
+from engine.server import make_app, serve
 from engine.wire import ReportTask, SamplesTask
 from tests.engine.conftest import input_for
 from tests.engine.serving import serving
+from tests.orthanc import free_port
 from tests.waiting import eventually
 
 HEADERS = {"content-type": wire.MEDIA_TYPE, "content-encoding": wire.ENCODING}
@@ -198,6 +199,26 @@ def test_a_device_that_only_fails_makes_the_server_unready():
             assert refused(post(url, request(seed)))[:2] == (500, "EngineFault")
         assert refused(httpx.get(f"{url}/ready"))[:2] == (503, "EngineUnavailable")
         assert httpx.get(f"{url}/health").status_code == 200
+
+
+def test_a_device_that_only_fails_ends_the_process_for_a_supervisor_to_start_a_new_one():
+    port = free_port()
+    app = make_app(FakeEngine(failure=RuntimeError("CUDA error")))
+    with ThreadPoolExecutor(1) as pool:
+        served = pool.submit(serve, app, "127.0.0.1", port)
+        url = f"http://127.0.0.1:{port}"
+        assert eventually(lambda: reachable(url))
+        for seed in range(3):
+            assert refused(post(url, request(seed)))[:2] == (500, "EngineFault")
+        with pytest.raises(EngineUnavailable, match="3 times in a row"):
+            served.result(10)
+
+
+def reachable(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health").is_success
+    except httpx.ConnectError:
+        return False
 
 
 def test_a_caller_who_hangs_up_ends_the_model_s_work():

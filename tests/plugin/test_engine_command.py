@@ -18,7 +18,7 @@ from plugin.cli import main
 from plugin.service import CTSCRIBE
 from tests.engine.conftest import input_for
 from tests.engine.serving import closing_client
-from tests.plugin.test_kill import free_port
+from tests.orthanc import free_port
 from tests.waiting import eventually
 
 TOKEN = {"CTSCRIBE_ENGINE_TOKEN": "secret"}

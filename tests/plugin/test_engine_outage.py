@@ -31,7 +31,7 @@ from plugin.receiver import running_receiver
 from plugin.service import CTSCRIBE
 from plugin.settings import load_settings
 from reporting.render import report_text
-from tests.plugin.test_kill import free_port
+from tests.orthanc import free_port
 from tests.waiting import eventually
 
 STUDIES = 4
