@@ -62,7 +62,7 @@ class EngineWatch:
         last = _detail(before)
         if before is not None and before.kind == DOWN and last.get("engine") == self.engine:
             return
-        message = f"engine {self.engine} is down, studies wait: {reason}"
+        message = f"the engine is down, studies wait: {reason}"
         self._add(session, DOWN, message, {**last, "engine": self.engine}, Level.ALERT)
 
     def _up(self, identity: ModelIdentity, session: Session) -> None:

@@ -67,7 +67,7 @@ def test_an_outage_is_an_alert_and_its_end_is_told(new_watch, remote, kinds, row
     assert kinds() == ["engine_up", "engine_down", "engine_up"]
     down = rows(Event)[1]
     assert down.level == "alert"
-    assert down.message == "engine http://gpu:11180 is down, studies wait: ConnectError"
+    assert down.message == "the engine is down, studies wait: ConnectError"
 
 
 def test_several_workers_tell_an_outage_once(new_watch, remote, kinds):
