@@ -12,6 +12,7 @@ from pydicom import Dataset, dcmread
 
 from dicom_io.errors import AssociationRejected, PeerUnreachable
 from dicom_io.http import TIMEOUT, ask, ask_again, displayable
+from dicom_io.inventory import ct_inventory
 from dicom_io.proof import Found, InstanceReference, identities_of
 
 DICOM_JSON = {"Accept": "application/dicom+json"}
@@ -82,6 +83,18 @@ def find_instance(
         )
     held = [one for one in instances if one.get("SOPInstanceUID") == reference.sop_instance_uid]
     return Found(len(held), identities_of(studies))
+
+
+def count_instances(
+    study_instance_uid: str, url: str, *, credentials: tuple[str, str] | None = None
+) -> dict[str, int]:
+    """Ask how many instances the service holds of each CT series of a study (PS3.18 10.6).
+
+    Raises as `find_instance`.
+    """
+    with _client(url, credentials) as client:
+        path = f"studies/{study_instance_uid}/series"
+        return ct_inventory(_query(client, path, includefield="NumberOfSeriesRelatedInstances"))
 
 
 def check(url: str, *, credentials: tuple[str, str] | None = None) -> None:

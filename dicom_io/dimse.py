@@ -22,6 +22,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 )
 
 from dicom_io.errors import AssociationRejected, PeerUnreachable
+from dicom_io.inventory import ct_inventory
 from dicom_io.proof import Found, InstanceReference, identities_of
 
 # pynetdicom writes the identifiers of queries and answers to its log at level INFO
@@ -166,6 +167,36 @@ def find_instance(
         ]
         studies = list(_find(assoc, study, called_ae_title))
     return Found(len(images), identities_of(studies))
+
+
+def count_instances(
+    study_instance_uid: str,
+    host: str,
+    port: int,
+    *,
+    called_ae_title: str,
+    calling_ae_title: str,
+    timeouts: Timeouts = Timeouts(),
+) -> dict[str, int]:
+    """Ask a peer how many instances it holds of each CT series of a study (PS3.4 C.6.2.1).
+
+    Raises
+    ------
+    PeerUnreachable
+        No connection, no answer, or a refusal that may pass.
+    AssociationRejected
+        The peer refuses the association or the query.
+    """
+    query = Dataset()
+    query.QueryRetrieveLevel = "SERIES"
+    query.StudyInstanceUID = study_instance_uid
+    query.SeriesInstanceUID = ""
+    query.Modality = ""
+    query.NumberOfSeriesRelatedInstances = None
+    ae = _application_entity(calling_ae_title, timeouts)
+    ae.add_requested_context(StudyRootQueryRetrieveInformationModelFind)
+    with _association(ae, host, port, called_ae_title) as assoc:
+        return ct_inventory(_find(assoc, query, called_ae_title))
 
 
 def _queries(reference: InstanceReference) -> tuple[Dataset, Dataset]:

@@ -71,6 +71,26 @@ def find_instance(
     return Found(len(held), identities_of(map(_header, [*held, *named])))
 
 
+def count_instances(
+    study_instance_uid: str, url: str, *, credentials: tuple[str, str] | None = None
+) -> dict[str, int]:
+    """Ask how many instances Orthanc holds of each CT series of a study.
+
+    Raises as `find_instance`.
+    """
+    with _client(url, credentials) as client:
+        series = [
+            one
+            for study in _look_up(client, "Study", study_instance_uid)
+            for one in _read(client.get_studies_id_series, study, client)
+        ]
+    return {
+        one["MainDicomTags"]["SeriesInstanceUID"]: len(one["Instances"])
+        for one in series
+        if one["MainDicomTags"].get("Modality") == "CT"
+    }
+
+
 def check(url: str, *, credentials: tuple[str, str] | None = None) -> None:
     """Verify that Orthanc answers; errors as in `find_instance`."""
     with _client(url, credentials) as client:
