@@ -59,6 +59,7 @@ def run_receiver(settings: Settings, stop: threading.Event | None = None) -> Non
 
 def run_worker(settings: Settings, stop: threading.Event | None = None) -> None:
     """Draft and deliver until a signal, or `stop`."""
+    from plugin.completeness import ArchiveCount, nothing_known
     from plugin.delivery import delivering
     from plugin.engine_watch import EngineWatch
     from plugin.outbox import Outbox
@@ -67,6 +68,8 @@ def run_worker(settings: Settings, stop: threading.Event | None = None) -> None:
 
     stop = stop or stop_on_signals()
     sessions, spool = open_sessions(settings), open_spool(settings)
+    targets = {one.name: destination(one) for one in settings.destinations}
+    count_at = settings.completeness.count_at
     with opened_engine(settings) as engine:
         worker = Worker(
             sessions,
@@ -77,10 +80,13 @@ def run_worker(settings: Settings, stop: threading.Event | None = None) -> None:
             lease_s=settings.worker.lease_s,
             attempts=settings.worker.attempts,
             ready=EngineWatch(sessions, settings.engine.name, partial(ask_identity, engine)).ready,
+            missing=(
+                ArchiveCount(sessions, targets[count_at]).missing if count_at else nothing_known
+            ),
+            quiet_s=settings.completeness.quiet_s,
         )
-        targets = [destination(one) for one in settings.destinations]
         outbox = Outbox(sessions, settings.storage.spool)
-        with delivering(outbox, targets, settings.worker.poll_s):
+        with delivering(outbox, list(targets.values()), settings.worker.poll_s):
             worker.run(stop, settings.worker.poll_s)
 
 

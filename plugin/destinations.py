@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -30,6 +31,9 @@ class Destination(Protocol):
 
     def find(self, reference: InstanceReference) -> Found:
         """Look for an instance, and for the patient of its study."""
+
+    def count(self, study_instance_uid: str) -> Mapping[str, int]:
+        """Tell how many instances it holds of each CT series of a study."""
 
     def check(self) -> None:
         """Verify that the destination answers."""
@@ -66,6 +70,16 @@ class DimseDestination:
             timeouts=self.timeouts,
         )
 
+    def count(self, study_instance_uid: str) -> Mapping[str, int]:
+        return dimse.count_instances(
+            study_instance_uid,
+            self.host,
+            self.port,
+            called_ae_title=self.ae_title,
+            calling_ae_title=self.calling_ae_title,
+            timeouts=self.timeouts,
+        )
+
     def check(self) -> None:
         dimse.echo(
             self.host,
@@ -90,6 +104,9 @@ class DicomwebDestination:
     def find(self, reference: InstanceReference) -> Found:
         return dicomweb.find_instance(reference, self.url, credentials=self.credentials)
 
+    def count(self, study_instance_uid: str) -> Mapping[str, int]:
+        return dicomweb.count_instances(study_instance_uid, self.url, credentials=self.credentials)
+
     def check(self) -> None:
         dicomweb.check(self.url, credentials=self.credentials)
 
@@ -107,6 +124,9 @@ class OrthancDestination:
 
     def find(self, reference: InstanceReference) -> Found:
         return orthanc.find_instance(reference, self.url, credentials=self.credentials)
+
+    def count(self, study_instance_uid: str) -> Mapping[str, int]:
+        return orthanc.count_instances(study_instance_uid, self.url, credentials=self.credentials)
 
     def check(self) -> None:
         orthanc.check(self.url, credentials=self.credentials)

@@ -6,6 +6,7 @@ import logging
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from plugin.models import Event, Level
@@ -29,6 +30,15 @@ def add_event(
         Event(time=now, study_id=study_id, kind=kind, level=level, message=message, detail=detail)
     )
     LOGGER.log(_LOG_LEVEL[level], "%s: %s%s", kind, message, _of_study(study_id))
+
+
+def add_event_once(
+    session: Session, kind: str, message: str, *, now: datetime, study_id: int, level: Level
+) -> None:
+    """Write an event unless the study's latest one of this kind says the same."""
+    of_kind = select(Event.message).where(Event.study_id == study_id, Event.kind == kind)
+    if session.scalar(of_kind.order_by(Event.id.desc()).limit(1)) != message:
+        add_event(session, kind, message, now=now, study_id=study_id, level=level)
 
 
 def _of_study(study_id: int | None) -> str:

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session, aliased
 
 from dicom_io.errors import LeaseLost
 from plugin.database import SessionFactory
-from plugin.events import add_event
+from plugin.events import add_event, add_event_once
 from plugin.intake import lock_study, stale_before
 from plugin.models import (
     Association,
@@ -63,6 +63,7 @@ class Claim:
     token: str
     forced: bool
     incomplete: str | None
+    hard_deadline: datetime
     paths: tuple[str, ...]
     """Relative to the spool; what the model may read, in the order of arrival."""
     previous: PreviousDraft | None
@@ -217,6 +218,24 @@ def retry_job(
     _give_back(sessions, claim, reason, pause_s=pause_s, attempts=claim.attempt, now=now)
 
 
+def wait_for_instances(
+    sessions: SessionFactory, claim: Claim, missing: str, *, quiet: timedelta, now: datetime
+) -> None:
+    """Give the job back as if it had not been begun: more is to come.
+
+    Parameters
+    ----------
+    missing : str
+        What has not arrived, for the timeline.
+    quiet : timedelta
+        Look again after so long; the hard deadline is not moved.
+    """
+    with sessions.begin() as session:
+        study = lock_study(session, claim.study_id)
+        _release(session, claim, attempts=claim.attempt - 1, deadline=now + quiet)
+        add_event_once(session, "missing", missing, now=now, study_id=study.id, level=Level.WARNING)
+
+
 def wait_for_space(sessions: SessionFactory, claim: Claim, reason: str, *, now: datetime) -> None:
     """Give the job back for want of disk space: no attempt of the study's, however often."""
     _give_back(sessions, claim, reason, pause_s=SPACE_PAUSE_S, attempts=claim.attempt - 1, now=now)
@@ -256,18 +275,8 @@ def _give_back(
 ) -> None:
     with sessions.begin() as session:
         study = lock_study(session, claim.study_id)
-        # Instances came meanwhile: their job reads everything, this one has nothing left to do
-        state = JobState.CANCELLED if _newer_pending(session, claim) else JobState.PENDING
-        _set_own(
-            session,
-            claim,
-            state=state,
-            attempts=attempts,
-            error=reason,
-            lease_owner=None,
-            lease_until=None,
-            not_before=now + timedelta(seconds=pause_s),
-        )
+        not_before = now + timedelta(seconds=pause_s)
+        _release(session, claim, attempts=attempts, error=reason, not_before=not_before)
         add_event(
             session,
             kind,
@@ -276,6 +285,12 @@ def _give_back(
             study_id=study.id,
             level=Level.WARNING,
         )
+
+
+def _release(session: Session, claim: Claim, **values: Any) -> None:
+    """Let another worker begin the job, unless a newer one waits: that one reads everything."""
+    state = JobState.CANCELLED if _newer_pending(session, claim) else JobState.PENDING
+    _set_own(session, claim, state=state, lease_owner=None, lease_until=None, **values)
 
 
 def _due(now: datetime) -> Select[Job]:
@@ -339,7 +354,7 @@ def _claim(session: Session, study: Study, job: Job, lease_s: float, now: dateti
         level = Level.WARNING if job.incomplete else Level.INFO
         if job.incomplete:
             message += f"; incomplete input: {job.incomplete}"
-        add_event(session, "begun", message, now=now, study_id=study.id, level=level)
+        add_event_once(session, "begun", message, now=now, study_id=study.id, level=level)
     job.state = JobState.RUNNING
     job.attempts += 1
     job.lease_owner = uuid.uuid4().hex
@@ -353,6 +368,7 @@ def _claim(session: Session, study: Study, job: Job, lease_s: float, now: dateti
         token=job.lease_owner,
         forced=job.forced,
         incomplete=job.incomplete,
+        hard_deadline=job.hard_deadline,
         paths=tuple(paths),
         previous=_previous(session, study),
     )

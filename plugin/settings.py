@@ -61,6 +61,10 @@ class Completeness(Section):
 
     quiet_s: Seconds = Field(default=60.0, description="no slice for so long: complete")
     cap_s: Seconds = Field(default=3600.0, description="run at the latest so long after the first")
+    count_at: str | None = Field(
+        default=None,
+        description="name of the destination whose own number of slices is waited for",
+    )
 
 
 class Storage(Section):
@@ -175,6 +179,13 @@ class Settings(Section):
         names = [destination.name for destination in self.destinations]
         if len(names) != len(set(names)):
             raise ValueError("two destinations share one name")
+        return self
+
+    @model_validator(mode="after")
+    def _count_is_asked_of_a_destination(self) -> Settings:
+        name = self.completeness.count_at
+        if name is not None and name not in {one.name for one in self.destinations}:
+            raise ValueError(f"completeness.count_at: no destination is called {name}")
         return self
 
 

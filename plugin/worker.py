@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from dicom_io.errors import CtscribeError, EngineUnavailable, LeaseLost, StoreFull
 from plugin import jobs
+from plugin.completeness import nothing_known
 from plugin.database import SessionFactory, reason_of
 from plugin.jobs import Claim, NewDraft
 from plugin.models import DraftState
@@ -62,6 +63,12 @@ class Select(Protocol):
     def __call__(self, paths: Sequence[Path]) -> str: ...
 
 
+class Missing(Protocol):
+    """Says what of a study has not arrived, None where nothing is known to be missing."""
+
+    def __call__(self, study_id: int, study_instance_uid: str) -> str | None: ...
+
+
 @dataclass(frozen=True)
 class Worker:
     """Everything a worker needs, and nothing that outlives it.
@@ -82,6 +89,10 @@ class Worker:
         A study is given up after so many.
     ready : callable
         Whether the engine can take work; while it cannot, no job is begun and all wait.
+    missing : Missing
+        Is asked before a study is read; what is missing is waited for, up to the hard deadline.
+    quiet_s : float
+        Ask again after so long.
     """
 
     sessions: SessionFactory
@@ -92,6 +103,8 @@ class Worker:
     lease_s: float = 60.0
     attempts: int = 5
     ready: Callable[[], bool] = lambda: True
+    missing: Missing = nothing_known
+    quiet_s: float = 60.0
 
     def run(self, stop: threading.Event, poll_s: float = 1.0) -> None:
         """Work until `stop` is set; the job in hand is finished first."""
@@ -133,6 +146,11 @@ class Worker:
             self._end(claim, _where(error), retryable=True)
 
     def _draft(self, claim: Claim) -> None:
+        missing = self.missing(claim.study_id, claim.study_instance_uid)
+        if missing and _now() < claim.hard_deadline:
+            quiet = timedelta(seconds=self.quiet_s)
+            jobs.wait_for_instances(self.sessions, claim, missing, quiet=quiet, now=_now())
+            return
         paths = [self.spool.absolute(path) for path in claim.paths]
         previous = claim.previous
         if previous and not claim.forced and self.select(paths) == previous.selected_digest:
@@ -142,7 +160,7 @@ class Worker:
             paths,
             revision=claim.revision,
             predecessor=_predecessor(claim),
-            incomplete=claim.incomplete,
+            incomplete=claim.incomplete or missing,
         )
         draft = NewDraft(
             sop_instance_uid=str(report.sr.SOPInstanceUID),

@@ -56,6 +56,11 @@ def test_two_destinations_of_one_name_are_refused(tmp_path):
         load_settings(written(tmp_path, one + one))
 
 
+def test_slices_are_counted_at_a_destination_that_exists(tmp_path):
+    with pytest.raises(ConfigurationError, match="no destination is called nowhere"):
+        load_settings(written(tmp_path, '[completeness]\ncount_at = "nowhere"'))
+
+
 def test_the_example_in_the_docs_is_valid_and_shows_every_key(tmp_path):
     example = DOCS.read_text("utf-8").split("```toml")[1].split("```")[0]
     load_settings(written(tmp_path, example))
