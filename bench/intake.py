@@ -3,9 +3,9 @@
     python -m bench.intake              one and four associations, medians and ratios
     python -m bench.intake --memory     the receiver's memory over 10,000 slices
 
-The sender is DCMTK's storescu for all of them, one process an association; every round sends new
-instances. Only the receiver of this project promises that an acknowledged instance is fsynced and
-in a database.
+The sender is DCMTK's storescu for all of them, one process an association; every turn sends new
+instances, and begins when the disk has written all that the turns before left in memory. Only the
+receiver of this project promises that an acknowledged instance is fsynced and in a database.
 """
 
 from __future__ import annotations
@@ -34,11 +34,14 @@ STORESCP = "/usr/bin/storescp"
 # Without it every acknowledgement of DCMTK waits 40 ms for the kernel
 ENVIRONMENT = {**os.environ, "TCP_NODELAY": "1", "OMP_NUM_THREADS": "1"}
 
+Receiver = tuple[int, list[int]]
+"""Port, and process ids."""
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--slices", type=int, default=160, help="slices a round")
+    parser.add_argument("--slices", type=int, default=400, help="slices a turn")
     parser.add_argument("--processes", type=int, default=1, help="receiver processes of ours")
     parser.add_argument("--folder", type=Path, help="where to write; default: a temporary folder")
     parser.add_argument("--memory", action="store_true")
@@ -58,28 +61,53 @@ def compare(folder: Path, rounds: int, slices: int, processes: int) -> None:
     """Time every receiver in turn, round after round, and print medians and ratios."""
     rates: dict[tuple[str, int], list[float]] = {}
     with ExitStack() as stack:
-        ports = {
-            "ctscribe": stack.enter_context(our_receiver(folder / "ours", processes))[0],
+        receivers = {
+            "ctscribe": stack.enter_context(our_receiver(folder / "ours", processes)),
             "storescp": stack.enter_context(storescp(folder / "storescp")),
             "orthanc": stack.enter_context(orthanc(folder / "orthanc")),
         }
-        for _ in range(rounds):
+        idle_s = {name: cpu_s(pids) for name, (_, pids) in receivers.items()}
+        for number in range(rounds):
             for associations in (1, 4):
-                for name, port in ports.items():
+                for name in rotated(list(receivers), number):
                     folders = write_slices(folder / "sent", slices, associations)
-                    rate = slices / seconds(lambda: send(port, folders))  # noqa: B023
-                    rates.setdefault((name, associations), []).append(rate)
+                    os.sync()  # else an fsync waits for what others left in memory
+                    taken_s = seconds(lambda: send(receivers[name][0], folders))  # noqa: B023
+                    rates.setdefault((name, associations), []).append(slices / taken_s)
                     shutil.rmtree(folder / "sent")
+        sent = 2 * rounds * slices
+        cpu_ms = {
+            name: 1000 * (cpu_s(pids) - idle_s[name]) / sent
+            for name, (_, pids) in receivers.items()
+        }
     print(f"slices/s of 512 x 512 int16, medians of {rounds} rounds (lowest-highest)")
     for associations in (1, 4):
-        ours = statistics.median(rates["ctscribe", associations])
-        for name in ports:
-            all_ = rates[name, associations]
-            median = statistics.median(all_)
-            print(
-                f"{associations} association(s)  {name:9}{median:7.0f}  "
-                f"({min(all_):.0f}-{max(all_):.0f})  ctscribe/{name} {ours / median:.2f}"
-            )
+        for name in receivers:
+            print(line(name, associations, rates))
+    for name, used in cpu_ms.items():
+        print(f"{name:9} {used:5.2f} ms CPU a slice")
+
+
+def rotated(names: list[str], by: int) -> list[str]:
+    """Whoever comes first in one round comes last in the next."""
+    return names[by % len(names) :] + names[: by % len(names)]
+
+
+def line(name: str, associations: int, rates: dict[tuple[str, int], list[float]]) -> str:
+    """Say a receiver's rate, and the median of the rounds' ratios."""
+    own = rates[name, associations]
+    ours = rates["ctscribe", associations]
+    ratio = statistics.median(a / b for a, b in zip(ours, own, strict=True))
+    return (
+        f"{associations} association(s)  {name:9}{statistics.median(own):7.0f}  "
+        f"({min(own):.0f}-{max(own):.0f})  ctscribe/{name} {ratio:.2f}"
+    )
+
+
+def cpu_s(pids: list[int]) -> float:
+    """Processor time that processes and their ended children have used (proc(5))."""
+    fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
+    return sum(int(ticks) for one in fields for ticks in one[11:15]) / os.sysconf("SC_CLK_TCK")
 
 
 def measure_memory(folder: Path, slices: int = 10_000, step: int = 500) -> None:
@@ -161,7 +189,7 @@ def seconds(call: Callable[[], None]) -> float:
 
 
 @contextmanager
-def our_receiver(folder: Path, processes: int) -> Iterator[tuple[int, list[int]]]:
+def our_receiver(folder: Path, processes: int) -> Iterator[Receiver]:
     port = free_port()
     folder.mkdir()
     command = [sys.executable, "-m", "bench.intake", "--processes", str(processes), "--serve"]
@@ -189,17 +217,17 @@ def serve(url: str, folder: str, port: str, *, share_port: bool) -> None:
 
 
 @contextmanager
-def storescp(folder: Path) -> Iterator[int]:
+def storescp(folder: Path) -> Iterator[Receiver]:
     folder.mkdir()
     port = free_port()
     command = [STORESCP, "--fork", "-pdu", "131072", "-od", str(folder), "-aet", "BENCH", str(port)]
-    with process(command):
+    with process(command) as running:
         wait_for(port)
-        yield port
+        yield port, [running.pid]
 
 
 @contextmanager
-def orthanc(folder: Path) -> Iterator[int]:
+def orthanc(folder: Path) -> Iterator[Receiver]:
     folder.mkdir()
     port = free_port()
     settings = {
@@ -213,9 +241,10 @@ def orthanc(folder: Path) -> Iterator[int]:
         "DicomThreadsCount": 8,
     }
     (folder / "orthanc.json").write_text(json.dumps(settings))
-    with process(["Orthanc", str(folder / "orthanc.json")], stderr=subprocess.DEVNULL):
+    command = ["Orthanc", str(folder / "orthanc.json")]
+    with process(command, stderr=subprocess.DEVNULL) as running:
         wait_for(port)
-        yield port
+        yield port, [running.pid]
 
 
 @contextmanager

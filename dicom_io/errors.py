@@ -119,6 +119,10 @@ class AssociationRejected(PluginError):
     """A peer answers and refuses the association or the object."""
 
 
+class ProtocolViolation(PluginError):
+    """What a peer sends is not DICOM's protocol; the association ends."""
+
+
 class StoreFull(PluginError):
     """The spool or its disk is under its floor."""
 

@@ -1,112 +1,42 @@
 """pynetdicom's association server, hardened against peers that are silent, slow or many.
 
-Stock pynetdicom reads a PDU without any time limit, waits with `select()`, which fails past 1024
-descriptors, and copies every presentation context for every association.
+Stock pynetdicom keeps any number of unassociated connections, and waits for the threads of all.
 """
 
 from __future__ import annotations
 
 import logging
-import select
 import socket
 import threading
 import time
 import uuid
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any
 
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
-from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
+from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
+
+from plugin.patient_socket import PatientSocket
+from plugin.upper_layer import BeginStore, StoreProvider
 
 LOGGER = logging.getLogger(__name__)
-_CHUNK = 1 << 18
-
-
-class PatientSocket(AssociationSocket):
-    """A peer's socket that gives every PDU a bounded time, from its first byte to its last."""
-
-    pdu_timeout_s = 30.0
-    _pdu_ends: float | None = None
-
-    @property
-    def ready(self) -> bool:
-        if self.socket is None or not self._is_connected:
-            return False
-        try:
-            poll = select.poll()
-            poll.register(self.socket, select.POLLIN | select.POLLHUP | select.POLLERR)
-            return bool(poll.poll(0))
-        except (OSError, ValueError):
-            # PS3.8 9.2: Evt17, transport connection closed
-            self.event_queue.put("Evt17")
-            return False
-
-    def _shutdown_socket(self) -> None:
-        """Close the socket, even where shutdown fails because the peer is gone already."""
-        peer = self.socket
-        if peer is None:
-            return
-        with suppress(OSError):
-            peer.shutdown(socket.SHUT_RDWR)
-        peer.close()
-        # Wakes an association that still waits for its request: it would keep its place for all
-        # of the ACSE timeout, and a load balancer that probes the port would use up every place
-        self.assoc.dul.to_user_queue.put(cast(Any, None))
-
-    def recv(self, nr_bytes: int) -> bytearray:
-        """Read exactly so many bytes, or fewer if the peer closes or is too slow."""
-        if nr_bytes == 6:  # PS3.8 9.3: type and length, the begin of every PDU
-            self._pdu_ends = time.monotonic() + self.pdu_timeout_s
-        received = bytearray(nr_bytes) if nr_bytes <= _CHUNK else bytearray()
-        return self._fill(received) if received else self._gather(nr_bytes)
-
-    def _fill(self, buffer: bytearray) -> bytearray:
-        view, done = memoryview(buffer), 0
-        while done < len(buffer):
-            count = self._before_the_end().recv_into(view[done:])
-            if count == 0:
-                break
-            done += count
-        view.release()
-        del buffer[done:]
-        return buffer
-
-    def _gather(self, nr_bytes: int) -> bytearray:
-        """Read a long PDU as it comes: its length is the peer's word, not worth the memory yet."""
-        received = bytearray()
-        while len(received) < nr_bytes:
-            part = self._before_the_end().recv(min(_CHUNK, nr_bytes - len(received)))
-            if not part:
-                break
-            received += part
-        return received
-
-    def _before_the_end(self) -> socket.socket:
-        peer = self.socket
-        if peer is None or self._pdu_ends is None:
-            raise OSError("the connection is closed")
-        remaining = self._pdu_ends - time.monotonic()
-        if remaining <= 0:
-            raise TimeoutError(f"no whole PDU within {self.pdu_timeout_s} s")
-        peer.settimeout(remaining)
-        return peer
 
 
 class _Handler(RequestHandler):
-    """Begins an association on a `PatientSocket`."""
+    """Begins an association on a `PatientSocket` and a `StoreProvider`."""
 
     server: Listener
 
     def _create_association(self) -> Association:
         association = super()._create_association()
+        association.dul = StoreProvider(association, self.server.begin_store)
+        # The timers are those of the upper layer that this one takes the place of
+        association.acse_timeout = self.ae.acse_timeout
+        association.network_timeout = self.ae.network_timeout
         # pynetdicom finds its threads by the first part; the rest makes the name unique
         association.name = f"AcceptorThread-{uuid.uuid4().hex}"
-        patient = PatientSocket(association, client_socket=self.request)
-        patient.pdu_timeout_s = self.server.pdu_timeout_s
-        # The socket it replaces has put Evt5 (PS3.8 9.2) already
-        association.dul.event_queue.get_nowait()
-        association.dul.socket = patient
+        association.set_socket(PatientSocket(association, self.request, self.server.pdu_timeout_s))
         return association
 
 
@@ -115,6 +45,8 @@ class Listener(ThreadedAssociationServer):
 
     Parameters
     ----------
+    begin_store : callable
+        Called with every C-STORE request.
     pdu_timeout_s : float
         Time for a peer to send a PDU it began, and for us to send ours.
     most_connections : int
@@ -130,11 +62,13 @@ class Listener(ThreadedAssociationServer):
     def __init__(
         self,
         *args: Any,
+        begin_store: BeginStore,
         pdu_timeout_s: float = 30.0,
         most_connections: int = 64,
         share_port: bool = False,
         **kwargs: Any,
     ) -> None:
+        self.begin_store = begin_store
         self.pdu_timeout_s = pdu_timeout_s
         self.most_connections = most_connections
         self.share_port = share_port

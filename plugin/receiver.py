@@ -6,7 +6,6 @@ order, and not before. The process imports no model code, and decodes nothing bu
 
 from __future__ import annotations
 
-import errno
 import ipaddress
 import logging
 import os
@@ -19,26 +18,23 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pydicom.dataset import FileMetaDataset
-from pydicom.uid import UID
 from pynetdicom import AE, AllStoragePresentationContexts, _config, build_context, evt
+from pynetdicom.association import Association
 
-from dicom_io.errors import CtscribeError, DataSetMismatch, StoreFull
+from dicom_io.errors import ProtocolViolation
 from plugin import intake
 from plugin.committer import Committer
 from plugin.database import SessionFactory
-from plugin.header import read_header, valid_uid
-from plugin.intake import Arrival, Outcome, Waiting, stale_before
+from plugin.intake import Waiting, stale_before
 from plugin.listener import Listener, reject, start_listener, stop_listener
-from plugin.spool import Spool, digest_of, file_head
-from plugin.statuses import SUCCESS, dimse_status
+from plugin.pdata import Command
+from plugin.spool import Spool
+from plugin.store import InstanceStore
 from plugin.sweep import sweep
 
 LOGGER = logging.getLogger(__name__)
 VERIFICATION = "1.2.840.10008.1.1"
 MAXIMUM_PDU = 128 * 1024
-# PS3.4 B.2.3, warning: kept, but aside; the first instance under this UID stays the valid one
-KEPT_ASIDE = 0xB000
 
 TRANSFER_SYNTAXES = (
     "1.2.840.10008.1.2.1",  # Explicit VR Little Endian
@@ -124,7 +120,7 @@ def running_receiver(
     )
     reception = _Reception(spool, committer, redraft_ae_title, tuple(peers))
     committer.start()
-    server.append(_listen(ae_title, host, port, reception.handlers(), limits, share_port))
+    server.append(_listen(ae_title, host, port, reception, limits, share_port))
     LOGGER.info("%s listens on %s:%d", ae_title, *server[0].server_address[:2])
     try:
         yield int(server[0].server_address[1])
@@ -146,7 +142,7 @@ def waiting_of(quiet_s: float, cap_s: float) -> Waiting:
 
 
 def _listen(
-    ae_title: str, host: str, port: int, handlers: list[Any], limits: Limits, share_port: bool
+    ae_title: str, host: str, port: int, reception: _Reception, limits: Limits, share_port: bool
 ) -> Listener:
     ae = AE(ae_title)
     ae.maximum_pdu_size = MAXIMUM_PDU
@@ -159,7 +155,8 @@ def _listen(
         ae,
         host,
         port,
-        handlers,
+        reception.handlers(),
+        begin_store=reception.begin_store,
         pdu_timeout_s=limits.pdu_timeout_s,
         most_connections=4 * limits.maximum_associations,
         share_port=share_port,
@@ -179,7 +176,6 @@ class _Reception:
         ended = (evt.EVT_RELEASED, evt.EVT_ABORTED, evt.EVT_CONN_CLOSE)
         return [
             (evt.EVT_REQUESTED, self.requested),
-            (evt.EVT_C_STORE, self.store),
             *((event, self.ended) for event in ended),
         ]
 
@@ -192,44 +188,22 @@ class _Reception:
             return
         _offer_what_is_asked(event)
 
-    def store(self, event: Any) -> int:
-        try:
-            outcome = self.committer.commit(self._keep(event))
-        except StoreFull as error:
-            self.committer.alert("refused", error)
-            return dimse_status(error)
-        except CtscribeError as error:
-            LOGGER.warning("instance refused: %s", error)
-            return dimse_status(error)
-        return KEPT_ASIDE if outcome is Outcome.QUARANTINED else SUCCESS
-
     def ended(self, event: Any) -> None:
         self.committer.association_ended(event.assoc.name)
 
-    def _keep(self, event: Any) -> Arrival:
-        """Write the instance of a C-STORE request into the spool (PS3.7 9.3.1.1)."""
-        request = event.request
-        data = request.DataSet.getbuffer()
-        syntax = str(event.context.transfer_syntax)
-        header = read_header(data, syntax)
-        _require_announced(request, header.sop_class_uid, header.sop_instance_uid)
-        digest = digest_of(data)
-        head = file_head(_file_meta(request, syntax, event.assoc.requestor.ae_title))
-        try:
-            path = self.spool.write_instance(
-                header.study_instance_uid, header.sop_instance_uid, digest, (head, data)
-            )
-        except OSError as error:
-            cause = errno.errorcode.get(error.errno or 0, "unknown error")
-            raise StoreFull(f"the spool cannot be written: {cause}") from error
-        return Arrival(
-            header=header,
-            transfer_syntax_uid=syntax,
-            path=path,
-            size=len(head) + len(data),
-            sha256=digest,
-            association=event.assoc.name,
-            redraft=event.assoc.requestor.primitive.called_ae_title == self.redraft_ae_title,
+    def begin_store(self, association: Association, request: Command) -> InstanceStore:
+        requestor: Any = association.requestor
+        contexts = {context.context_id: context for context in association.accepted_contexts}
+        if request.context_id not in contexts:
+            raise ProtocolViolation(f"presentation context {request.context_id} is not accepted")
+        return InstanceStore(
+            self.spool,
+            self.committer,
+            request,
+            transfer_syntax_uid=str(contexts[request.context_id].transfer_syntax[0]),
+            association=association.name,
+            source_ae_title=requestor.ae_title.strip(),
+            redraft=requestor.primitive.called_ae_title == self.redraft_ae_title,
         )
 
 
@@ -268,19 +242,3 @@ def _offer_what_is_asked(event: Any) -> None:
 
 def _ours(syntaxes: list[str]) -> list[str]:
     return [syntax for syntax in syntaxes if syntax in TRANSFER_SYNTAXES]
-
-
-def _require_announced(request: Any, sop_class_uid: str, sop_instance_uid: str) -> None:
-    announced = (str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID))
-    if announced != (sop_class_uid, sop_instance_uid):
-        shown = announced[1] if valid_uid(announced[1]) else "another instance"
-        raise DataSetMismatch(f"the command announces {shown}, the data set is {sop_instance_uid}")
-
-
-def _file_meta(request: Any, syntax: str, source_ae_title: str) -> FileMetaDataset:
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = request.AffectedSOPClassUID
-    meta.MediaStorageSOPInstanceUID = request.AffectedSOPInstanceUID
-    meta.TransferSyntaxUID = UID(syntax)
-    meta.SourceApplicationEntityTitle = source_ae_title.strip()
-    return meta

@@ -11,19 +11,19 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import mmap
 import os
 import shutil
+import struct
 import time
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import closing, contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 
 from pydicom import Dataset
-from pydicom.dataset import FileMetaDataset
-from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_file_meta_info
+from pydicom.uid import PYDICOM_IMPLEMENTATION_UID
 
 from dicom_io.errors import StoreFull
 
@@ -70,18 +70,33 @@ class Spool:
                 f"the spool's disk has {free >> 20} MB free, its floor is {self.floor_bytes >> 20}"
             )
 
-    def write_instance(self, study: str, sop_instance: str, digest: str, parts: Parts) -> str:
-        """Write an instance durably but for its folder, which `sync_folders` makes durable.
+    def begin_instance(self, head: bytes) -> IncomingFile:
+        """Open a file for an instance that arrives piece by piece.
 
         Parameters
         ----------
+        head : bytes
+            What stands before the data set, see `file_head`.
+
+        Raises
+        ------
+        StoreFull
+            The disk is full, or under its floor, or cannot be written.
+        """
+        self.require_space()
+        with _refusals():
+            return IncomingFile(self._incoming / uuid.uuid4().hex, head)
+
+    def keep_instance(self, incoming: IncomingFile, study: str, sop_instance: str) -> str:
+        """Make an instance durable but for its name, which `sync_folders` makes durable.
+
+        Parameters
+        ----------
+        incoming : IncomingFile
+            Complete. The digest of its data set becomes part of the name: the same bytes get the
+            same file, other bytes under the same UID never overwrite it.
         study, sop_instance : str
             Validated UIDs.
-        digest : str
-            SHA-256 of the data set, in hex. It is part of the name: the same bytes get the same
-            file, other bytes under the same UID never overwrite it.
-        parts : sequence of bytes
-            What the file holds, preamble first.
 
         Returns
         -------
@@ -91,14 +106,16 @@ class Spool:
         Raises
         ------
         StoreFull
-            The disk is full, or under its floor.
+            The disk is full, or cannot be written.
         """
-        self.require_space()
-        folder = self._instances / study
-        if not folder.is_dir():
-            folder.mkdir(exist_ok=True)
-            sync_folder(self._instances)
-        return self._write(folder / f"{sop_instance}-{digest[:16]}.dcm", parts)
+        target = self._instances / study / f"{sop_instance}-{incoming.digest[:16]}.dcm"
+        with _refusals():
+            if not target.parent.is_dir():
+                target.parent.mkdir(exist_ok=True)
+                sync_folder(self._instances)
+            incoming.sync()
+            incoming.path.replace(target)
+        return str(target.relative_to(self.root))
 
     def write_draft(self, sr: Dataset) -> str:
         """Write a report durably and return its path relative to the spool.
@@ -112,9 +129,12 @@ class Spool:
         """
         buffer = BytesIO()
         sr.save_as(buffer, enforce_file_format=True)
-        relative = self._write(self._drafts / f"{sr.SOPInstanceUID}.dcm", [buffer.getvalue()])
+        target = self._drafts / f"{sr.SOPInstanceUID}.dcm"
+        with closing(self.begin_instance(buffer.getvalue())) as file:
+            file.sync()
+            file.path.replace(target)
         sync_folder(self._drafts)
-        return relative
+        return str(target.relative_to(self.root))
 
     def sync_folders(self, relatives: Iterable[str]) -> None:
         """Make the names of files durable, one fsync a folder."""
@@ -136,29 +156,87 @@ class Spool:
                     removed += 1
         return removed
 
-    def _write(self, target: Path, parts: Parts) -> str:
-        temporary = self._incoming / uuid.uuid4().hex
-        try:
-            _write_durably(temporary, parts)
-            temporary.replace(target)
-        except OSError as error:
-            with suppress(OSError):
-                temporary.unlink()
-            if error.errno in _FULL:
-                raise StoreFull(f"the spool's disk is full: {error.strerror}") from error
-            raise
-        return str(target.relative_to(self.root))
+
+class IncomingFile:
+    """A file that is written and hashed while its instance arrives.
+
+    Parameters
+    ----------
+    path : Path
+        Where it lies until it is moved away or closed.
+    head : bytes
+        What stands in it before the data set.
+    """
+
+    def __init__(self, path: Path, head: bytes) -> None:
+        self.path = path
+        self._head = len(head)
+        self._sha256 = hashlib.sha256()
+        self._file = path.open("x+b", buffering=0)
+        self._write(head)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the data set, in hex."""
+        return self._sha256.hexdigest()
+
+    @property
+    def size(self) -> int:
+        return self._file.tell()
+
+    def write(self, data: memoryview) -> None:
+        """Add a part of the data set."""
+        self._sha256.update(data)
+        with _refusals():
+            self._write(data)
+
+    def data_set(self) -> memoryview:
+        """Return the data set, which stays on the disk."""
+        return memoryview(mmap.mmap(self._file.fileno(), 0, prot=mmap.PROT_READ))[self._head :]
+
+    def sync(self) -> None:
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Close it, and remove it where it still lies at its path."""
+        self._file.close()
+        self.path.unlink(missing_ok=True)
+
+    def _write(self, data: bytes | memoryview) -> None:
+        remaining = memoryview(data)
+        while remaining:
+            remaining = remaining[self._file.write(remaining) :]
 
 
-Parts = Iterable[bytes | memoryview]
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Have the sender keep what the disk does not take."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise StoreFull(f"the spool's disk is full: {error.strerror}") from error
+        cause = errno.errorcode.get(error.errno or 0, "unknown error")
+        raise StoreFull(f"the spool cannot be written: {cause}") from error
 
 
-def file_head(file_meta: FileMetaDataset) -> bytes:
+def file_head(
+    sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, source_ae_title: str
+) -> bytes:
     """Encode preamble and File Meta Information (PS3.10 7.1)."""
-    buffer = DicomBytesIO()
-    buffer.write(_PREAMBLE)
-    write_file_meta_info(buffer, file_meta, enforce_standard=True)
-    return buffer.getvalue()
+    # (0002,0001) FileMetaInformationVersion, OB: the one long form of PS3.5 7.1.2 among short ones
+    elements = struct.pack("<HH2sxxLBB", 0x0002, 0x0001, b"OB", 2, 0, 1)
+    for element, vr, value, padding in (
+        (0x0002, b"UI", sop_class_uid, b"\0"),
+        (0x0003, b"UI", sop_instance_uid, b"\0"),
+        (0x0010, b"UI", transfer_syntax_uid, b"\0"),
+        (0x0012, b"UI", PYDICOM_IMPLEMENTATION_UID, b"\0"),
+        (0x0016, b"AE", source_ae_title, b" "),
+    ):
+        encoded = value.encode("ascii", "replace")
+        encoded += padding * (len(encoded) % 2)
+        elements += struct.pack("<HH2sH", 0x0002, element, vr, len(encoded)) + encoded
+    return _PREAMBLE + struct.pack("<HH2sHL", 0x0002, 0, b"UL", 4, len(elements)) + elements
 
 
 def split_file(data: bytes) -> tuple[memoryview, int]:
@@ -178,12 +256,3 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _write_durably(path: Path, parts: Parts) -> None:
-    with path.open("xb", buffering=0) as file:
-        for part in parts:
-            remaining = memoryview(part)
-            while remaining:
-                remaining = remaining[file.write(remaining) :]
-        os.fsync(file.fileno())

@@ -8,7 +8,7 @@ from pydicom.uid import UID, EnhancedSRStorage
 
 from dicom_io.dimse import Timeouts
 from dicom_io.identity import DEVICE_UID, MANUFACTURER, MODEL_NAME
-from plugin import receiver, statuses
+from plugin import receiver, statuses, store
 from plugin.settings import Receiver
 from reporting.draft import DRAFT_NOTICE
 from reporting.sr import SERIES_NUMBER_BASE
@@ -30,7 +30,7 @@ def test_the_transfer_syntaxes_are_those_of_the_receiver():
 
 def test_the_statuses_are_those_that_are_answered():
     listed = {int(s, 16) for s in re.findall(r"^\| (0x[0-9A-F]{4})", section("### C-STORE"), re.M)}
-    answered = {statuses.SUCCESS, receiver.KEPT_ASIDE, *statuses._STATUS.values()}
+    answered = {statuses.SUCCESS, store.KEPT_ASIDE, *statuses._STATUS.values()}
     assert listed == answered
 
 

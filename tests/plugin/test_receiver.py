@@ -40,6 +40,7 @@ from plugin.intake import Waiting
 from plugin.models import Association, Event, Instance, Job, JobState, Quarantine, Study
 from plugin.receiver import Limits, is_allowed, running_receiver
 from plugin.spool import Spool, split_file
+from plugin.store import KEPT_ASIDE
 from tests.objects import PATIENT_ID
 from tests.plugin.intake_objects import association, encoded, make_slice, new_uid, store
 from tests.services import require
@@ -188,7 +189,7 @@ def test_other_bytes_under_a_known_uid_are_kept_aside(port, instances, sessions,
     dataset = make_slice(new_uid())
     store(port, dataset)
     dataset.InstanceNumber = 99
-    assert store(port, dataset) == [receiver.KEPT_ASIDE]
+    assert store(port, dataset) == [KEPT_ASIDE]
     assert len(instances()) == 1
     with sessions() as session:
         (aside,) = session.scalars(select(Quarantine)).all()
@@ -202,7 +203,7 @@ def test_the_event_says_when_only_the_transfer_syntax_may_differ(port, sessions)
     store(port, dataset)
     with association(port, syntaxes=(ImplicitVRLittleEndian,)) as assoc:
         again = _reencoded(dataset, ImplicitVRLittleEndian)
-        assert assoc.send_c_store(again).Status == receiver.KEPT_ASIDE
+        assert assoc.send_c_store(again).Status == KEPT_ASIDE
     assert "another transfer syntax" in events(sessions)[-1].message
 
 
