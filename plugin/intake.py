@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import Any
 
 from pydicom.uid import (
     EncapsulatedPDFStorage,
@@ -21,7 +20,7 @@ from pydicom.uid import (
     SegmentationStorage,
     XRayRadiationDoseSRStorage,
 )
-from sqlalchemy import case, delete, func, insert, select, update
+from sqlalchemy import bindparam, case, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from plugin.events import add_event
@@ -127,7 +126,7 @@ def record(
 ) -> list[Outcome]:
     """Write arrivals into the caller's transaction; return what became of each.
 
-    Idempotent: recording an arrival again changes nothing. What is added to `cache` is true only
+    Idempotent: recording an arrival again changes nothing but when the study came last. What is added to `cache` is true only
     once the transaction is committed: clear it if that fails.
     """
     cache = Cache() if cache is None else cache
@@ -191,11 +190,7 @@ _Bytes = tuple[str, str]
 
 def _known(session: Session, arrivals: Sequence[Arrival]) -> dict[str, _Bytes]:
     uids = [arrival.header.sop_instance_uid for arrival in arrivals]
-    rows = session.execute(
-        select(Instance.sop_instance_uid, Instance.sha256, Instance.transfer_syntax_uid).where(
-            Instance.sop_instance_uid.in_(uids)
-        )
-    )
+    rows = session.connection().execute(_KNOWN, {"uids": uids})
     return {uid: (digest, syntax) for uid, digest, syntax in rows}
 
 
@@ -214,13 +209,9 @@ def _lock_study(session: Session, arrival: Arrival, now: datetime) -> int:
     begins its transaction again.
     """
     header = arrival.header
-    study_id = session.scalar(
-        select(Study.id)
-        .where(Study.study_instance_uid == header.study_instance_uid)
-        .with_for_update()
-    )
+    study_id = session.connection().scalar(_LOCK, {"uid": header.study_instance_uid, "now": now})
     if study_id is not None:
-        return study_id
+        return int(study_id)
     study = Study(
         study_instance_uid=header.study_instance_uid,
         accession_number=header.accession_number,
@@ -242,7 +233,7 @@ def _add_instances(
     series_ids = _series_ids(session, study_id, new, cache)
     own_drafts = _own_drafts(session, new)
     session.connection().execute(
-        insert(_INSTANCES),
+        _ADD,
         [
             {
                 "study_id": study_id,
@@ -337,10 +328,6 @@ def _wait(
     redraft = any(arrival.redraft and arrival.processed for arrival in all_of_study)
     if redraft or any(arrival.processed for arrival in new):
         open_or_move_job(session, study_id, waiting=waiting, now=now, forced=redraft)
-    if new:
-        session.connection().execute(
-            update(_STUDIES).where(_STUDIES.c.id == study_id).values(last_received_at=now)
-        )
 
 
 def open_or_move_job(
@@ -348,10 +335,8 @@ def open_or_move_job(
 ) -> None:
     """Move the deadline of the study's pending job, or open one; the study must be locked."""
     deadline = now + waiting.quiet
-    pending = (_JOBS.c.study_id == study_id) & (_JOBS.c.state == JobState.PENDING)
-    later = case((_JOBS.c.deadline < deadline, deadline), else_=_JOBS.c.deadline)
-    change: dict[str, Any] = {"deadline": later, **({"forced": True} if forced else {})}
-    if session.connection().execute(update(_JOBS).where(pending).values(change)).rowcount:
+    move = _FORCE if forced else _MOVE
+    if session.connection().execute(move, {"study": study_id, "until": deadline}).rowcount:
         return
     last = session.scalar(select(func.max(Job.revision)).where(Job.study_id == study_id)) or 0
     job = Job(
@@ -393,6 +378,22 @@ def _hold(
         cache.holds.add((study_id, association))
 
 
+# The statements of every group, built once: building one takes longer than the database does
 _STUDIES = Study.metadata.tables["studies"]
 _JOBS = Job.metadata.tables["jobs"]
 _INSTANCES = Instance.metadata.tables["instances"]
+_UNTIL = bindparam("until", type_=_JOBS.c.deadline.type)
+
+_LOCK = (
+    select(_STUDIES.c.id).where(_STUDIES.c.study_instance_uid == bindparam("uid")).with_for_update()
+)
+_KNOWN = select(
+    _INSTANCES.c.sop_instance_uid, _INSTANCES.c.sha256, _INSTANCES.c.transfer_syntax_uid
+).where(_INSTANCES.c.sop_instance_uid.in_(bindparam("uids", expanding=True)))
+_ADD = insert(_INSTANCES)
+_MOVE = (
+    update(_JOBS)
+    .where(_JOBS.c.study_id == bindparam("study"), _JOBS.c.state == JobState.PENDING)
+    .values(deadline=case((_JOBS.c.deadline < _UNTIL, _UNTIL), else_=_JOBS.c.deadline))
+)
+_FORCE = _MOVE.values(forced=True)

@@ -8,37 +8,47 @@ from __future__ import annotations
 
 import select
 import socket
-import time
+import struct
 from contextlib import suppress
 from typing import Any, cast
 
 from pynetdicom.association import Association
 from pynetdicom.transport import AssociationSocket
 
-_CHUNK = 1 << 18
+# Peers are told a smaller maximum for data (PS3.8 D.1); not all keep to it
+LARGEST_PDU = 1 << 20
 
 
 class PatientSocket(AssociationSocket):
-    """Gives every PDU a bounded time, from its first byte to its last."""
+    """Gives every PDU a bounded time, from its first byte to its last, and a bounded size.
+
+    Parameters
+    ----------
+    assoc : Association
+        Whose it is.
+    peer : socket.socket
+        Connected.
+    pdu_timeout_s : float
+        Time for a PDU, received or sent.
+    """
 
     def __init__(self, assoc: Association, peer: socket.socket, pdu_timeout_s: float) -> None:
         super().__init__(assoc, client_socket=peer)
-        self.pdu_timeout_s = pdu_timeout_s
-        self._pdu_ends = 0.0
+        # The kernel keeps the time, for all of one call: Python's own timeout begins anew with
+        # every byte that drips in. One call reads a PDU's first six bytes, one the rest.
+        peer.settimeout(None)
+        _set_timeout(peer, socket.SO_RCVTIMEO, pdu_timeout_s / 2)
+        _set_timeout(peer, socket.SO_SNDTIMEO, pdu_timeout_s)
         self._poll = select.poll()
-        self._poll.register(peer, select.POLLIN | select.POLLHUP | select.POLLERR)
+        self._poll.register(peer, select.POLLIN)
 
     @property
     def ready(self) -> bool:
         return self.wait(0)
 
     def wait(self, seconds: float) -> bool:
-        """Wait for the peer to say something; tell whether it did."""
+        """Wait for the peer to say something, or to go; tell whether it did."""
         if self.socket is None or not self._is_connected:
-            return False
-        if self.socket.fileno() < 0:
-            # PS3.8 9.2: Evt17, transport connection closed
-            self.event_queue.put("Evt17")
             return False
         return bool(self._poll.poll(1000 * seconds))
 
@@ -55,21 +65,12 @@ class PatientSocket(AssociationSocket):
         self.assoc.dul.to_user_queue.put(cast(Any, None))
 
     def recv(self, nr_bytes: int) -> bytearray:
-        """Read exactly so many bytes, or fewer if the peer closes."""
-        if nr_bytes == 6:  # PS3.8 9.3: type and length, the begin of every PDU
-            self.begin_pdu()
-        received = bytearray()
-        # As it comes: the length is the peer's word, not worth the memory yet
-        while len(received) < nr_bytes:
-            part = self._in_time().recv(min(_CHUNK, nr_bytes - len(received)))
-            if not part:
-                break
-            received += part
+        """Read so many bytes, or fewer if the peer closes or is too slow."""
+        if nr_bytes > LARGEST_PDU:
+            raise OSError(f"a PDU of {nr_bytes} bytes")
+        received = bytearray(nr_bytes)
+        del received[self._receive(memoryview(received)) :]
         return received
-
-    def begin_pdu(self) -> None:
-        """Give the peer time anew."""
-        self._pdu_ends = time.monotonic() + self.pdu_timeout_s
 
     def read_into(self, buffer: memoryview) -> memoryview:
         """Fill a buffer and return it.
@@ -79,19 +80,17 @@ class PatientSocket(AssociationSocket):
         OSError
             The peer closed the connection, or did not send so much in time.
         """
-        done = 0
-        while done < len(buffer):
-            count = self._in_time().recv_into(buffer[done:])
-            if count == 0:
-                raise ConnectionResetError("the peer closed the connection inside a PDU")
-            done += count
+        if self._receive(buffer) < len(buffer):
+            raise ConnectionResetError("the connection ended inside a PDU")
         return buffer
 
-    def _in_time(self) -> socket.socket:
-        peer, remaining = self.socket, self._pdu_ends - time.monotonic()
-        if peer is None:
+    def _receive(self, buffer: memoryview) -> int:
+        if self.socket is None:
             raise OSError("the connection is closed")
-        if remaining <= 0:
-            raise TimeoutError(f"no whole PDU within {self.pdu_timeout_s} s")
-        peer.settimeout(remaining)
-        return peer
+        return self.socket.recv_into(buffer, len(buffer), socket.MSG_WAITALL)
+
+
+def _set_timeout(peer: socket.socket, option: int, seconds: float) -> None:
+    whole = int(seconds)
+    timeval = struct.pack("@ll", whole, int(1e6 * (seconds - whole)))
+    peer.setsockopt(socket.SOL_SOCKET, option, timeval)

@@ -15,7 +15,7 @@ from pynetdicom.association import Association
 from pynetdicom.dul import DULServiceProvider
 
 from dicom_io.errors import ProtocolViolation
-from plugin.patient_socket import PatientSocket
+from plugin.patient_socket import LARGEST_PDU, PatientSocket
 from plugin.pdata import (
     C_STORE_RQ,
     P_DATA_TF,
@@ -29,8 +29,6 @@ from plugin.pdata import (
 )
 
 LOGGER = logging.getLogger(__name__)
-# Peers are told a smaller maximum (PS3.8 D.1); not all keep to it
-LARGEST_PDU = 1 << 20
 _LARGEST_COMMAND = 1 << 16
 _A_RELEASE_RQ, _A_ABORT = 0x05, 0x07
 # A peer that pauses for longer between two PDUs is left to pynetdicom's polling
@@ -113,7 +111,6 @@ class StoreProvider(DULServiceProvider):
             self._take_pdu(peer)
 
     def _take_pdu(self, peer: PatientSocket) -> None:
-        peer.begin_pdu()
         kind, length = PDU_HEADER.unpack(peer.read_into(self._buffer[: PDU_HEADER.size]))
         if kind == P_DATA_TF and length <= LARGEST_PDU:
             for fragment in fragments(peer.read_into(self._buffer[:length])):
