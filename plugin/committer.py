@@ -1,8 +1,8 @@
 """Group commit: many associations, one transaction, and only then the acknowledgements.
 
-Handler threads hand over what they wrote and wait. The one committer thread takes whatever waits,
-makes the folders durable, commits, and lets the handlers answer. While it commits, the next group
-gathers by itself; nobody ever waits for a group to fill.
+The threads of the associations hand over what they wrote, and wait. The one committer thread takes
+whatever waits, commits, and lets them answer. A group waits for those whose files are just being
+fsynced, and for nobody else.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -23,10 +24,11 @@ from plugin.database import SessionFactory, reason_of
 from plugin.events import add_event
 from plugin.intake import Arrival, Cache, Outcome, Waiting
 from plugin.models import Level
-from plugin.spool import Spool
 
 LOGGER = logging.getLogger(__name__)
 LARGEST_GROUP = 64
+# A transaction costs more than so much of anybody's time, whether it holds one instance or ten
+_GATHER_S = 0.003
 HEARTBEAT_S = 5.0
 _ALERT_PAUSE_S = 60.0
 _ATTEMPTS = 5
@@ -41,8 +43,6 @@ class Committer:
     ----------
     sessions : SessionFactory
         Where instances are recorded.
-    spool : Spool
-        Where they lie.
     receiver : str
         Name of this receiver process, unique among all that ever run.
     waiting : Waiting
@@ -54,7 +54,6 @@ class Committer:
     def __init__(
         self,
         sessions: SessionFactory,
-        spool: Spool,
         *,
         receiver: str,
         waiting: Waiting,
@@ -62,13 +61,14 @@ class Committer:
         heartbeat_s: float = HEARTBEAT_S,
     ) -> None:
         self._sessions = sessions
-        self._spool = spool
         self._receiver = receiver
         self._waiting = waiting
         self._open_associations = open_associations
         self._heartbeat_s = heartbeat_s
         self._arrivals: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._ended: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._expected = 0
         self._cache = Cache()
         self._last_beat = time.monotonic()
         self._last_alert = -_ALERT_PAUSE_S
@@ -93,6 +93,17 @@ class Committer:
         future: Future[Outcome] = Future()
         self._arrivals.put((arrival, future))
         return future.result()
+
+    @contextmanager
+    def expecting(self) -> Iterator[None]:
+        """Have groups wait a little for an arrival that is almost ready to be committed."""
+        with self._lock:
+            self._expected += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._expected -= 1
 
     def association_ended(self, association: str) -> None:
         """Let the studies of an association go, soon."""
@@ -121,18 +132,22 @@ class Committer:
                 return
 
     def _next_group(self) -> tuple[list[_Waiting], bool]:
-        """Return all that waits now, and whether it is the last group."""
+        """Return all that waits now or is expected, and whether it is the last group."""
         group: list[_Waiting] = []
         try:
             item = self._arrivals.get(timeout=self._patience())
+            ends = time.monotonic() + _GATHER_S
             while item is not None:
                 group.append(item)
                 if len(group) == LARGEST_GROUP:
                     return group, False
-                item = self._arrivals.get_nowait()
+                item = self._arrivals.get(timeout=self._time_to_gather(ends))
         except queue.Empty:
             return group, False
         return group, True
+
+    def _time_to_gather(self, ends: float) -> float:
+        return max(0.0, ends - time.monotonic()) if self._expected else 0.0
 
     def _patience(self) -> float:
         return 0.2 if not self._ended.empty() else min(0.2, self._heartbeat_s)
@@ -140,7 +155,6 @@ class Committer:
     def _commit_group(self, group: list[_Waiting]) -> None:
         arrivals = [arrival for arrival, _ in group]
         try:
-            self._spool.sync_folders(arrival.path for arrival in arrivals)
             outcomes = self._record(arrivals)
         except Exception as error:  # noqa: BLE001  whatever it is, the senders wait for an answer
             refusal = StoreFull(f"instances cannot be recorded: {_reason(error)}")

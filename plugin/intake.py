@@ -126,8 +126,9 @@ def record(
 ) -> list[Outcome]:
     """Write arrivals into the caller's transaction; return what became of each.
 
-    Idempotent: recording an arrival again changes nothing but when the study came last. What is added to `cache` is true only
-    once the transaction is committed: clear it if that fails.
+    Idempotent: recording an arrival again changes nothing but when something of the study came
+    last. What is added to `cache` is true only once the transaction is committed: clear it if that
+    fails.
     """
     cache = Cache() if cache is None else cache
     by_study: dict[str, list[Arrival]] = defaultdict(list)

@@ -83,6 +83,7 @@ class Listener(ThreadedAssociationServer):
     def get_request(self) -> tuple[socket.socket, Any]:
         peer, address = super().get_request()
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        peer.settimeout(self.pdu_timeout_s)
         return peer, address
 
     def verify_request(self, request: Any, client_address: Any) -> bool:

@@ -113,7 +113,6 @@ def running_receiver(
     server: list[Listener] = []
     committer = Committer(
         sessions,
-        spool,
         receiver=receiver,
         waiting=waiting,
         open_associations=lambda: server[0].names if server else (),

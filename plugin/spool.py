@@ -88,7 +88,7 @@ class Spool:
             return IncomingFile(self._incoming / uuid.uuid4().hex, head)
 
     def keep_instance(self, incoming: IncomingFile, study: str, sop_instance: str) -> str:
-        """Make an instance durable but for its name, which `sync_folders` makes durable.
+        """Make an instance durable: its bytes, then its name.
 
         Parameters
         ----------
@@ -114,7 +114,8 @@ class Spool:
                 target.parent.mkdir(exist_ok=True)
                 sync_folder(self._instances)
             incoming.sync()
-            incoming.path.replace(target)
+            incoming.move_to(target)
+            sync_folder(target.parent)
         return str(target.relative_to(self.root))
 
     def write_draft(self, sr: Dataset) -> str:
@@ -132,7 +133,7 @@ class Spool:
         target = self._drafts / f"{sr.SOPInstanceUID}.dcm"
         with closing(self.begin_instance(buffer.getvalue())) as file:
             file.sync()
-            file.path.replace(target)
+            file.move_to(target)
         sync_folder(self._drafts)
         return str(target.relative_to(self.root))
 
@@ -163,13 +164,14 @@ class IncomingFile:
     Parameters
     ----------
     path : Path
-        Where it lies until it is moved away or closed.
+        Where it lies until it is moved to its place, or removed.
     head : bytes
         What stands in it before the data set.
     """
 
     def __init__(self, path: Path, head: bytes) -> None:
-        self.path = path
+        self._path = path
+        self._stays = False
         self._head = len(head)
         self._sha256 = hashlib.sha256()
         self._file = path.open("x+b", buffering=0)
@@ -184,7 +186,7 @@ class IncomingFile:
     def size(self) -> int:
         return self._file.tell()
 
-    def write(self, data: memoryview) -> None:
+    def write(self, data: bytes | bytearray) -> None:
         """Add a part of the data set."""
         self._sha256.update(data)
         with _refusals():
@@ -197,12 +199,18 @@ class IncomingFile:
     def sync(self) -> None:
         os.fsync(self._file.fileno())
 
-    def close(self) -> None:
-        """Close it, and remove it where it still lies at its path."""
-        self._file.close()
-        self.path.unlink(missing_ok=True)
+    def move_to(self, target: Path) -> None:
+        """Give it the name under which it stays."""
+        self._path.replace(target)
+        self._stays = True
 
-    def _write(self, data: bytes | memoryview) -> None:
+    def close(self) -> None:
+        """Close it, and remove it unless it stays."""
+        self._file.close()
+        if not self._stays:
+            self._path.unlink(missing_ok=True)
+
+    def _write(self, data: bytes | bytearray) -> None:
         remaining = memoryview(data)
         while remaining:
             remaining = remaining[self._file.write(remaining) :]

@@ -63,7 +63,7 @@ class InstanceStore:
         except StoreFull as error:
             self._refusal = error
 
-    def write(self, data: memoryview) -> None:
+    def write(self, data: bytearray) -> None:
         """Take the next part of the data set."""
         if self._file is None:
             return
@@ -76,7 +76,9 @@ class InstanceStore:
     def finish(self) -> int:
         """Make the instance durable; return the status of PS3.4 B.2.3."""
         try:
-            outcome = self._committer.commit(self._keep())
+            with self._committer.expecting():
+                arrival = self._keep()
+            outcome = self._committer.commit(arrival)
         except StoreFull as error:
             self._committer.alert("refused", error)
             return dimse_status(error)

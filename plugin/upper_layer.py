@@ -15,7 +15,7 @@ from pynetdicom.association import Association
 from pynetdicom.dul import DULServiceProvider
 
 from dicom_io.errors import ProtocolViolation
-from plugin.patient_socket import LARGEST_PDU, PatientSocket
+from plugin.patient_socket import PatientSocket
 from plugin.pdata import (
     C_STORE_RQ,
     P_DATA_TF,
@@ -30,6 +30,8 @@ from plugin.pdata import (
 
 LOGGER = logging.getLogger(__name__)
 _LARGEST_COMMAND = 1 << 16
+# Data sets are written in pieces of so many bytes: small ones cost more calls, large ones memory
+_BLOCK = 1 << 20
 _A_RELEASE_RQ, _A_ABORT = 0x05, 0x07
 # A peer that pauses for longer between two PDUs is left to pynetdicom's polling
 _PAUSE_S = 0.02
@@ -38,7 +40,7 @@ _PAUSE_S = 0.02
 class Store(Protocol):
     """A C-STORE request whose data set is arriving. Faults become the status."""
 
-    def write(self, data: memoryview) -> None:
+    def write(self, data: bytearray) -> None:
         """Take the next part of the data set."""
 
     def finish(self) -> int:
@@ -65,11 +67,11 @@ class StoreProvider(DULServiceProvider):
     def __init__(self, assoc: Association, begin_store: BeginStore) -> None:
         super().__init__(assoc)
         self._begin_store = begin_store
-        self._buffer = memoryview(bytearray(LARGEST_PDU))
         self._encoded_command = bytearray()
         # The message whose data set is awaited, and where that goes unless to pynetdicom
         self._message: Command | None = None
         self._store: Store | None = None
+        self._data = bytearray()
 
     def run_reactor(self) -> None:
         try:
@@ -104,21 +106,21 @@ class StoreProvider(DULServiceProvider):
 
     def _transfer(self, peer: PatientSocket) -> None:
         """Take PDUs while they come and pynetdicom has nothing to do."""
-        self._take_pdu(peer)
         while self.event_queue.empty() and self.to_provider_queue.empty():
-            if not peer.wait(_PAUSE_S):
+            pdu = peer.next_pdu(_PAUSE_S)
+            if pdu is None:
                 return
-            self._take_pdu(peer)
+            self._take_pdu(pdu)
 
-    def _take_pdu(self, peer: PatientSocket) -> None:
-        kind, length = PDU_HEADER.unpack(peer.read_into(self._buffer[: PDU_HEADER.size]))
-        if kind == P_DATA_TF and length <= LARGEST_PDU:
-            for fragment in fragments(peer.read_into(self._buffer[:length])):
+    def _take_pdu(self, pdu: memoryview) -> None:
+        kind = pdu[0]
+        if kind == P_DATA_TF:
+            for fragment in fragments(pdu[PDU_HEADER.size :]):
                 self._take(fragment)
-        elif kind in (_A_RELEASE_RQ, _A_ABORT) and length == 4:
-            self._hand_over(PDU_HEADER.pack(kind, length) + peer.read_into(self._buffer[:length]))
+        elif kind in (_A_RELEASE_RQ, _A_ABORT):
+            self._hand_over(bytes(pdu))
         else:
-            raise ProtocolViolation(f"a PDU of type {kind} and {length} bytes in data transfer")
+            raise ProtocolViolation(f"a PDU of type {kind} in data transfer")
 
     def _take(self, fragment: Fragment) -> None:
         if fragment.is_command:
@@ -158,7 +160,10 @@ class StoreProvider(DULServiceProvider):
             )
             self._hand_over(data)
             return
-        self._store.write(fragment.data)
+        self._data += fragment.data
+        if fragment.is_last or len(self._data) >= _BLOCK:
+            self._store.write(self._data)
+            self._data = bytearray()
         if fragment.is_last:
             self._answer(message, self._store)
 
