@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from io import BytesIO
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 from pynetdicom import AE, build_context
 from pynetdicom.association import Association
 
+from plugin.spool import Spool
 from tests.objects import write_slice
 
 
@@ -34,6 +35,13 @@ def encoded(dataset: Dataset) -> bytes:
     bare.update(dataset)
     bare.save_as(buffer, implicit_vr=False, little_endian=True)
     return buffer.getvalue()
+
+
+def keep(spool: Spool, study: str, sop_instance: str, data: bytes, head: bytes = b"") -> str:
+    """Write an instance into the spool as the receiver does before it commits."""
+    with closing(spool.begin_instance(head)) as file:
+        file.write(data)
+        return spool.keep_instance(file, study, sop_instance)
 
 
 def new_uid() -> str:

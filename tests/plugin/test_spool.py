@@ -4,36 +4,76 @@ import errno
 import os
 import time
 from collections import namedtuple
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from pydicom import dcmread
+from pydicom.dataset import FileMetaDataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_file_meta_info
+from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, CTImageStorage, ExplicitVRLittleEndian
 
 from dicom_io.errors import StoreFull
 from plugin import spool as spool_module
-from plugin.spool import Spool, digest_of, split_file
-from tests.plugin.intake_objects import make_slice, new_uid
+from plugin.spool import Spool, digest_of, file_head, split_file
+from tests.plugin.intake_objects import keep, make_slice, new_uid
 
 STUDY, INSTANCE = "1.2.3", "1.2.3.4"
-DIGEST = digest_of(b"abc")
 
 
 def test_an_instance_lies_under_its_study(spool: Spool) -> None:
-    relative = spool.write_instance(STUDY, INSTANCE, DIGEST, [b"a", memoryview(b"bc")])
+    relative = keep(spool, STUDY, INSTANCE, b"bc", head=b"a")
     assert Path(relative).parent == Path("instances", STUDY)
     assert spool.absolute(relative).read_bytes() == b"abc"
 
 
 def test_other_bytes_under_the_same_uid_get_another_file(spool: Spool) -> None:
-    first = spool.write_instance(STUDY, INSTANCE, DIGEST, [b"abc"])
-    other = spool.write_instance(STUDY, INSTANCE, digest_of(b"xyz"), [b"xyz"])
+    first = keep(spool, STUDY, INSTANCE, b"abc")
+    other = keep(spool, STUDY, INSTANCE, b"xyz")
     assert first != other
     assert spool.absolute(first).read_bytes() == b"abc"
 
 
 def test_every_instance_is_listed(spool: Spool) -> None:
-    relative = spool.write_instance(STUDY, INSTANCE, DIGEST, [b"abc"])
+    relative = keep(spool, STUDY, INSTANCE, b"abc")
     assert list(spool.instance_paths()) == [relative]
+
+
+def test_an_incoming_file_knows_its_data_set_digest_and_size(spool: Spool) -> None:
+    with closing(spool.begin_instance(b"head")) as file:
+        file.write(b"ab")
+        file.write(bytearray(b"c"))
+        assert bytes(file.data_set()) == b"abc"
+        assert file.digest == digest_of(b"abc")
+        assert file.size == 7
+
+
+def test_an_incoming_file_that_is_not_kept_is_removed(spool: Spool) -> None:
+    spool.begin_instance(b"head").close()
+    assert [path for path in spool.root.rglob("*") if path.is_file()] == []
+
+
+def test_the_same_bytes_come_to_the_same_file(spool: Spool) -> None:
+    again = [keep(spool, STUDY, INSTANCE, b"abc") for _ in range(2)]
+    assert again[0] == again[1]
+    assert list(spool.instance_paths()) == again[:1]
+
+
+@pytest.mark.parametrize("ae_title", ["SENDER", "ODD"])
+def test_the_head_of_a_file_is_that_of_pydicom(ae_title: str) -> None:
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = CTImageStorage
+    meta.MediaStorageSOPInstanceUID = "1.2.3"
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.ImplementationClassUID = PYDICOM_IMPLEMENTATION_UID
+    meta.FileMetaInformationVersion = b"\0\1"
+    meta.FileMetaInformationGroupLength = 0
+    meta.SourceApplicationEntityTitle = ae_title
+    buffer = DicomBytesIO()
+    write_file_meta_info(buffer, meta, enforce_standard=False)
+    head = file_head(CTImageStorage, "1.2.3", ExplicitVRLittleEndian, ae_title)
+    assert head == bytes(128) + b"DICM" + buffer.getvalue()
 
 
 def test_below_the_floor_nothing_is_written(tmp_path: Path, monkeypatch) -> None:
@@ -41,7 +81,7 @@ def test_below_the_floor_nothing_is_written(tmp_path: Path, monkeypatch) -> None
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(spool_module.shutil, "disk_usage", lambda _: usage(2000, 1001, 999))
     with pytest.raises(StoreFull, match="its floor is"):
-        spool.write_instance(STUDY, INSTANCE, DIGEST, [b"abc"])
+        keep(spool, STUDY, INSTANCE, b"abc")
     assert list(spool.instance_paths()) == []
 
 
@@ -52,13 +92,12 @@ def test_below_the_floor_a_draft_of_what_was_acknowledged_is_written(tmp_path: P
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk_leaves_nothing_half_written(spool: Spool, monkeypatch, number) -> None:
-    def full(path: Path, parts: object) -> None:
-        path.write_bytes(b"ab")
+    def full(_: int) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(spool_module, "_write_durably", full)
+    monkeypatch.setattr(spool_module.os, "fsync", full)
     with pytest.raises(StoreFull, match="disk is full"):
-        spool.write_instance(STUDY, INSTANCE, DIGEST, [b"abc"])
+        keep(spool, STUDY, INSTANCE, b"abc")
     assert list(spool.root.rglob("*.dcm")) == []
     assert list((spool.root / "incoming").iterdir()) == []
 
@@ -89,6 +128,6 @@ def test_a_file_is_split_where_its_data_set_begins(spool: Spool) -> None:
 
 
 def test_a_spool_can_be_moved(spool: Spool, tmp_path: Path) -> None:
-    relative = spool.write_instance(STUDY, INSTANCE, DIGEST, [b"abc"])
+    relative = keep(spool, STUDY, INSTANCE, b"abc")
     spool.root.rename(tmp_path / "elsewhere")
     assert Spool(tmp_path / "elsewhere").absolute(relative).read_bytes() == b"abc"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 from sqlalchemy import delete, select
 
@@ -13,8 +12,9 @@ from plugin.database import SessionFactory
 from plugin.intake import Waiting
 from plugin.models import Association, Event, Instance, Job, Quarantine, Series, Study
 from plugin.receiver import running_receiver
-from plugin.spool import Spool, digest_of, file_head
+from plugin.spool import Spool, file_head
 from plugin.sweep import sweep
+from tests.plugin import intake_objects
 from tests.plugin.intake_objects import encoded, make_slice, new_uid, store
 
 WAITING = Waiting(timedelta(hours=1), timedelta(hours=2))
@@ -22,13 +22,9 @@ WAITING = Waiting(timedelta(hours=1), timedelta(hours=2))
 
 def keep(spool: Spool, dataset) -> str:
     """Write an instance as the receiver does before it commits."""
-    data = encoded(dataset)
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = dataset.SOPClassUID
-    meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
     study, uid = str(dataset.StudyInstanceUID), str(dataset.SOPInstanceUID)
-    return spool.write_instance(study, uid, digest_of(data), [file_head(meta), data])
+    head = file_head(dataset.SOPClassUID, uid, ExplicitVRLittleEndian, "SENDER")
+    return intake_objects.keep(spool, study, uid, encoded(dataset), head)
 
 
 @pytest.fixture
