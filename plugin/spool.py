@@ -10,6 +10,7 @@ Paths in the database are relative to the spool, so it can be moved.
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import mmap
 import os
@@ -28,7 +29,7 @@ from pydicom.uid import PYDICOM_IMPLEMENTATION_UID
 from dicom_io.errors import StoreFull
 
 _PREAMBLE = bytes(128) + b"DICM"
-# A file is written in a moment; what is older was left by a killed process
+# A file that nobody holds a lock on was left by a killed process, unless it was just made
 _LEFTOVER_S = 60.0
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -50,6 +51,7 @@ class Spool:
         self._incoming = root / "incoming"
         self._instances = root / "instances"
         self._drafts = root / "drafts"
+        self._durable_folders: set[Path] = set()
         for folder in (self._incoming, self._instances, self._drafts):
             folder.mkdir(parents=True, exist_ok=True)
 
@@ -110,13 +112,19 @@ class Spool:
         """
         target = self._instances / study / f"{sop_instance}-{incoming.digest[:16]}.dcm"
         with _refusals():
-            if not target.parent.is_dir():
-                target.parent.mkdir(exist_ok=True)
-                sync_folder(self._instances)
+            self._make_folder(target.parent)
             incoming.sync()
             incoming.move_to(target)
             sync_folder(target.parent)
         return str(target.relative_to(self.root))
+
+    def _make_folder(self, folder: Path) -> None:
+        if folder in self._durable_folders and folder.is_dir():
+            return
+        folder.mkdir(exist_ok=True)
+        # Even where it stands: the thread that has just made it may not have come to this line
+        sync_folder(self._instances)
+        self._durable_folders.add(folder)
 
     def write_draft(self, sr: Dataset) -> str:
         """Write a report durably and return its path relative to the spool.
@@ -151,7 +159,8 @@ class Spool:
         """Remove what killed processes were writing; return how many files."""
         removed = 0
         for path in self._incoming.iterdir():
-            with suppress(FileNotFoundError):
+            with suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if time.time() - path.stat().st_mtime > _LEFTOVER_S:
                     path.unlink()
                     removed += 1
@@ -175,7 +184,12 @@ class IncomingFile:
         self._head = len(head)
         self._sha256 = hashlib.sha256()
         self._file = path.open("x+b", buffering=0)
-        self._write(head)
+        fcntl.flock(self._file, fcntl.LOCK_EX)  # see Spool.remove_leftovers
+        try:
+            self._write(head)
+        except OSError:
+            self.close()
+            raise
 
     @property
     def digest(self) -> str:

@@ -113,6 +113,16 @@ def test_leftovers_of_killed_processes_are_removed_and_young_files_stay(spool: S
     assert young.exists()
 
 
+def test_a_file_that_arrives_slowly_is_no_leftover(spool: Spool) -> None:
+    an_hour_ago = time.time() - 3600
+    with closing(spool.begin_instance(b"head")) as file:
+        (path,) = (spool.root / "incoming").iterdir()
+        os.utime(path, (an_hour_ago, an_hour_ago))
+        assert spool.remove_leftovers() == 0
+        file.write(b"abc")
+        spool.keep_instance(file, STUDY, INSTANCE)
+
+
 def test_a_draft_is_a_readable_dicom_file(spool: Spool) -> None:
     sr = make_slice(new_uid())
     relative = spool.write_draft(sr)
