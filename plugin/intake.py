@@ -386,7 +386,10 @@ _INSTANCES = Instance.metadata.tables["instances"]
 _UNTIL = bindparam("until", type_=_JOBS.c.deadline.type)
 
 _LOCK = (
-    select(_STUDIES.c.id).where(_STUDIES.c.study_instance_uid == bindparam("uid")).with_for_update()
+    update(_STUDIES)
+    .where(_STUDIES.c.study_instance_uid == bindparam("uid"))
+    .values(last_received_at=bindparam("now"))
+    .returning(_STUDIES.c.id)
 )
 _KNOWN = select(
     _INSTANCES.c.sop_instance_uid, _INSTANCES.c.sha256, _INSTANCES.c.transfer_syntax_uid

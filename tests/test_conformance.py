@@ -9,6 +9,7 @@ from pydicom.uid import UID, EnhancedSRStorage
 from dicom_io.dimse import Timeouts
 from dicom_io.identity import DEVICE_UID, MANUFACTURER, MODEL_NAME
 from plugin import receiver, statuses, store
+from plugin.patient_socket import LARGEST_PDU
 from plugin.settings import Receiver
 from reporting.draft import DRAFT_NOTICE
 from reporting.sr import SERIES_NUMBER_BASE
@@ -38,6 +39,7 @@ def test_the_statuses_are_those_that_are_answered():
     "fact",
     [
         f"| maximum PDU length received | {receiver.MAXIMUM_PDU} |",
+        f"A PDU of up to {LARGEST_PDU >> 20} MiB is taken",
         f"| {Receiver().maximum_associations} for each receiver process",
         f"complete {receiver.Limits().pdu_timeout_s:.0f} s after its first byte",
         f"requested {receiver.Limits().acse_timeout_s:.0f} s after the connection",

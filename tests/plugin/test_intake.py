@@ -58,6 +58,13 @@ def test_every_slice_moves_the_deadline_and_never_the_cap(record, rows):
     assert job.hard_deadline == NOW + WAITING.cap
 
 
+def test_every_arrival_tells_when_the_study_came_last(record, rows):
+    record(arrival(1))
+    record(arrival(2), seconds=50)
+    assert rows(Study)[0].last_received_at == NOW + timedelta(seconds=50)
+    assert rows(Study)[0].first_received_at == NOW
+
+
 def test_a_duplicate_moves_nothing(record, rows):
     record(arrival(1))
     assert record(arrival(1), seconds=50) == [Outcome.KNOWN]
