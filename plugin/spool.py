@@ -86,8 +86,7 @@ class Spool:
             The disk is full, or under its floor, or cannot be written.
         """
         self.require_space()
-        with _refusals():
-            return IncomingFile(self._incoming / uuid.uuid4().hex, head)
+        return self._begin(head)
 
     def keep_instance(self, incoming: IncomingFile, study: str, sop_instance: str) -> str:
         """Make an instance durable: its bytes, then its name.
@@ -118,14 +117,6 @@ class Spool:
             sync_folder(target.parent)
         return str(target.relative_to(self.root))
 
-    def _make_folder(self, folder: Path) -> None:
-        if folder in self._durable_folders and folder.is_dir():
-            return
-        folder.mkdir(exist_ok=True)
-        # Even where it stands: the thread that has just made it may not have come to this line
-        sync_folder(self._instances)
-        self._durable_folders.add(folder)
-
     def write_draft(self, sr: Dataset) -> str:
         """Write a report durably and return its path relative to the spool.
 
@@ -139,7 +130,7 @@ class Spool:
         buffer = BytesIO()
         sr.save_as(buffer, enforce_file_format=True)
         target = self._drafts / f"{sr.SOPInstanceUID}.dcm"
-        with closing(self.begin_instance(buffer.getvalue())) as file:
+        with closing(self._begin(buffer.getvalue())) as file, _refusals():
             file.sync()
             file.move_to(target)
         sync_folder(self._drafts)
@@ -165,6 +156,18 @@ class Spool:
                     path.unlink()
                     removed += 1
         return removed
+
+    def _begin(self, head: bytes) -> IncomingFile:
+        with _refusals():
+            return IncomingFile(self._incoming / uuid.uuid4().hex, head)
+
+    def _make_folder(self, folder: Path) -> None:
+        if folder in self._durable_folders and folder.is_dir():
+            return
+        folder.mkdir(exist_ok=True)
+        # Even where it stands: the thread that has just made it may not have come to this line
+        sync_folder(self._instances)
+        self._durable_folders.add(folder)
 
 
 class IncomingFile:
