@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from string import ascii_uppercase
 from threading import Lock
@@ -97,7 +97,7 @@ class LocalEngine:
         # the full weights need not fit the device that is to hold the quantized ones
         first = where if quantization == "none" else torch.device("cpu")
         with _device_memory(where):
-            checkpoint = load_checkpoint(name, device=first, dtype=precision)
+            checkpoint = _named(load_checkpoint(name, device=first, dtype=precision), quantization)
             quantize(checkpoint.model, quantization, where)
             checkpoint.model.to(where)
             if where.type == "cpu":
@@ -267,6 +267,14 @@ class LocalEngine:
             finish_reason=tokens.finish_reason,
             abstained=seen.abstained,
         )
+
+
+def _named(checkpoint: Checkpoint, quantization: Quantization) -> Checkpoint:
+    """Let every draft say that its model ran with quantized weights: they write other words."""
+    if quantization == "none":
+        return checkpoint
+    version = f"{checkpoint.card.version} ({quantization})"
+    return replace(checkpoint, card=replace(checkpoint.card, version=version))
 
 
 def choose_device(name: str) -> torch.device:

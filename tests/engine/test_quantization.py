@@ -54,6 +54,14 @@ def test_the_image_embedding_does_not_depend_on_it(folder: Path) -> None:
     assert quantized.text
 
 
+def test_the_identity_says_so(folder: Path) -> None:
+    exact, quantized = (
+        LocalEngine.load(folder, device="cpu", quantization=kind).identity.version
+        for kind in ("none", "nf4")
+    )
+    assert quantized == f"{exact} (nf4)"
+
+
 def test_an_unknown_kind_is_named(checkpoint: Checkpoint) -> None:
     with pytest.raises(EngineError, match="one of none, int8, nf4, got 'int3'"):
         quantize(checkpoint.model, "int3", CPU)  # type: ignore[arg-type]
