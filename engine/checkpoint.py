@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from tokenizers import Tokenizer
 from torch import Tensor
 
@@ -54,6 +55,9 @@ LAYOUTS = {
 }
 """By `model_type` of config.json."""
 
+NONSENSE = (AttributeError, LookupError, StrictDataclassError, TypeError, ValueError)
+"""What values of config.json that make no sense raise."""
+
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
@@ -94,12 +98,15 @@ def describe(name: str | Path) -> Description:
     if not (folder / CONFIG).is_file():
         raise EngineError(f"no checkpoint at {folder}: it holds no {CONFIG}")
     model_type = read_config(folder).get("model_type")
-    if model_type not in LAYOUTS:
+    if not isinstance(model_type, str) or model_type not in LAYOUTS:
         raise CheckpointMismatch(
             f"{folder}/{CONFIG} has model_type {model_type!r}; "
             f"this version reads {', '.join(LAYOUTS)}"
         )
-    found = LAYOUTS[model_type](folder)
+    try:
+        found = LAYOUTS[model_type](folder)
+    except NONSENSE as error:
+        raise CheckpointMismatch(f"{folder}/{CONFIG} cannot be understood: {error!r}") from error
     if found.layout != "native" and folder != Path(name):
         repo, _, commit = str(name).partition("@")
         return replace(found, card=replace(found.card, name=repo, version=commit))

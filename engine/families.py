@@ -11,9 +11,11 @@ from typing import Any
 
 from transformers import AutoConfig, PreTrainedConfig
 
+from dicom_io.errors import CheckpointMismatch
 from engine import m3d_lamed, med3dvlm
 from engine.contrastive import ContrastiveConfig, ContrastivePair, pair_without_weights
 from engine.dcformer import DCFormerConfig
+from engine.description import CONFIG
 from engine.m3d_lamed import M3DLaMed, M3DLaMedConfig
 from engine.med3dvlm import VISION_TOWER, Med3DVLM, Med3DVLMConfig
 from engine.projector import ProjectorConfig, StreamConfig
@@ -95,8 +97,17 @@ def has_tied_head(config: Any) -> bool:
 
 
 def build(config: Any) -> Any:
-    """Build a network of any family, with parameters that hold no memory."""
-    return FAMILIES[family_of(config)].build(config)
+    """Build a network of any family, with parameters that hold no memory.
+
+    Raises
+    ------
+    CheckpointMismatch
+        The configuration describes none.
+    """
+    try:
+        return FAMILIES[family_of(config)].build(config)
+    except Exception as error:  # torch and transformers raise whatever odd sizes lead to
+        raise CheckpointMismatch(f"{CONFIG} describes no network: {error!r}") from error
 
 
 def _llm(values: Mapping[str, Any]) -> PreTrainedConfig:

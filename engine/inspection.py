@@ -97,8 +97,9 @@ def part_of(name: str) -> str:
 
 
 def _faults(network: Any, headers: Mapping[str, TensorInfo]) -> list[str]:
+    empty = build(network)
     try:
-        require_network(build(network), headers, tied=has_tied_head(network))
+        require_network(empty, headers, tied=has_tied_head(network))
     except CheckpointMismatch as error:
         return list(error.details)
     return []

@@ -77,7 +77,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _expected(folder: Path) -> dict[str, str]:
-    lines = (folder / MANIFEST).read_text(encoding="utf-8").splitlines()
+    lines = (folder / MANIFEST).read_text(encoding="utf-8", errors="replace").splitlines()
     pairs = [line.split("  ", 1) for line in lines]
     if not all(len(pair) == 2 and pair[1] == Path(pair[1]).name for pair in pairs):
         raise CheckpointMismatch(f"{folder}/{MANIFEST} is not what sha256sum writes")

@@ -30,7 +30,9 @@ def describe_native(folder: Path) -> Description:
     Raises
     ------
     CheckpointMismatch
-        A file is missing, damaged, changed or not vouched for, or config.json makes no sense.
+        A file is missing, damaged, changed or not vouched for.
+    AttributeError, KeyError, TypeError, ValueError
+        config.json makes no sense.
     """
     digest = verify(folder)
     config = read_config(folder)
@@ -38,20 +40,17 @@ def describe_native(folder: Path) -> Description:
         raise CheckpointMismatch(
             f"{folder} has checkpoint format {config.get('format')}, this version reads {FORMAT}"
         )
-    try:
-        card = {**config["card"], "findings": tuple(config["card"]["findings"])}
-        return Description(
-            layout="native",
-            folder=folder,
-            network=network_from_dict(config),
-            card=ModelCard(**card),
-            prompt=Prompt(**config["prompt"]) if config["prompt"] else None,
-            preprocess=PreprocessSpec.from_dict(config["preprocess"]),
-            weights=tuple(weight_files(folder)),
-            digest=digest,
-        )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointMismatch(f"{folder}/{CONFIG} cannot be understood: {error!r}") from error
+    card = {**config["card"], "findings": tuple(config["card"]["findings"])}
+    return Description(
+        layout="native",
+        folder=folder,
+        network=network_from_dict(config),
+        card=ModelCard(**card),
+        prompt=Prompt(**config["prompt"]) if config["prompt"] else None,
+        preprocess=PreprocessSpec.from_dict(config["preprocess"]),
+        weights=tuple(weight_files(folder)),
+        digest=digest,
+    )
 
 
 def native_config(

@@ -15,7 +15,6 @@ from torch import Tensor
 from transformers import PreTrainedConfig
 from transformers.models.qwen2 import Qwen2Config
 
-from dicom_io.errors import CheckpointMismatch
 from dicom_io.preprocess import PreprocessSpec
 from engine.dcformer import VARIANTS, DCFormerConfig
 from engine.description import CONFIG, Description, ModelCard, Prompt, read_config
@@ -87,16 +86,15 @@ def describe_vlm_qwen(folder: Path) -> Description:
     Raises
     ------
     CheckpointMismatch
-        A file or key is missing, or the model has a part that this project does not know.
+        A file is missing or damaged.
+    KeyError, TypeError, ValueError
+        config.json lacks a key, or names a part that this project does not know.
     """
     config = read_config(folder)
     weights = tuple(weight_files(folder))
     if (folder / LOOSE_TOWER).is_file():
         weights += (folder / LOOSE_TOWER,)
-    try:
-        network = _med3dvlm(config, published_names(read_headers(weights)))
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointMismatch(f"{folder}/{CONFIG} cannot be understood: {error!r}") from error
+    network = _med3dvlm(config, published_names(read_headers(weights)))
     return Description(
         layout="vlm_qwen",
         folder=folder,
@@ -116,14 +114,13 @@ def describe_qwen2(folder: Path) -> Description:
     Raises
     ------
     CheckpointMismatch
-        A file or key is missing.
+        A file is missing or damaged.
+    KeyError, TypeError, ValueError
+        config.json lacks a key, or names a part that this project does not know.
     """
     config = vlm_qwen_config(read_config(folder))
     weights = tuple(weight_files(folder))
-    try:
-        network = _med3dvlm(config, {})
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointMismatch(f"{folder}/{CONFIG} cannot be understood: {error!r}") from error
+    network = _med3dvlm(config, {})
     return Description(
         layout="qwen2",
         folder=folder,

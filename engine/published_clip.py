@@ -30,22 +30,21 @@ def describe_dec_clip(folder: Path) -> Description:
     Raises
     ------
     CheckpointMismatch
-        A file or key is missing, or the model has a part that this project does not know.
+        A file is missing or damaged.
+    KeyError, TypeError, ValueError
+        config.json lacks a key, or names a part that this project does not know.
     """
     config = read_config(folder)
     weights = tuple(weight_files(folder))
     headers = published_names(read_headers(weights))
-    try:
-        network = ContrastiveConfig(
-            vision=vision_config(
-                headers, "vision_encoder.", config.get("vision_encoder", "dcformer"), config
-            ),
-            text=_text_encoder(config, headers, folder),
-            width=_shape(headers, "mm_vision_proj.bias")[0],
-            loss="clip" if "logit_scale" in headers else "siglip",
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointMismatch(f"{folder}/{CONFIG} cannot be understood: {error!r}") from error
+    network = ContrastiveConfig(
+        vision=vision_config(
+            headers, "vision_encoder.", config.get("vision_encoder", "dcformer"), config
+        ),
+        text=_text_encoder(config, headers, folder),
+        width=_shape(headers, "mm_vision_proj.bias")[0],
+        loss="clip" if "logit_scale" in headers else "siglip",
+    )
     return Description(
         layout="dec_clip",
         folder=folder,

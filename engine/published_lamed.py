@@ -52,16 +52,15 @@ def describe_lamed(folder: Path) -> Description:
     Raises
     ------
     CheckpointMismatch
-        A file or key is missing, or the model has a part that this project does not know.
+        A file is missing or damaged.
+    KeyError, TypeError, ValueError
+        config.json lacks a key, or names a part that this project does not know.
     """
     config = read_config(folder)
     weights = tuple(weight_files(folder))
     stored = read_headers(weights)
     llm, eos = LLMS[config["model_type"]]
-    try:
-        network = _m3d_lamed(config, llm, report_names(stored))
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointMismatch(f"{folder}/{CONFIG} cannot be understood: {error!r}") from error
+    network = _m3d_lamed(config, llm, report_names(stored))
     return Description(
         layout=config["model_type"],
         folder=folder,

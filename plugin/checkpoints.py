@@ -43,7 +43,7 @@ def print_conversion(
     name: str, target: Path, parts: Sequence[Path], *, lora_alpha: float | None, as_json: bool
 ) -> None:
     """Convert a checkpoint, and print what and where it is now."""
-    written = convert(name, target, parts, lora_alpha=lora_alpha)
+    written = convert(_folder(name), target, parts, lora_alpha=lora_alpha)
     facts = {"layout": written.layout, "folder": str(target), "digest": written.digest}
     click.echo(json.dumps(facts) if as_json else " ".join(facts.values()))
 

@@ -136,6 +136,12 @@ def test_a_folder_without_manifest_is_refused(folder: Path) -> None:
         load_checkpoint(folder)
 
 
+def test_a_manifest_that_is_no_text_is_refused(folder: Path) -> None:
+    (folder / "SHA256SUMS").write_bytes(b"\xff\xfe")
+    with pytest.raises(CheckpointMismatch, match="not what sha256sum writes"):
+        load_checkpoint(folder)
+
+
 def test_coreutils_agree_with_the_manifest(folder: Path) -> None:
     subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=folder, check=True)
 
@@ -191,6 +197,27 @@ def test_another_format_is_refused(folder: Path) -> None:
 def test_a_config_that_makes_no_sense_is_refused(folder: Path) -> None:
     edit_config(folder, preprocess={"size": [1, 2]})
     with pytest.raises(CheckpointMismatch, match="cannot be understood"):
+        load_checkpoint(folder)
+
+
+def test_sizes_that_make_no_network_are_refused(folder: Path) -> None:
+    network = json.loads((folder / "config.json").read_text())["network"]
+    network["vision"]["blocks"] = [1]
+    edit_config(folder, network=network)
+    with pytest.raises(CheckpointMismatch, match=r"config\.json describes no network"):
+        load_checkpoint(folder)
+
+
+def test_a_language_model_that_transformers_refuses_is_refused(folder: Path) -> None:
+    text = json.loads((folder / "config.json").read_text())["text_config"]
+    edit_config(folder, text_config=text | {"layer_types": []})
+    with pytest.raises(CheckpointMismatch, match=r"config\.json cannot be understood"):
+        load_checkpoint(folder)
+
+
+def test_a_layout_that_is_no_word_is_refused(folder: Path) -> None:
+    edit_config(folder, model_type=["ctscribe"])
+    with pytest.raises(CheckpointMismatch, match="has model_type"):
         load_checkpoint(folder)
 
 

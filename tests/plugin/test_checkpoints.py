@@ -65,6 +65,12 @@ def test_convert_goes_there_and_back(published, tmp_path):
     assert config == (published / "config.json").read_bytes()
 
 
+def test_convert_knows_the_embedded_model_by_its_name(tmp_path):
+    result = ctscribe("convert", "embedded", tmp_path / "published")
+    assert result.exit_code == 1
+    assert "was not converted from a published checkpoint" in result.output
+
+
 def test_a_loose_file_is_put_over_the_weights(published, tmp_path):
     part = tmp_path / "mm_projector.bin"
     name = "model.mm_projector.low_mixer.0.ln1.bias"
