@@ -106,16 +106,15 @@ class RemoteEngine:
         on_token: OnToken | None = None,
     ) -> Generation:
         """Draft the report of one volume; see `ReportEngine.report`."""
-        return Generation.from_dict(
-            self._ask("/v1/report", model_input, ReportTask(sampling), on_token)
-        )
+        task = ReportTask(sampling)
+        return self._ask("/v1/report", model_input, task, Generation.from_dict, on_token)
 
     def report_samples(
         self, model_input: ModelInput, count: int, sampling: Sampling
     ) -> tuple[Generation, ...]:
         """Draft one volume's report `count` times; see `ReportEngine.report_samples`."""
         task = SamplesTask(sampling, count)
-        return tuple(map(Generation.from_dict, self._ask("/v1/samples", model_input, task)))
+        return self._ask("/v1/samples", model_input, task, _generations)
 
     def report_batch(
         self, model_inputs: Sequence[ModelInput], sampling: Sampling = GREEDY
@@ -137,7 +136,7 @@ class RemoteEngine:
     ) -> Answer:
         """Answer a question about one volume; see `ReportEngine.ask`."""
         task = QuestionTask(sampling, question, tuple(choices))
-        return Answer.from_dict(self._ask("/v1/ask", model_input, task, on_token))
+        return self._ask("/v1/ask", model_input, task, Answer.from_dict, on_token)
 
     def _served(self) -> ServedModel:
         if self._model is None:
@@ -150,8 +149,9 @@ class RemoteEngine:
         path: str,
         model_input: ModelInput,
         task: ReportTask | SamplesTask | QuestionTask,
+        read: Callable[[Any], T],
         on_token: OnToken | None = None,
-    ) -> Any:
+    ) -> T:
         model = self._served()
         require_recipe(model_input, model.preprocess)
         headers = {
@@ -161,9 +161,14 @@ class RemoteEngine:
         }
         body = wire.pack(model_input, task)
         if on_token is None:
-            return self._patiently(lambda: self._whole(path, body, headers))
-        headers["Accept"] = wire.LINES
-        return self._patiently(lambda: self._in_pieces(path, body, headers, on_token))
+            answer = self._patiently(lambda: self._whole(path, body, headers))
+        else:
+            headers["Accept"] = wire.LINES
+            answer = self._patiently(lambda: self._in_pieces(path, body, headers, on_token))
+        try:
+            return read(answer)
+        except (LookupError, TypeError, ValueError):  # somebody else answered, such as a proxy
+            raise EngineUnavailable(f"{self.name} answers what no ctscribe engine does") from None
 
     def _whole(self, path: str, body: bytes, headers: Mapping[str, str]) -> Any:
         with self._answer("POST", path, content=body, headers=headers) as response:
@@ -176,18 +181,19 @@ class RemoteEngine:
         try:
             with self._answer("POST", path, content=body, headers=headers) as response:
                 for line in map(_json, response.iter_lines()):
-                    if "piece" not in line:
+                    piece = line.get("piece") if isinstance(line, Mapping) else None
+                    if not isinstance(piece, str):
                         return self._last(line)
                     begun = True
-                    on_token(line["piece"])
+                    on_token(piece)
             raise _TryAgain(f"{self.name} ended its answer early")
         except _TryAgain as error:
             if begun:  # a second answer would tell the same pieces again
                 raise EngineUnavailable(str(error)) from None
             raise
 
-    def _last(self, line: Mapping[str, Any]) -> Any:
-        if "result" in line:
+    def _last(self, line: Any) -> Any:
+        if isinstance(line, Mapping) and "result" in line:
             return line["result"]
         raise wire.unpack_error(line) or _TryAgain(f"{self.name} gave no answer")
 
@@ -247,8 +253,12 @@ def _json(content: bytes | str) -> Any:
     """Read JSON; what is none was not written by an engine, and says nothing."""
     try:
         return json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
+
+
+def _generations(values: Any) -> tuple[Generation, ...]:
+    return tuple(map(Generation.from_dict, values))
 
 
 def _seconds(header: str | None) -> float:

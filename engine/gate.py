@@ -19,6 +19,8 @@ from engine.wire import pack_error
 LOGGER = logging.getLogger(__name__)
 OPEN = ("/health", "/ready")
 """Paths that say nothing about the model, for probes that hold no token."""
+COUNTED = ("/v1/report", "/v1/samples", "/v1/ask")
+"""Paths that are counted and logged by name; any other path is what somebody made up."""
 
 
 class TokenGate:
@@ -95,6 +97,7 @@ class LoadGate:
 
     async def _counted(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         started, status = time.monotonic(), 500
+        path = scope["path"] if scope["path"] in COUNTED else "other"
 
         async def noting(message: Message) -> None:
             nonlocal status
@@ -106,8 +109,8 @@ class LoadGate:
             await app(scope, receive, noting)
         finally:
             seconds = time.monotonic() - started
-            self._metrics.observe_request(scope["path"], status, seconds)
-            LOGGER.info("%s: %d in %.2f s", scope["path"], status, seconds)
+            self._metrics.observe_request(path, status, seconds)
+            LOGGER.info("%s: %d in %.2f s", path, status, seconds)
 
 
 def _refusal(

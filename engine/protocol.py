@@ -294,7 +294,7 @@ def require_recipe(model_input: ModelInput, preprocess: PreprocessSpec) -> None:
     Raises
     ------
     EngineError
-        The recipes differ, or the pixels have another shape than the recipe says.
+        The recipes differ, or the pixels have another shape than the recipe says or are no numbers.
     """
     if model_input.spec != preprocess:
         raise EngineError(
@@ -304,6 +304,8 @@ def require_recipe(model_input: ModelInput, preprocess: PreprocessSpec) -> None:
         raise EngineError(
             f"the model input must be {(1, *preprocess.size)}, got {model_input.pixels.shape}"
         )
+    if not np.isfinite(model_input.pixels).all():
+        raise EngineError("the model input holds pixels that are no finite numbers")
 
 
 def _fields(generation: Generation) -> dict[str, Any]:

@@ -77,6 +77,7 @@ def build(args: dict[str, Any]) -> Application:
 def _token(variable: str | None) -> str | None:
     if variable is None:
         return None
-    if not os.environ.get(variable):
+    token = os.environ.get(variable, "").strip()
+    if not token:
         raise EngineError(f"the environment variable {variable} must hold a token on every node")
-    return os.environ[variable]
+    return token

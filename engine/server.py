@@ -18,7 +18,7 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
@@ -64,7 +64,7 @@ def make_app(
         yield
         queue.close()
 
-    app = FastAPI(title="ctscribe engine", docs_url=None, redoc_url=None, lifespan=lifespan)
+    app = FastAPI(openapi_url=None, lifespan=lifespan)
     app.state.queue = queue
     app.add_middleware(
         LoadGate, limit=in_flight, metrics=metrics, retry_after_s=service.retry_after_s
@@ -108,6 +108,7 @@ def serve(app: FastAPI, host: str, port: int, *, drain_s: int = 60) -> None:
         LOGGER.info("the engine listens at %s:%d", *listener.getsockname()[:2])
         config = uvicorn.Config(
             app,
+            http="h11",  # httptools takes headers of any length, also from who has no token
             log_config=None,
             access_log=False,
             server_header=False,
@@ -170,14 +171,14 @@ class _Service:
         headers = {}
         if isinstance(error, EngineUnavailable):
             headers["Retry-After"] = str(self.retry_after_s())
-        return JSONResponse(wire.pack_error(error), _status(error), headers)
+        return _json(wire.pack_error(error), _status(error), headers)
 
     async def refused(self, _: Request, error: Exception) -> Response:
         """Tell a caller why the request is refused."""
         if not isinstance(error, HTTPException):
             raise error
         kind = EngineUnavailable if error.status_code in NOT_AT_FAULT else EngineError
-        return JSONResponse(wire.pack_error(kind(error.detail)), error.status_code)
+        return _json(wire.pack_error(kind(error.detail)), error.status_code)
 
     async def _answer(self, request: Request, kind: type[Task]) -> Response:
         self._require_model(request)
@@ -276,9 +277,9 @@ def _plain(result: Result) -> Any:
     return result.to_dict()
 
 
-def _json(values: Any) -> Response:
-    """Answer in JSON as Python writes it: a logarithm or an embedding may be infinite."""
-    return Response(json.dumps(values), media_type="application/json")
+def _json(values: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """Answer in JSON as Python writes it: a logarithm may be infinite, a key no valid Unicode."""
+    return Response(json.dumps(values), status, headers, media_type="application/json")
 
 
 def _line(values: Any) -> bytes:

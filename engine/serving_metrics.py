@@ -13,7 +13,6 @@ from engine.protocol import Answer, Generation, ModelIdentity
 SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 120.0, 300.0, 600.0)
 Result = Generation | Answer | tuple[Generation, ...]
 
-PATHS = ("/v1/report", "/v1/samples", "/v1/ask")
 BATCHES = (1, 2, 4, 8, 16, 32)
 
 
@@ -64,10 +63,9 @@ class ServingMetrics:
         model.info({"name": identity.name, "version": identity.version, "digest": identity.digest})
 
     def observe_request(self, path: str, status: int, seconds: float) -> None:
-        """Count a request that was answered; what asks for no path of ours has one name."""
-        known = path if path in PATHS else "other"
-        self.requests.labels(known, status).inc()
-        self.request_seconds.labels(known).observe(seconds)
+        """Count a request that was answered."""
+        self.requests.labels(path, status).inc()
+        self.request_seconds.labels(path).observe(seconds)
 
     def observe_run(self, results: Sequence[Result], seconds: float) -> None:
         """Count a run of the model, and what it wrote."""

@@ -106,7 +106,7 @@ def unpack(body: bytes, task: type[Task]) -> tuple[ModelInput, Task]:
         raise EngineError(f"the request is no safetensors file: {error}") from None
     except KeyError as error:
         raise EngineError(f"the request holds no {error.args[0]}") from None
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         raise EngineError('the metadata "request" is no JSON object of spec and task') from None
     if (pixels.dtype, affine.dtype, affine.shape) != (np.float32, np.float64, (4, 4)):
         raise EngineError("pixels must be float32, and affine_lps float64 of shape (4, 4)")

@@ -150,13 +150,15 @@ def read_token(variable: str | None) -> str | None:
     Raises
     ------
     ConfigurationError
-        The variable is not set, or empty.
+        The variable is not set, or empty, or holds what no HTTP header can.
     """
     if variable is None:
         return None
     token = os.environ.get(variable, "").strip()
-    if not token:
-        raise ConfigurationError(f"the environment variable {variable} must hold a token")
+    if not (token and token.isascii() and token.isprintable()):
+        raise ConfigurationError(
+            f"the environment variable {variable} must hold a token in printable ASCII"
+        )
     return token
 
 

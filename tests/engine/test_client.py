@@ -94,6 +94,37 @@ def test_what_concerns_this_input_is_raised_at_once(status, told, kind):
         client.report(input_for(SPEC))
 
 
+TOO_DEEP = "[" * 100_000
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        httpx.Response(200, text="<html>Please log in</html>"),
+        httpx.Response(200, text="null"),
+        httpx.Response(200, json=[1]),
+        httpx.Response(200, json={"text": "a report, and nothing else"}),
+        httpx.Response(200, json={**REPORT.json(), "tokens": 3}),
+        httpx.Response(200, json={**REPORT.json(), "added_later": 3}),
+        httpx.Response(200, text=TOO_DEEP),
+        httpx.Response(500, text=TOO_DEEP),
+    ],
+)
+@pytest.mark.parametrize("on_token", [None, print], ids=["whole", "in pieces"])
+def test_an_answer_that_no_engine_gives_is_an_engine_that_is_unavailable(garbage, on_token):
+    with (
+        engine_answering(garbage, patience_s=0) as client,
+        pytest.raises(EngineUnavailable, match=r"(answers|gave no answer)"),
+    ):
+        client.report(input_for(SPEC), on_token=on_token)
+
+
+@pytest.mark.parametrize("line", [3, None, [], {"piece": None}, {"result": None}])
+def test_a_line_that_no_engine_writes_is_an_engine_that_is_unavailable(line):
+    with engine_answering(lines(line), patience_s=0) as client, pytest.raises(EngineUnavailable):
+        client.report(input_for(SPEC), on_token=print)
+
+
 def test_nobody_there_is_an_engine_that_is_unavailable():
     with closing_client(f"http://127.0.0.1:{free_port()}", patience_s=0.1) as client:
         for ask in (lambda: client.identity, lambda: client.report(input_for(SPEC))):

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import zstandard
 from prometheus_client.parser import text_string_to_metric_families
+from safetensors.numpy import save
 from starlette.testclient import TestClient
 
 from dicom_io.errors import EngineError, EngineUnavailable, OutOfDeviceMemory
@@ -117,6 +118,28 @@ def test_a_malformed_request_gets_one_clear_answer(url, body, headers, status, w
 
 
 @pytest.mark.parametrize(
+    "request_json",
+    [
+        "[" * 60_000,
+        json.dumps({"spec": SPEC.to_dict(), "task": {"\ud800": "half of a character"}}),
+    ],
+)
+def test_json_that_is_hard_to_read_or_to_tell_of_is_refused_as_any_other(url, request_json):
+    tensors = {"pixels": input_for(SPEC).pixels, "affine_lps": np.eye(4)}
+    body = zstandard.compress(save(tensors, {"request": request_json}))
+    assert refused(post(url, body))[:2] == (422, "EngineError")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_pixels_that_are_no_numbers_are_refused(url, value):
+    model_input = input_for(SPEC)
+    model_input.pixels[0, 0, 0, 0] = value
+    status, kind, message = refused(post(url, wire.pack(model_input, ReportTask())))
+    assert (status, kind) == (422, "EngineError")
+    assert "no finite numbers" in message
+
+
+@pytest.mark.parametrize(
     ("shape", "spec", "why"),
     [
         ((1, 4, 4, 4), SPEC, r"the model input must be \(1, 16, 32, 32\), got \(1, 4, 4, 4\)"),
@@ -141,6 +164,7 @@ def test_a_request_for_another_model_is_refused(url):
 def test_an_unknown_path_is_refused_in_the_same_form(url):
     assert refused(httpx.get(f"{url}/v2/report"))[0] == 404
     assert refused(httpx.get(f"{url}/v1/report"))[0] == 405
+    assert refused(httpx.get(f"{url}/openapi.json"))[0] == 404
 
 
 @pytest.mark.parametrize("path", ["/v1/model", "/metrics", "/v1/report", "/nowhere"])
@@ -211,6 +235,21 @@ def test_a_device_that_only_fails_ends_the_process_for_a_supervisor_to_start_a_n
         for seed in range(3):
             assert refused(post(url, request(seed)))[:2] == (500, "EngineFault")
         with pytest.raises(EngineUnavailable, match="3 times in a row"):
+            served.result(10)
+
+
+def test_headers_without_end_are_refused():
+    port = free_port()
+    app = make_app(FakeEngine(), token="secret")
+    with ThreadPoolExecutor(1) as pool:
+        served = pool.submit(serve, app, "127.0.0.1", port)
+        try:
+            assert eventually(lambda: reachable(f"http://127.0.0.1:{port}"))
+            with socket.create_connection(("127.0.0.1", port), timeout=10) as peer:
+                peer.sendall(b"GET /health HTTP/1.1\r\nHost: gpu\r\n" + b"X: a\r\n" * 20_000)
+                assert peer.recv(99).startswith(b"HTTP/1.1 400 ")
+        finally:
+            app.state.queue.on_broken()
             served.result(10)
 
 
@@ -292,8 +331,10 @@ def test_abstentions_are_counted():
 
 
 def test_the_log_holds_paths_and_times_and_nothing_of_a_request(url, caplog):
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", logger="engine")
+    post(url, b"", path="/v1/Müller%5EZoë%0A")
     question = wire.QuestionTask(GREEDY, "Is Müller^Zoë ill?", ())
     post(url, wire.pack(input_for(SPEC), question), path="/v1/ask")
-    assert "/v1/ask: 200 in" in caplog.text
+    assert eventually(lambda: "/v1/ask: 200 in" in caplog.text)
+    assert "other: 404 in" in caplog.text
     assert "Müller" not in caplog.text

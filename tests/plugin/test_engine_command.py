@@ -85,6 +85,13 @@ def test_a_token_that_is_not_in_the_environment_is_named(config, monkeypatch):
     assert "the environment variable CTSCRIBE_ENGINE_TOKEN must hold a token" in said
 
 
+def test_a_token_that_no_header_can_hold_is_refused_and_not_shown(config, monkeypatch):
+    monkeypatch.setenv("CTSCRIBE_ENGINE_TOKEN", "gehëim")
+    said = refused(config(engine='token_env = "CTSCRIBE_ENGINE_TOKEN"'))
+    assert "must hold a token in printable ASCII" in said
+    assert "gehëim" not in said
+
+
 def test_a_port_that_is_taken_is_named(config):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
