@@ -152,7 +152,8 @@ class LocalEngine:
         require_recipe(model_input, self.preprocess)
         prompt = question_prompt(question, choices)
         ids = self._prompt_ids(prompt, sampling.max_new_tokens)
-        letters = self._letters(prompt, choices)
+        lead, letters = self._letters(prompt, choices)
+        ids = torch.cat([ids, ids.new_tensor([lead])], dim=1)
         with self._running():
             seen = self._see(model_input)
             if seen.abstained is not None:
@@ -219,15 +220,23 @@ class LocalEngine:
             )
         return torch.tensor([ids], device=self._device)
 
-    def _letters(self, prompt: str, choices: Sequence[str]) -> list[int]:
-        """Tokens that begin the answers "A. …", "B. …"; an answer follows after one space."""
+    def _letters(self, prompt: str, choices: Sequence[str]) -> tuple[list[int], list[int]]:
+        """Tokens before the letters of the answers "A. …", "B. …", and those of the letters.
+
+        An answer follows after one space, which some tokenizers make a token of its own.
+        """
+        if not choices:
+            return [], []
         encode = self._checkpoint.tokenizer.encode
         begin = len(encode(prompt).ids)
         answers = map(choice_answer, ascii_uppercase, choices)
-        letters = [encode(f"{prompt} {answer}").ids[begin] for answer in answers]
+        ids = [encode(f"{prompt} {answer}").ids[begin:] for answer in answers]
+        space = encode(f"{prompt} ").ids[begin:]
+        lead = space if all(i[: len(space)] == space for i in ids) else []
+        letters = [i[len(lead)] for i in ids]
         if len(set(letters)) != len(letters):
             raise CheckpointMismatch("the tokenizer does not tell the choices' letters apart")
-        return letters
+        return lead, letters
 
     def _see(self, model_input: ModelInput) -> Seen:
         volume = torch.from_numpy(model_input.pixels)[None].to(self._device)

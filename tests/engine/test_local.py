@@ -5,13 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 from dicom_io.errors import CheckpointMismatch, EngineError, OutOfDeviceMemory, PromptTooLong
+from dicom_io.preprocess import ModelInput
 from engine.checkpoint import Checkpoint, Prompt
 from engine.local import LocalEngine, choose_device, choose_dtype
 from engine.novelty import fit_distribution, image_features
 from engine.protocol import Sampling
-from tests.engine.conftest import input_for
+from tests.engine.conftest import WORDS, input_for
 
 SHORT = Sampling(max_new_tokens=4)
 
@@ -153,14 +155,43 @@ def test_the_probability_of_a_choice_is_that_of_its_letter(checkpoint: Checkpoin
     words = ["the", "?", "Choices", ":", "A", ".", "no", "B", ".", "spleen"]
     prompt = checkpoint.tokenizer.encode("<im_patch>" * 8 + "the? Choices: A. no B. spleen").ids
     assert len(prompt) == 8 + len(words)
+    expected = probabilities_after(prompt, ("▁A", "▁B"), checkpoint, model_input)
+    assert [c.probability for c in answer.choices] == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_space_that_is_a_token_of_its_own_stands_before_the_letter(
+    checkpoint: Checkpoint,
+) -> None:
+    words = [*(word.lstrip("▁") for word in WORDS[:-1]), "▁"]
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, "<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Metaspace(),
+            pre_tokenizers.Split("▁", "isolated"),
+            pre_tokenizers.Punctuation(),
+        ]
+    )
+    tokenizer.add_special_tokens(["<im_patch>", "<eos>", "<unk>"])
+    split = replace(checkpoint, tokenizer=tokenizer)
+    model_input = input_for(checkpoint.preprocess)
+    answer = LocalEngine(split).ask(model_input, "the", ("no", "spleen"), SHORT)
+    prompt = tokenizer.encode("<im_patch>" * 8 + "the Choices: A. no B. spleen ").ids
+    assert prompt[-1] == words.index("▁")
+    expected = probabilities_after(prompt, ("A", "B"), split, model_input)
+    assert [c.probability for c in answer.choices] == pytest.approx(expected, abs=1e-5)
+
+
+def probabilities_after(
+    prompt: list[int], letters: tuple[str, ...], checkpoint: Checkpoint, model_input: ModelInput
+) -> list[float]:
     with torch.inference_mode():
         model = checkpoint.model
         hidden_states = model.encode_image(torch.from_numpy(model_input.pixels)[None])
         embeddings = model.embed_prompt(torch.tensor([prompt]), model.image_tokens(hidden_states))
         logits = model(embeddings)[0, -1]
-    letters = [checkpoint.tokenizer.token_to_id(letter) for letter in ("▁A", "▁B")]
-    expected = logits[letters].softmax(dim=0)
-    assert [c.probability for c in answer.choices] == pytest.approx(expected.tolist(), abs=1e-5)
+    ids = [checkpoint.tokenizer.token_to_id(letter) for letter in letters]
+    probabilities: list[float] = logits[ids].softmax(dim=0).tolist()
+    return probabilities
 
 
 def test_samples_share_one_encoding_and_one_reading(
