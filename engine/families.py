@@ -70,11 +70,17 @@ def family_of(config: Any) -> str:
     return next(name for name, family in FAMILIES.items() if isinstance(config, family.config))
 
 
+def text_config_of(config: Any) -> PreTrainedConfig:
+    """Return the configuration of the transformer of text inside one of any family."""
+    text: PreTrainedConfig = getattr(config, FAMILIES[family_of(config)].text)
+    return text
+
+
 def network_to_dict(config: Any) -> dict[str, Any]:
     """Configuration of any family -> the keys of config.json that describe the network."""
     name = family_of(config)
     family = FAMILIES[name]
-    text = getattr(config, family.text).to_diff_dict()
+    text = text_config_of(config).to_diff_dict()
     del text["transformers_version"]
     return {"family": name, "network": family.to_dict(config), "text_config": text}
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from dicom_io.errors import CheckpointMismatch
 from engine.checkpoint import describe
-from engine.families import build, has_tied_head, network_to_dict
+from engine.families import build, has_tied_head, network_to_dict, text_config_of
 from engine.loose import read_part
 from engine.manifest import file_sha256
 from engine.tensor_files import TensorInfo
@@ -50,6 +50,7 @@ def inspect_checkpoint(name: str | Path) -> dict[str, Any]:
         return _inspect_part(Path(name))
     found = describe(name)
     headers = found.headers()
+    text = text_config_of(found.network)
     return {
         "layout": found.layout,
         "folder": str(found.folder),
@@ -58,6 +59,12 @@ def inspect_checkpoint(name: str | Path) -> dict[str, Any]:
         "digest": found.digest,
         "demonstration": found.card.demonstration,
         **network_to_dict(found.network),
+        "text_model": {
+            "type": text.model_type,
+            "layers": text.num_hidden_layers,
+            "width": text.hidden_size,
+            "vocabulary": text.vocab_size,
+        },
         "prompt": asdict(found.prompt) if found.prompt else None,
         "preprocess": found.preprocess.to_dict(),
         "provenance": dict(found.card.provenance),

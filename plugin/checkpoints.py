@@ -9,8 +9,10 @@ from typing import Any
 
 import click
 
+from dicom_io.errors import EngineError
 from engine import EMBEDDED
 from engine.checkpoint import describe
+from engine.contrastive import ContrastiveConfig
 from engine.conversion import convert
 from engine.inspection import inspect_checkpoint
 from engine.protocol import Quantization
@@ -57,12 +59,20 @@ def print_memory(
     new_tokens: int,
     as_json: bool,
 ) -> None:
-    """Print the bytes that a checkpoint takes while it writes, by part."""
+    """Print the bytes that a checkpoint takes while it writes, by part.
+
+    Raises
+    ------
+    EngineError
+        There is no checkpoint, or it holds no model that writes.
+    """
     import torch
 
     from engine.memory import PUBLISHED_MODEL, Load, memory_by_part
 
     network = PUBLISHED_MODEL if name == "published" else describe(_folder(name)).network
+    if isinstance(network, ContrastiveConfig):
+        raise EngineError(f"{name} holds a contrastive pair, which writes no report")
     load = Load(texts=texts, new_tokens=new_tokens)
     parts = memory_by_part(network, getattr(torch, dtype), quantization, load)
     parts["total"] = sum(parts.values())
@@ -82,13 +92,8 @@ def _lines(facts: dict[str, Any]) -> list[str]:
     shown |= facts.get("network", {})
     if left_out := facts.get("provenance", {}).get("left out"):
         shown["left out"] = left_out
-    if llm := facts.get("text_config"):
-        shown["llm"] = {
-            "type": llm["model_type"],
-            "layers": llm["num_hidden_layers"],
-            "width": llm["hidden_size"],
-            "vocabulary": llm["vocab_size"],
-        }
+    if text := facts.get("text_model"):
+        shown["text model"] = text
     lines = [f"{key:14} {_plain(value)}" for key, value in shown.items()]
     lines += [f"{part:14} {count:,} parameters" for part, count in facts["parameters"].items()]
     return [*lines, *facts["faults"]]

@@ -7,7 +7,10 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 from safetensors.torch import save_file
+from transformers.models.distilbert import DistilBertConfig
 
+from engine.contrastive import ContrastivePair
+from engine.dcformer import VARIANTS
 from plugin.cli import main
 from tests.engine.published import published_model, write_settings
 
@@ -23,12 +26,35 @@ def published(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture
+def pair(tmp_path: Path) -> Path:
+    """A published contrastive pair, with sizes that are its text encoder's defaults."""
+    text = DistilBertConfig(vocab_size=90, dim=32, hidden_dim=64, n_heads=4)
+    folder = tmp_path / "pair"
+    folder.mkdir()
+    save_file(ContrastivePair(VARIANTS["nano"], text).state_dict(), folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps({"model_type": "dec_clip", "n_heads": 4}))
+    return folder
+
+
 def test_info_says_what_the_embedded_model_is():
     result = ctscribe("info", "embedded")
     assert result.exit_code == 0
     assert [line for line in result.output.splitlines() if line.startswith("splice")] == [
         "splice         clean"
     ]
+
+
+def test_info_says_what_a_contrastive_pair_is(pair):
+    result = ctscribe("info", pair)
+    assert result.exit_code == 0
+    assert "text model     type distilbert, layers 6, width 32, vocabulary 90" in result.output
+
+
+def test_memory_of_a_contrastive_pair_is_an_error_of_one_line(pair):
+    result = ctscribe("memory", pair)
+    assert result.exit_code == 1
+    assert result.output.endswith("holds a contrastive pair, which writes no report\n")
 
 
 def test_info_gives_one_json_object(published):
