@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from dicom_io.errors import CtscribeError, StoreFull
-from plugin import intake
+from plugin import holds, intake
 from plugin.database import SessionFactory, reason_of
 from plugin.events import add_event
 from plugin.intake import Arrival, Cache, Outcome, Waiting
@@ -180,7 +180,7 @@ class Committer:
             ended.append(self._ended.get())
         if ended:
             self._cache.forget(ended)
-            self._quietly(lambda session: intake.release(session, ended))
+            self._quietly(lambda session: holds.release(session, ended))
 
     def _beat(self) -> None:
         if time.monotonic() - self._last_beat < self._heartbeat_s:
@@ -188,7 +188,7 @@ class Committer:
         self._last_beat = time.monotonic()
         open_now = list(self._open_associations())
         if open_now:
-            self._quietly(lambda session: intake.beat(session, open_now, datetime.now(UTC)))
+            self._quietly(lambda session: holds.beat(session, open_now, datetime.now(UTC)))
 
     def _quietly(self, change: Callable[..., None]) -> None:
         """Change the holds; a failure is repaired by their going stale."""

@@ -20,7 +20,7 @@ from pydicom.uid import (
     SegmentationStorage,
     XRayRadiationDoseSRStorage,
 )
-from sqlalchemy import bindparam, case, delete, func, insert, select, update
+from sqlalchemy import bindparam, case, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from plugin.events import add_event
@@ -38,8 +38,6 @@ from plugin.models import (
     StudyState,
 )
 
-# An association whose receiver has not spoken for so long is dead, and holds nothing
-STALE_S = 30.0
 # PS3.4 B.5: no scanner's image. All SR classes are 1.2.840.10008.5.1.4.1.1.88.*, all presentation
 # states .11.*, all multi-frame secondary captures .7.*, all encapsulated documents .104.*
 _STORAGE = "1.2.840.10008.5.1.4.1.1"
@@ -159,30 +157,6 @@ def lock_study(session: Session, study_id: int) -> Study:
         .with_for_update()
         .execution_options(populate_existing=True)
     ).scalar_one()
-
-
-def beat(session: Session, associations: Iterable[str], now: datetime) -> None:
-    """Say that associations are still open."""
-    session.execute(
-        update(Association)
-        .where(Association.association.in_(list(associations)))
-        .values(heartbeat=now)
-    )
-
-
-def release(session: Session, associations: Iterable[str]) -> None:
-    """Let go of the studies that ended associations held."""
-    session.execute(delete(Association).where(Association.association.in_(list(associations))))
-
-
-def forget_dead(session: Session, older_than: datetime) -> None:
-    """Remove the holds of receivers that died with their associations open."""
-    session.execute(delete(Association).where(Association.heartbeat < older_than))
-
-
-def stale_before(now: datetime) -> datetime:
-    """Return the moment before which a heartbeat is a dead receiver's."""
-    return now - timedelta(seconds=STALE_S)
 
 
 _Bytes = tuple[str, str]

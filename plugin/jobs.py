@@ -1,13 +1,13 @@
-"""Jobs: which study is complete, who works on it, and how the work ends.
+"""Jobs: which study is complete, and who works on it; `plugin.job_ends` is how the work ends.
 
-A job is claimed by a lease that must be renewed. Every end is a compare-and-set on the claim's own
-token, so a worker that was thought dead cannot end a job that another one has taken over.
+A job is claimed by a lease that must be renewed. Every change of it is a compare-and-set on the
+claim's own token, so a worker that was thought dead cannot end a job that another one has taken
+over.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -18,14 +18,11 @@ from sqlalchemy.orm import Session, aliased
 from dicom_io.errors import LeaseLost
 from plugin.database import SessionFactory
 from plugin.events import add_event, add_event_once
-from plugin.intake import lock_study, stale_before
+from plugin.holds import stale_before
+from plugin.intake import lock_study
 from plugin.models import (
     Association,
-    Delivery,
-    DeliveryState,
     Draft,
-    DraftState,
-    Event,
     Instance,
     Job,
     JobState,
@@ -33,11 +30,6 @@ from plugin.models import (
     Study,
     StudyState,
 )
-
-FIRST_PAUSE_S = 15.0
-LONGEST_PAUSE_S = 900.0
-SPACE_PAUSE_S = 60.0
-FIRST_ENGINE_PAUSE_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -67,19 +59,6 @@ class Claim:
     paths: tuple[str, ...]
     """Relative to the spool; what the model may read, in the order of arrival."""
     previous: PreviousDraft | None
-
-
-@dataclass(frozen=True)
-class NewDraft:
-    """A report whose SR lies fsynced in the spool."""
-
-    sop_instance_uid: str
-    series_instance_uid: str
-    selected_digest: str
-    state: DraftState
-    path: str
-    selection: tuple[str, ...] = ()
-    """Which series was read and why each other one was not, a line each."""
 
 
 def claim_job(
@@ -121,176 +100,7 @@ def renew_lease(sessions: SessionFactory, claim: Claim, *, lease_s: float, now: 
         Another worker has the job.
     """
     with sessions.begin() as session:
-        _set_own(session, claim, lease_until=now + timedelta(seconds=lease_s))
-
-
-def finish_with_draft(
-    sessions: SessionFactory,
-    claim: Claim,
-    draft: NewDraft,
-    *,
-    destinations: Mapping[str, str],
-    now: datetime,
-) -> None:
-    """End the job with a draft, its predecessor no longer current, its deliveries due.
-
-    Parameters
-    ----------
-    destinations : mapping of str to str
-        Name and kind of every destination.
-
-    Raises
-    ------
-    LeaseLost
-        Another worker has the job; the draft is discarded.
-    """
-    with sessions.begin() as session:
-        study = lock_study(session, claim.study_id)
-        _set_own(session, claim, state=JobState.DONE, finished_at=now, error=None)
-        current = session.scalar(select(Draft).where(Draft.study_id == study.id, Draft.is_current))
-        if current is not None:
-            current.is_current = False
-            session.flush()
-        row = Draft(
-            study_id=study.id,
-            job_id=claim.job_id,
-            predecessor_id=None if current is None else current.id,
-            revision=claim.revision,
-            state=draft.state,
-            is_current=True,
-            sop_instance_uid=draft.sop_instance_uid,
-            series_instance_uid=draft.series_instance_uid,
-            path=draft.path,
-            selected_digest=draft.selected_digest,
-            created_at=now,
-        )
-        row.deliveries = [
-            Delivery(
-                destination=name, kind=kind, state=DeliveryState.PENDING, attempts=0, not_before=now
-            )
-            for name, kind in destinations.items()
-        ]
-        session.add(row)
-        _settle(session, study, StudyState.DRAFTED)
-        for line in draft.selection:
-            add_event(session, "selected", line, now=now, study_id=study.id)
-        add_event(
-            session,
-            "drafted",
-            f"draft {claim.revision} written: {draft.state}",
-            now=now,
-            study_id=study.id,
-            detail={"sop_instance_uid": draft.sop_instance_uid},
-        )
-
-
-def finish_unchanged(sessions: SessionFactory, claim: Claim, *, now: datetime) -> None:
-    """End the job without a draft: what arrived does not change the series that was read."""
-    with sessions.begin() as session:
-        study = lock_study(session, claim.study_id)
-        _set_own(session, claim, state=JobState.DONE, finished_at=now, error=None)
-        _settle(session, study, StudyState.DRAFTED)
-        add_event(
-            session,
-            "unchanged",
-            "selection unchanged: the current draft stands",
-            now=now,
-            study_id=study.id,
-        )
-
-
-def fail_job(sessions: SessionFactory, claim: Claim, reason: str, *, now: datetime) -> None:
-    """End the job for good; the reason is what a person reads."""
-    with sessions.begin() as session:
-        study = lock_study(session, claim.study_id)
-        _set_own(session, claim, state=JobState.FAILED, finished_at=now, error=reason)
-        _tell_failure(session, study, reason, now)
-
-
-def retry_job(
-    sessions: SessionFactory, claim: Claim, reason: str, *, attempts: int, now: datetime
-) -> None:
-    """Give the job back for a later attempt; the pause grows, and survives restarts."""
-    if claim.attempt >= attempts:
-        fail_job(sessions, claim, f"given up after {claim.attempt} attempts: {reason}", now=now)
-        return
-    pause_s = min(FIRST_PAUSE_S * 2 ** (claim.attempt - 1), LONGEST_PAUSE_S)
-    _give_back(sessions, claim, reason, pause_s=pause_s, attempts=claim.attempt, now=now)
-
-
-def wait_for_instances(
-    sessions: SessionFactory, claim: Claim, missing: str, *, quiet: timedelta, now: datetime
-) -> None:
-    """Give the job back as if it had not been begun: more is to come.
-
-    Parameters
-    ----------
-    missing : str
-        What has not arrived, for the timeline.
-    quiet : timedelta
-        Look again after so long; the hard deadline is not moved.
-    """
-    with sessions.begin() as session:
-        study = lock_study(session, claim.study_id)
-        _release(session, claim, attempts=claim.attempt - 1, deadline=now + quiet)
-        add_event_once(session, "missing", missing, now=now, study_id=study.id, level=Level.WARNING)
-
-
-def wait_for_space(sessions: SessionFactory, claim: Claim, reason: str, *, now: datetime) -> None:
-    """Give the job back for want of disk space: no attempt of the study's, however often."""
-    _give_back(sessions, claim, reason, pause_s=SPACE_PAUSE_S, attempts=claim.attempt - 1, now=now)
-
-
-def wait_for_engine(sessions: SessionFactory, claim: Claim, reason: str, *, now: datetime) -> None:
-    """Give the job back while the engine is down: no attempt of the study's, however often.
-
-    The pause grows all the same: should this study be what brings the engine down, others are
-    drafted between its attempts.
-    """
-    with sessions() as session:
-        doublings = min(_waits(session, claim), 16)  # weeks of waiting would overflow a float
-    pause_s = min(FIRST_ENGINE_PAUSE_S * 2**doublings, LONGEST_PAUSE_S)
-    attempts = claim.attempt - 1
-    _give_back(sessions, claim, reason, "waiting", pause_s=pause_s, attempts=attempts, now=now)
-
-
-def _waits(session: Session, claim: Claim) -> int:
-    """Return how often this job has waited for the engine."""
-    began = select(Job.created_at).where(Job.id == claim.job_id).scalar_subquery()
-    waits = select(func.count()).where(
-        Event.study_id == claim.study_id, Event.kind == "waiting", Event.time >= began
-    )
-    return session.scalar(waits) or 0
-
-
-def _give_back(
-    sessions: SessionFactory,
-    claim: Claim,
-    reason: str,
-    kind: str = "postponed",
-    *,
-    pause_s: float,
-    attempts: int,
-    now: datetime,
-) -> None:
-    with sessions.begin() as session:
-        study = lock_study(session, claim.study_id)
-        not_before = now + timedelta(seconds=pause_s)
-        _release(session, claim, attempts=attempts, error=reason, not_before=not_before)
-        add_event(
-            session,
-            kind,
-            f"tried again in {pause_s:.0f} s: {reason}",
-            now=now,
-            study_id=study.id,
-            level=Level.WARNING,
-        )
-
-
-def _release(session: Session, claim: Claim, **values: Any) -> None:
-    """Let another worker begin the job, unless a newer one waits: that one reads everything."""
-    state = JobState.CANCELLED if _newer_pending(session, claim) else JobState.PENDING
-    _set_own(session, claim, state=state, lease_owner=None, lease_until=None, **values)
+        set_own(session, claim, lease_until=now + timedelta(seconds=lease_s))
 
 
 def _due(now: datetime) -> Select[Job]:
@@ -338,7 +148,7 @@ def _given_up(session: Session, study: Study, job: Job, attempts: int, now: date
         return False
     reason = f"given up: {job.attempts} attempts began and none ended"
     job.state, job.error, job.finished_at = JobState.FAILED, reason, now
-    _tell_failure(session, study, reason, now)
+    tell_failure(session, study, reason, now)
     return True
 
 
@@ -400,7 +210,14 @@ def _previous(session: Session, study: Study) -> PreviousDraft | None:
     )
 
 
-def _set_own(session: Session, claim: Claim, **values: Any) -> None:
+def set_own(session: Session, claim: Claim, **values: Any) -> None:
+    """Change the claimed job.
+
+    Raises
+    ------
+    LeaseLost
+        Another worker has it.
+    """
     changed = cast(
         CursorResult[Any],
         session.execute(
@@ -418,21 +235,17 @@ def _set_own(session: Session, claim: Claim, **values: Any) -> None:
         raise LeaseLost(f"job {claim.job_id} was taken over by another worker")
 
 
-def _newer_pending(session: Session, claim: Claim) -> bool:
-    newer = exists().where(Job.study_id == claim.study_id, Job.state == JobState.PENDING)
-    return bool(session.scalar(select(newer)))
-
-
-def _settle(session: Session, study: Study, state: StudyState) -> None:
+def settle(session: Session, study: Study, state: StudyState) -> None:
     """Set the study's state, unless instances that came meanwhile wait for their own job."""
     waits = exists().where(Job.study_id == study.id, Job.state == JobState.PENDING)
     if not session.scalar(select(waits)):
         study.state = state
 
 
-def _tell_failure(session: Session, study: Study, reason: str, now: datetime) -> None:
+def tell_failure(session: Session, study: Study, reason: str, now: datetime) -> None:
+    """Set the state of a study whose job failed, and say why there is no new draft."""
     current = exists().where(Draft.study_id == study.id, Draft.is_current)
     drafted = bool(session.scalar(select(current)))
-    _settle(session, study, StudyState.DRAFTED if drafted else StudyState.FAILED)
+    settle(session, study, StudyState.DRAFTED if drafted else StudyState.FAILED)
     message = f"no new draft: {reason}" if drafted else f"no draft: {reason}"
     add_event(session, "failed", message, now=now, study_id=study.id, level=Level.ALERT)

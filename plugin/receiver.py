@@ -22,10 +22,10 @@ from pynetdicom import AE, AllStoragePresentationContexts, _config, build_contex
 from pynetdicom.association import Association
 
 from dicom_io.errors import ProtocolViolation
-from plugin import intake
+from plugin import holds
 from plugin.committer import Committer
 from plugin.database import SessionFactory
-from plugin.intake import Waiting, stale_before
+from plugin.intake import Waiting
 from plugin.listener import Listener, reject, start_listener, stop_listener
 from plugin.pdata import Command
 from plugin.spool import Spool
@@ -109,7 +109,7 @@ def running_receiver(
     receiver = f"{socket.gethostname()[:20]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
     sweep(sessions, spool, receiver=receiver, waiting=waiting)
     with sessions.begin() as session:
-        intake.forget_dead(session, stale_before(datetime.now(UTC)))
+        holds.forget_dead(session, holds.stale_before(datetime.now(UTC)))
     server: list[Listener] = []
     committer = Committer(
         sessions,

@@ -16,10 +16,11 @@ from pydicom import Dataset
 from sqlalchemy.exc import DBAPIError
 
 from dicom_io.errors import CtscribeError, EngineUnavailable, LeaseLost, StoreFull
-from plugin import jobs
+from plugin import job_ends, jobs
 from plugin.completeness import nothing_known
 from plugin.database import SessionFactory, reason_of
-from plugin.jobs import Claim, NewDraft
+from plugin.job_ends import NewDraft
+from plugin.jobs import Claim
 from plugin.models import DraftState
 from plugin.spool import Spool
 
@@ -137,9 +138,9 @@ class Worker:
         except (LeaseLost, DBAPIError):
             raise
         except StoreFull as error:
-            jobs.wait_for_space(self.sessions, claim, str(error), now=_now())
+            job_ends.wait_for_space(self.sessions, claim, str(error), now=_now())
         except EngineUnavailable as error:
-            jobs.wait_for_engine(self.sessions, claim, str(error), now=_now())
+            job_ends.wait_for_engine(self.sessions, claim, str(error), now=_now())
         except CtscribeError as error:
             self._end(claim, str(error), retryable=error.retryable)
         except Exception as error:  # noqa: BLE001  the outermost loop: one study stops no other
@@ -149,12 +150,12 @@ class Worker:
         missing = self.missing(claim.study_id, claim.study_instance_uid)
         if missing and _now() < claim.hard_deadline:
             quiet = timedelta(seconds=self.quiet_s)
-            jobs.wait_for_instances(self.sessions, claim, missing, quiet=quiet, now=_now())
+            job_ends.wait_for_instances(self.sessions, claim, missing, quiet=quiet, now=_now())
             return
         paths = [self.spool.absolute(path) for path in claim.paths]
         previous = claim.previous
         if previous and not claim.forced and self.select(paths) == previous.selected_digest:
-            jobs.finish_unchanged(self.sessions, claim, now=_now())
+            job_ends.finish_unchanged(self.sessions, claim, now=_now())
             return
         report = self.make_report(
             paths,
@@ -170,15 +171,15 @@ class Worker:
             path=self.spool.write_draft(report.sr),
             selection=tuple(report.selection),
         )
-        jobs.finish_with_draft(
+        job_ends.finish_with_draft(
             self.sessions, claim, draft, destinations=self.destinations, now=_now()
         )
 
     def _end(self, claim: Claim, reason: str, *, retryable: bool) -> None:
         if retryable:
-            jobs.retry_job(self.sessions, claim, reason, attempts=self.attempts, now=_now())
+            job_ends.retry_job(self.sessions, claim, reason, attempts=self.attempts, now=_now())
         else:
-            jobs.fail_job(self.sessions, claim, reason, now=_now())
+            job_ends.fail_job(self.sessions, claim, reason, now=_now())
 
     @contextmanager
     def _lease_kept(self, claim: Claim) -> Iterator[None]:

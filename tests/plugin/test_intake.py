@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import select
 
-from plugin import intake
+from plugin import holds, intake
 from plugin.database import SessionFactory
 from plugin.header import Header
 from plugin.intake import Arrival, Outcome, Waiting, is_document
@@ -158,10 +158,10 @@ def test_an_association_holds_every_study_it_contributes_to_once(record, rows):
 def test_released_associations_and_dead_ones_are_forgotten(record, rows, sessions):
     record(arrival(1, association="ended"), arrival(2, association="dead"))
     with sessions.begin() as session:
-        intake.release(session, ["ended"])
+        holds.release(session, ["ended"])
     assert [row.association for row in rows(Association)] == ["dead"]
     with sessions.begin() as session:
-        intake.forget_dead(session, NOW + timedelta(seconds=1))
+        holds.forget_dead(session, NOW + timedelta(seconds=1))
     assert rows(Association) == []
 
 
@@ -169,8 +169,8 @@ def test_a_heartbeat_keeps_an_association_alive(record, rows, sessions):
     record(arrival(1, association="a"))
     later = NOW + timedelta(seconds=29)
     with sessions.begin() as session:
-        intake.beat(session, ["a"], later)
-        intake.forget_dead(session, intake.stale_before(later + timedelta(seconds=29)))
+        holds.beat(session, ["a"], later)
+        holds.forget_dead(session, holds.stale_before(later + timedelta(seconds=29)))
     assert [row.heartbeat for row in rows(Association)] == [later]
 
 

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from dicom_io.errors import LeaseLost
-from plugin import intake, jobs
+from plugin import holds, intake, job_ends, jobs
 from plugin.database import SessionFactory
-from plugin.jobs import NewDraft
+from plugin.job_ends import NewDraft
 from plugin.models import Delivery, Draft, DraftState, Event, Job, Study
 from tests.plugin.test_intake import NOW, WAITING, arrival
 
@@ -43,7 +43,7 @@ def draft(number: int = 1) -> NewDraft:
 
 
 def finish(sessions: SessionFactory, taken, new: NewDraft, now: datetime = DUE) -> None:
-    jobs.finish_with_draft(sessions, taken, new, destinations={"pacs": "dimse"}, now=now)
+    job_ends.finish_with_draft(sessions, taken, new, destinations={"pacs": "dimse"}, now=now)
 
 
 def test_a_study_is_not_due_before_the_quiet_period_ends(arrive, claim):
@@ -69,16 +69,16 @@ def test_a_job_is_claimed_once(arrive, claim):
 def test_an_open_association_holds_the_study(arrive, claim, sessions):
     arrive(1, association="a")
     with sessions.begin() as session:
-        intake.beat(session, ["a"], DUE)
+        holds.beat(session, ["a"], DUE)
     assert claim(DUE) is None
     with sessions.begin() as session:
-        intake.release(session, ["a"])
+        holds.release(session, ["a"])
     assert claim(DUE)
 
 
 def test_a_dead_receivers_association_holds_nothing(arrive, claim):
     arrive(1, association="a")
-    assert claim(NOW + timedelta(seconds=intake.STALE_S + 61))
+    assert claim(NOW + timedelta(seconds=holds.STALE_S + 61))
 
 
 def test_the_cap_ends_the_waiting_and_says_so(arrive, claim, rows):
@@ -94,7 +94,7 @@ def test_the_cap_ends_the_waiting_and_says_so(arrive, claim, rows):
 def test_the_cap_counts_for_a_study_that_an_association_holds(arrive, claim, sessions):
     arrive(1, association="a")
     with sessions.begin() as session:
-        intake.beat(session, ["a"], NOW + WAITING.cap)
+        holds.beat(session, ["a"], NOW + WAITING.cap)
     assert claim(NOW + WAITING.cap).incomplete
 
 
@@ -125,9 +125,9 @@ def test_a_worker_that_was_thought_dead_ends_nothing(arrive, claim, sessions, ro
     claim(DUE + timedelta(seconds=LEASE_S + 1))
     acts = {
         "draft": lambda: finish(sessions, late, draft()),
-        "unchanged": lambda: jobs.finish_unchanged(sessions, late, now=DUE),
-        "fail": lambda: jobs.fail_job(sessions, late, "why", now=DUE),
-        "retry": lambda: jobs.retry_job(sessions, late, "why", attempts=9, now=DUE),
+        "unchanged": lambda: job_ends.finish_unchanged(sessions, late, now=DUE),
+        "fail": lambda: job_ends.fail_job(sessions, late, "why", now=DUE),
+        "retry": lambda: job_ends.retry_job(sessions, late, "why", attempts=9, now=DUE),
         "renew": lambda: jobs.renew_lease(sessions, late, lease_s=LEASE_S, now=DUE),
     }
     with pytest.raises(LeaseLost):
@@ -162,14 +162,14 @@ def test_an_unchanged_selection_keeps_the_current_draft(arrive, claim, sessions,
     arrive(1)
     finish(sessions, claim(), draft(1))
     arrive(2, seconds=100)
-    jobs.finish_unchanged(sessions, claim(NOW + timedelta(seconds=200)), now=DUE)
+    job_ends.finish_unchanged(sessions, claim(NOW + timedelta(seconds=200)), now=DUE)
     assert [d.is_current for d in rows(Draft)] == [True]
     assert rows(Event)[-1].kind == "unchanged"
 
 
 def test_a_failure_is_told_with_its_reason(arrive, claim, sessions, rows):
     arrive(1)
-    jobs.fail_job(sessions, claim(), "no series is a CT volume", now=DUE)
+    job_ends.fail_job(sessions, claim(), "no series is a CT volume", now=DUE)
     assert rows(Study)[0].state == "failed"
     assert rows(Event)[-1].message == "no draft: no series is a CT volume"
     assert rows(Event)[-1].level == "alert"
@@ -179,7 +179,7 @@ def test_a_failed_revision_leaves_the_study_drafted(arrive, claim, sessions, row
     arrive(1)
     finish(sessions, claim(), draft(1))
     arrive(2, seconds=100)
-    jobs.fail_job(sessions, claim(NOW + timedelta(seconds=200)), "why", now=DUE)
+    job_ends.fail_job(sessions, claim(NOW + timedelta(seconds=200)), "why", now=DUE)
     assert rows(Study)[0].state == "drafted"
     assert rows(Event)[-1].message == "no new draft: why"
 
@@ -189,10 +189,10 @@ def test_pauses_double_and_then_the_job_is_given_up(arrive, claim, sessions, row
     now = DUE
     for pause in (15, 30):
         taken = claim(now)
-        jobs.retry_job(sessions, taken, "engine down", attempts=3, now=now)
+        job_ends.retry_job(sessions, taken, "engine down", attempts=3, now=now)
         assert claim(now + timedelta(seconds=pause - 1)) is None
         now += timedelta(seconds=pause)
-    jobs.retry_job(sessions, claim(now), "engine down", attempts=3, now=now)
+    job_ends.retry_job(sessions, claim(now), "engine down", attempts=3, now=now)
     assert rows(Job)[0].state == "failed"
     assert rows(Job)[0].error == "given up after 3 attempts: engine down"
 
@@ -200,8 +200,8 @@ def test_pauses_double_and_then_the_job_is_given_up(arrive, claim, sessions, row
 def test_no_pause_is_longer_than_the_longest(arrive, claim, sessions, rows):
     arrive(1)
     taken = replace(claim(), attempt=40)
-    jobs.retry_job(sessions, taken, "engine down", attempts=99, now=DUE)
-    assert rows(Job)[0].not_before == DUE + timedelta(seconds=jobs.LONGEST_PAUSE_S)
+    job_ends.retry_job(sessions, taken, "engine down", attempts=99, now=DUE)
+    assert rows(Job)[0].not_before == DUE + timedelta(seconds=job_ends.LONGEST_PAUSE_S)
 
 
 def test_a_study_that_kills_its_workers_is_given_up(arrive, claim, rows):
@@ -238,7 +238,7 @@ def test_a_retry_gives_way_to_a_newer_job(arrive, claim, sessions, rows):
     arrive(1)
     running = claim()
     arrive(2, seconds=70)
-    jobs.retry_job(sessions, running, "engine down", attempts=9, now=DUE)
+    job_ends.retry_job(sessions, running, "engine down", attempts=9, now=DUE)
     assert [job.state for job in rows(Job)] == ["cancelled", "pending"]
 
 

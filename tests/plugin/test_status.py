@@ -13,11 +13,11 @@ from sqlalchemy import Engine, select
 from dicom_io.errors import EngineUnavailable
 from engine.fake import FakeEngine
 from engine.protocol import ModelIdentity
-from plugin import intake, jobs
+from plugin import intake, job_ends, jobs
 from plugin.cli import main
 from plugin.database import open_database, session_factory
 from plugin.engine_watch import EngineWatch
-from plugin.jobs import NewDraft
+from plugin.job_ends import NewDraft
 from plugin.models import Delivery, DeliveryState, DraftState
 from tests.plugin.test_intake import WAITING, arrival, document
 
@@ -61,7 +61,7 @@ def status(tmp_path: Path):
 def drafted(sessions) -> None:
     claim = jobs.claim_job(sessions, lease_s=60, attempts=3, now=datetime.now(UTC))
     draft = NewDraft("1.2.7.1", "1.2.7", "0" * 64, DraftState.COMPLETE, "drafts/1.2.7.1.dcm")
-    jobs.finish_with_draft(
+    job_ends.finish_with_draft(
         sessions, claim, draft, destinations={"pacs": "dimse"}, now=datetime.now(UTC)
     )
 
@@ -98,14 +98,14 @@ def test_while_the_model_works_it_says_so(status, arrive, sessions):
 def test_a_failed_study_says_why_there_is_no_draft(status, arrive, sessions):
     arrive()
     claim = jobs.claim_job(sessions, lease_s=60, attempts=3, now=datetime.now(UTC))
-    jobs.fail_job(sessions, claim, "no series is a CT volume", now=datetime.now(UTC))
+    job_ends.fail_job(sessions, claim, "no series is a CT volume", now=datetime.now(UTC))
     assert "now: no draft: no series is a CT volume" in status("1.2").stdout
 
 
 def test_a_postponed_study_says_when_and_why(status, arrive, sessions):
     arrive()
     claim = jobs.claim_job(sessions, lease_s=60, attempts=3, now=datetime.now(UTC))
-    jobs.retry_job(sessions, claim, "the engine is down", attempts=3, now=datetime.now(UTC))
+    job_ends.retry_job(sessions, claim, "the engine is down", attempts=3, now=datetime.now(UTC))
     told = status("1.2").stdout
     assert "tried again at 20" in told
     assert "the engine is down" in told
