@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.uid import CTImageStorage
-from pynetdicom import AE, build_context
+from pynetdicom import AE, build_context, evt
 from pynetdicom.association import Association
 from pynetdicom.dimse_messages import DIMSEMessage
-from pynetdicom.pdu import P_DATA_TF
+from pynetdicom.pdu import A_RELEASE_RP, P_DATA_TF
 
 from plugin.database import open_database, session_factory
 from plugin.intake import Waiting
@@ -238,11 +238,15 @@ def test_a_receiver_that_stops_amid_an_object_leaves_nothing(tmp_path, spool, ct
 
 
 def test_a_release_right_after_the_last_fragment_is_answered(peer, spool, ct):
-    release = bytes([5, 0, 0, 0, 0, 4, 0, 0, 0, 0])
+    release, answers = bytes([5, 0, 0, 0, 0, 4, 0, 0, 0, 0]), []
+    peer.bind(evt.EVT_PDU_RECV, lambda event: answers.append(type(event.pdu)))
     say(peer, pdu(fragment(1, command_set(ct.SOPInstanceUID), 3), fragment(1, encoded(ct), 2)))
     say(peer, release)
     assert status(peer) == 0x0000
     assert kept(spool) == [encoded(ct)]
+    # The peer's own state machine did not ask for the release, and aborts when it is answered
+    assert aborted(peer)
+    assert answers == [P_DATA_TF, A_RELEASE_RP]
 
 
 def test_a_cancel_between_objects_is_ignored(peer, spool, ct):
