@@ -149,11 +149,12 @@ def wait_for_instances(
     missing : str
         What has not arrived, for the timeline.
     quiet : timedelta
-        Look again after so long; the hard deadline is not moved.
+        Look again after so long, or at the hard deadline.
     """
     with sessions.begin() as session:
         study = lock_study(session, claim.study_id)
-        _release(session, claim, attempts=claim.attempt - 1, deadline=now + quiet)
+        deadline = min(now + quiet, claim.hard_deadline)
+        _release(session, claim, attempts=claim.attempt - 1, deadline=deadline)
         add_event_once(session, "missing", missing, now=now, study_id=study.id, level=Level.WARNING)
 
 

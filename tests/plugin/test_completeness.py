@@ -126,6 +126,16 @@ def test_at_the_cap_the_draft_says_what_is_missing(worker, arrive, archive, rows
     assert model.calls[0]["incomplete"] == "4 of 5 CT instances at pacs have not arrived"
 
 
+def test_what_is_waited_for_at_the_cap_is_not_taken_for_still_arriving(
+    worker, arrive, archive, rows
+):
+    archive.inventory = {SERIES: 5}
+    arrive(1, ago=CAP - QUIET / 2)
+    worker.work_once()
+    (job,) = rows(Job)
+    assert job.deadline == job.hard_deadline
+
+
 def test_an_archive_that_does_not_answer_delays_no_draft(worker, arrive, archive, rows, model):
     archive.down = True
     arrive(1)
