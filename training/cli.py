@@ -7,11 +7,22 @@ from pathlib import Path
 
 import click
 
+from training.data.splits import PARTS
+
 FOLDER = click.Path(file_okay=False, path_type=Path)
 EXISTING = click.Path(exists=True, file_okay=False, path_type=Path)
 processes_option = click.option(
     "--processes", type=click.IntRange(min=1), default=1, show_default=True
 )
+
+
+def _range(_: click.Context, option: click.Parameter, value: str | None) -> range | None:
+    if value is None:
+        return None
+    first, _colon, last = value.partition(":")
+    if not (first.isdecimal() and last.isdecimal() and int(first) < int(last)):
+        raise click.BadParameter(f"{value!r} is not first:last", param=option)
+    return range(int(first), int(last))
 
 
 @click.group()
@@ -53,18 +64,41 @@ def m3d(
 
 
 @prepare.command()
-@click.argument("raw", type=FOLDER)
-@click.option("--seeds", default="1:101", show_default=True, help="first:last, half open.")
+@click.argument("out", type=FOLDER)
+@click.option("--seeds", callback=_range, help="Of the patients; 1:101 without --recipe.")
+@click.option("--recipe", help="Name or file of a recipe: make the store that it trains on.")
+@click.option("--train", callback=_range, help="Of a part of the store, in place of the recipe's.")
+@click.option("--validation", callback=_range, help="Likewise.")
+@click.option("--test", callback=_range, help="Likewise; what is not named is left out then.")
 @processes_option
-def phantoms(raw: Path, seeds: str, processes: int) -> None:
-    """Synthetic patients as a data set in M3D's raw layout, for `prepare m3d`."""
-    from training.data.phantom_m3d import write_raw
+def phantoms(
+    out: Path,
+    seeds: range | None,
+    recipe: str | None,
+    processes: int,
+    **parts: range | None,
+) -> None:
+    """Synthetic patients in M3D's raw layout, or with --recipe a training store of them.
 
-    first, _, last = seeds.partition(":")
-    if not (first.isdecimal() and last.isdecimal() and int(first) < int(last)):
-        raise click.BadParameter(f"{seeds!r} is not first:last", param_hint="--seeds")
-    write_raw(raw, range(int(first), int(last)), processes=processes)
-    click.echo(raw)
+    Seeds are first:last, half open.
+    """
+    named = {part: chosen for part in PARTS if (chosen := parts[part]) is not None}
+    if recipe is None:
+        if named:
+            raise click.UsageError("the parts of a store need --recipe")
+        from training.data.phantom_m3d import write_raw
+
+        write_raw(out, seeds or range(1, 101), processes=processes)
+    else:
+        if seeds is not None:
+            raise click.UsageError("--seeds has no part; name it: --train, --validation or --test")
+        from training.data.phantoms import write_phantoms
+        from training.recipe import load_recipe
+
+        wanted = load_recipe(recipe)
+        seeds_of = named or wanted.seeds
+        write_phantoms(out, seeds_of, wanted.preprocess_spec, processes=processes)
+    click.echo(out)
 
 
 @prepare.command()

@@ -130,7 +130,7 @@ def describe(model: Med3DVLM, seeds: range, spec: PreprocessSpec) -> dict[str, T
 def train(recipe: Recipe, out: Path) -> Checkpoint:
     """Run every stage, and save the checkpoint in `out/checkpoint`."""
     spec, seeds = recipe.preprocess_spec, range(*recipe.training_seeds)
-    write_phantoms(out / "store", seeds, spec)
+    write_phantoms(out / "store", {"train": seeds}, spec, processes=2)
     tokenizer = vocabulary()
     vision = train_vision(recipe, tokenizer, out).vision_encoder
     model = build_model(recipe, tokenizer, vision)

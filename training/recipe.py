@@ -8,8 +8,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from dicom_io.errors import UnusableData
 from dicom_io.preprocess import PreprocessSpec
 from engine.dcformer import DCFormerConfig
+from training.data.splits import Part
+
+FOLDER = Path(__file__).parent / "recipes"
 
 
 class Table(BaseModel):
@@ -59,6 +63,7 @@ class Recipe(Table):
     training_seeds: tuple[int, int]
     distribution_seeds: tuple[int, int]
     validation_seeds: tuple[int, int]
+    test_seeds: tuple[int, int]
     preprocess: dict[str, Any]
     vision: dict[str, Any]
     text: TextEncoder
@@ -74,6 +79,15 @@ class Recipe(Table):
         return PreprocessSpec.from_dict(self.preprocess)
 
     @property
+    def seeds(self) -> dict[Part, range]:
+        """The phantoms of each part of the store."""
+        return {
+            "train": range(*self.training_seeds),
+            "validation": range(*self.validation_seeds),
+            "test": range(*self.test_seeds),
+        }
+
+    @property
     def vision_config(self) -> DCFormerConfig:
         values: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in self.vision.items()
@@ -81,6 +95,15 @@ class Recipe(Table):
         return DCFormerConfig(**values)
 
 
-def load_recipe(path: Path) -> Recipe:
-    """Read and validate a recipe."""
+def load_recipe(name: str | Path) -> Recipe:
+    """Read and validate a recipe: a file, or one that comes along by its name.
+
+    Raises
+    ------
+    UnusableData
+        There is none.
+    """
+    path = FOLDER / f"{name}.toml" if (FOLDER / f"{name}.toml").is_file() else Path(name)
+    if not path.is_file():
+        raise UnusableData(f"no recipe {name}")
     return Recipe.model_validate(tomllib.loads(path.read_text("utf-8")))

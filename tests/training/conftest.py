@@ -16,6 +16,7 @@ def recipe() -> Recipe:
         training_seeds=(1, 5),
         distribution_seeds=(1, 7),
         validation_seeds=(11, 14),
+        test_seeds=(21, 24),
         preprocess={"size": [16, 32, 32], "window": [-200, 300], "scaling": "fixed"},
         vision={
             "blocks": [1, 1, 1, 1],

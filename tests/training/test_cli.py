@@ -4,6 +4,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from plugin.cli import main
+from training.data.store import open_store
+from training.recipe import load_recipe
 
 
 def run(*arguments: object) -> Result:
@@ -40,6 +42,21 @@ def test_a_folder_without_m3d_is_one_line_and_exit_1(tmp_path):
     assert result.exit_code == 1
     assert result.output.startswith(f"ctscribe: {tmp_path} has no case of M3D")
     assert result.output.count("\n") == 1
+
+
+def test_a_recipe_makes_its_store_of_the_parts_that_are_named(tmp_path):
+    arguments = ("phantoms", tmp_path / "store", "--recipe", "phantom", "--test", "900000:900002")
+    assert run(*arguments).exit_code == 0
+    store = open_store(tmp_path / "store", load_recipe("phantom").preprocess_spec)
+    assert store.split("grouped")["test"] == ["phantom/900000", "phantom/900001"]
+    assert run("verify", tmp_path / "store").output == "sound\n"
+
+
+@pytest.mark.parametrize(
+    "options", [("--test", "1:3"), ("--recipe", "phantom", "--seeds", "1:3")], ids=str
+)
+def test_parts_belong_to_a_store_and_seeds_alone_to_raw_data(tmp_path, options):
+    assert run("phantoms", tmp_path, *options).exit_code == 2
 
 
 @pytest.mark.parametrize("seeds", ["5", "5:5", "a:b"])

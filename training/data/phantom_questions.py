@@ -6,11 +6,14 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from dicom_io.phantom import FINDINGS, PHASES, PLANES, Finding, Truth
+from dicom_io.phantom import FINDINGS, PHASES, PLANES, Truth
 from dicom_io.phantom_focal import FOCAL_FINDINGS
 from training.data.questions import LETTERS, Question
 
 PLANE, PHASE, ORGAN, ABNORMALITY, LOCATION = range(1, 6)
+KNOWN = (*FINDINGS, *FOCAL_FINDINGS)
+NONE = "none"
+"""The answer where what a question asks for is not there."""
 
 _ORGANS = {
     "cardiomegaly": "heart",
@@ -37,56 +40,107 @@ _PLACES = {
     "renal cyst": ("upper pole", "lower pole", "interpolar region", "renal pelvis"),
     "aortic aneurysm": ("infrarenal", "suprarenal", "thoracic", "iliac"),
 }
-_SIDES = ("left", "right", "bilateral", "midline")
+_PLANE_QUESTION = "Which plane is this CT image in?"
+_PHASE_QUESTION = "Which contrast phase is shown?"
+_SIDED = ("pleural effusion", "pulmonary nodule", "renal cyst")
+_SIDES = ("left", "right", "bilateral", NONE)
 _OTHER_ORGANS = ("heart", "liver", "spleen", "kidney", "lung", "aorta", "bladder", "pancreas")
 
 
-def questions(truth: Truth, image: str, rng: np.random.Generator) -> Iterator[Question]:
+def questions(
+    truth: Truth, image: str, rng: np.random.Generator, known: Sequence[str] = KNOWN
+) -> Iterator[Question]:
     """Ask about a phantom: closed questions, which can be asked openly too.
 
-    Every right answer is the only right one among its choices.
+    Every right answer is the only right one among its choices, and no question tells by being
+    asked that its finding is there.
+
+    Parameters
+    ----------
+    truth : Truth
+    image : str
+        Key of the image.
+    rng : numpy.random.Generator
+        Draws what is asked, and the order of the choices.
+    known : sequence of str
+        The findings that may be asked about.
     """
-    yield _closed(image, PLANE, "Which plane is this CT image in?", truth.plane, PLANES, rng)
-    yield _closed(image, PHASE, "Which contrast phase is shown?", truth.phase, PHASES, rng)
-    for finding in truth.findings:
-        yield from _about(truth, finding, image, rng)
+    yield _closed(image, PLANE, _PLANE_QUESTION, truth.plane, (*PLANES, "oblique"), rng)
+    yield _closed(image, PHASE, _PHASE_QUESTION, truth.phase, PHASES, rng)
+    for name in _asked(truth, rng, known):
+        yield from _about(truth, name, image, rng, known)
 
 
-def yes_no_questions(truth: Truth, image: str, rng: np.random.Generator) -> Iterator[Question]:
+def yes_no_questions(
+    truth: Truth, image: str, rng: np.random.Generator, known: Sequence[str] = KNOWN
+) -> Iterator[Question]:
     """Ask whether findings are there, as often about absent as about present ones."""
-    present = [finding.name for finding in truth.findings]
-    absent = [name for name in (*FINDINGS, *FOCAL_FINDINGS) if name not in present]
-    asked = [*present, *rng.permutation(absent)[: max(1, len(present))]]
-    for name in asked:
-        answer = "Yes" if name in present else "No"
-        question = f"Is there {_with_article(str(name))}?"
+    for name in _asked(truth, rng, known):
+        answer = "Yes" if truth.finding(name) else "No"
         choices = ("Yes", "No", "NA", "NA")
         letter = LETTERS[choices.index(answer)]
-        yield Question(image, ABNORMALITY, question, answer, choices, letter)
+        yield Question(image, ABNORMALITY, presence(name), answer, choices, letter)
+
+
+def presence(name: str) -> str:
+    """Return the question whether a finding is there."""
+    countable = name in (*FOCAL_FINDINGS, "pleural effusion")
+    article = "an" if name[0] in "aeiou" else "a"
+    return f"Is there {f'{article} {name}' if countable else name}?"
+
+
+def _asked(truth: Truth, rng: np.random.Generator, known: Sequence[str]) -> Iterator[str]:
+    """Yield every finding that is there, and as many that are not, but at least one."""
+    present = [finding.name for finding in truth.findings]
+    absent = [name for name in known if name not in present]
+    yield from present
+    yield from map(str, rng.permutation(absent)[: max(1, len(present))])
 
 
 def _about(
-    truth: Truth, finding: Finding, image: str, rng: np.random.Generator
+    truth: Truth, name: str, image: str, rng: np.random.Generator, known: Sequence[str]
 ) -> Iterator[Question]:
-    name, side = finding.name, finding.side
+    finding = truth.finding(name)
+    there = finding is not None
     if name in _ORGANS:
-        organ = _ORGANS[name]
-        yield _closed(image, ORGAN, _SIGNS[name], organ, (organ, *_other_organs(truth)), rng)
-    area = f"{side} {_AREAS[name]}" if side in ("left", "right") else _AREAS[name]
-    if sum(_AREAS[f.name] == _AREAS[name] for f in truth.findings) == 1:
-        others = [n for n in (*FINDINGS, *FOCAL_FINDINGS) if truth.finding(n) is None]
-        question = f"Which abnormality is seen in the {area}?"
-        yield _closed(image, ABNORMALITY, question, name, (name, *others), rng)
-    if side is not None:
-        yield _closed(image, LOCATION, f"On which side is the {name}?", side, _SIDES, rng)
-    if finding.place is not None:
-        question = f"Where in the {area} is the {name}?"
+        yield _found(image, ORGAN, _SIGNS[name], _ORGANS[name], _organs(truth), there, rng)
+    if sum(_AREAS[f.name] == _AREAS[name] for f in truth.findings) == there:
+        side = str(rng.choice(("left", "right", ""))) if name in _SIDED else ""
+        question = f"Which abnormality is seen in the {_area(name, side)}?"
+        absent = [n for n in known if truth.finding(n) is None]
+        here = finding is not None and (side in ("", finding.side) or finding.side == "bilateral")
+        yield _found(image, ABNORMALITY, question, name, absent, here, rng)
+    if name in _SIDED:
+        answer = finding.side if finding is not None and finding.side else NONE
+        yield _closed(image, LOCATION, f"On which side is the {name}?", answer, _SIDES, rng)
+    if finding is not None and finding.place is not None:
+        question = f"Where in the {_area(name, finding.side)} is the {name}?"
         yield _closed(image, LOCATION, question, finding.place, _PLACES[name], rng)
 
 
-def _other_organs(truth: Truth) -> tuple[str, ...]:
+def _area(name: str, side: str | None) -> str:
+    return f"{side} {_AREAS[name]}" if side else _AREAS[name]
+
+
+def _organs(truth: Truth) -> list[str]:
+    """Organs that show nothing."""
     affected = {_ORGANS.get(finding.name) for finding in truth.findings}
-    return tuple(organ for organ in _OTHER_ORGANS if organ not in affected)
+    return [organ for organ in _OTHER_ORGANS if organ not in affected]
+
+
+def _found(
+    image: str,
+    kind: int,
+    question: str,
+    thing: str,
+    others: Sequence[str],
+    there: bool,
+    rng: np.random.Generator,
+) -> Question:
+    """Ask for what may not be there: the thing itself, none, and two others are the choices."""
+    answer = thing if there else NONE
+    wrong = [str(o) for o in rng.permutation([o for o in others if o != thing])][:2]
+    return _closed(image, kind, question, answer, (thing, NONE, *wrong), rng)
 
 
 def _closed(
@@ -97,15 +151,7 @@ def _closed(
     candidates: Sequence[str],
     rng: np.random.Generator,
 ) -> Question:
-    """Put the answer among three wrong ones, or as many as there are, at a random letter."""
-    wrong = [str(c) for c in rng.permutation([c for c in candidates if c != answer])][:3]
-    wrong += ["oblique"] if kind == PLANE else []
-    choices = tuple(str(c) for c in rng.permutation([answer, *wrong]))
+    """Put the choices, the answer among them, in a random order."""
+    choices = tuple(str(c) for c in rng.permutation(candidates))
     letter = LETTERS[choices.index(answer)]
     return Question(image, kind, question, answer, choices, letter)
-
-
-def _with_article(name: str) -> str:
-    countable = name in (*FOCAL_FINDINGS, "pleural effusion")
-    article = "an" if name[0] in "aeiou" else "a"
-    return f"{article} {name}" if countable else name

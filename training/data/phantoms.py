@@ -1,41 +1,80 @@
-"""Phantoms as a training store, their truth with them."""
+"""Phantoms as a training store: inputs made of HU, reports, questions, and their truth."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
-from dicom_io.phantom import Truth, draw_truth, make_phantom
+from dicom_io.phantom import FINDINGS, Truth, draw_truth, make_phantom
 from dicom_io.preprocess import PreprocessSpec, prepare
-from training.data.shards import Made, Planned, begun, fill, plan_digest, write_splits, write_texts
-from training.data.splits import grouped_split
+from training.data.phantom_questions import questions, yes_no_questions
+from training.data.questions import Question
+from training.data.shards import (
+    Made,
+    Planned,
+    begun,
+    fill,
+    plan_digest,
+    write_question_files,
+    write_splits,
+    write_texts,
+)
+from training.data.splits import PARTS, Part, normalised
 from training.data.store import Header, open_store
 from training.wording import report_text
 
+_QUESTION_FILES: Mapping[Part, str] = {"train": "train", "validation": "val", "test": "test"}
+
 
 def write_phantoms(
-    folder: Path, seeds: Sequence[int], spec: PreprocessSpec, *, processes: int = 2
+    folder: Path, seeds: Mapping[Part, Sequence[int]], spec: PreprocessSpec, *, processes: int = 1
 ) -> None:
-    """Make the phantoms of `seeds` and keep their inputs in 8 bits; a killed run goes on."""
-    planned = [Planned(f"phantom/{s}", str(s), f"phantom/{s}/text", str(s)) for s in seeds]
-    header = Header(spec, "uint8", "phantoms", plan_digest(planned))
+    """Make the phantoms of some seeds a training store; a killed run goes on.
+
+    Both splits follow the seeds; `grouped` leaves out of a later part what has the text of
+    something before it.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the store.
+    seeds : mapping
+        Of the phantoms of each part; a part may be missing.
+    spec : PreprocessSpec
+        How inputs are made of HU: that of the model which is to be trained or evaluated.
+    processes : int
+        That make inputs at the same time.
+
+    Raises
+    ------
+    UnusableData
+        The folder holds something else.
+    """
+    parts = {part: [_planned(seed) for seed in seeds.get(part, ())] for part in PARTS}
+    planned = [image for part in PARTS for image in parts[part]]
+    header = Header(spec, "uint16", "phantoms", plan_digest(planned))
     with begun(folder, header):
         fill(folder, header, planned, partial(make_input, spec), processes=processes)
         texts = {image.text: _report(int(image.source)) for image in planned}
         write_texts(folder, texts)
-        split = grouped_split(planned, texts, held_out=0.0, seed=0)
-        write_splits(folder, {"grouped": split}, {image.key: image for image in planned})
+        asked = (_questions(image, part) for part in PARTS for image in parts[part])
+        write_question_files(folder, [question for some in asked for question in some])
+        keys = {part: [image.key for image in parts[part]] for part in PARTS}
+        splits = {"paper": keys, "grouped": _without_repeats(parts, texts)}
+        write_splits(folder, splits, {image.key: image for image in planned})
 
 
 def read_phantoms(folder: Path, spec: PreprocessSpec) -> tuple[list[Tensor], list[Truth]]:
-    """Open what `write_phantoms` wrote: one memory-mapped (1, D, H, W) and one truth a phantom."""
+    """Open the training part: one memory-mapped (1, D, H, W) and one truth a phantom."""
     store = open_store(folder, spec)
-    truths = [Truth.from_dict(record.origin["truth"]) for record in store.images.values()]
-    return [store.stored(key) for key in store.images], truths
+    keys = store.split("paper")["train"]
+    truths = [Truth.from_dict(store.images[key].origin["truth"]) for key in keys]
+    return [store.stored(key) for key in keys], truths
 
 
 def make_input(spec: PreprocessSpec, image: Planned) -> Made:
@@ -45,5 +84,38 @@ def make_input(spec: PreprocessSpec, image: Planned) -> Made:
     return Made(made.pixels, made.affine_lps, origin={"truth": phantom.truth.to_dict()})
 
 
+def _planned(seed: int) -> Planned:
+    return Planned(f"phantom/{seed}", str(seed), f"phantom/{seed}/text", str(seed))
+
+
+def _truth(seed: int) -> Truth:
+    return draw_truth(np.random.default_rng(seed))
+
+
 def _report(seed: int) -> str:
-    return report_text(draw_truth(np.random.default_rng(seed)), np.random.default_rng(seed))
+    return report_text(_truth(seed), np.random.default_rng(seed))
+
+
+def _questions(image: Planned, part: Part) -> Iterator[Question]:
+    """Questions on what the embedded model knows; yes or no is asked openly and as a choice."""
+    seed, source = int(image.source), f"phantom_{_QUESTION_FILES[part]}"
+    truth, rng = _truth(seed), np.random.default_rng((seed, 2))
+    for question in questions(truth, image.key, rng, FINDINGS):
+        yield replace(question, source=source)
+    for question in yes_no_questions(truth, image.key, rng, FINDINGS):
+        yield replace(question, source=source.replace("_", "_yn_"))
+
+
+def _without_repeats(
+    parts: Mapping[Part, Sequence[Planned]], texts: Mapping[str, str]
+) -> dict[Part, list[str]]:
+    seen: set[str] = set()
+    split: dict[Part, list[str]] = {}
+    for part in PARTS:
+        split[part] = []
+        for image in parts[part]:
+            text = normalised(texts[image.text])
+            if part == "train" or text not in seen:
+                split[part].append(image.key)
+            seen.add(text)
+    return split

@@ -12,13 +12,14 @@ from pathlib import Path
 from dicom_io.errors import UnusableData
 from dicom_io.preprocess import PreprocessSpec
 from training.data.m3d import make_input, read_official_questions, read_raw
-from training.data.questions import Question, write_questions
+from training.data.questions import Question
 from training.data.shards import (
     Rejected,
     begun,
     fill,
     plan_digest,
     write_atomically,
+    write_question_files,
     write_splits,
     write_texts,
 )
@@ -88,7 +89,7 @@ def prepare_m3d(
         rejected += fill(out, header, found.planned, partial(make_input, spec), processes=processes)
         store = Store(out, header)
         questions, unasked = read_official_questions(raw, store.images)
-        _write_questions(out, questions)
+        write_question_files(out, questions)
         splits = {"grouped": grouped_split(store.images.values(), store.texts, held_out, seed)}
         if found.split is not None:
             splits["paper"] = {
@@ -98,13 +99,6 @@ def prepare_m3d(
         write_atomically(out / "report.json", json.dumps(asdict(report), indent=1))
         write_splits(out, splits, store.images)
     return report
-
-
-def _write_questions(out: Path, questions: Sequence[Question]) -> None:
-    (out / "questions").mkdir(exist_ok=True)
-    for source in sorted({question.source for question in questions}):
-        chosen = [question for question in questions if question.source == source]
-        write_questions(out / "questions" / f"{source}.csv", chosen)
 
 
 def _report(

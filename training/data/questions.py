@@ -37,7 +37,7 @@ class Question:
     question, answer : str
         The answer in words.
     choices : tuple of str
-        Four, or none for a question that is only asked openly.
+        Two to four, or none for a question that is only asked openly.
     answer_choice : str
         A to D, or nothing.
     source : str
@@ -109,20 +109,22 @@ def parse_row(row: dict[str, str], source: str) -> Question:
     """
     kind, letter = row["Question Type"], row.get("Answer Choice", "")
     choices = tuple(row.get(f"Choice {letter}", "") for letter in LETTERS)
+    while choices and not choices[-1]:
+        choices = choices[:-1]
     if not row["Image Path"] or not row["Question"] or not row["Answer"]:
         raise UnusableData("the image, the question or the answer is empty")
     if kind not in map(str, TYPES):
         raise UnusableData(f"question type {kind!r} is not 1 to 5")
     if letter not in ("", *LETTERS):
         raise UnusableData(f"answer choice {letter!r} is not A to D")
-    if letter and not choices[LETTERS.index(letter)]:
+    if letter and not row.get(f"Choice {letter}"):
         raise UnusableData(f"choice {letter}, the answer, is empty")
     return Question(
         row["Image Path"],
         int(kind),
         row["Question"],
         row["Answer"],
-        choices if any(choices) else (),
+        choices,
         letter,
         source,
     )
@@ -135,7 +137,7 @@ def write_questions(path: Path, questions: Iterable[Question], texts: Iterable[s
         writer = csv.writer(file)
         writer.writerow(_COLUMNS)
         for q in questions:
-            choices = q.choices or ("",) * len(LETTERS)
+            choices = (*q.choices, *[""] * (len(LETTERS) - len(q.choices)))
             text = next(texts, "")
             writer.writerow(
                 [q.image, text, q.type, q.question, *choices, q.answer, q.answer_choice]

@@ -23,6 +23,7 @@ from rich.progress import track
 from safetensors.torch import save_file
 
 from dicom_io.errors import CtscribeError, UnusableData
+from training.data.questions import Question, write_questions
 from training.data.splits import PARTS, Grouped, Part
 from training.data.store import Header, ImageRecord, quantised, sha256
 
@@ -137,6 +138,14 @@ def write_texts(folder: Path, texts: Mapping[str, str]) -> None:
     """Write the reports of a store."""
     lines = (json.dumps({"key": k, "text": t}, ensure_ascii=False) for k, t in texts.items())
     write_atomically(folder / "texts.jsonl", "\n".join(lines))
+
+
+def write_question_files(folder: Path, questions: Sequence[Question]) -> None:
+    """Write the questions of a store, a file for each source."""
+    (folder / "questions").mkdir(exist_ok=True)
+    for source in sorted({question.source for question in questions}):
+        chosen = [question for question in questions if question.source == source]
+        write_questions(folder / "questions" / f"{source}.csv", chosen)
 
 
 def write_splits(

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from dicom_io.phantom import Finding, Truth, make_phantom
-from training.data.phantom_questions import questions, yes_no_questions
+from training.data.phantom_questions import NONE, questions, yes_no_questions
 from training.data.questions import LETTERS, TYPES, Question
 
 TRUTHS = [make_phantom(seed, matrix=24, focal=True).truth for seed in range(60)]
@@ -34,26 +34,57 @@ def test_plane_and_phase_are_those_of_the_image():
             assert question.answer == (truth.plane if question.type == 1 else truth.phase)
 
 
-def test_no_wrong_choice_of_a_question_is_true():
+def test_what_is_not_there_is_asked_for_too_and_the_answer_is_none():
+    for kind in (3, 4, 5):
+        answers = [q.answer == NONE for _, q in ASKED if q.type == kind and NONE in q.choices]
+        assert 0.3 < sum(answers) / len(answers) < 0.7
+
+
+def test_the_choices_do_not_tell_whether_a_finding_is_there():
+    for _, question in ASKED:
+        if question.type in (3, 4) or "side" in question.question:
+            assert NONE in question.choices
+
+
+def test_no_wrong_choice_of_an_abnormality_is_seen_elsewhere():
     for truth, question in ASKED:
-        present = {finding.name for finding in truth.findings}
         if question.type == 4:
-            assert present & set(question.choices) == {question.answer}
+            present = {finding.name for finding in truth.findings}
+            assert len(present & set(question.choices)) <= 1
+            assert question.answer in present or question.answer == NONE
 
 
 def test_a_place_and_a_side_are_those_that_were_planted():
     cyst = Finding("renal cyst", "left", 0.5, "lower pole", 30)
-    asked = questions(Truth("axial", "delayed", (cyst,)), "k", np.random.default_rng(0))
-    answers = {q.question: q.answer for q in asked if q.type == 5}
-    assert answers == {
+    truth = Truth("axial", "delayed", (cyst,))
+    asked = questions(truth, "k", np.random.default_rng(0), ["renal cyst"])
+    assert {q.question: q.answer for q in asked if q.type == 5} == {
         "On which side is the renal cyst?": "left",
         "Where in the left kidney is the renal cyst?": "lower pole",
     }
 
 
+def test_the_other_side_of_a_finding_shows_none():
+    effusion = Truth("axial", "delayed", (Finding("pleural effusion", "left", 0.5),))
+    answers = {
+        q.question: q.answer
+        for seed in range(30)
+        for q in questions(effusion, "k", np.random.default_rng(seed), ["pleural effusion"])
+    }
+    area = "Which abnormality is seen in the {}pleural space?".format
+    assert answers[area("left ")] == answers[area("")] == "pleural effusion"
+    assert answers[area("right ")] == NONE
+
+
 def test_an_area_with_two_abnormalities_is_not_asked_for_the_one():
-    findings = (Finding("hepatic steatosis", None, 0.5), Finding("liver lesion", None, 0, "x", 20))
-    asked = list(questions(Truth("axial", "delayed", findings), "k", np.random.default_rng(0)))
+    place = "superior part"
+    findings = (
+        Finding("hepatic steatosis", None, 0.5),
+        Finding("liver lesion", None, 0, place, 20),
+    )
+    truth = Truth("axial", "delayed", findings)
+    known = [finding.name for finding in findings]
+    asked = list(questions(truth, "k", np.random.default_rng(0), known))
     assert not [q for q in asked if q.type == 4]
 
 

@@ -4,27 +4,30 @@ import torch
 
 from dicom_io.errors import UnusableData
 from dicom_io.phantom import make_phantom
+from dicom_io.phantom_focal import FOCAL_FINDINGS
 from dicom_io.preprocess import PreprocessSpec, prepare
 from training.data import phantoms
 from training.data.phantoms import read_phantoms, write_phantoms
-from training.data.store import as_unit_interval, verify
+from training.data.questions import TYPES
+from training.data.store import as_unit_interval, open_store, verify
 
 SPEC = PreprocessSpec(size=(8, 16, 16), window=(-200, 300), scaling="fixed")
 SEEDS = range(10, 13)
+PARTS = {"train": SEEDS, "test": range(40, 46)}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("store")
-    write_phantoms(folder, SEEDS, SPEC)
+    write_phantoms(folder, PARTS, SPEC)
     return folder
 
 
-def test_inputs_come_back_within_half_a_step_of_eight_bits(folder):
+def test_inputs_come_back_within_half_a_step_of_sixteen_bits(folder):
     inputs, _ = read_phantoms(folder, SPEC)
     for seed, stored in zip(SEEDS, as_unit_interval(torch.stack(inputs)), strict=True):
         fresh = prepare(make_phantom(seed).volume, SPEC).pixels
-        np.testing.assert_allclose(stored.numpy(), fresh, atol=0.5 / 255 + 1e-6)
+        np.testing.assert_allclose(stored.numpy(), fresh, atol=0.5 / 65535 + 1e-7)
 
 
 def test_truths_lie_beside_their_inputs(folder):
@@ -41,9 +44,41 @@ def test_what_exists_is_not_made_again(folder, monkeypatch):
         raise AssertionError(seed)
 
     monkeypatch.setattr(phantoms, "make_phantom", forbidden)
-    write_phantoms(folder, SEEDS, SPEC)
+    write_phantoms(folder, PARTS, SPEC)
 
 
 def test_a_store_of_other_phantoms_is_refused(folder):
     with pytest.raises(UnusableData, match="other data"):
-        write_phantoms(folder, range(3), SPEC)
+        write_phantoms(folder, {"train": range(3)}, SPEC)
+
+
+def test_both_splits_follow_the_seeds(folder):
+    store = open_store(folder)
+    for protocol in ("paper", "grouped"):
+        split = store.split(protocol)
+        assert split["train"] == [f"phantom/{seed}" for seed in SEEDS]
+        assert split["test"] == [f"phantom/{seed}" for seed in PARTS["test"]]
+        assert split["validation"] == []
+
+
+def test_a_text_that_was_trained_on_is_in_no_other_part_of_the_grouped_split(tmp_path, monkeypatch):
+    monkeypatch.setattr(phantoms, "_report", lambda seed: f"Report {seed % 3}.")
+    write_phantoms(tmp_path, {"train": [1, 4, 5], "test": [7, 9, 12]}, SPEC)
+    store = open_store(tmp_path)
+    assert store.split("grouped")["train"] == ["phantom/1", "phantom/4", "phantom/5"]
+    assert store.split("grouped")["test"] == ["phantom/9"]
+    assert len(store.split("paper")["test"]) == 3
+
+
+def test_every_type_is_asked_in_the_files_of_each_part(folder):
+    store = open_store(folder)
+    for part, seeds in PARTS.items():
+        asked = store.questions("paper", part)
+        assert {int(question.image.removeprefix("phantom/")) for question in asked} == set(seeds)
+        assert {question.type for question in asked} == set(TYPES)
+        assert any(question.yes_no for question in asked)
+
+
+def test_nothing_is_asked_that_the_embedded_model_does_not_know(folder):
+    asked = [q for part in PARTS for q in open_store(folder).questions("paper", part)]
+    assert not [q for q in asked for name in FOCAL_FINDINGS if name in (q.question, *q.choices)]
