@@ -36,6 +36,7 @@ bench: .venv/.test
 
 .venv/.test: .venv/.runtime
 	$(PIP) install -q -c constraints.txt -e '.[test]'
+	$(BIN)/ctscribe eval setup
 	touch $@
 
 clean:

@@ -1,0 +1,114 @@
+"""Confidence intervals by the percentile bootstrap; whole cases are drawn, since theirs agree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Statistic = Callable[[Array], Array]
+"""From totals (..., m) to a figure (...), e.g. a mean from a sum and a count."""
+
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure with the interval that holds it with 95 % confidence."""
+
+    value: float
+    low: float
+    high: float
+
+    def times(self, factor: float) -> Interval:
+        return Interval(self.value * factor, self.low * factor, self.high * factor)
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """Draws of cases, the same for every figure, so that two systems can be compared in pairs.
+
+    Parameters
+    ----------
+    cases : tuple of str
+        Whose each item is. Items of a case are drawn together: their reports agree.
+    resamples : int
+    seed : int
+    """
+
+    cases: tuple[str, ...]
+    resamples: int = 1000
+    seed: int = 0
+
+    def interval(self, items: Array, statistic: Statistic) -> Interval:
+        """Return a figure of all items, with its interval.
+
+        Parameters
+        ----------
+        items : ndarray, shape (n, m)
+            What each item adds to the m totals that `statistic` takes.
+        """
+        value, drawn = self._figure(items, statistic)
+        return _interval(value, drawn)
+
+    def difference(self, first: Array, second: Array, statistic: Statistic) -> Interval:
+        """Return the second system's figure minus the first one's, with its interval."""
+        (a, drawn_a), (b, drawn_b) = (self._figure(items, statistic) for items in (first, second))
+        return _interval(b - a, drawn_b - drawn_a)
+
+    def _figure(self, items: Array, statistic: Statistic) -> tuple[float, Array]:
+        names, of_item = self._groups
+        totals = np.zeros((len(names), items.shape[1]))
+        np.add.at(totals, of_item, items)
+        return float(statistic(items.sum(axis=0))), statistic(self._counts @ totals)
+
+    @cached_property
+    def _groups(self) -> tuple[NDArray[np.str_], NDArray[np.intp]]:
+        names, of_item = np.unique(np.array(self.cases), return_inverse=True)
+        return names, of_item
+
+    @cached_property
+    def _counts(self) -> Array:
+        """(resamples, cases): how often each case was drawn."""
+        n = len(self._groups[0])
+        rng = np.random.default_rng(self.seed)
+        return rng.multinomial(n, np.full(n, 1 / n), self.resamples).astype(np.float64)
+
+
+def mean(totals: Array) -> Array:
+    """Of totals (sum, count)."""
+    return _ratio(totals[..., 0], totals[..., 1])
+
+
+def mean_of_means(totals: Array) -> Array:
+    """Unweighted mean over groups; totals are the sums of each group, then the counts of each."""
+    sums, counts = np.split(totals, 2, axis=-1)
+    return np.asarray(np.nanmean(_ratio(sums, counts), axis=-1))
+
+
+def summed(scores: Sequence[float] | Array) -> Array:
+    """What items with these scores add to the totals of `mean`, shape (n, 2)."""
+    column = np.asarray(scores, np.float64)
+    return np.stack([column, np.ones_like(column)], axis=1)
+
+
+def summed_by(groups: Sequence[str], names: Sequence[str], scores: Array) -> Array:
+    """What items of these groups add to the totals of `mean_of_means`, shape (n, 2 groups)."""
+    member = (np.array(groups)[:, None] == np.array(names)).astype(np.float64)
+    return np.concatenate([member * scores[:, None], member], axis=1)
+
+
+def _ratio(part: Array, whole: Array) -> Array:
+    """NaN where there is nothing: a group of which no case was drawn."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.divide(part, whole))
+
+
+def _interval(value: float, drawn: Array) -> Interval:
+    tail = (1 - LEVEL) / 2
+    low, high = np.nanquantile(drawn, [tail, 1 - tail])
+    return Interval(value, float(low), float(high))
