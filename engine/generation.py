@@ -157,6 +157,7 @@ class Generator:
         sampling: Sampling,
         *,
         samples: int = 1,
+        seeds: Sequence[int] | None = None,
         on_token: Callable[[int], None] | None = None,
     ) -> list[GeneratedTokens]:
         """Answer prompts that were read, each `samples` times in a row.
@@ -165,12 +166,14 @@ class Generator:
         ----------
         sampling : Sampling
             Sample i is drawn with `seed` + i, wherever it stands in the batch.
+        seeds : sequence of int, optional
+            One for each prompt, in place of the same `seed` for all.
         on_token : callable, optional
             Told each token of the first text.
         """
         texts = [
-            Writing(torch.Generator().manual_seed(sampling.seed + i))
-            for _ in range(len(prefix.logits))
+            Writing(torch.Generator().manual_seed(seed + i))
+            for seed in seeds or [sampling.seed] * len(prefix.logits)
             for i in range(samples)
         ]
         prefix = prefix.repeated(samples)

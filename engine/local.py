@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import compress
 from pathlib import Path
 from string import ascii_uppercase
 from threading import Lock
@@ -62,6 +63,22 @@ class Seen:
     embedding: NDArray[np.float32]
     image_tokens: Tensor
     abstained: str | None
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """One question of a batch; see `ReportEngine.ask`.
+
+    Parameters
+    ----------
+    seed : int, optional
+        In place of that of the sampling: questions with one seed share their luck.
+    """
+
+    model_input: ModelInput
+    question: str
+    choices: tuple[str, ...] = ()
+    seed: int | None = None
 
 
 class LocalEngine:
@@ -129,10 +146,17 @@ class LocalEngine:
         return self._reports([model_input], sampling, samples=count)
 
     def report_batch(
-        self, model_inputs: Sequence[ModelInput], sampling: Sampling = GREEDY
+        self,
+        model_inputs: Sequence[ModelInput],
+        sampling: Sampling = GREEDY,
+        *,
+        seeds: Sequence[int] | None = None,
     ) -> tuple[Generation, ...]:
-        """Draft the reports of several volumes; see `ReportEngine.report_batch`."""
-        return self._reports(model_inputs, sampling)
+        """Draft the reports of several volumes; see `ReportEngine.report_batch`.
+
+        `seeds` gives each volume its own in place of that of the sampling.
+        """
+        return self._reports(model_inputs, sampling, seeds=seeds)
 
     def ask(
         self,
@@ -144,25 +168,66 @@ class LocalEngine:
         on_token: OnToken | None = None,
     ) -> Answer:
         """Answer a question about one volume; see `ReportEngine.ask`."""
+        asked = Asked(model_input, question, tuple(choices))
+        return self._answers([asked], sampling, on_token=on_token)[0]
+
+    def ask_batch(self, asked: Sequence[Asked], sampling: Sampling = GREEDY) -> tuple[Answer, ...]:
+        """Answer several questions together; a volume that several are about is encoded once.
+
+        Each is what `ask` gives for it alone. Raises as `ReportEngine.ask` does.
+        """
+        return self._answers(asked, sampling)
+
+    def _answers(
+        self, asked: Sequence[Asked], sampling: Sampling, *, on_token: OnToken | None = None
+    ) -> tuple[Answer, ...]:
         if not self._checkpoint.prompt.answers_questions:
             raise EngineError(
                 f"the model {self.identity.name} was trained to write reports only; "
                 "it answers no questions"
             )
-        require_recipe(model_input, self.preprocess)
-        prompt = question_prompt(question, choices)
-        ids = self._prompt_ids(prompt, sampling.max_new_tokens)
-        lead, letters = self._letters(prompt, choices)
-        ids = torch.cat([ids, ids.new_tensor([lead])], dim=1)
+        volumes = {id(one.model_input): one.model_input for one in asked}
+        for volume in volumes.values():
+            require_recipe(volume, self.preprocess)
+        read = [self._question_ids(one, sampling.max_new_tokens) for one in asked]
         with self._running():
-            seen = self._see(model_input)
-            if seen.abstained is not None:
-                return Answer(self._generation(NOTHING, seen))
-            prefix = self._generator.read([self._spliced(ids, seen)])
-            probabilities = prefix.logits[0, letters].softmax(dim=0).tolist()
-            (tokens,) = self._generator.write(prefix, sampling, on_token=self._spell(on_token))
-        asked = map(Choice, ascii_uppercase, choices, probabilities)
-        return Answer(self._generation(tokens, seen), tuple(asked))
+            seen_once = {key: self._see(volume) for key, volume in volumes.items()}
+            seen = [seen_once[id(one.model_input)] for one in asked]
+            written = [saw.abstained is None for saw in seen]
+            asks = zip(read, seen, strict=True)
+            prompts = [self._spliced(ids, saw) for (ids, _), saw in compress(asks, written)]
+            seeds = [sampling.seed if a.seed is None else a.seed for a in compress(asked, written)]
+            answered: Iterator[tuple[Tensor, GeneratedTokens]] = iter(())
+            if prompts:
+                prefix = self._generator.read(prompts)
+                logits, spell = prefix.logits, self._spell(on_token)
+                tokens = self._generator.write(prefix, sampling, seeds=seeds, on_token=spell)
+                answered = zip(logits, tokens, strict=True)
+            return tuple(
+                self._answer(one, saw, letters, *next(answered))
+                if saw.abstained is None
+                else Answer(self._generation(NOTHING, saw))
+                for one, saw, (_, letters) in zip(asked, seen, read, strict=True)
+            )
+
+    def _question_ids(self, asked: Asked, max_new_tokens: int) -> tuple[Tensor, list[int]]:
+        """Return the tokens of a question, (1, n), and those of its choices' letters."""
+        prompt = question_prompt(asked.question, asked.choices)
+        ids = self._prompt_ids(prompt, max_new_tokens)
+        lead, letters = self._letters(prompt, asked.choices)
+        return torch.cat([ids, ids.new_tensor([lead])], dim=1), letters
+
+    def _answer(
+        self,
+        asked: Asked,
+        seen: Seen,
+        letters: list[int],
+        logits: Tensor,
+        tokens: GeneratedTokens,
+    ) -> Answer:
+        probabilities = logits[letters].softmax(dim=0).tolist()
+        choices = map(Choice, ascii_uppercase, asked.choices, probabilities)
+        return Answer(self._generation(tokens, seen), tuple(choices))
 
     def _reports(
         self,
@@ -170,6 +235,7 @@ class LocalEngine:
         sampling: Sampling,
         *,
         samples: int = 1,
+        seeds: Sequence[int] | None = None,
         on_token: OnToken | None = None,
     ) -> tuple[Generation, ...]:
         for model_input in model_inputs:
@@ -177,13 +243,18 @@ class LocalEngine:
         ids = self._prompt_ids(self._checkpoint.prompt.report, sampling.max_new_tokens)
         with self._running():
             seen = [self._see(model_input) for model_input in model_inputs]
-            prompts = [self._spliced(ids, one) for one in seen if one.abstained is None]
+            writes = [one.abstained is None for one in seen]
             written: Iterator[GeneratedTokens] = iter(())
-            if prompts:
-                prefix = self._generator.read(prompts)
+            if any(writes):
+                prefix = self._generator.read(
+                    [self._spliced(ids, s) for s in compress(seen, writes)]
+                )
+                own = seeds and list(compress(seeds, writes))
                 spell = self._spell(on_token)
                 written = iter(
-                    self._generator.write(prefix, sampling, samples=samples, on_token=spell)
+                    self._generator.write(
+                        prefix, sampling, samples=samples, seeds=own, on_token=spell
+                    )
                 )
         return tuple(
             self._generation(next(written) if one.abstained is None else NOTHING, one)

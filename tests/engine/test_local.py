@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from dicom_io.errors import CheckpointMismatch, EngineError, OutOfDeviceMemory, PromptTooLong
 from dicom_io.preprocess import ModelInput
 from engine.checkpoint import Checkpoint, Prompt
-from engine.local import LocalEngine, choose_device, choose_dtype
+from engine.local import Asked, LocalEngine, choose_device, choose_dtype
 from engine.novelty import fit_distribution, image_features
 from engine.protocol import Sampling
 from tests.engine.conftest import WORDS, input_for
@@ -216,3 +216,61 @@ def count_calls(
         return method(*arguments)
 
     monkeypatch.setattr(model, name, counted)
+
+
+QUESTIONS = [("the spleen?", ()), ("the liver?", ("no", "spleen", "liver")), ("describe the", ())]
+DRAWN = Sampling(max_new_tokens=6, temperature=1)
+
+
+@pytest.mark.parametrize("sampling", [SHORT, DRAWN], ids=["greedy", "drawn"])
+def test_questions_of_a_batch_are_answered_as_alone(
+    checkpoint: Checkpoint, sampling: Sampling
+) -> None:
+    engine = LocalEngine(checkpoint)
+    volumes = [input_for(checkpoint.preprocess, seed) for seed in (1, 2)]
+    asked = [Asked(volume, *question) for volume in volumes for question in QUESTIONS]
+    together = engine.ask_batch(asked, sampling)
+    for one, answer in zip(asked, together, strict=True):
+        alone = engine.ask(one.model_input, one.question, one.choices, sampling)
+        assert answer.generation.text == alone.generation.text
+        assert [c.probability for c in answer.choices] == pytest.approx(
+            [c.probability for c in alone.choices], abs=1e-5
+        )
+
+
+def test_a_volume_is_encoded_once_for_all_questions_about_it(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = {"encode_image": 0}
+    count_calls(checkpoint.model, "encode_image", calls, monkeypatch)
+    volume = input_for(checkpoint.preprocess)
+    LocalEngine(checkpoint).ask_batch([Asked(volume, *q) for q in QUESTIONS], SHORT)
+    assert calls == {"encode_image": 1}
+
+
+def test_each_text_of_a_batch_can_have_its_own_seed(checkpoint: Checkpoint) -> None:
+    engine, volume = LocalEngine(checkpoint), input_for(checkpoint.preprocess)
+    seeds = range(5)
+    alone = [engine.report(volume, replace(DRAWN, seed=seed)).text for seed in seeds]
+    reports = engine.report_batch([volume] * 5, DRAWN, seeds=seeds)
+    assert [report.text for report in reports] == alone
+    assert len(set(alone)) > 1
+    answers = engine.ask_batch([Asked(volume, "the?", seed=seed) for seed in seeds], DRAWN)
+    asked = [engine.ask(volume, "the?", sampling=replace(DRAWN, seed=seed)) for seed in seeds]
+    assert [a.generation.text for a in answers] == [a.generation.text for a in asked]
+
+
+def test_a_volume_that_is_abstained_from_leaves_the_other_questions_alone(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = LocalEngine(checkpoint)
+    volumes = [input_for(checkpoint.preprocess, seed) for seed in (1, 2)]
+    reasons = iter(["it is unlike any", None])
+    monkeypatch.setattr(engine, "_reason_to_abstain", lambda *seen: next(reasons))
+    asked = [Asked(volume, *question) for volume in volumes for question in QUESTIONS]
+    answers = engine.ask_batch(asked, SHORT)
+    assert [a.generation.abstained for a in answers[:3]] == ["it is unlike any"] * 3
+    monkeypatch.undo()
+    for one, answer in zip(asked[3:], answers[3:], strict=True):
+        alone = engine.ask(one.model_input, one.question, one.choices, SHORT)
+        assert answer.generation.text == alone.generation.text
