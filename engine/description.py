@@ -35,12 +35,15 @@ class Prompt:
         Tokens of the tokenizer: the placeholder of an image token, and what ends a text.
     answers_questions : bool
         Whether the model was trained to answer questions (`engine.question`), not reports alone.
+    questions : tuple of str
+        The only questions that it can be asked; empty where there is no closed list.
     """
 
     report: str
     image_token: str = "<im_patch>"  # noqa: S105 - a token of text
     eos_token: str = "<eos>"  # noqa: S105
     answers_questions: bool = False
+    questions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,12 @@ from engine.protocol import (
     require_recipe,
 )
 from engine.quantization import quantize
-from engine.question import choice_answer, question_prompt
+from engine.question import (
+    choice_answer,
+    known_question,
+    question_prompt,
+    require_known_words,
+)
 from engine.vision_language_model import VisionLanguageModel
 
 DTYPES = {
@@ -212,8 +217,10 @@ class LocalEngine:
 
     def _question_ids(self, asked: Asked, max_new_tokens: int) -> tuple[Tensor, list[int]]:
         """Return the tokens of a question, (1, n), and those of its choices' letters."""
-        prompt = question_prompt(asked.question, asked.choices)
+        question = known_question(asked.question, self._checkpoint.prompt.questions)
+        prompt = question_prompt(question, asked.choices)
         ids = self._prompt_ids(prompt, max_new_tokens)
+        require_known_words(self._checkpoint.tokenizer, question, asked.choices)
         lead, letters = self._letters(prompt, asked.choices)
         return torch.cat([ids, ids.new_tensor([lead])], dim=1), letters
 

@@ -41,12 +41,15 @@ def describe_native(folder: Path) -> Description:
             f"{folder} has checkpoint format {config.get('format')}, this version reads {FORMAT}"
         )
     card = {**config["card"], "findings": tuple(config["card"]["findings"])}
+    prompt = config["prompt"]
+    if prompt:
+        prompt = {**prompt, "questions": tuple(prompt.get("questions", ()))}
     return Description(
         layout="native",
         folder=folder,
         network=network_from_dict(config),
         card=ModelCard(**card),
-        prompt=Prompt(**config["prompt"]) if config["prompt"] else None,
+        prompt=Prompt(**prompt) if prompt else None,
         preprocess=PreprocessSpec.from_dict(config["preprocess"]),
         weights=tuple(weight_files(folder)),
         digest=digest,

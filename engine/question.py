@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from string import ascii_uppercase
+from typing import TYPE_CHECKING
 
 from dicom_io.errors import EngineError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 
 def question_prompt(question: str, choices: Sequence[str] = ()) -> str:
@@ -29,3 +34,48 @@ def question_prompt(question: str, choices: Sequence[str] = ()) -> str:
 def choice_answer(letter: str, text: str) -> str:
     """Return how a choice is written: "B. text"."""
     return f"{letter}. {text}"
+
+
+def known_question(question: str, known: Sequence[str]) -> str:
+    """Return a question in the words in which the model knows it.
+
+    Parameters
+    ----------
+    question : str
+        Case, punctuation and white space do not matter.
+    known : sequence of str
+        The only questions that the model can be asked; where it is empty, any can.
+
+    Raises
+    ------
+    EngineError
+        It is not one of them. The message lists them, and does not repeat what was asked.
+    """
+    if not known:
+        return question
+    spelled = {_plain(one): one for one in known}
+    if _plain(question) not in spelled:
+        raise EngineError(
+            "the model cannot answer this question; it was trained on a few questions only: "
+            + " ".join(known)
+        )
+    return spelled[_plain(question)]
+
+
+def require_known_words(tokenizer: Tokenizer, question: str, choices: Sequence[str]) -> None:
+    """Refuse words that the tokenizer has no token for, which the model would not see.
+
+    Raises
+    ------
+    EngineError
+        The question or a choice holds one; the message says which.
+    """
+    unknown = tokenizer.token_to_id(getattr(tokenizer.model, "unk_token", None) or "")
+    for i, text in enumerate([question, *choices]):
+        if unknown is not None and unknown in tokenizer.encode(text).ids:
+            where = f"choice {ascii_uppercase[i - 1]}" if i else "the question"
+            raise EngineError(f"{where} holds a word that the model does not know")
+
+
+def _plain(question: str) -> str:
+    return " ".join(re.findall(r"\w+", question.casefold()))
