@@ -101,6 +101,10 @@ class UnusableData(TrainingError):
     """Raw data or a training store is missing, damaged or not the one that was asked for."""
 
 
+class IdentifiedContent(TrainingError):
+    """An object or a text may show who the patient is, and cannot be made to show it no more."""
+
+
 class PluginError(CtscribeError):
     """The service, a peer or the storage is at fault."""
 

@@ -1,0 +1,1 @@
+"""A hospital's studies and reports become a de-identified training store."""
