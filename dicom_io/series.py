@@ -114,6 +114,22 @@ def choose_series(study: Study) -> SeriesChoice:
     NoUsableSeries
         Nothing is left; the message lists the reason for every series.
     """
+    candidates, rejected = _sorted_candidates(study)
+    if not candidates:
+        reasons = "; ".join(f"{name_series(r.series)}: {r.reason}" for r in rejected)
+        raise NoUsableSeries(f"no series can be given to the model. {reasons or 'No series.'}")
+    furthest = _furthest(candidates)
+    best, *others = candidates
+    rejected += [Rejection(other.series, other.worse_than(best, furthest)) for other in others]
+    return SeriesChoice(best.series, f"{name_series(best.series)}: {best.summary}", tuple(rejected))
+
+
+def usable_series(study: Study) -> tuple[Series, ...]:
+    """Every stack that could be given to the model, the one that `choose_series` takes first."""
+    return tuple(candidate.series for candidate in _sorted_candidates(study)[0])
+
+
+def _sorted_candidates(study: Study) -> tuple[list[_Candidate], list[Rejection]]:
     candidates: list[_Candidate] = []
     rejected: list[Rejection] = []
     for series in study.series:
@@ -122,20 +138,14 @@ def choose_series(study: Study) -> SeriesChoice:
                 candidates.append(found)
             else:
                 rejected.append(found)
-    if not candidates:
-        reasons = "; ".join(f"{name_series(r.series)}: {r.reason}" for r in rejected)
-        raise NoUsableSeries(f"no series can be given to the model. {reasons or 'No series.'}")
     furthest = _furthest(candidates)
-    candidates.sort(key=lambda candidate: candidate.rank(furthest))
-    best, *others = candidates
-    rejected += [Rejection(other.series, other.worse_than(best, furthest)) for other in others]
-    return SeriesChoice(best.series, f"{name_series(best.series)}: {best.summary}", tuple(rejected))
+    return sorted(candidates, key=lambda candidate: candidate.rank(furthest)), rejected
 
 
 def _furthest(candidates: Sequence[_Candidate]) -> float:
     """The longest stack among those of the best kind and plane, which coverage is compared to."""
-    best = min(candidate.rank(0)[:2] for candidate in candidates)
-    return max(c.extent_mm for c in candidates if c.rank(0)[:2] == best)
+    best = min((candidate.rank(0)[:2] for candidate in candidates), default=())
+    return max((c.extent_mm for c in candidates if c.rank(0)[:2] == best), default=0.0)
 
 
 def series_window(series: Series) -> tuple[float, float] | None:

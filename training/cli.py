@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 from training.data.splits import PARTS
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
+DAY = click.DateTime(["%Y-%m-%d"])
 EXISTING = click.Path(exists=True, file_okay=False, path_type=Path)
 processes_option = click.option(
     "--processes", type=click.IntRange(min=1), default=1, show_default=True
 )
+held_out_option = click.option(
+    "--held-out",
+    type=click.FloatRange(0, 0.3, min_open=True),
+    default=0.05,
+    show_default=True,
+    help="Fraction of the grouped split that goes to validation, and to test.",
+)
+seed_option = click.option("--seed", default=0, show_default=True, help="Of the grouped split.")
 
 
 def _range(_: click.Context, option: click.Parameter, value: str | None) -> range | None:
@@ -41,14 +51,8 @@ def prepare() -> None:
     show_default=True,
     help="Depth, height and width of the model's input.",
 )
-@click.option(
-    "--held-out",
-    type=click.FloatRange(0, 0.3, min_open=True),
-    default=0.05,
-    show_default=True,
-    help="Fraction of the grouped split that goes to validation, and to test.",
-)
-@click.option("--seed", default=0, show_default=True, help="Of the grouped split.")
+@held_out_option
+@seed_option
 @processes_option
 def m3d(
     raw: Path, out: Path, size: tuple[int, int, int], held_out: float, seed: int, processes: int
@@ -99,6 +103,46 @@ def phantoms(
         seeds_of = named or wanted.seeds
         write_phantoms(out, seeds_of, wanted.preprocess_spec, processes=processes)
     click.echo(out)
+
+
+@prepare.command()
+@click.argument("source")
+@click.argument("out", type=FOLDER)
+@click.option("--from", "first", type=DAY, help="First day of the studies.")
+@click.option("--to", "last", type=DAY, help="Last day of the studies.")
+@click.option("--modality", default="CT", show_default=True)
+@click.option("--limit", type=click.IntRange(min=1), help="Studies at most.")
+@click.option(
+    "--reports",
+    default="sr",
+    show_default=True,
+    help='"sr": in the studies; a .csv or .jsonl file; or a folder of HL7 messages.',
+)
+@click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    metavar="WHAT=NAME",
+    help="Where a report's accession, text, patient, status, written or addendum stands.",
+)
+@click.option("--model", default="embedded", show_default=True, help="Whose preprocessing.")
+@click.option("--series", type=click.Choice(["best", "all"]), default="best", show_default=True)
+@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Studies a minute.")
+@click.option("--hours", metavar="20:00-06:00", help="Fetch within these hours only.")
+@click.option("--work", type=FOLDER, help="Holds key and identities.  [default: OUT.private]")
+@click.option("--accept-all", is_flag=True, help="Build without a person's review.")
+@held_out_option
+@seed_option
+def site(source: str, out: Path, **options: Any) -> None:
+    """A hospital's studies and reports (SOURCE) → a de-identified training store (OUT).
+
+    SOURCE is a folder of DICOM files, or an archive: orthanc+http://HOST:PORT,
+    dicomweb+https://HOST/ROOT or dimse://TITLE@HOST:PORT. The first call collects and writes a list
+    for review, the next one builds. Run it again to go on.
+    """
+    from training.site.command import Options, run
+
+    run(source, out, Options(**options))
 
 
 @prepare.command()

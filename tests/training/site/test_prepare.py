@@ -1,0 +1,255 @@
+import fcntl
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dicom_io.errors import UnusableData
+from dicom_io.preprocess import PreprocessSpec, prepare
+from dicom_io.read import read_study
+from dicom_io.series import choose_series, series_window
+from dicom_io.volume import build_volume
+from tests.training.site.studies import (
+    SPEC,
+    Patient,
+    report_rows,
+    wanted,
+    write_archive,
+    write_study,
+    write_table,
+)
+from tests.waiting import eventually
+from training.data.store import open_store, quantised, verify
+from training.site.keys import Key
+from training.site.prepare import Outcome, prepare_site
+from training.site.source import Query
+
+PATIENTS = [Patient(number) for number in range(1, 7)]
+SECRETS = ("yxwarth", "Anton", "MRN77", "ACC99", "Nirgendwo", "498.77", "19500317")
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory) -> Path:
+    return write_archive(tmp_path_factory.mktemp("archive"), PATIENTS)
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory) -> Path:
+    return write_table(tmp_path_factory.mktemp("table") / "r.csv", report_rows(PATIENTS))
+
+
+@pytest.fixture(scope="module")
+def prepared(archive, table, tmp_path_factory) -> tuple[Path, Outcome]:
+    out = tmp_path_factory.mktemp("prepared") / "out"
+    return out, prepare_site(wanted(archive, table), out, _work(out), accept_all=True)
+
+
+def _work(out: Path) -> Path:
+    return out.with_name("work")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_every_study_with_a_report_is_stored(prepared):
+    out, outcome = prepared
+    assert (outcome.seen, outcome.taken, outcome.rejected) == (6, 6, {})
+    store = open_store(out, SPEC)
+    assert len(store.images) == len(store.texts) == 6
+    assert list(verify(out)) == []
+
+
+def test_the_input_is_what_the_service_would_see(prepared, archive):
+    out, _ = prepared
+    store = open_store(out)
+    key = Key((_work(out) / "key").read_text().strip().encode())
+    study = read_study([next(archive.glob("*_3"))])
+    series = choose_series(study).series
+    made = prepare(build_volume(series), SPEC, series_window(series))
+    name = f"{key.patient('id mrn770003')}/{key.study(PATIENTS[2].study_uid)}-1"
+    wanted_input = quantised(torch.from_numpy(made.pixels[0]), "uint16")
+    assert torch.equal(store.stored(name)[0], wanted_input)
+    np.testing.assert_allclose(store.images[name].affine_lps, made.affine_lps)
+
+
+def test_a_report_keeps_findings_and_impression_without_names(prepared):
+    texts = open_store(prepared[0]).texts.values()
+    assert all(
+        text.startswith("Findings: There is a left pleural effusion. No ascites. The lesion number")
+        and text.endswith("Impression: Left pleural effusion.")
+        and "of Mr. [NAME] measures" in text
+        for text in texts
+    )
+
+
+def test_the_split_is_recorded_with_its_seed(prepared):
+    report = json.loads((prepared[0] / "report.json").read_text())
+    assert report["seed"] == 0
+    assert report["splits"] == {"train": 4, "validation": 1, "test": 1}
+    assert report["reviewed"] is False
+
+
+def test_nothing_that_identifies_is_in_the_data_set(prepared):
+    for name, content in contents(prepared[0]).items():
+        assert not [secret for secret in SECRETS if secret.encode() in content or secret in name]
+
+
+def test_every_question_has_its_provenance(prepared):
+    folder = prepared[0] / "questions"
+    for questions in folder.glob("*.csv"):
+        origins = (folder / f"{questions.stem}.provenance.jsonl").read_text().splitlines()
+        assert len(origins) == len(questions.read_text().splitlines()) - 1 > 0
+
+
+def test_the_first_call_ends_with_a_list_for_review(archive, table, tmp_path):
+    out = tmp_path / "out"
+    outcome = prepare_site(wanted(archive, table), out, _work(out))
+    assert outcome.review_list == _work(out) / "review.csv"
+    assert "Zyxwarth" in outcome.review_list.read_text()
+    assert not out.exists()
+
+
+def test_the_data_set_is_built_of_the_reviewed_list(archive, table, tmp_path):
+    out = tmp_path / "out"
+    review = prepare_site(wanted(archive, table), out, _work(out)).review_list
+    assert review is not None
+    review.write_text(review.read_text("utf-8-sig").replace(",,,", ",accept,,"))
+    outcome = prepare_site(wanted(archive, table), out, _work(out))
+    assert outcome.review_list is None
+    assert json.loads((out / "report.json").read_text())["reviewed"] is True
+    assert len(open_store(out).images) == 6
+
+
+def test_the_working_folder_is_for_its_owner_alone(prepared):
+    assert _work(prepared[0]).stat().st_mode & 0o077 == 0
+
+
+def test_objects_do_not_stay(prepared):
+    assert list((_work(prepared[0]) / "objects").iterdir()) == []
+
+
+def test_a_second_run_changes_nothing(prepared, archive, table):
+    out, first = prepared
+    before = contents(out)
+    assert prepare_site(wanted(archive, table), out, _work(out), accept_all=True) == first
+    assert contents(out) == before
+
+
+@pytest.mark.parametrize("moment", ["studies.json", "records/*", "out/texts.jsonl"])
+def test_a_run_that_was_killed_goes_on_to_the_same_bytes(
+    prepared, archive, table, tmp_path, moment
+):
+    out, work = tmp_path / "out", tmp_path / "work"
+    work.mkdir(mode=0o700)
+    for name in ("key", "key.id"):
+        shutil.copy(_work(prepared[0]) / name, work)
+    program = f"""
+import time
+from pathlib import Path
+from tests.training.site.studies import wanted
+from training.data import shards
+from training.site import prepare, work
+write = shards.write_atomically
+def slowly(path, text):
+    write(path, text)
+    time.sleep(0.3)
+shards.write_atomically = work.write_atomically = slowly
+wanted = wanted(Path({str(archive)!r}), Path({str(table)!r}))
+prepare.prepare_site(wanted, Path({str(out)!r}), Path({str(work)!r}), accept_all=True)
+"""
+    run = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL)
+    folder = work if "out" not in moment else tmp_path
+    assert eventually(lambda: len(list(folder.glob(moment))) > 0, 60)
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    assert not (out / "splits.json").exists()
+    prepare_site(wanted(archive, table), out, work, accept_all=True)
+    assert contents(out) == contents(prepared[0])
+
+
+def reasons(outcome: Outcome) -> list[str]:
+    return sorted(outcome.rejected.values())
+
+
+def test_studies_are_rejected_with_the_reason(tmp_path):
+    archive = tmp_path / "archive"
+    patients = [Patient(number) for number in range(1, 9)]
+    write_archive(archive, patients[:3])
+    write_study(archive / "4", patients[3], Modality="MR")
+    write_study(archive / "5", patients[4], BurnedInAnnotation="YES")
+    write_study(archive / "6", patients[5], AccessionNumber="")
+    write_study(archive / "7", patients[6], RescaleSlope=0)
+    mixed = write_study(archive / "8", patients[7])
+    write_study(mixed / "b", patients[7], PatientID="OTHER", SeriesInstanceUID="1.2.3")
+    rows = report_rows(patients)
+    del rows[1]
+    table = write_table(tmp_path / "r.csv", rows)
+    outcome = prepare_site(wanted(archive, table), tmp_path / "out", tmp_path / "work")
+    assert (outcome.seen, outcome.taken) == (7, 2)
+    assert reasons(outcome) == [
+        "its objects are of several patients",
+        "no accession number",
+        "no report",
+        "no series that could be given to the model",
+        "no series that could be given to the model",
+    ]
+
+
+def test_a_patients_studies_stay_in_one_part(tmp_path):
+    archive = tmp_path / "archive"
+    patients = [Patient(number) for number in range(1, 9)]
+    for patient in patients:
+        write_study(archive / str(patient.number), patient, PatientID=f"P{patient.number % 4}")
+    rows = [{**row, "patient_id": ""} for row in report_rows(patients)]
+    table = write_table(tmp_path / "r.csv", rows)
+    out = tmp_path / "out"
+    prepare_site(wanted(archive, table), out, tmp_path / "work", accept_all=True)
+    store = open_store(out)
+    parts = [
+        {store.images[key].case for key in store.split("grouped")[part]}
+        for part in ("train", "validation", "test")
+    ]
+    assert sum(map(len, parts)) == len(set().union(*parts)) == 4
+
+
+def test_days_and_limit_choose_studies(archive, table, tmp_path):
+    first, last = PATIENTS[1].day, PATIENTS[4].day
+    few = wanted(archive, table, query=Query(first, last), limit=3)
+    outcome = prepare_site(few, tmp_path / "out", tmp_path / "work")
+    assert (outcome.seen, outcome.taken) == (3, 3)
+
+
+def test_a_folder_without_dicom_objects_is_refused(table, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UnusableData, match="without a DICOM object"):
+        prepare_site(wanted(tmp_path / "empty", table), tmp_path / "out", tmp_path / "work")
+
+
+def test_inputs_of_another_preprocessing_are_not_mixed(prepared, archive, table):
+    other = wanted(archive, table, spec=PreprocessSpec(size=(4, 8, 8)))
+    with pytest.raises(UnusableData, match="another preprocessing"):
+        prepare_site(other, prepared[0], _work(prepared[0]))
+
+
+def test_every_usable_series_may_be_taken(tmp_path):
+    archive = write_archive(tmp_path / "archive", PATIENTS[:3])
+    write_study(archive / "more", PATIENTS[0], SeriesInstanceUID="1.2.3.4", SeriesNumber=9)
+    table = write_table(tmp_path / "r.csv", report_rows(PATIENTS))
+    every = wanted(archive, table, series="all")
+    prepare_site(every, tmp_path / "out", tmp_path / "work", accept_all=True)
+    assert len(open_store(tmp_path / "out").images) == 4
+
+
+def test_two_runs_do_not_work_in_one_folder(archive, table, tmp_path):
+    prepare_site(wanted(archive, table), tmp_path / "out", tmp_path / "work")
+    with (tmp_path / "work" / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(UnusableData, match="another process works"):
+            prepare_site(wanted(archive, table), tmp_path / "out", tmp_path / "work")

@@ -1,0 +1,152 @@
+"""The store is built of the inputs that were made and the texts that were reviewed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.torch import load_file
+
+from dicom_io.errors import UnusableData
+from dicom_io.preprocess import PreprocessSpec
+from training.data.questions import write_questions
+from training.data.shards import (
+    Made,
+    Planned,
+    Rejected,
+    begun,
+    fill,
+    plan_digest,
+    write_atomically,
+    write_splits,
+    write_texts,
+)
+from training.data.splits import PARTS, grouped_split
+from training.data.store import Header, Store, as_unit_interval, sha256
+from training.site.questions import Asked, questions_of
+from training.site.work import Image, Record, Work
+
+QUESTIONS = "site"
+"""Name of the file of questions."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A study that goes into the store, with its text as it was reviewed."""
+
+    record: Record
+    text: str = field(repr=False)
+
+    @property
+    def text_key(self) -> str:
+        return f"{self.record.patient}/{self.record.study}"
+
+    def planned(self) -> list[Planned]:
+        return [
+            Planned(f"{self.text_key}-{n}", self.record.patient, self.text_key, image.file)
+            for n, image in enumerate(self.record.images, start=1)
+        ]
+
+
+@dataclass(frozen=True)
+class Split:
+    """How the grouped split is drawn."""
+
+    held_out: float = 0.05
+    seed: int = 0
+
+
+def build_store(
+    out: Path,
+    taken: Sequence[Taken],
+    work: Work,
+    spec: PreprocessSpec,
+    split: Split,
+    facts: Mapping[str, Any],
+) -> Store:
+    """Write the data set, or go on with it.
+
+    Parameters
+    ----------
+    out : Path
+        Folder of the store.
+    taken : sequence of Taken
+        The studies.
+    work : Work
+        Where their inputs are.
+    spec : PreprocessSpec
+        With which these were made.
+    split : Split
+    facts : mapping
+        What report.json and the data card say besides.
+
+    Raises
+    ------
+    UnusableData
+        There is nothing to store, or `out` holds something else.
+    """
+    if not taken:
+        raise UnusableData("no study can be taken: the reasons are listed above")
+    taken = sorted(taken, key=lambda one: one.text_key)
+    planned = [image for one in taken for image in one.planned()]
+    images = {image.file: image for one in taken for image in one.record.images}
+    header = Header(spec, "uint16", "site", _digest(planned, images))
+    with begun(out, header):
+        # while the texts of an earlier run are replaced, the store is unfinished
+        (out / "splits.json").unlink(missing_ok=True)
+        write_texts(out, {one.text_key: one.text for one in taken})
+        damaged = fill(out, header, planned, partial(_made, work, images), processes=1)
+        store = Store(out, header)
+        asked = [q for record in store.images.values() for q in _asked(store, record.key)]
+        _write_questions(out, asked)
+        splits = {"grouped": grouped_split(store.images.values(), store.texts, **asdict(split))}
+        facts = {**facts, **asdict(split), "questions": len(asked), "images": len(store.images)}
+        facts["splits"] = {part: len(splits["grouped"][part]) for part in PARTS}
+        facts["rejected"] = [*facts["rejected"], *map(asdict, damaged)]
+        write_atomically(out / "report.json", json.dumps(facts, indent=1))
+        write_splits(out, splits, store.images)
+    return store
+
+
+def _digest(planned: Sequence[Planned], images: Mapping[str, Image]) -> str:
+    """Of the plan and of every input, so that a store never mixes two makings."""
+    digest = hashlib.sha256(plan_digest(planned).encode())
+    for image in planned:
+        digest.update(images[image.source].sha256.encode())
+    return digest.hexdigest()
+
+
+def _made(work: Work, images: Mapping[str, Image], planned: Planned) -> Made:
+    image, path = images[planned.source], work.input(planned.source)
+    if not path.exists() or sha256(path) != image.sha256:
+        raise UnusableData("its input in the working folder is not the one that was made")
+    pixels = as_unit_interval(load_file(path)["input"])[None].numpy()
+    return Made(pixels, np.array(image.affine_lps), image.notes, image.origin)
+
+
+def _asked(store: Store, key: str) -> list[Asked]:
+    return list(questions_of(store.images[key], store.report(key), QUESTIONS))
+
+
+def _write_questions(out: Path, asked: Sequence[Asked]) -> None:
+    """Write M3D's columns, and beside them where each answer comes from, line by line."""
+    folder = out / "questions"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for source in sorted({one.question.source for one in asked}):
+        chosen = [one for one in asked if one.question.source == source]
+        write_questions(folder / f"{source}.csv", (one.question for one in chosen))
+        lines = (json.dumps(one.provenance, ensure_ascii=False) for one in chosen)
+        write_atomically(folder / f"{source}.provenance.jsonl", "\n".join(lines) + "\n")
+
+
+def rejections(rejected: Mapping[str, str]) -> list[dict[str, str]]:
+    """Studies that were not taken, by pseudonym, as report.json lists them."""
+    return [asdict(Rejected(study, why)) for study, why in sorted(rejected.items())]

@@ -1,0 +1,225 @@
+"""One study at a time: its objects are fetched, become model inputs, and go."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from pydicom import Dataset
+from safetensors.torch import save_file
+
+from dicom_io.errors import (
+    CtscribeError,
+    DicomError,
+    GeometryError,
+    IdentifiedContent,
+    IncompleteSeries,
+    MissingAttribute,
+    NoUsableSeries,
+    PluginError,
+    UnsupportedTransferSyntax,
+)
+from dicom_io.orientation import acquisition_plane
+from dicom_io.preprocess import PreprocessSpec, prepare
+from dicom_io.read import read_study
+from dicom_io.series import choose_series, series_window, usable_series
+from dicom_io.types import Instance, Series, Study
+from dicom_io.volume import build_volume
+from training.data.store import quantised, sha256
+from training.site.headers import deidentify, origin, patient_of
+from training.site.keys import Key
+from training.site.known import KnownValues
+from training.site.phase import contrast_phase
+from training.site.report_sr import reports_in
+from training.site.source import Source, StudyReference, stated
+from training.site.work import Image, Record, Work
+
+SeriesMode = Literal["best", "all"]
+
+# Messages of dicom_io may name a file or a series; these say nothing of whose it is
+_REASONS: tuple[tuple[type[CtscribeError], str], ...] = (
+    (NoUsableSeries, "no series that could be given to the model"),
+    (IncompleteSeries, "slices are missing"),
+    (GeometryError, "its slices form no volume"),
+    (MissingAttribute, "an attribute that a volume needs is missing"),
+    (UnsupportedTransferSyntax, "its pixels are encoded in a way that no decoder here reads"),
+    (DicomError, "its objects are damaged"),
+)
+
+
+_TOLERANCE_MM = 10.0
+"""By which a series may reach beyond another one that is said to show the same."""
+
+
+class UnusableStudy(DicomError):
+    """A study is not what its source says; the message names nobody."""
+
+
+@dataclass(frozen=True)
+class Collector:
+    """Makes the record of a study.
+
+    Parameters
+    ----------
+    source : Source
+        Where its objects are.
+    work : Work
+        Where the record goes.
+    key : Key
+        Of the data set.
+    spec : PreprocessSpec
+        How inputs are made: that of the checkpoint that will be trained.
+    series : {"best", "all"}
+        Whether the series that the service would choose is taken, or every usable one.
+    """
+
+    source: Source
+    work: Work
+    key: Key
+    spec: PreprocessSpec
+    series: SeriesMode = "best"
+
+    def collect(self, reference: StudyReference) -> Record:
+        """Fetch a study, make its inputs, and keep its record.
+
+        Raises
+        ------
+        PluginError
+            The archive does not answer: the study is not done.
+        OSError
+            The disk is full, or a file cannot be read.
+        """
+        name = self.key.study(reference.study_instance_uid)
+        with self.work.objects(name) as folder:
+            try:
+                self.source.fetch(reference, folder)
+                record = self._read(name, reference, read_study([folder]))
+            except (PluginError, OSError):
+                raise
+            except CtscribeError as error:
+                record = Record(name, rejected=reason_of(error), detail=str(error))
+            except Exception as error:  # noqa: BLE001  one odd header stops no other study
+                damaged = f"its objects cannot be understood ({type(error).__name__})"
+                record = Record(name, rejected=damaged, detail=repr(error))
+        self.work.finish(record)
+        return record
+
+    def _read(self, name: str, reference: StudyReference, study: Study) -> Record:
+        headers = [i.header for series in study.series for i in series.instances]
+        _check_identity(reference, study, headers)
+        KnownValues.of(headers).save(self.work.folder, name)
+        kept, left_out = self._without_pictures(study)
+        # the best one as the service chooses it, or the message that says why there is none
+        best = choose_series(kept).series
+        usable = usable_series(kept)
+        return Record(
+            name,
+            self.key.patient(patient_of(headers[0])),
+            left_out=left_out,
+            reports=tuple(reports_in(headers)),
+            images=tuple(self._images(name, usable if self.series == "all" else (best,), usable)),
+        )
+
+    def _without_pictures(self, study: Study) -> tuple[Study, dict[str, int]]:
+        """Leave out what may show text, counted by the reason."""
+        left_out: Counter[str] = Counter()
+
+        def kept(series: Series) -> Iterator[Instance]:
+            for instance in series.instances:
+                try:
+                    deidentify(instance.header, self.key)
+                except IdentifiedContent as error:
+                    left_out[str(error)] += 1
+                else:
+                    yield instance
+
+        series = (replace(one, instances=tuple(kept(one))) for one in study.series)
+        usable = tuple(one for one in series if one.instances)
+        return replace(study, series=usable), dict(sorted(left_out.items()))
+
+    def _images(
+        self, name: str, chosen: Sequence[Series], usable: Sequence[Series]
+    ) -> Iterator[Image]:
+        for number, series in enumerate(chosen, start=1):
+            try:
+                image = self._image(name, number, series)
+            except DicomError:
+                if self.series == "best":
+                    raise
+                continue
+            covers = all(covered_by(other, series) for other in usable)
+            yield replace(image, origin={**image.origin, "covers_study": covers})
+
+    def _image(self, name: str, number: int, series: Series) -> Image:
+        # what is built of headers that tell nothing has notes that tell nothing
+        nameless = replace(series, instances=tuple(map(self._nameless, series.instances)))
+        volume = build_volume(nameless)
+        made = prepare(volume, self.spec, series_window(nameless))
+        file = f"{name}-{number}.safetensors"
+        path = self.work.input(file)
+        save_file({"input": quantised(torch.from_numpy(made.pixels[0]), "uint16")}, path)
+        header = nameless.header
+        told = {
+            **origin(header),
+            "plane": acquisition_plane(volume.affine_lps),
+            "phase": contrast_phase(series.header),
+            "study": name,
+            "series": stated(header, "SeriesInstanceUID"),
+        }
+        notes = (*volume.notes, *made.steps)
+        return Image(file, sha256(path), made.affine_lps.tolist(), notes, told)
+
+    def _nameless(self, instance: Instance) -> Instance:
+        return replace(instance, header=deidentify(instance.header, self.key))
+
+
+def reason_of(error: CtscribeError) -> str:
+    """Why a study cannot be used, in words that name nobody."""
+    if isinstance(error, UnusableStudy):
+        return str(error)
+    return next((text for kind, text in _REASONS if isinstance(error, kind)), "it cannot be used")
+
+
+def covered_by(other: Series, series: Series) -> bool:
+    """Whether a series lies within another one, by the positions of their images along the body."""
+    here, there = _extent_mm(series), _extent_mm(other)
+    if here is None or there is None:
+        return other is series
+    if series.header.get("FrameOfReferenceUID") != other.header.get("FrameOfReferenceUID"):
+        return False
+    return here[0] - _TOLERANCE_MM <= there[0] and there[1] <= here[1] + _TOLERANCE_MM
+
+
+def _extent_mm(series: Series) -> tuple[float, float] | None:
+    """Lowest and highest corner of its images along z in their frame of reference, if it is one."""
+    heights: list[float] = []
+    for instance in series.instances:
+        header = instance.header
+        position = header.get("ImagePositionPatient")
+        orientation, spacing = header.get("ImageOrientationPatient"), header.get("PixelSpacing")
+        if not (position and orientation and spacing):
+            return None
+        along_row = float(orientation[2]) * float(spacing[1]) * (header.Columns - 1)
+        down = float(orientation[5]) * float(spacing[0]) * (header.Rows - 1)
+        z = float(position[2])
+        heights += [z, z + along_row, z + down, z + along_row + down]
+    return min(heights), max(heights)
+
+
+def _check_identity(reference: StudyReference, study: Study, headers: Sequence[Dataset]) -> None:
+    """Refuse a study whose objects are of several patients, or of another study than was listed."""
+    if study.study_instance_uid != reference.study_instance_uid:
+        raise UnusableStudy("its objects are of another study than its source says")
+    patients = {stated(header, "PatientID") for header in headers}
+    if len({patient_of(header) for header in headers}) > 1:
+        raise UnusableStudy("its objects are of several patients")
+    if patients == {""} and not stated(headers[0], "PatientBirthDate"):
+        raise UnusableStudy("its objects name no patient, whose studies must stay together")
+    accessions = {stated(header, "AccessionNumber") for header in headers} - {""}
+    if not patients <= {reference.patient_id.strip()} or not accessions <= {
+        reference.accession_number.strip()
+    }:
+        raise UnusableStudy("its objects and its source name different patients or accessions")

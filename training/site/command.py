@@ -1,0 +1,148 @@
+"""What the words of `ctscribe prepare site` mean: source, reports, checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+import click
+
+from dicom_io.errors import UnusableData
+from dicom_io.preprocess import PreprocessSpec
+from training.site.build import Split
+from training.site.collect import SeriesMode
+from training.site.folder import FolderSource
+from training.site.pace import Hours, Pace
+from training.site.prepare import ReportsFrom, Wanted, prepare_site
+from training.site.report_hl7 import ACCESSION_FIELD, read_messages
+from training.site.report_table import COLUMNS, read_table
+from training.site.reports import Report
+from training.site.source import Query, Source
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `ctscribe prepare site` was told, by the names of its options."""
+
+    first: datetime | None
+    last: datetime | None
+    modality: str
+    limit: int | None
+    reports: str
+    columns: tuple[str, ...]
+    model: str
+    series: SeriesMode
+    rate: float | None
+    hours: str | None
+    work: Path | None
+    accept_all: bool
+    held_out: float
+    seed: int
+
+
+TABLES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson")
+
+
+def run(source: str, out: Path, options: Options) -> None:
+    """Prepare a site's data set, and say what became of it or how to go on.
+
+    Raises
+    ------
+    CtscribeError
+        The input or an archive is at fault.
+    click.BadParameter
+        An option cannot be understood.
+    """
+    reports_from, reports = read_reports(options.reports, _columns(options.columns))
+    wanted = Wanted(
+        open_source(source),
+        source,
+        Query(_day(options.first), _day(options.last), options.modality),
+        options.limit,
+        reports_from,
+        reports,
+        *preprocessing_of(options.model),
+        options.series,
+        Split(options.held_out, options.seed),
+    )
+    work = options.work or out.with_name(f"{out.name}.private")
+    pace = Pace(options.rate, _hours(options.hours))
+    outcome = prepare_site(wanted, out, work, pace=pace, accept_all=options.accept_all)
+    click.echo(outcome.summary())
+    if outcome.review_list:
+        click.echo(f"review {outcome.review_list}, then run the same command again")
+    else:
+        click.echo(f"everything rejected, and why: {out / 'report.json'}")
+
+
+def _day(moment: datetime | None) -> date | None:
+    return moment.date() if moment else None
+
+
+def _columns(columns: tuple[str, ...]) -> dict[str, str]:
+    pairs = [column.partition("=") for column in columns]
+    wrong = [what for what, _, name in pairs if what not in COLUMNS or not name]
+    if wrong:
+        raise click.BadParameter(
+            f"{wrong[0]!r}: WHAT=NAME is wanted, WHAT one of {', '.join(COLUMNS)}",
+            param_hint="--column",
+        )
+    return {what: name for what, _, name in pairs}
+
+
+def _hours(text: str | None) -> Hours | None:
+    try:
+        return Hours.parse(text) if text else None
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--hours") from None
+
+
+def open_source(name: str) -> Source:
+    """Make a source of its name.
+
+    Raises
+    ------
+    UnusableData
+        It names none.
+    """
+    folder = Path(name)
+    if folder.is_dir():
+        return FolderSource(folder)
+    raise UnusableData("SOURCE is neither a folder nor the address of an archive")
+
+
+def read_reports(name: str, columns: Mapping[str, str]) -> tuple[ReportsFrom, tuple[Report, ...]]:
+    """Read the reports of a table or of messages; "sr" leaves them in the studies.
+
+    Raises
+    ------
+    UnusableData
+        There is no such thing, or it cannot be read.
+    """
+    if name == "sr":
+        return "sr", ()
+    path = Path(name)
+    if path.is_dir():
+        place = columns.get("accession", ACCESSION_FIELD)
+        return "hl7", tuple(read_messages(path, place))
+    if path.is_file() and path.suffix.lower() in TABLES:
+        return "table", tuple(read_table(path, columns))
+    raise UnusableData("--reports is sr, a .csv or .jsonl file, or a folder of HL7 messages")
+
+
+def preprocessing_of(model: str) -> tuple[str, PreprocessSpec]:
+    """Read the name of a checkpoint and its preprocessing; no weight is read.
+
+    Raises
+    ------
+    EngineError
+        There is no checkpoint.
+    """
+    # torch, which a wrong option does without
+    from engine import EMBEDDED
+    from engine.checkpoint import describe
+
+    found = describe(EMBEDDED if model == "embedded" else model)
+    return f"{found.card.name} {found.card.version}".strip(), found.preprocess

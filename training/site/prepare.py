@@ -1,0 +1,254 @@
+"""`ctscribe prepare site`: collect, have it reviewed, build."""
+
+from __future__ import annotations
+
+import fcntl
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from dicom_io.errors import UnusableData
+from dicom_io.preprocess import PreprocessSpec
+from training.site.build import Split, Taken, build_store, rejections
+from training.site.collect import Collector, SeriesMode
+from training.site.headers import quiet
+from training.site.keys import Key, open_work
+from training.site.known import read_known
+from training.site.matcher import Matcher, check_patient
+from training.site.pace import Pace
+from training.site.reports import NoReport, Reading, Report, reading_of
+from training.site.review import Review
+from training.site.source import Query, Source, StudyReference
+from training.site.text import find_identifiers
+from training.site.work import Record, Work
+
+ReportsFrom = Literal["sr", "table", "hl7"]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a site's data set is to hold.
+
+    Parameters
+    ----------
+    source : Source
+        Of the studies.
+    source_name : str
+        What the command called it, so that another one does not go on with its list.
+    query : Query
+        Which studies.
+    limit : int, optional
+        How many at most.
+    reports_from : {"sr", "table", "hl7"}
+        Where the reports are.
+    reports : tuple of Report
+        Those of a table or of messages; empty where they lie in the studies.
+    checkpoint : str
+        Whose preprocessing `spec` is.
+    spec : PreprocessSpec
+    series : {"best", "all"}
+        Which series of a study.
+    split : Split
+    """
+
+    source: Source
+    source_name: str
+    query: Query
+    limit: int | None
+    reports_from: ReportsFrom
+    reports: tuple[Report, ...]
+    checkpoint: str
+    spec: PreprocessSpec
+    series: SeriesMode = "best"
+    split: Split = field(default_factory=Split)
+
+    @property
+    def question(self) -> dict[str, Any]:
+        """What the source is asked, in plain values."""
+        days = self.query.date_range
+        return {
+            "source": self.source_name,
+            "days": days,
+            "modality": self.query.modality,
+            "limit": self.limit,
+        }
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to.
+
+    Parameters
+    ----------
+    seen : int
+        Studies that the source listed.
+    taken : int
+        Studies with usable images and a report.
+    rejected : dict of str to str
+        Why the others were not, by pseudonym.
+    review_list : Path, optional
+        The list that is to be reviewed before the data set can be built; None where it is built.
+    """
+
+    seen: int
+    taken: int
+    rejected: dict[str, str]
+    review_list: Path | None = None
+
+    def summary(self) -> str:
+        """Say it in a few lines."""
+        lines = [f"{self.seen} studies seen, {self.taken} taken, {len(self.rejected)} rejected"]
+        reasons = Counter(self.rejected.values())
+        lines += [f"  {count} × {why}" for why, count in reasons.most_common()]
+        return "\n".join(lines)
+
+
+def prepare_site(
+    wanted: Wanted, out: Path, work: Path, *, pace: Pace | None = None, accept_all: bool = False
+) -> Outcome:
+    """Make a de-identified store of a hospital's studies and reports, or go on with it.
+
+    Parameters
+    ----------
+    wanted : Wanted
+    out : Path
+        The data set.
+    work : Path
+        The working folder, which holds everything that identifies.
+    pace : Pace, optional
+        How fast studies are fetched, and when.
+    accept_all : bool
+        Build with what the rules found, without a person's look.
+
+    Raises
+    ------
+    PluginError
+        The archive does not answer or refuses; the same call goes on later.
+    UnusableData
+        A folder holds something else.
+    """
+    key = open_work(work, out)
+    with quiet(), _locked(work):
+        folder = Work(work)
+        folder.require({"spec": wanted.spec.to_dict(), "series": wanted.series})
+        studies = _listed(wanted, folder)
+        readings, rejected = _collect(wanted, folder, key, studies, pace or Pace())
+        seen_before = folder.review_list.exists()
+        review = _proposed(folder, readings)
+        undecided = bool(review.undecided) or not seen_before
+        outcome = Outcome(len(studies), len(readings), rejected)
+        if undecided and not accept_all:
+            return replace(outcome, review_list=folder.review_list)
+        taken = [Taken(r, review.text(r.study, accept_all=accept_all)) for r, _ in readings]
+        facts = {
+            "studies_seen": outcome.seen,
+            "studies_taken": outcome.taken,
+            "rejected": rejections(rejected),
+            "left_out": _left_out(readings),
+            "reports": wanted.reports_from,
+            "reviewed": not undecided,
+            "checkpoint": wanted.checkpoint,
+            "series": wanted.series,
+        }
+        build_store(out, taken, folder, wanted.spec, wanted.split, facts)
+    return outcome
+
+
+Readings = Sequence[tuple[Record, Reading]]
+
+
+def _listed(wanted: Wanted, work: Work) -> Sequence[StudyReference]:
+    """Ask the source once: what it lists later is another data set."""
+    known = work.listed(wanted.question)
+    if known is None:
+        known = list(islice(wanted.source.studies(wanted.query), wanted.limit))
+        work.keep_list(wanted.question, known)
+    if not known:
+        raise UnusableData(f"the source has no {wanted.query.modality} study of these days")
+    return known
+
+
+def _collect(
+    wanted: Wanted, work: Work, key: Key, studies: Sequence[StudyReference], pace: Pace
+) -> tuple[Readings, dict[str, str]]:
+    """Collect every study whose report is there; studies without one are not even fetched."""
+    collector = Collector(wanted.source, work, key, wanted.spec, wanted.series)
+    matcher = None if wanted.reports_from == "sr" else Matcher(wanted.reports, studies)
+    readings, rejected = [], {}
+    with _progress(len(studies)) as (say, advance):
+        for study in studies:
+            name = key.study(study.study_instance_uid)
+            say(name)
+            try:
+                reading = reading_of(matcher.reports_of(study)) if matcher else None
+                record = work.record(name)
+                if record is None:
+                    pace.wait(say)
+                    say(name)
+                    record = collector.collect(study)
+                if record.rejected:
+                    rejected[name] = record.rejected
+                else:
+                    readings.append((record, reading or _own_reading(study, record)))
+            except NoReport as error:
+                rejected[name] = str(error)
+            advance()
+    return readings, rejected
+
+
+def _own_reading(study: StudyReference, record: Record) -> Reading:
+    """Read the reports that lie in the study itself."""
+    check_patient(study.patient_id, record.reports)
+    stated = {report.accession_number for report in record.reports} - {""}
+    if study.accession_number and not stated <= {study.accession_number}:
+        raise NoReport("its report names another accession number")
+    return reading_of(record.reports)
+
+
+def _proposed(work: Work, readings: Readings) -> Review:
+    """Bring the review list up to date: what the rules find in each text."""
+    review = Review.open(work.review_list)
+    known = read_known(work.folder)
+    for record, reading in readings:
+        values = known[record.study].plus(names=reading.names, numbers=reading.numbers)
+        values.save(work.folder, record.study)
+        review.propose(record.study, reading.text, find_identifiers(reading.text, values), values)
+    review.save()
+    return review
+
+
+def _left_out(readings: Readings) -> dict[str, int]:
+    """Objects of the studies taken that were left out, by reason."""
+    total: Counter[str] = Counter()
+    for record, _ in readings:
+        total.update(record.left_out)
+    return dict(sorted(total.items()))
+
+
+@contextmanager
+def _locked(work: Path) -> Iterator[None]:
+    with (work / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UnusableData(f"another process works in {work}") from None
+        yield
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Any]:
+    """A bar that names studies by their pseudonym."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+        task = progress.add_task("", total=total)
+        yield (
+            lambda sentence: progress.update(task, description=sentence),
+            lambda: progress.advance(task),
+        )

@@ -1,0 +1,166 @@
+"""The working folder: what is known so far, so that a run may end at any moment and go on.
+
+::
+
+    WORK/key, key.id      the secret key (`keys`)
+    WORK/making.json      how inputs are made
+    WORK/studies.json     what the source listed
+    WORK/objects/STUDY    the objects of the study that is being read
+    WORK/inputs/STUDY     its model inputs, in safetensors
+    WORK/records/STUDY.json  what was found in it; there once the study is done
+    WORK/known/STUDY.json    the values that identify its patient (`known`)
+    WORK/review.csv       the review list (`review`)
+
+Everything in it may identify a patient.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dicom_io.errors import UnusableData
+from training.data.shards import write_atomically
+from training.site.reports import Report
+from training.site.source import StudyReference
+
+
+@dataclass(frozen=True)
+class Image:
+    """A model input that was made of one series of a study.
+
+    Parameters
+    ----------
+    file : str
+        In `WORK/inputs`.
+    sha256 : str
+        Of that file.
+    affine_lps : list of list of float
+        As in `training.data.store.ImageRecord`.
+    notes : tuple of str
+    origin : dict
+        What may be told of scanner, acquisition and patient.
+    """
+
+    file: str
+    sha256: str
+    affine_lps: list[list[float]]
+    notes: tuple[str, ...]
+    origin: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Record:
+    """What was found in a study.
+
+    Parameters
+    ----------
+    study, patient : str
+        Pseudonyms.
+    rejected : str
+        Why it cannot be used, in words that say nothing of the patient; nothing where it can.
+    detail : str
+        The same in full, for the person who has the working folder.
+    left_out : dict of str to int
+        How many objects were left out, by reason.
+    reports : tuple of Report
+        Those that lie in the study.
+    images : tuple of Image
+    """
+
+    study: str
+    patient: str = ""
+    rejected: str = ""
+    detail: str = field(default="", repr=False)
+    left_out: dict[str, int] = field(default_factory=dict)
+    reports: tuple[Report, ...] = field(default=(), repr=False)
+    images: tuple[Image, ...] = ()
+
+
+class Work:
+    """The working folder of one data set.
+
+    Parameters
+    ----------
+    folder : Path
+        As `keys.open_work` left it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in ("objects", "inputs", "records"):
+            (folder / name).mkdir(mode=0o700, exist_ok=True)
+
+    @property
+    def review_list(self) -> Path:
+        return self.folder / "review.csv"
+
+    def require(self, making: dict[str, Any]) -> None:
+        """Make sure that the inputs here are made in one way.
+
+        Raises
+        ------
+        UnusableData
+            They were made in another one.
+        """
+        path = self.folder / "making.json"
+        if not path.exists():
+            write_atomically(path, json.dumps(making, indent=1))
+        # through JSON, which knows no tuples
+        elif json.loads(path.read_text("utf-8")) != json.loads(json.dumps(making)):
+            raise UnusableData(
+                f"the inputs in {self.folder} were made with another preprocessing or choice of "
+                "series: name another working folder"
+            )
+
+    def listed(self, question: dict[str, Any]) -> list[StudyReference] | None:
+        """The studies that the source listed; None where it was not asked this yet."""
+        path = self.folder / "studies.json"
+        if not path.exists():
+            return None
+        known = json.loads(path.read_text("utf-8"))
+        if known["question"] != question:
+            return None
+        return [StudyReference.from_dict(study) for study in known["studies"]]
+
+    def keep_list(self, question: dict[str, Any], studies: Iterable[StudyReference]) -> None:
+        """Keep what the source listed."""
+        contents = {"question": question, "studies": [study.to_dict() for study in studies]}
+        write_atomically(self.folder / "studies.json", json.dumps(contents, indent=1))
+
+    def record(self, study: str) -> Record | None:
+        """What was found in a study; None where it is not done."""
+        path = self._record(study)
+        if not path.exists():
+            return None
+        values = json.loads(path.read_text("utf-8"))
+        images = (Image(**{**one, "notes": tuple(one["notes"])}) for one in values["images"])
+        reports = (Report.from_dict(one) for one in values["reports"])
+        return Record(**{**values, "images": tuple(images), "reports": tuple(reports)})
+
+    def finish(self, record: Record) -> None:
+        """Keep what was found in a study, which is done with it."""
+        write_atomically(self._record(record.study), json.dumps(asdict(record), indent=1))
+
+    @contextmanager
+    def objects(self, study: str) -> Iterator[Path]:
+        """An empty folder for the objects of a study, which goes at the end of the block."""
+        folder = self.folder / "objects" / study
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def input(self, name: str) -> Path:
+        """Where a model input lies."""
+        return self.folder / "inputs" / name
+
+    def _record(self, study: str) -> Path:
+        return self.folder / "records" / f"{study}.json"
