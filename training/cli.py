@@ -147,11 +147,23 @@ def site(source: str, out: Path, **options: Any) -> None:
 
 @prepare.command()
 @click.argument("store", type=EXISTING)
-def verify(store: Path) -> None:
-    """Read a STORE again: digests, reports, and that its splits do not leak."""
-    from training.data.store import verify
+@click.option(
+    "--work",
+    type=EXISTING,
+    help="Working folder of `prepare site`: every value that it knows is searched in every byte.",
+)
+def verify(store: Path, work: Path | None) -> None:
+    """Read a STORE again: digests, reports, that its splits do not leak, that it names nobody."""
+    from training.data.store import open_store, verify
 
-    faults = list(verify(store))
+    if open_store(store).header.source == "site":
+        from training.site.verify import faults as faults_of_site
+
+        faults = list(faults_of_site(store, work))
+    elif work is not None:
+        raise click.BadParameter("only a store of `prepare site` has one", param_hint="--work")
+    else:
+        faults = list(verify(store))
     for fault in faults:
         click.echo(fault)
     click.echo(f"{len(faults)} faults" if faults else "sound")

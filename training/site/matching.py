@@ -18,6 +18,8 @@ _APART = r"[\s,;^_./-]{1,3}"
 _SEPARATOR = r"[\s\-–./_:#,]{0,2}"
 _SHORTEST_NUMBER = 4
 _SHORTEST_INFLECTED = 6
+_SHORTEST_WHOLE_NUMBER = 6
+_SHORTEST_WHOLE_PLACE = 8
 _SHORTEST_GLUED = 7
 _CJK = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}ᄀ-ᇿ]")
 _CYRILLIC = regex.compile(r"^[\p{Cyrillic}-]+$")
@@ -41,21 +43,25 @@ def known_values(text: str, known: KnownValues) -> Iterator[Change]:
             yield Change(start, end, kind, rule)
 
 
-def residues(text: str, known: KnownValues) -> Iterator[str]:
-    """What of the known values is still in a text when separators are ignored: the last sweep."""
+def residues(text: str, known: KnownValues) -> bool:
+    """Whether a known value is still in a text when separators are ignored: the last sweep."""
     rest = squashed(text)
-    for number in known.numbers:
-        value = squashed(number)
-        if len(value) >= 6 and value in rest:
-            yield "a number"
+    return any(squashed(value) in rest for value in whole_values(known))
+
+
+def whole_values(known: KnownValues) -> Iterator[str]:
+    """The values that are too long to stand in another context by chance."""
     for name in known.names:
-        for words in _forms(name):
-            whole = "".join(squashed(word) for word in words)
-            if len(words) > 1 and len(whole) >= _SHORTEST_GLUED and whole in rest:
-                yield "a name"
+        for words in (*_forms(name), *_written(name)):
+            for order in permutations(words, min(2, len(words))):
+                if len(squashed("".join(order))) >= _SHORTEST_GLUED:
+                    yield " ".join(order)
+    for number in known.numbers:
+        if len(squashed(number)) >= _SHORTEST_WHOLE_NUMBER and any(c.isdigit() for c in number):
+            yield number
     for place in known.places:
-        if len(squashed(place)) >= 8 and squashed(place) in rest and any(_place(place)):
-            yield "a place"
+        if len(squashed(place)) >= _SHORTEST_WHOLE_PLACE and any(_place(place)):
+            yield place
 
 
 @lru_cache(maxsize=64)
@@ -76,6 +82,14 @@ def _forms(name: str) -> Iterator[list[str]]:
         # prefix and suffix are titles
         words = [w for part in group.split("^")[:3] for w in name_words(part)]
         words = [word for word in words if word.strip(".") not in _NO_NAMES]
+        if words:
+            yield words
+
+
+def _written(name: str) -> Iterator[list[str]]:
+    """The words of the groups of a name as they are written."""
+    for group in name.split("="):
+        words = [word for part in group.split("^")[:3] for word in part.replace(",", " ").split()]
         if words:
             yield words
 

@@ -120,6 +120,11 @@ class Review:
         """How many changes are on the list."""
         return sum(map(len, self._rows.values()))
 
+    def kept(self, study: str) -> list[str]:
+        """What a person left in a report, or wrote into it, knowing what the rules say of it."""
+        said = {"keep": lambda row: row.original, "change": lambda row: row.replacement}
+        return [said[row.decision](row) for row in self._rows[study] if row.decision in said]
+
     def text(self, study: str, *, accept_all: bool = False) -> str:
         """The report as it was decided.
 
@@ -222,10 +227,10 @@ def _refuse_residues(study: str, text: str, kept: Sequence[str], known: KnownVal
     left = [
         text[c.start : c.end] for c in known_values(text, known) if not _in_placeholder(text, c)
     ]
-    if any(not any(part in whole for whole in kept) for part in left):
+    if any(not any(part in whole for whole in kept) for part in left) or (
+        not kept and residues(text, known)
+    ):
         raise IdentifiedContent(f"study {study}: a value of its headers is left in the report")
-    if not kept and (what := next(residues(text, known), None)):
-        raise IdentifiedContent(f"study {study}: {what} of its headers is left in the report")
 
 
 def _in_placeholder(text: str, change: Change) -> bool:
