@@ -105,6 +105,10 @@ class IdentifiedContent(TrainingError):
     """An object or a text may show who the patient is, and cannot be made to show it no more."""
 
 
+class RecipeError(TrainingError):
+    """A recipe lacks a key, has one that is unknown, or a value that makes no sense."""
+
+
 class PluginError(CtscribeError):
     """The service, a peer or the storage is at fault."""
 

@@ -43,6 +43,7 @@ __all__ = [
     "load_checkpoint",
     "load_pair",
     "save_checkpoint",
+    "save_pair",
 ]
 
 LAYOUTS = {
@@ -221,7 +222,28 @@ def save_checkpoint(
     return seal(folder)
 
 
-def _tensors_to_store(model: Network, dtype: torch.dtype) -> dict[str, Tensor]:
+def save_pair(
+    pair: ContrastivePair,
+    tokenizer: Tokenizer,
+    card: ModelCard,
+    preprocess: PreprocessSpec,
+    folder: Path,
+) -> str:
+    """Write a contrastive pair in the native layout, in float32, and return its digest.
+
+    Raises
+    ------
+    CheckpointMismatch
+        A parameter is not finite.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    write_tensors(_tensors_to_store(pair, torch.float32), folder)
+    tokenizer.save(str(folder / TOKENIZER))
+    write_config(folder, native_config(pair.config, card, None, preprocess), "float32")
+    return seal(folder)
+
+
+def _tensors_to_store(model: Network | ContrastivePair, dtype: torch.dtype) -> dict[str, Tensor]:
     parameters = {name for name, _ in model.named_parameters()}
     tensors = {}
     tied = has_tied_head(model.config)

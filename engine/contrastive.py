@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -60,6 +61,13 @@ class ContrastivePair(nn.Module):
         else:
             self.logit_scale = nn.Parameter(torch.tensor(1 / 0.07).log())
 
+    @property
+    def config(self) -> ContrastiveConfig:
+        """Sizes, as a checkpoint describes them."""
+        text: DistilBertConfig = self.language_encoder.config
+        width = self.mm_vision_proj.out_features
+        return ContrastiveConfig(self.vision_encoder.config, text, width, self.loss)
+
     def encode_image(self, volume: Tensor) -> Tensor:
         """(B, 1, D, H, W) -> (B, width), unit length."""
         features = pooled(self.vision_encoder(volume)[-1], self.vision_encoder.config)
@@ -70,22 +78,44 @@ class ContrastivePair(nn.Module):
         hidden = self.language_encoder(input_ids, attention_mask).last_hidden_state[:, 0]
         return F.normalize(self.mm_language_proj(hidden), dim=-1)
 
-    def forward(self, volume: Tensor, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Return the loss of a batch of pairs."""
+    def forward(
+        self,
+        volume: Tensor,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        loss: Callable[..., Tensor] | None = None,
+    ) -> Tensor:
+        """Return the loss of a batch of pairs.
+
+        `loss` takes the place of `siglip_loss` or `clip_loss`, with the same arguments: training
+        on several processes has the other processes' texts in it.
+        """
         images, texts = self.encode_image(volume), self.encode_text(input_ids, attention_mask)
         if self.loss == "siglip":
-            return siglip_loss(images, texts, self.t_prime, self.bias)
-        return clip_loss(images, texts, self.logit_scale)
+            return (loss or siglip_loss)(images, texts, self.t_prime, self.bias)
+        return (loss or clip_loss)(images, texts, self.logit_scale)
 
 
 def pair_without_weights(config: ContrastiveConfig) -> ContrastivePair:
     """Build a pair with parameters that hold no memory, for `engine.weights.assemble`."""
     with torch.device("meta"):
         pair = ContrastivePair(config.vision, config.text, config.width, config.loss)
-    # These are computed, and so are in no checkpoint
-    positions = torch.arange(config.text.max_position_embeddings)[None]
-    pair.language_encoder.embeddings.register_buffer("position_ids", positions, persistent=False)
+    _compute_positions(pair.language_encoder)
     return pair
+
+
+def distilbert_without_weights(config: DistilBertConfig) -> DistilBertModel:
+    """Build a text encoder with parameters that hold no memory."""
+    with torch.device("meta"):
+        encoder = DistilBertModel(config)
+    _compute_positions(encoder)
+    return encoder
+
+
+def _compute_positions(encoder: DistilBertModel) -> None:
+    """Give an encoder what is in no checkpoint."""
+    positions = torch.arange(encoder.config.max_position_embeddings)[None]
+    encoder.embeddings.register_buffer("position_ids", positions, persistent=False)
 
 
 def siglip_loss(images: Tensor, texts: Tensor, t_prime: Tensor, bias: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from dicom_io.errors import CheckpointMismatch
 
 TOKENIZER = "tokenizer.json"
 SENTENCEPIECE = "tokenizer.model"
+WORDPIECE = "vocab.txt"
 
 FILES = (
     TOKENIZER,
@@ -22,12 +23,13 @@ FILES = (
     "merges.txt",
     "chat_template.jinja",
     SENTENCEPIECE,
+    WORDPIECE,
 )
 """What `save_pretrained` of a tokenizer may write."""
 
 
 def read_tokenizer(folder: Path) -> Tokenizer:
-    """Read `tokenizer.json`, or what the slow tokenizers of Qwen and Llama left in its place.
+    """Read `tokenizer.json`, or what the slow tokenizers of Qwen, Llama and BERT left in its place.
 
     Raises
     ------
@@ -41,6 +43,11 @@ def read_tokenizer(folder: Path) -> Tokenizer:
             raise CheckpointMismatch(f"{folder / TOKENIZER} is no tokenizer") from error
     if (folder / SENTENCEPIECE).is_file():
         return _read_sentencepiece(folder)
+    if (folder / WORDPIECE).is_file():
+        from transformers import BertTokenizer
+
+        bert: Tokenizer = BertTokenizer.from_pretrained(folder).backend_tokenizer
+        return bert
     if not all((folder / name).is_file() for name in ("vocab.json", "merges.txt")):
         raise CheckpointMismatch(f"{folder} lacks {TOKENIZER}")
     from transformers import Qwen2Tokenizer

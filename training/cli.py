@@ -97,7 +97,7 @@ def phantoms(
         if seeds is not None:
             raise click.UsageError("--seeds has no part; name it: --train, --validation or --test")
         from training.data.phantoms import write_phantoms
-        from training.recipe import load_recipe
+        from training.phantom_recipe import load_recipe
 
         wanted = load_recipe(recipe)
         seeds_of = named or wanted.seeds

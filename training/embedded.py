@@ -29,8 +29,8 @@ from training.contrastive import ContrastiveStage, draw_batch
 from training.data.phantoms import read_phantoms, write_phantoms
 from training.data.store import as_unit_interval
 from training.language import Features, Reader, finetune, pretrain_language, train_projector
+from training.phantom_recipe import Recipe, load_recipe
 from training.progress import Resumable, run_steps
-from training.recipe import Recipe, load_recipe
 from training.tokenizer import build_tokenizer
 from training.wording import PROMPT, facts_text, report_text, statements
 

@@ -20,8 +20,8 @@ from torch.nn import functional as F
 
 from dicom_io.phantom import Truth
 from engine.med3dvlm import Med3DVLM
+from training.phantom_recipe import Finetune, Stage
 from training.progress import Resumable, run_steps
-from training.recipe import Finetune, Stage
 from training.schedule import optimizer_and_schedule
 from training.tokenizer import SPECIAL
 from training.wording import PROMPT, facts_text, report_text

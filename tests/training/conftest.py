@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from dicom_io.phantom import Truth, draw_truth
-from training.recipe import Finetune, Recipe, Stage, Streams, TextEncoder
+from training.phantom_recipe import Finetune, Recipe, Stage, Streams, TextEncoder
 
 STAGE = Stage(steps=3, batch=2, learning_rate=1e-3, weight_decay=0.01)
 

@@ -18,7 +18,7 @@ from engine.protocol import Sampling
 from tests.torso import write_torso_series
 from training.embedded import train
 from training.evaluate import Evaluation, evaluate
-from training.recipe import Recipe, load_recipe
+from training.phantom_recipe import Recipe, load_recipe
 
 EMBEDDED = Path(engine.__file__).parent / "embedded"
 RECIPE = Path(__file__).parents[2] / "training" / "recipes" / "phantom.toml"

@@ -198,10 +198,19 @@ def verify(folder: Path) -> Iterable[str]:
         if record.text not in store.texts:
             yield f"{record.key} has no report"
     for protocol, split in read_splits(folder).items():
-        yield from _faults_of_split(store, protocol, split)
+        yield from faults_of_split(store, protocol, split)
 
 
-def _faults_of_split(store: Store, protocol: str, split: dict[Part, list[str]]) -> Iterable[str]:
+def digest(folder: Path) -> str:
+    """SHA-256 of what a store holds: of its records, with the digests of the shards, and texts."""
+    files = [*sorted((folder / "images").glob("*.json")), *sorted(folder.glob("questions/*.csv"))]
+    files += [folder / name for name in ("store.json", "texts.jsonl", "splits.json")]
+    lines = "".join(f"{sha256(path)}  {path.relative_to(folder)}\n" for path in files)
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def faults_of_split(store: Store, protocol: str, split: dict[Part, list[str]]) -> Iterable[str]:
+    """Yield a sentence for whatever is in two parts of a split."""
     seen: dict[str, str] = {}
     for part, keys in split.items():
         for key in keys:

@@ -1,0 +1,55 @@
+"""Real processes of a run: ranks by the `deepspeed` launcher, on the CPU."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+BIN = Path(sys.executable).parent
+CTSCRIBE = str(BIN / "ctscribe")
+
+
+def run_ranks(
+    command: Sequence[str], ranks: int = 2, *, environment: Mapping[str, str] | None = None
+) -> str:
+    """Run a command on several ranks to its end; return what they printed."""
+    process = start_ranks(command, ranks, environment=environment)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    return output
+
+
+def start_ranks(
+    command: Sequence[str], ranks: int = 2, *, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[str]:
+    """Start `deepspeed … command` in a session of its own; output and errors come together."""
+    launcher = [str(BIN / "deepspeed"), "--num_accelerators", str(ranks)]
+    launcher += ["--master_port", str(free_port()), "--no_python", "--no_local_rank"]
+    return start(
+        [*launcher, *command], environment={"DS_ACCELERATOR": "cpu", **(environment or {})}
+    )
+
+
+def start(
+    command: Sequence[str], *, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[str]:
+    """Start one process with one thread for its arithmetic, so that sums have one order."""
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port

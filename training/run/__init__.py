@@ -1,0 +1,1 @@
+"""What runs a stage: steps, states on disk, processes, progress."""

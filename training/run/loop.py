@@ -1,0 +1,219 @@
+"""The loop that every stage runs in: Accelerate, DeepSpeed where several processes work.
+
+Everything random in a step comes from seed, step and item. So a run that goes on after a kill, and
+one on another number of ranks, see what an uninterrupted one on one rank sees.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import send_to_device
+from torch import Tensor, nn
+from torch.optim import AdamW
+
+from dicom_io.errors import TrainingError
+from training.recipe import Recipe, Stage
+from training.run import states
+from training.run.backend import launched_ranks, make_accelerator
+from training.run.batch_norm import share_batch_norm
+from training.run.console import Monitor
+from training.run.dropout import Draw, drop_by_items
+from training.run.loader import Pass, load_steps
+from training.run.plan import Plan
+from training.run.ranks import total
+from training.run.task import Batch, Task
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a stage ends with.
+
+    Parameters
+    ----------
+    weights : dict of str to Tensor
+        The state of its module, on the CPU.
+    figures : dict of str to float
+        Of the last validation.
+    """
+
+    weights: dict[str, Tensor]
+    figures: dict[str, float]
+
+
+def train(
+    task: Task[Any], stage: Stage, recipe: Recipe, out: Path, about: Mapping[str, Any]
+) -> Trained | None:
+    """Run a stage to its end, going on where it stopped.
+
+    Parameters
+    ----------
+    task : Task
+        The stage.
+    stage : Stage
+        Its table of the recipe.
+    recipe : Recipe
+        Seed, precision, ZeRO, and how often to save.
+    out : Path
+        Of the run: `states`, `logs`.
+    about : mapping
+        What else decides the weights, such as the data's digest. JSON values.
+
+    Returns
+    -------
+    Trained, optional
+        None on all ranks but the first.
+
+    Raises
+    ------
+    RecipeError
+        The batch does not fit ranks and items.
+    TrainingError
+        The loss is not finite, or `out` is of another run.
+    """
+    plan = Plan(stage, len(task.data), launched_ranks())
+    accelerator = make_accelerator(recipe.run, plan, out)
+    folder = out / "states" / task.name
+    if accelerator.is_main_process:
+        decisive = recipe.model_dump(mode="json", exclude={"run": True})
+        states.claim(folder, {"recipe": decisive, "ranks": plan.world, **about})
+    accelerator.wait_for_everyone()
+    shapes = {name: tensor.shape for name, tensor in task.module.state_dict().items()}
+    give_scalars_an_axis(task.module)
+    share_batch_norm(task.module)
+    draw = drop_by_items(task.module)
+    module, optimizer = accelerator.prepare(task.module, make_optimizer(task.module, stage))
+    first = 0
+    if found := states.latest(folder):
+        first, state = found
+        accelerator.load_state(str(state))
+    running = Running(task, plan, recipe, folder, accelerator, module, optimizer, draw)
+    running.go(first)
+    figures, weights = running.validate(plan.steps), running.weights()
+    accelerator.end_training()
+    if weights is None:
+        return None
+    return Trained({name: w.reshape(shapes[name]) for name, w in weights.items()}, figures)
+
+
+def give_scalars_an_axis(module: nn.Module) -> None:
+    """Make parameters of shape () those of shape (1,): DeepSpeed takes no others."""
+    for part in module.modules():
+        for name, parameter in list(part.named_parameters(recurse=False)):
+            if not parameter.ndim:
+                setattr(part, name, nn.Parameter(parameter.data[None], parameter.requires_grad))
+
+
+def make_optimizer(module: nn.Module, stage: Stage) -> AdamW:
+    """AdamW; weight decay spares vectors and scalars (norms, biases, temperature)."""
+    trained = [p for p in module.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": stage.weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return AdamW([g for g in groups if g["params"]], lr=stage.learning_rate)
+
+
+@dataclass
+class Running(Generic[Batch]):
+    """A stage on its way."""
+
+    task: Task[Batch]
+    plan: Plan
+    recipe: Recipe
+    folder: Path
+    accelerator: Accelerator
+    module: nn.Module
+    optimizer: Any
+    draw: Draw
+
+    def go(self, first: int) -> None:
+        """Make the steps from `first` on."""
+        run, plan, accelerator = self.recipe.run, self.plan, self.accelerator
+        main = accelerator.is_main_process
+        if main:
+            for line in plan.lines():
+                accelerator.print(line)
+        accelerator.init_trackers(
+            self.task.name, init_kwargs={"tensorboard": {"purge_step": first}}
+        )
+        monitor = Monitor(self.task.name, plan.steps, first, plan.stage.global_batch, not main)
+        self.module.train()
+        losses: list[Tensor] = []
+        for step, passes in enumerate(self._passes(first), start=first):
+            losses.append(self._step(step, passes))
+            done = step + 1
+            saves = done % run.save_every == 0 or done == plan.steps
+            if saves or done % run.log_every == 0:
+                figures = monitor.show(done, self._finite(done, losses), plan.learning_rate(step))
+                accelerator.log(figures, step=done)
+                losses.clear()
+            if saves:
+                states.save(accelerator, self.folder, done, run.keep)
+            if run.validate_every and done % run.validate_every == 0 and done < plan.steps:
+                self.validate(done)
+        monitor.close()
+
+    def weights(self) -> dict[str, Tensor] | None:
+        """Collect the weights, from all ranks under ZeRO-3."""
+        accelerator = self.accelerator
+        alone = accelerator.deepspeed_plugin is None
+        state = self.module.state_dict() if alone else accelerator.get_state_dict(self.module)
+        if not self.accelerator.is_main_process:
+            return None
+        return {name: tensor.detach().cpu() for name, tensor in state.items()}
+
+    def _passes(self, first: int) -> Iterator[list[Pass[Batch]]]:
+        rank = self.accelerator.process_index
+        run, seed = self.recipe.run, self.recipe.seed
+        return load_steps(self.task.data, self.plan, seed, rank, first, run.workers)
+
+    def _step(self, step: int, passes: list[Pass[Batch]]) -> Tensor:
+        """Take one step of the optimizer; return the loss before it."""
+        accelerator, device = self.accelerator, self.accelerator.device
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.plan.learning_rate(step)
+        weight = torch.tensor(sum(self.task.weight(p.batch) for p in passes), device=device)
+        weight = total(weight)
+        # backward divides by the passes, and DeepSpeed by the ranks
+        factor = self.plan.passes * self.plan.world / weight
+        loss = torch.zeros((), device=device)
+        for i, one in enumerate(passes):
+            accelerator.sync_gradients = i + 1 == len(passes)
+            self.draw.begin(self.recipe.seed, step, one.items.to(device))
+            part = self.task.loss(self.module, send_to_device(one.batch, device))
+            loss += part.detach()
+            accelerator.backward(part * factor)
+        if accelerator.deepspeed_plugin is None:
+            accelerator.clip_grad_norm_(self.module.parameters(), self.plan.stage.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return loss / weight
+
+    def _finite(self, step: int, losses: list[Tensor]) -> float:
+        """Return the mean loss of the latest steps over all ranks."""
+        loss = total(torch.stack(losses).mean()).item()
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"the loss is {loss} at step {step}; the last state on disk is from before"
+            )
+        return loss
+
+    def validate(self, step: int) -> dict[str, float]:
+        """Look at the validation part."""
+        if self.task.validate is None:
+            return {}
+        self.module.eval()
+        with torch.no_grad():
+            figures = dict(self.task.validate(self.module))
+        self.module.train()
+        self.accelerator.log({f"validation/{k}": v for k, v in figures.items()}, step=step)
+        said = ", ".join(f"{name} {value:.4f}" for name, value in figures.items())
+        self.accelerator.print(f"validation at step {step}: {said}")
+        return figures

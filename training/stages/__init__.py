@@ -1,0 +1,1 @@
+"""The stages of the paper, each as a task for `training.run`."""

@@ -1,0 +1,256 @@
+"""Stage 1: image and text encoder learn what belongs together (paper, section 3.4.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from transformers.models.distilbert import DistilBertConfig, DistilBertModel
+from transformers.models.distilbert.modeling_distilbert import TransformerBlock
+
+from dicom_io.errors import RecipeError
+from engine.checkpoint import load_pair
+from engine.contrastive import ContrastivePair, pair_without_weights
+from engine.dcformer import Block, DecomposedConv
+from engine.hub import checkpoint_folder
+from engine.text_encoder import load_text_encoder
+from engine.tokenizer_files import read_tokenizer
+from engine.weights import assemble
+from training.data.store import Store, as_unit_interval
+from training.model_card import export_pair
+from training.recipe import Contrastive, Recipe, TextEncoder
+from training.run.dropout import ATTENTION
+from training.run.loop import Trained, train
+from training.run.losses import ring_siglip_loss, shared_clip_loss
+from training.run.ranks import gathered, rank, world
+from training.run.recompute import recompute
+from training.run.task import Task
+from training.stages.augmentation import augment
+from training.stages.material import Material
+
+LOSSES = {"siglip": ring_siglip_loss, "clip": shared_clip_loss}
+
+
+class PairBatch(NamedTuple):
+    """Images (B, 1, D, H, W), as integers of the store or augmented, and the tokens of reports."""
+
+    volumes: Tensor
+    input_ids: Tensor
+    attention_mask: Tensor
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Images with their reports."""
+
+    store: Store
+    keys: Sequence[str]
+    tokenizer: Tokenizer
+    augmented: bool = False
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def example(self, item: int, rng: np.random.Generator) -> tuple[Tensor, list[int]]:
+        """Read an image and the tokens of its report."""
+        key = self.keys[item]
+        volume = self.store.stored(key)
+        if self.augmented:
+            volume = augment(as_unit_interval(volume), rng)
+        return volume, self.tokenizer.encode(self.store.report(key)).ids
+
+    def collate(self, examples: list[tuple[Tensor, list[int]]]) -> PairBatch:
+        """Pad the reports to the longest."""
+        volumes, rows = zip(*examples, strict=True)
+        input_ids = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.long)
+        attention_mask = torch.zeros_like(input_ids)
+        for i, row in enumerate(rows):
+            input_ids[i, : len(row)] = torch.tensor(row)
+            attention_mask[i, : len(row)] = 1
+        return PairBatch(torch.stack(volumes), input_ids, attention_mask)
+
+
+def train_contrastive(
+    recipe: Recipe, material: Material, out: Path, start: str | None = None
+) -> Path:
+    """Run stage 1, and leave the pair in `out/checkpoint`.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        With its table `contrastive`.
+    material : Material
+        The store and its split.
+    out : Path
+        Of the run.
+    start : str, optional
+        A pair to go on from: its folder, or `OWNER/NAME@COMMIT`.
+
+    Returns
+    -------
+    Path
+        Of the checkpoint, which `engine.checkpoint.load_pair` loads.
+    """
+    stage = recipe.contrastive
+    if stage is None:
+        raise RecipeError(f"recipe {recipe.name} has no table contrastive")
+    pair, tokenizer = make_pair(recipe, stage, start)
+    about = {"data": material.describe(), "from": start}
+    trained = train(contrastive_task(pair, tokenizer, recipe, material), stage, recipe, out, about)
+    checkpoint = out / "checkpoint"
+    if trained is not None:
+        _export(pair, tokenizer, trained, recipe, about, checkpoint)
+    return checkpoint
+
+
+def make_pair(
+    recipe: Recipe, stage: Contrastive, start: str | None = None
+) -> tuple[ContrastivePair, Tokenizer]:
+    """Build both encoders, the text encoder with its weights, and the tokenizer.
+
+    Raises
+    ------
+    RecipeError
+        The recipe has no text encoder, or reports may be longer than it reads.
+    """
+    table = recipe.text_encoder
+    if table is None:
+        raise RecipeError(f"recipe {recipe.name} has no table text_encoder")
+    torch.manual_seed(recipe.seed)
+    if start is not None:
+        pair, tokenizer = load_pair(start), read_tokenizer(checkpoint_folder(start))
+    else:
+        encoder, tokenizer = make_text_encoder(table)
+        pair = ContrastivePair(recipe.vision_config, encoder.config, stage.width, stage.loss)
+        pair.language_encoder.load_state_dict(encoder.state_dict())
+        _begin_at(pair, stage)
+    positions = pair.language_encoder.config.max_position_embeddings
+    if table.max_tokens > positions:
+        raise RecipeError(
+            f"text_encoder.max_tokens is {table.max_tokens}, and it reads {positions} at most"
+        )
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(table.max_tokens)
+    return pair.train(), tokenizer
+
+
+def make_text_encoder(table: TextEncoder) -> tuple[DistilBertModel, Tokenizer]:
+    """Load the pre-trained one, or build one without weights of the sizes given."""
+    if table.sizes is None:
+        return load_text_encoder(table.pretrained)
+    tokenizer = read_tokenizer(checkpoint_folder(table.pretrained))
+    config = DistilBertConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        max_position_embeddings=table.max_tokens,
+        **table.sizes.model_dump(),
+    )
+    return DistilBertModel(config), tokenizer
+
+
+def contrastive_task(
+    pair: ContrastivePair, tokenizer: Tokenizer, recipe: Recipe, material: Material
+) -> Task[PairBatch]:
+    """Put stage 1 together for `training.run`."""
+    stage = recipe.contrastive
+    assert stage is not None
+    pair.language_encoder.set_attn_implementation(ATTENTION)
+    if stage.gradient_checkpointing:
+        recompute(_costly(pair))
+    loss = LOSSES[pair.loss]
+
+    def loss_sum(module: nn.Module, batch: PairBatch) -> Tensor:
+        mean: Tensor = module(_floating(batch.volumes), *batch[1:], loss=loss)
+        return mean * len(batch.volumes)
+
+    train_keys, held_out = material.split["train"], material.split["validation"]
+    validation = Pairs(material.store, held_out[: recipe.run.validation_items], tokenizer)
+    return Task(
+        name="contrastive",
+        module=pair,
+        data=Pairs(material.store, train_keys, tokenizer, stage.augment),
+        weight=lambda batch: float(len(batch.volumes)),
+        loss=loss_sum,
+        validate=_Validation(validation, stage.micro_batch, loss) if len(validation) else None,
+    )
+
+
+@dataclass(frozen=True)
+class _Validation:
+    """Loss and R@1 of held-out pairs, whose embeddings the ranks share the work of."""
+
+    pairs: Pairs
+    size: int
+    loss: Any
+
+    def __call__(self, module: nn.Module) -> dict[str, float]:
+        device = next(module.parameters()).device
+        losses: list[Tensor] = []
+
+        def embeddings(images: Tensor, texts: Tensor, *scalars: Tensor) -> Tensor:
+            losses.append(self.loss(images, texts, *scalars))
+            return torch.stack([images, texts], dim=1)
+
+        n, share = len(self.pairs), ceil(len(self.pairs) / world())
+        mine = [min(rank() * share + i, n - 1) for i in range(share)]
+        found = []
+        for first in range(0, share, self.size):
+            examples = [
+                self.pairs.example(item, np.random.default_rng())
+                for item in mine[first : first + self.size]
+            ]
+            volumes, ids, mask = (part.to(device) for part in self.pairs.collate(examples))
+            found.append(module(_floating(volumes), ids, mask, loss=embeddings))
+        images, texts = gathered(torch.cat(found).float())[:n].unbind(1)
+        similarity = images @ texts.T
+        return {
+            "loss": gathered(torch.stack(losses)).mean().item(),
+            "image_to_text_r1": recall_at_1(similarity),
+            "text_to_image_r1": recall_at_1(similarity.T),
+        }
+
+
+def _costly(pair: ContrastivePair) -> list[nn.Module]:
+    """What is worth computing twice: the blocks of both encoders, and the stem's convolutions."""
+    stem = pair.get_submodule("vision_encoder.encoder.s0").modules()
+    blocks = [m for m in pair.modules() if isinstance(m, Block | TransformerBlock)]
+    return [*(m for m in stem if isinstance(m, DecomposedConv)), *blocks]
+
+
+def recall_at_1(similarity: Tensor) -> float:
+    """Fraction of the rows whose largest value is on the diagonal."""
+    own = torch.arange(len(similarity), device=similarity.device)
+    return (similarity.argmax(dim=1) == own).float().mean().item()
+
+
+def _floating(volumes: Tensor) -> Tensor:
+    return volumes if volumes.is_floating_point() else as_unit_interval(volumes)
+
+
+def _begin_at(pair: ContrastivePair, stage: Contrastive) -> None:
+    scalars = (
+        {"t_prime": stage.t_prime, "bias": stage.bias}
+        if stage.loss == "siglip"
+        else {"logit_scale": stage.t_prime}
+    )
+    for name, value in scalars.items():
+        getattr(pair, name).data.fill_(value)
+
+
+def _export(
+    pair: ContrastivePair,
+    tokenizer: Tokenizer,
+    trained: Trained,
+    recipe: Recipe,
+    about: dict[str, Any],
+    folder: Path,
+) -> None:
+    whole = assemble(pair_without_weights(pair.config), trained.weights)
+    tokenizer.no_truncation()
+    export_pair(whole, tokenizer, recipe, about, trained.figures, folder)
