@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,7 +88,8 @@ def mean(totals: Array) -> Array:
 def mean_of_means(totals: Array) -> Array:
     """Unweighted mean over groups; totals are the sums of each group, then the counts of each."""
     sums, counts = np.split(totals, 2, axis=-1)
-    return np.asarray(np.nanmean(_ratio(sums, counts), axis=-1))
+    means = _ratio(sums, counts)
+    return _ratio(np.nansum(means, axis=-1), np.isfinite(means).sum(axis=-1))
 
 
 def summed(scores: Sequence[float] | Array) -> Array:
@@ -102,7 +104,7 @@ def summed_by(groups: Sequence[str], names: Sequence[str], scores: Array) -> Arr
     return np.concatenate([member * scores[:, None], member], axis=1)
 
 
-def _ratio(part: Array, whole: Array) -> Array:
+def _ratio(part: Array, whole: NDArray[Any]) -> Array:
     """NaN where there is nothing: a group of which no case was drawn."""
     with np.errstate(invalid="ignore"):
         return np.asarray(np.divide(part, whole))

@@ -57,6 +57,8 @@ def score_texts(
             scores[metric.name] = metric.score(texts, references)
         except UnusableData as error:
             missing[metric.name] = str(error)
+        except ImportError as error:
+            missing[metric.name] = f"needs {error.name}: pip install 'ctscribe[evaluation]'"
     return TextScores(scores, missing)
 
 

@@ -1,0 +1,89 @@
+"""Plots of tables, as PNG and SVG."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from training.evaluation.bootstrap import Interval
+from training.evaluation.tables import Cell, Table
+
+
+def bars(path: Path, table: Table, columns: Sequence[str], label: int = 1) -> None:
+    """Draw a group of bars for each column, one bar a row, with intervals where there are some.
+
+    Parameters
+    ----------
+    path : Path
+        Without ending.
+    label : int
+        Which cell names a row.
+    """
+    figure, axes = _figure(table.title)
+    rows = [row for row in table.rows if any(_is_number(cell) for cell in row)]
+    width = 0.8 / max(1, len(rows))
+    for n, row in enumerate(rows):
+        cells = [row[table.columns.index(column)] for column in columns]
+        drawn = [(at + n * width, cell) for at, cell in enumerate(cells) if _is_number(cell)]
+        axes.bar(
+            [at for at, _ in drawn],
+            [_value(cell) for _, cell in drawn],
+            width,
+            yerr=_errors([cell for _, cell in drawn]),
+            label=" ".join(str(row[i]) for i in {0, label}),
+            capsize=2,
+        )
+    axes.set_xticks([at + 0.4 - width / 2 for at in range(len(columns))], columns)
+    axes.set_ylabel("percent")
+    _save(figure, axes, path)
+
+
+def lines(
+    path: Path, title: str, curves: Sequence[tuple[str, Sequence[int], Sequence[Cell]]]
+) -> None:
+    """Draw recall over the number of samples, one curve a system and direction."""
+    figure, axes = _figure(title)
+    for name, samples, cells in curves:
+        style = "--" if "(paper)" in name else "-"
+        values = [_value(cell) for cell in cells]
+        axes.errorbar(samples, values, _errors(cells), fmt=f"o{style}", label=name, capsize=2)
+    axes.set_xlabel("pairs in the pool")
+    axes.set_ylabel("R@1 in percent")
+    _save(figure, axes, path)
+
+
+def _figure(title: str) -> tuple[Any, Any]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    axes = figure.subplots()
+    axes.set_title(title, fontsize=10, wrap=True)
+    return figure, axes
+
+
+def _save(figure: Any, axes: Any, path: Path) -> None:
+    axes.set_ylim(0, 100)
+    axes.grid(axis="y", alpha=0.3)
+    axes.legend(fontsize=8)
+    for ending in (".png", ".svg"):
+        figure.savefig(path.with_suffix(ending), dpi=150)
+
+
+def _is_number(cell: Cell) -> bool:
+    return isinstance(cell, float | Interval)
+
+
+def _value(cell: Cell) -> float:
+    return cell.value if isinstance(cell, Interval) else float(cell or 0)
+
+
+def _errors(cells: Sequence[Cell]) -> list[list[float]]:
+    """Lengths below and above each value, none for what was published without interval."""
+    intervals = [
+        c if isinstance(c, Interval) else Interval(_value(c), _value(c), _value(c)) for c in cells
+    ]
+    return [
+        [max(0.0, i.value - i.low) for i in intervals],
+        [max(0.0, i.high - i.value) for i in intervals],
+    ]

@@ -1,0 +1,217 @@
+"""Tables 3 and 4: open and closed questions by type, and those with yes or no."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from training.data.questions import LETTERS, TYPES
+from training.evaluation import published
+from training.evaluation.bootstrap import Bootstrap, mean_of_means, summed_by
+from training.evaluation.folder import Output, claimed
+from training.evaluation.items import Item, Task, question_items, write_items
+from training.evaluation.plots import bars
+from training.evaluation.reports import PAPER_METRICS, write_scores
+from training.evaluation.scores import TextScores, endings, score_texts
+from training.evaluation.setting import Setting
+from training.evaluation.systems import System
+from training.evaluation.tables import Cell, Table, write_tables
+from training.evaluation.text_metrics import Scores, TextMetric
+
+NAMES = tuple(TYPES.values())
+COLUMNS = (*(name.capitalize() for name in NAMES), "Mean")
+
+Judge = Callable[[Item, Output], bool]
+LayOut = Callable[
+    [Setting, str, Sequence[Item], Mapping[str, Sequence[Output]], Sequence[TextMetric]], Table
+]
+
+
+def evaluate_questions(
+    setting: Setting, system: System, metrics: Sequence[TextMetric]
+) -> dict[str, Any]:
+    """Ask a system the test questions, score its answers, and write tables and plots.
+
+    Returns
+    -------
+    dict
+        What results.json holds.
+    """
+    items = question_items(setting.store, setting.protocol, setting.limit)
+    with claimed(setting.folder, setting.facts(system.facts)):
+        write_items(setting.folder / "items.jsonl", items)
+        outputs = system.texts(items, setting.folder)
+        tables = question_tables(setting, system.name, items, outputs, metrics)
+        for table in tables:
+            bars(setting.folder / table.name, _plotted(table), COLUMNS)
+        facts = setting.results(
+            system.facts, texts={d: endings(written) for d, written in outputs.items()}
+        )
+        return write_tables(setting.folder, tables, facts)
+
+
+def question_tables(
+    setting: Setting,
+    name: str,
+    items: Sequence[Item],
+    outputs: Mapping[str, Sequence[Output]],
+    metrics: Sequence[TextMetric],
+) -> list[Table]:
+    """Lay out tables 3 and 4 and that of yes and no, but for what was not asked."""
+    layouts: dict[Task, LayOut] = {"open": _open, "closed": _closed, "yes/no": _yes_no}
+    tables = []
+    for task, lay_out in layouts.items():
+        asked, answered = _of(task, items, outputs)
+        if asked:
+            tables.append(lay_out(setting, name, asked, answered, metrics))
+    return tables
+
+
+def by_type(draws: Bootstrap, items: Sequence[Item], scores: Scores) -> tuple[Cell, ...]:
+    """Return the mean of each type in percent, then their unweighted mean."""
+    types = [item.type for item in items]
+    groups = [[name] for name in NAMES] + [[name for name in NAMES if name in types]]
+    return tuple(
+        draws.interval(summed_by(types, group, scores), mean_of_means).times(100)
+        if set(group) & set(types)
+        else None
+        for group in groups
+    )
+
+
+def letter_occurs(item: Item, output: Output) -> bool:
+    """The paper's rule: the right letter with a full stop stands anywhere in the answer."""
+    return f"{item.letter}." in output.text
+
+
+def letter_alone(item: Item, output: Output) -> bool:
+    """Strict: the answer begins with the right letter and a full stop, and names no other one."""
+    named = re.findall(rf"\b([{LETTERS}])\.", output.text)
+    return output.text.lstrip().startswith(f"{item.letter}.") and set(named) == {item.letter}
+
+
+def letter_likeliest(item: Item, output: Output) -> bool:
+    """The right letter is the likeliest, whatever was written."""
+    return output.choice == item.letter
+
+
+def first_word(item: Item, output: Output) -> bool:
+    """The answer begins with the word that is right: yes or no."""
+    words = re.findall(r"\w+", output.text.lower())
+    return words[:1] == re.findall(r"\w+", item.reference.lower())[:1]
+
+
+def judged(judge: Judge, items: Sequence[Item], outputs: Sequence[Output]) -> Scores:
+    """Return 1 for every right answer, else 0: shape (n,)."""
+    pairs = zip(items, outputs, strict=True)
+    return np.array([float(judge(item, output)) for item, output in pairs])
+
+
+def _open(
+    setting: Setting,
+    name: str,
+    items: Sequence[Item],
+    outputs: Mapping[str, Sequence[Output]],
+    metrics: Sequence[TextMetric],
+) -> Table:
+    draws = setting.draws(items)
+    scored = {
+        decoding: score_texts(metrics, items, [output.text for output in written])
+        for decoding, written in outputs.items()
+    }
+    write_scores(setting.folder / "scores.csv", items, scored)
+    rows = [
+        (f"{name} ({decoding})", column, *_types(draws, items, scores, metric))
+        for decoding, scores in scored.items()
+        for column, metric in PAPER_METRICS.items()
+    ]
+    about = setting.table(len(items), "open test questions")
+    notes = (*about["notes"], *next(iter(scored.values())).notes)
+    return published.table(3, rows, **{**about, "notes": notes})
+
+
+def _types(
+    draws: Bootstrap, items: Sequence[Item], scored: TextScores, metric: str
+) -> tuple[Cell, ...]:
+    if metric in scored.scores:
+        return by_type(draws, items, scored.scores[metric])
+    return ("not computed",) * len(COLUMNS)
+
+
+def _closed(
+    setting: Setting,
+    name: str,
+    items: Sequence[Item],
+    outputs: Mapping[str, Sequence[Output]],
+    metrics: Sequence[TextMetric],
+) -> Table:
+    draws = setting.draws(items)
+    rows = [
+        (f"{name} ({decoding}{rule})", *by_type(draws, items, judged(judge, items, written)))
+        for decoding, written in outputs.items()
+        for rule, judge in _rules(written)
+    ]
+    about = setting.table(len(items), "closed test questions")
+    notes = (
+        *about["notes"],
+        "Right: the letter and a full stop occur in the answer, as the paper counts.",
+        "strict: the answer begins with them and names no other choice.",
+        "likeliest letter: by its probability before anything is written.",
+    )
+    return published.table(4, rows, **{**about, "notes": notes})
+
+
+def _rules(outputs: Sequence[Output]) -> list[tuple[str, Judge]]:
+    rules: list[tuple[str, Judge]] = [("", letter_occurs), (", strict", letter_alone)]
+    if any(output.choice for output in outputs):
+        rules.append((", likeliest letter", letter_likeliest))
+    return rules
+
+
+def _yes_no(
+    setting: Setting,
+    name: str,
+    items: Sequence[Item],
+    outputs: Mapping[str, Sequence[Output]],
+    metrics: Sequence[TextMetric],
+) -> Table:
+    draws = setting.draws(items)
+    rows: list[tuple[Cell, ...]] = [
+        ("here", f"{name} ({decoding})", *by_type(draws, items, judged(first_word, items, written)))
+        for decoding, written in outputs.items()
+    ]
+    commonest, _ = Counter(item.reference for item in items).most_common(1)[0]
+    always = [Output(item.key, commonest) for item in items]
+    label = f"always “{commonest}”"
+    rows.append(("here", label, *by_type(draws, items, judged(first_word, items, always))))
+    about = setting.table(len(items), "yes/no test questions")
+    return Table(
+        "yes_no",
+        f"Questions with yes or no{about['title']}",
+        ("source", "method", *COLUMNS),
+        tuple(rows),
+        (*about["notes"], "Right: the first word. The paper reports no such table."),
+    )
+
+
+def _of(
+    task: Task, items: Sequence[Item], outputs: Mapping[str, Sequence[Output]]
+) -> tuple[list[Item], dict[str, list[Output]]]:
+    keys = {item.key for item in items if item.task == task}
+    return [item for item in items if item.key in keys], {
+        decoding: [output for output in written if output.key in keys]
+        for decoding, written in outputs.items()
+    }
+
+
+def _plotted(table: Table) -> Table:
+    """Draw of table 3 the metric that the paper discusses."""
+    if "metric" not in table.columns:
+        return table
+    at = table.columns.index("metric")
+    rows = tuple(row for row in table.rows if row[at] == "METEOR")
+    return Table(table.name, f"METEOR, {table.title}", table.columns, rows)

@@ -1,0 +1,237 @@
+"""Tables 1 and 8: which text belongs to an image, and which image to a text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from dicom_io.errors import UnusableData
+from engine.checkpoint import describe, load_pair
+from engine.contrastive import ContrastivePair
+from engine.tokenizer_files import read_tokenizer
+from training.data.splits import normalised
+from training.data.store import Store, as_unit_interval
+from training.evaluation import published
+from training.evaluation.bootstrap import Bootstrap, mean, summed
+from training.evaluation.folder import claimed
+from training.evaluation.items import Item, report_items
+from training.evaluation.plots import lines
+from training.evaluation.published import DIRECTIONS, RANKS, System
+from training.evaluation.setting import Setting
+from training.evaluation.tables import Cell, Table, write_tables
+
+SAMPLES = (100, 500, 1000, 2000)
+"""Pools of the paper: the first pairs of the test part."""
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class PairSystem:
+    """A contrastive pair with the tokenizer of its text encoder.
+
+    Parameters
+    ----------
+    name : str
+    facts : dict
+        Which checkpoint it is.
+    """
+
+    name: str
+    pair: ContrastivePair
+    tokenizer: Tokenizer
+    facts: dict[str, Any]
+    device: str = "cpu"
+
+    @classmethod
+    def load(cls, checkpoint: str | Path, device: str = "cpu") -> PairSystem:
+        """Load a contrastive pair, native or published.
+
+        Raises
+        ------
+        EngineError
+            There is none; see `engine.checkpoint.load_pair`.
+        """
+        pair = load_pair(checkpoint, device=device).eval()
+        found = describe(checkpoint)
+        facts = {"name": found.card.name, "version": found.card.version, "digest": found.digest}
+        name, tokenizer = found.card.name, read_tokenizer(found.folder)
+        return cls(name, pair, tokenizer, {"checkpoint": facts}, device)
+
+
+def evaluate_retrieval(setting: Setting, system: PairSystem, batch: int = 8) -> dict[str, Any]:
+    """Embed the test pairs, count recalls in growing pools, and write tables and plots.
+
+    Returns
+    -------
+    dict
+        What results.json holds.
+    """
+    items = report_items(setting.store, setting.protocol, setting.limit)
+    with claimed(setting.folder, setting.facts(system.facts)):
+        keys = [item.image for item in items]
+        images = embed_images(system, setting.store, keys, setting.folder / "images", batch)
+        texts = embed_texts(system, [item.reference for item in items], batch)
+        tables = retrieval_tables(setting, system.name, items, (images @ texts.T).double().numpy())
+        _plot(setting.folder / "table1", tables[0])
+        facts = setting.results(system.facts, pairs=len(items))
+        return write_tables(setting.folder, tables, facts)
+
+
+def embed_images(
+    system: PairSystem, store: Store, keys: Sequence[str], folder: Path, batch: int
+) -> Tensor:
+    """Embed images, (n, width), keeping each batch on disk so that a killed run goes on."""
+    folder.mkdir(exist_ok=True)
+    held: dict[str, Tensor] = {}
+    for path in folder.glob("*.safetensors"):
+        held.update(load_file(path))
+    missing = [key for key in dict.fromkeys(keys) if key not in held]
+    batches = [missing[i : i + batch] for i in range(0, len(missing), batch)]
+    for chosen in track(batches, "images", console=Console(stderr=True)):
+        volumes = as_unit_interval(torch.stack([store.stored(key) for key in chosen]))
+        with torch.inference_mode():
+            vectors = system.pair.encode_image(volumes.to(system.device)).float().cpu()
+        made = {key: vector.clone() for key, vector in zip(chosen, vectors, strict=True)}
+        _save(folder, made)
+        held.update(made)
+    return torch.stack([held[key] for key in keys])
+
+
+def embed_texts(system: PairSystem, texts: Sequence[str], batch: int) -> Tensor:
+    """Embed texts, (n, width); equal ones once, so that their similarities are equal too."""
+    distinct = sorted(set(texts), key=len)
+    system.tokenizer.no_padding()
+    system.tokenizer.enable_truncation(system.pair.language_encoder.config.max_position_embeddings)
+    vectors: dict[str, Tensor] = {}
+    for i in range(0, len(distinct), batch):
+        chosen = distinct[i : i + batch]
+        ids, mask = _padded([e.ids for e in system.tokenizer.encode_batch(chosen)])
+        with torch.inference_mode():
+            made = system.pair.encode_text(ids.to(system.device), mask.to(system.device))
+        vectors.update(zip(chosen, made.float().cpu(), strict=True))
+    return torch.stack([vectors[text] for text in texts])
+
+
+def ranks(similarity: Array, groups: Sequence[object] | None = None) -> NDArray[np.int_]:
+    """Count for each row the wrong columns that are as similar as the right one, or more: (n,).
+
+    Parameters
+    ----------
+    similarity : ndarray, shape (n, n)
+        Row i and column i belong together.
+    groups : sequence, optional
+        Columns of the row's group are right as well; without it the diagonal alone (strict).
+
+    Notes
+    -----
+    A tie counts against the row, so a model that finds everything equal finds nothing.
+    """
+    right = np.eye(len(similarity), dtype=bool)
+    if groups is not None:
+        names = np.unique(np.array([str(g) for g in groups]), return_inverse=True)[1]
+        right = names[:, None] == names
+    best = np.where(right, similarity, -np.inf).max(axis=1, keepdims=True)
+    return np.asarray((~right & (similarity >= best)).sum(axis=1))
+
+
+def retrieval_tables(
+    setting: Setting, name: str, items: Sequence[Item], similarity: Array, number: int = 1
+) -> list[Table]:
+    """Lay out table 1 (or 8), and the same where equal texts stand for each other."""
+    about = setting.table(len(items), "test pairs")
+    texts = [normalised(item.reference) for item in items]
+    copies = len(texts) - len(set(texts))
+    strict = published.retrieval_table(
+        number,
+        [recalls(setting, name, items, similarity)],
+        **{
+            **about,
+            "notes": (
+                *about["notes"],
+                "Strict diagonal: of several equal texts only the image's own is right, and ties "
+                "count as misses.",
+                f"{copies} of {len(texts)} texts say what another one in the pool says.",
+            ),
+        },
+    )
+    by_text = published.retrieval_table(
+        number,
+        [recalls(setting, name, items, similarity, texts)],
+        title=f"{about['title']}, equal texts stand for each other",
+        reference=False,
+        notes=about["notes"],
+    )
+    return [strict, replace(by_text, name=f"{by_text.name}_by_text")]
+
+
+def recalls(
+    setting: Setting,
+    name: str,
+    items: Sequence[Item],
+    similarity: Array,
+    groups: Sequence[object] | None = None,
+) -> System:
+    """Count R@1, R@5 and R@10 both ways in the paper's pools, if there are pairs, and in all."""
+    pools = pool_sizes(len(items))
+    by_label: dict[str, list[list[Cell]]] = {}
+    for (_, label), matrix in zip(DIRECTIONS, (similarity, similarity.T), strict=True):
+        columns = []
+        for n in pools:
+            draws = setting.draws(items[:n])
+            columns.append(_recalls(draws, ranks(matrix[:n, :n], groups and groups[:n])))
+        by_label[label] = [list(row) for row in zip(*columns, strict=True)]
+    names = [n if n in SAMPLES else f"all {n}" for n in pools]
+    return System(name, names, by_label)
+
+
+def pool_sizes(n: int) -> list[int]:
+    """Return the paper's pools that n pairs fill, and n itself."""
+    if n == 0:
+        raise UnusableData("there is no pair to retrieve")
+    return [*(size for size in SAMPLES if size < n), n]
+
+
+def _recalls(draws: Bootstrap, found: NDArray[np.int_]) -> list[Cell]:
+    return [draws.interval(summed((found < k).astype(np.float64)), mean).times(100) for k in RANKS]
+
+
+def _padded(tokens: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    longest = max(map(len, tokens))
+    ids = torch.zeros(len(tokens), longest, dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for row, own in enumerate(tokens):
+        ids[row, : len(own)] = torch.tensor(own)
+        mask[row, : len(own)] = 1
+    return ids, mask
+
+
+def _save(folder: Path, vectors: dict[str, Tensor]) -> None:
+    path = folder / f"{len(list(folder.glob('*.safetensors'))):05d}.safetensors"
+    unfinished = path.with_suffix(".part")
+    save_file(vectors, unfinished)
+    unfinished.replace(path)
+
+
+def _plot(path: Path, table: Table) -> None:
+    """Draw R@1 over the size of the pool."""
+    curves: dict[str, tuple[list[int], list[Cell]]] = {}
+    for row in table.rows[:: len(RANKS)]:
+        for column, cell in zip(table.columns[2:], row[2:], strict=True):
+            system, _, size = column.rpartition(" ")
+            name = f"{system.removesuffix(' all')}, {row[0]}"
+            sizes, cells = curves.setdefault(name, ([], []))
+            sizes.append(int(size))
+            cells.append(cell)
+    lines(path, table.title, [(name, sizes, cells) for name, (sizes, cells) in curves.items()])

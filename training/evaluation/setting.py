@@ -1,0 +1,76 @@
+"""What an evaluation is of: a store, a protocol, a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from training.data.store import Protocol, Store
+from training.evaluation.bootstrap import Bootstrap
+from training.evaluation.items import Item
+from training.evaluation.scores import versions
+
+SPLITS: Mapping[Protocol, str] = {
+    "paper": "protocol paper: the official split, by file; cases and texts of train come again",
+    "grouped": "protocol grouped: no case and no text of train comes again",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """Where and of what an evaluation is.
+
+    Parameters
+    ----------
+    store : Store
+    protocol : {"paper", "grouped"}
+    folder : Path
+        Of the results, and of the outputs so far.
+    limit : int, optional
+        How many items are taken, the first ones.
+    resamples, seed : int
+        Of the bootstrap.
+    """
+
+    store: Store
+    protocol: Protocol
+    folder: Path
+    limit: int | None = None
+    resamples: int = 1000
+    seed: int = 0
+
+    def facts(self, system: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what decides the outputs, for `folder.claimed`."""
+        header = self.store.header
+        store = {"source": header.source, "plan": header.plan, "spec": header.spec.to_dict()}
+        return {"protocol": self.protocol, "store": store, **system}
+
+    def results(self, system: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+        """Return what a reader of results.json must know beside the tables."""
+        bootstrap = {"resamples": self.resamples, "seed": self.seed, "level": 0.95, "by": "case"}
+        return {
+            **self.facts(system),
+            "split": SPLITS[self.protocol],
+            "bootstrap": bootstrap,
+            "versions": versions(),
+            **more,
+        }
+
+    def draws(self, items: Sequence[Item]) -> Bootstrap:
+        return Bootstrap(tuple(item.case for item in items), self.resamples, self.seed)
+
+    def table(self, count: int, what: str) -> dict[str, Any]:
+        """Return what every table of the paper says here: `title`, `reference`, `notes`."""
+        source = self.store.header.source
+        notes = [f"{SPLITS[self.protocol]}.", "95 % intervals: percentile bootstrap by case."]
+        if self.protocol == "paper" and source != "m3d":
+            notes.append(
+                f"The paper's figures are of M3D, those here of {source}: not the same test."
+            )
+        return {
+            "title": f", protocol {self.protocol}, {count} {what} of {source}",
+            "reference": self.protocol == "paper",
+            "notes": tuple(notes),
+        }
