@@ -26,7 +26,8 @@ held_out_option = click.option(
 seed_option = click.option("--seed", default=0, show_default=True, help="Of the grouped split.")
 
 
-def _range(_: click.Context, option: click.Parameter, value: str | None) -> range | None:
+def seed_range(_: click.Context, option: click.Parameter, value: str | None) -> range | None:
+    """Read an option `first:last`, half open."""
     if value is None:
         return None
     first, _colon, last = value.partition(":")
@@ -69,11 +70,13 @@ def m3d(
 
 @prepare.command()
 @click.argument("out", type=FOLDER)
-@click.option("--seeds", callback=_range, help="Of the patients; 1:101 without --recipe.")
+@click.option("--seeds", callback=seed_range, help="Of the patients; 1:101 without --recipe.")
 @click.option("--recipe", help="Name or file of a recipe: make the store that it trains on.")
-@click.option("--train", callback=_range, help="Of a part of the store, in place of the recipe's.")
-@click.option("--validation", callback=_range, help="Likewise.")
-@click.option("--test", callback=_range, help="Likewise; what is not named is left out then.")
+@click.option(
+    "--train", callback=seed_range, help="Of a part of the store, in place of the recipe's."
+)
+@click.option("--validation", callback=seed_range, help="Likewise.")
+@click.option("--test", callback=seed_range, help="Likewise; what is not named is left out then.")
 @processes_option
 def phantoms(
     out: Path,

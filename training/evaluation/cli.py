@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
-if TYPE_CHECKING:
-    from engine.protocol import Quantization
-    from training.data.store import Protocol
-    from training.evaluation.setting import Setting
-    from training.evaluation.systems import System
-    from training.evaluation.text_metrics import TextMetric
+from training.cli import EXISTING, FOLDER, seed_range
 
-FOLDER = click.Path(file_okay=False, path_type=Path)
-EXISTING = click.Path(exists=True, file_okay=False, path_type=Path)
+if TYPE_CHECKING:
+    from dicom_io.preprocess import PreprocessSpec
+    from training.evaluation.items import Item
+    from training.evaluation.setting import Setting
+    from training.evaluation.systems import Decoding, System
+    from training.evaluation.text_metrics import TextMetric
 
 Command = Callable[..., None]
 
@@ -75,9 +74,7 @@ def system_options(command: Command) -> Command:
             show_default=True,
             help="The likeliest token, or drawn at temperature 1.",
         ),
-        click.option(
-            "--max-new-tokens", default=256, show_default=True, type=click.IntRange(1)
-        ),
+        click.option("--max-new-tokens", default=256, show_default=True, type=click.IntRange(1)),
         batch_option,
         device_option,
         click.option("--dtype", default="auto", show_default=True),
@@ -119,13 +116,13 @@ def report(as_json: bool, **options: Any) -> None:
     from training.evaluation.items import PAPER_REPORTS, report_items
     from training.evaluation.reports import evaluate_reports
 
-    setting = open_setting(options)
+    setting = open_setting(options, preprocess_of(options["checkpoint"]))
     if options["list_items"]:
         limit = setting.limit or PAPER_REPORTS
         list_items(setting, report_items(setting.store, setting.protocol, limit))
-        return
-    system, metrics = open_system(setting, options), open_metrics(options)
-    show(setting, evaluate_reports(setting, system, metrics), as_json=as_json)
+    else:
+        system = open_system(setting, options)
+        show(setting, evaluate_reports(setting, system, open_metrics(options)), as_json=as_json)
 
 
 @evaluate.command()
@@ -136,12 +133,12 @@ def vqa(as_json: bool, **options: Any) -> None:
     from training.evaluation.items import question_items
     from training.evaluation.questions import evaluate_questions
 
-    setting = open_setting(options)
+    setting = open_setting(options, preprocess_of(options["checkpoint"]))
     if options["list_items"]:
         list_items(setting, question_items(setting.store, setting.protocol, setting.limit))
-        return
-    system, metrics = open_system(setting, options), open_metrics(options)
-    show(setting, evaluate_questions(setting, system, metrics), as_json=as_json)
+    else:
+        system = open_system(setting, options)
+        show(setting, evaluate_questions(setting, system, open_metrics(options)), as_json=as_json)
 
 
 @evaluate.command()
@@ -161,18 +158,23 @@ def retrieval(checkpoint: str, batch: int, device: str, as_json: bool, **options
 
 @evaluate.command()
 @click.option("--checkpoint", default="embedded", show_default=True)
-@click.option("--seeds", default="900000:900100", show_default=True, help="first:last, half open.")
+@click.option(
+    "--seeds",
+    default="900000:900100",
+    show_default=True,
+    callback=seed_range,
+    help="first:last, half open.",
+)
 @resamples_option
 @device_option
 @json_option
-def phantoms(checkpoint: str, seeds: str, resamples: int, device: str, as_json: bool) -> None:
+def phantoms(checkpoint: str, seeds: range, resamples: int, device: str, as_json: bool) -> None:
     """Findings, plane and phase of phantoms that are made for this, against what was planted."""
     from engine import load_engine
-    from training.cli import seed_range
     from training.evaluation.phantoms import evaluate_phantoms
 
     engine = load_engine(checkpoint, device=device)
-    results = evaluate_phantoms(engine, seed_range(seeds), resamples=resamples)
+    results = evaluate_phantoms(engine, seeds, resamples=resamples)
     tables = results.pop("markdown")
     click.echo(json.dumps(results) if as_json else "\n".join(tables), nl=as_json)
 
@@ -206,16 +208,91 @@ def setup(folder: Path | None) -> None:
     click.echo(f"WordNet and Punkt are in {folder or INSIDE}")
 
 
-def open_setting(options: Mapping[str, Any], spec: Any = None) -> Setting:
+def open_setting(options: Mapping[str, Any], spec: PreprocessSpec | None) -> Setting:
     """Open the store, and refuse one that was not prepared as `spec` says."""
     from training.data.store import open_store
     from training.evaluation.setting import Setting
 
-    protocol: Protocol = options["protocol"]
-    names = ("limit", "resamples", "seed")
-    return Setting(
-        open_store(options["data"], spec),
-        protocol,
-        options["out"],
-        **{name: options[name] for name in names},
+    store = open_store(options["data"], spec)
+    chosen = {name: options[name] for name in ("protocol", "limit", "resamples", "seed")}
+    return Setting(store, folder=options["out"], **chosen)
+
+
+def preprocess_of(checkpoint: str | None) -> PreprocessSpec | None:
+    """Return how a checkpoint's inputs must be prepared, before its weights are loaded."""
+    if checkpoint is None:
+        return None
+    from engine.checkpoint import describe
+
+    return describe(_folder(checkpoint)).preprocess
+
+
+def open_system(setting: Setting, options: Mapping[str, Any]) -> System:
+    """Load what is evaluated.
+
+    Raises
+    ------
+    click.UsageError
+        It is not named, or twice.
+    """
+    from engine.local import LocalEngine
+    from training.evaluation.systems import ModelSystem, Predictions
+
+    checkpoint, predictions = options["checkpoint"], options["predictions"]
+    if (checkpoint is None) == (predictions is None):
+        raise click.UsageError("name either --checkpoint or --predictions")
+    if predictions is not None:
+        return Predictions(predictions)
+    decodings: dict[str, Sequence[Decoding]] = {
+        "greedy": ("greedy",),
+        "sampled": ("sampled",),
+        "both": ("greedy", "sampled"),
+    }
+    engine = LocalEngine.load(
+        _folder(checkpoint),
+        **{name: options[name] for name in ("device", "dtype", "quantization")},
     )
+    return ModelSystem(
+        engine,
+        setting.store,
+        decodings=decodings[options["decoding"]],
+        dtype=options["dtype"],
+        **{name: options[name] for name in ("max_new_tokens", "seed", "batch")},
+    )
+
+
+def open_metrics(options: Mapping[str, Any]) -> list[TextMetric]:
+    """Return the paper's four metrics, then the further ones that were named."""
+    from engine.local import choose_device
+    from training.evaluation.bertscore import BertScore
+    from training.evaluation.plugins import load_metric
+    from training.evaluation.text_metrics import BLEU_1, METEOR, ROUGE_1
+
+    device = str(choose_device(options["device"]))
+    bert_score = BertScore(options["bert_score"], device=device)
+    return [BLEU_1, ROUGE_1, METEOR, bert_score, *map(load_metric, options["metrics"])]
+
+
+def list_items(setting: Setting, items: Sequence[Item]) -> None:
+    """Write what another system is to answer."""
+    from training.evaluation.items import write_items
+
+    setting.folder.mkdir(parents=True, exist_ok=True)
+    write_items(setting.folder / "items.jsonl", items)
+    click.echo(f"{len(items)} items: {setting.folder / 'items.jsonl'}")
+
+
+def show(setting: Setting, results: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print the results, as JSON or as the tables that now lie in the folder."""
+    if as_json:
+        click.echo(json.dumps(results))
+        return
+    for table in results["tables"]:
+        click.echo((setting.folder / f"{table['name']}.md").read_text("utf-8"))
+    click.echo(f"tables, plots and texts: {setting.folder}")
+
+
+def _folder(checkpoint: str) -> str | Path:
+    from engine import EMBEDDED
+
+    return EMBEDDED if checkpoint == "embedded" else checkpoint

@@ -26,7 +26,8 @@ def compare(first: Path, second: Path, *, resamples: int = 1000, seed: int = 0) 
         A folder has no scores, or they are not of the same items.
     """
     ours, theirs = _scores(first), _scores(second)
-    figures, cases = [], ()
+    figures = []
+    cases: tuple[str, ...] = ()
     for name in ours.keys() & theirs.keys():
         a, b = ours[name], theirs[name]
         if a.keys() != b.keys():

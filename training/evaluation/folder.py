@@ -57,6 +57,7 @@ def claimed(folder: Path, facts: Mapping[str, Any]) -> Iterator[None]:
     UnusableData
         The folder holds the outputs of something else, or is being written.
     """
+    facts = json.loads(json.dumps(facts))  # as they are read back: tuples become lists
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         try:
@@ -65,7 +66,7 @@ def claimed(folder: Path, facts: Mapping[str, Any]) -> Iterator[None]:
             raise UnusableData(f"another process is writing {folder}") from error
         path = folder / FACTS
         if path.exists():
-            _refuse_another(folder, json.loads(path.read_text("utf-8")), dict(facts))
+            _refuse_another(folder, json.loads(path.read_text("utf-8")), facts)
         else:
             write_atomically(path, json.dumps(facts, indent=1))
         yield

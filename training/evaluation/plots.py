@@ -65,7 +65,8 @@ def _figure(title: str) -> tuple[Any, Any]:
 def _save(figure: Any, axes: Any, path: Path) -> None:
     axes.set_ylim(0, 100)
     axes.grid(axis="y", alpha=0.3)
-    axes.legend(fontsize=8)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=8)
     for ending in (".png", ".svg"):
         figure.savefig(path.with_suffix(ending), dpi=150)
 

@@ -39,8 +39,8 @@ def load_metric(wanted: str) -> TextMetric:
     weights = Path(folder) if folder else None
     if weights is not None and not weights.exists():
         raise UnusableData(f"the weights of metric {name} are not there: {weights}")
-    factory = _from_file(Path(name)) if name.endswith(".py") else _from_entry_point(name)
     try:
+        factory = _from_file(Path(name)) if name.endswith(".py") else _from_entry_point(name)
         return factory(weights)
     except ImportError as error:
         raise UnusableData(f"metric {name} needs a package that is not here: {error}") from error

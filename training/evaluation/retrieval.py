@@ -17,6 +17,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from dicom_io.errors import UnusableData
+from dicom_io.preprocess import PreprocessSpec
 from engine.checkpoint import describe, load_pair
 from engine.contrastive import ContrastivePair
 from engine.tokenizer_files import read_tokenizer
@@ -44,6 +45,8 @@ class PairSystem:
     Parameters
     ----------
     name : str
+    preprocess : PreprocessSpec
+        How its images must be prepared.
     facts : dict
         Which checkpoint it is.
     """
@@ -51,6 +54,7 @@ class PairSystem:
     name: str
     pair: ContrastivePair
     tokenizer: Tokenizer
+    preprocess: PreprocessSpec
     facts: dict[str, Any]
     device: str = "cpu"
 
@@ -66,8 +70,10 @@ class PairSystem:
         pair = load_pair(checkpoint, device=device).eval()
         found = describe(checkpoint)
         facts = {"name": found.card.name, "version": found.card.version, "digest": found.digest}
-        name, tokenizer = found.card.name, read_tokenizer(found.folder)
-        return cls(name, pair, tokenizer, {"checkpoint": facts}, device)
+        tokenizer = read_tokenizer(found.folder)
+        return cls(
+            found.card.name, pair, tokenizer, found.preprocess, {"checkpoint": facts}, device
+        )
 
 
 def evaluate_retrieval(setting: Setting, system: PairSystem, batch: int = 8) -> dict[str, Any]:

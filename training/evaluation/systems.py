@@ -55,6 +55,8 @@ class ModelSystem:
         "greedy", the likeliest token; "sampled", drawn at temperature 1, as the authors do.
     max_new_tokens, seed, batch : int
         `seed` and an item's key decide what is drawn for it.
+    dtype : str
+        In which the engine was loaded: another one may write other words.
     """
 
     engine: LocalEngine
@@ -63,6 +65,7 @@ class ModelSystem:
     max_new_tokens: int = 256
     seed: int = 0
     batch: int = 8
+    dtype: str = "auto"
     _read: dict[str, ModelInput] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -76,6 +79,7 @@ class ModelSystem:
             "checkpoint": {key: identity[key] for key in ("name", "version", "digest")},
             "max_new_tokens": self.max_new_tokens,
             "seed": self.seed,
+            "dtype": self.dtype,
         }
 
     def texts(self, items: Sequence[Item], folder: Path) -> dict[str, list[Output]]:
@@ -152,8 +156,9 @@ class Predictions:
         """
         found: dict[str, str] = {}
         for key, text in self._lines():
-            if found.setdefault(key, text) is not text:
+            if key in found:
                 raise UnusableData(f"{self.path} has {key} twice")
+            found[key] = text
         missing = [item.key for item in items if item.key not in found]
         if missing:
             raise UnusableData(

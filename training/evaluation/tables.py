@@ -81,8 +81,10 @@ def write_tables(folder: Path, tables: Sequence[Table], facts: Mapping[str, Any]
         (folder / f"{table.name}.md").write_text(table.to_markdown(), "utf-8")
         (folder / f"{table.name}.csv").write_text(table.to_csv(), "utf-8")
     results = {**facts, "tables": [table.to_dict() for table in tables]}
-    (folder / "results.json").write_text(json.dumps(results, indent=1, allow_nan=False), "utf-8")
-    return results
+    text = json.dumps(results, indent=1, allow_nan=False)
+    (folder / "results.json").write_text(text, "utf-8")
+    read_back: dict[str, Any] = json.loads(text)
+    return read_back
 
 
 def _line(cells: Sequence[str]) -> str:
