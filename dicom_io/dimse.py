@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydicom import Dataset, dcmread
 from pydicom.uid import (
@@ -70,10 +71,10 @@ def echo(
     AssociationRejected
         The peer refuses the association.
     """
-    ae = _application_entity(calling_ae_title, timeouts)
+    ae = application_entity(calling_ae_title, timeouts)
     ae.add_requested_context(Verification)
-    with _association(ae, host, port, called_ae_title) as assoc:
-        _check(assoc.send_c_echo(), called_ae_title)
+    with associated(ae, host, port, called_ae_title) as assoc:
+        check_status(assoc.send_c_echo(), called_ae_title)
 
 
 def store(
@@ -119,15 +120,15 @@ def store_all(
     timeouts: Timeouts = Timeouts(),
 ) -> None:
     """Store instances one after the other over one association; see `store`."""
-    ae = _application_entity(calling_ae_title, timeouts)
+    ae = application_entity(calling_ae_title, timeouts)
     for sop_class, transfer_syntax in sorted({_kind_of(path) for path in paths}):
         uncompressed = transfer_syntax in (*UNCOMPRESSED, DeflatedExplicitVRLittleEndian)
         ae.add_requested_context(
             sop_class, list(UNCOMPRESSED) if uncompressed else [transfer_syntax]
         )
-    with _association(ae, host, port, called_ae_title) as assoc:
+    with associated(ae, host, port, called_ae_title) as assoc:
         for path in paths:
-            _check(assoc.send_c_store(dcmread(path)), called_ae_title)
+            check_status(assoc.send_c_store(dcmread(path)), called_ae_title)
 
 
 def _kind_of(path: Path) -> tuple[UID, UID]:
@@ -157,15 +158,15 @@ def find_instance(
         The peer refuses the association or the query.
     """
     image, study = _queries(reference)
-    ae = _application_entity(calling_ae_title, timeouts)
+    ae = application_entity(calling_ae_title, timeouts)
     ae.add_requested_context(StudyRootQueryRetrieveInformationModelFind)
-    with _association(ae, host, port, called_ae_title) as assoc:
+    with associated(ae, host, port, called_ae_title) as assoc:
         images = [
             answer
-            for answer in _find(assoc, image, called_ae_title)
+            for answer in find(assoc, image, called_ae_title)
             if answer.get("SOPInstanceUID") == reference.sop_instance_uid
         ]
-        studies = list(_find(assoc, study, called_ae_title))
+        studies = list(find(assoc, study, called_ae_title))
     return Found(len(images), identities_of(studies))
 
 
@@ -193,10 +194,10 @@ def count_instances(
     query.SeriesInstanceUID = ""
     query.Modality = ""
     query.NumberOfSeriesRelatedInstances = None
-    ae = _application_entity(calling_ae_title, timeouts)
+    ae = application_entity(calling_ae_title, timeouts)
     ae.add_requested_context(StudyRootQueryRetrieveInformationModelFind)
-    with _association(ae, host, port, called_ae_title) as assoc:
-        return ct_inventory(_find(assoc, query, called_ae_title))
+    with associated(ae, host, port, called_ae_title) as assoc:
+        return ct_inventory(find(assoc, query, called_ae_title))
 
 
 def _queries(reference: InstanceReference) -> tuple[Dataset, Dataset]:
@@ -214,7 +215,8 @@ def _queries(reference: InstanceReference) -> tuple[Dataset, Dataset]:
     return image, study
 
 
-def _application_entity(ae_title: str, timeouts: Timeouts) -> AE:
+def application_entity(ae_title: str, timeouts: Timeouts) -> AE:
+    """An application entity that waits no longer than it should."""
     ae = AE(ae_title)
     ae.connection_timeout = timeouts.connect_s
     ae.acse_timeout = timeouts.acse_s
@@ -224,8 +226,11 @@ def _application_entity(ae_title: str, timeouts: Timeouts) -> AE:
 
 
 @contextmanager
-def _association(ae: AE, host: str, port: int, called_ae_title: str) -> Iterator[Association]:
-    assoc = ae.associate(host, port, ae_title=called_ae_title)
+def associated(
+    ae: AE, host: str, port: int, called_ae_title: str, **negotiation: Any
+) -> Iterator[Association]:
+    """Hold an association for the length of a block; errors as `echo` raises them."""
+    assoc = ae.associate(host, port, ae_title=called_ae_title, **negotiation)
     if not assoc.is_established:
         raise _refusal(assoc, called_ae_title)
     try:
@@ -248,7 +253,7 @@ def _refusal(assoc: Association, called_ae_title: str) -> PeerUnreachable | Asso
     return PeerUnreachable(f"{called_ae_title} does not answer the association request")
 
 
-def _check(status: Dataset, called_ae_title: str) -> None:
+def check_status(status: Dataset, called_ae_title: str) -> None:
     """Raise unless a status is Success, Pending or Warning (PS3.7 C)."""
     code = status.get("Status")
     if code is None:
@@ -259,9 +264,10 @@ def _check(status: Dataset, called_ae_title: str) -> None:
         raise AssociationRejected(f"{called_ae_title} refuses the request (0x{code:04X})")
 
 
-def _find(assoc: Association, query: Dataset, called_ae_title: str) -> Iterator[Dataset]:
+def find(assoc: Association, query: Dataset, called_ae_title: str) -> Iterator[Dataset]:
+    """Yield what a peer answers to a query, Study Root (PS3.4 C.4.1)."""
     answers = assoc.send_c_find(query, StudyRootQueryRetrieveInformationModelFind)
     for status, identifier in answers:
-        _check(status, called_ae_title)
+        check_status(status, called_ae_title)
         if identifier is not None:
             yield identifier

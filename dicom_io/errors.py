@@ -40,6 +40,10 @@ class NoUsableSeries(DicomError):
     """No series of the study can be given to the model; the message lists every reason."""
 
 
+class NotRetrieved(DicomError):
+    """An archive lists a study and does not give all of it."""
+
+
 class EngineError(CtscribeError):
     """The model or its checkpoint is at fault."""
 

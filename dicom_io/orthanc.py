@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,13 @@ import httpx
 from pydicom import Dataset
 from pyorthanc import Orthanc
 
-from dicom_io.errors import AssociationRejected
+from dicom_io.errors import AssociationRejected, NotRetrieved
 from dicom_io.http import TIMEOUT, ask, ask_again, displayable
 from dicom_io.proof import Found, InstanceReference, identities_of
+from dicom_io.retrieval import STUDY_KEYS, WANTED
+
+LISTING = httpx.Timeout(600.0, connect=10.0)
+"""A list of many studies takes its time."""
 
 
 def store(path: Path, url: str, *, credentials: tuple[str, str] | None = None) -> None:
@@ -91,6 +95,57 @@ def count_instances(
     }
 
 
+def find_studies(
+    date_range: str, modality: str, url: str, *, credentials: tuple[str, str] | None = None
+) -> list[Dataset]:
+    """List studies with a series of a modality; `date_range` as in a DICOM query, or nothing.
+
+    Raises as `find_instance`.
+    """
+    wanted = {"ModalitiesInStudy": modality} | ({"StudyDate": date_range} if date_range else {})
+    asked = {"Level": "Study", "Expand": True, "Query": wanted}
+    with _client(url, credentials) as client:
+        client.timeout = LISTING
+        route = f"{client.url}/tools/find"
+        found = ask(lambda: client.post(route, json=asked), displayable(url)).json()
+    tags = (one["MainDicomTags"] | one["PatientMainDicomTags"] for one in found)
+    return [_header(study, STUDY_KEYS) for study in tags]
+
+
+def fetch_study(
+    study_instance_uid: str,
+    folder: Path,
+    url: str,
+    *,
+    credentials: tuple[str, str] | None = None,
+) -> None:
+    """Download the CT images and reports of a study into a folder, under numbers.
+
+    Where Orthanc keeps the study for several patients, those of all come.
+
+    Raises
+    ------
+    PeerUnreachable
+        No answer.
+    AssociationRejected
+        Orthanc refuses the request.
+    NotRetrieved
+        It does not hold the study any more.
+    """
+    number = 0
+    with _client(url, credentials) as client:
+        for study in _look_up(client, "Study", study_instance_uid):
+            for series in _read(client.get_studies_id_series, study, client):
+                if series["MainDicomTags"].get("Modality") not in WANTED:
+                    continue
+                for instance in series["Instances"]:
+                    content = _answer(client.get_instances_id_file, instance, client).content
+                    (folder / f"{number:06d}.dcm").write_bytes(content)
+                    number += 1
+    if not number:
+        raise NotRetrieved(f"{displayable(url)} holds no image of the study")
+
+
 def check(url: str, *, credentials: tuple[str, str] | None = None) -> None:
     """Verify that Orthanc answers; errors as in `find_instance`."""
     with _client(url, credentials) as client:
@@ -111,11 +166,20 @@ def _look_up(client: Orthanc, level: str, uid: str) -> list[str]:
 
 
 def _read(get: Callable[[str], httpx.Response], identifier: str, client: Orthanc) -> Any:
-    return ask_again(lambda: get(identifier), displayable(client.url)).json()
+    return _answer(get, identifier, client).json()
 
 
-def _header(tags: dict[str, str]) -> Dataset:
+def _answer(
+    get: Callable[[str], httpx.Response], identifier: str, client: Orthanc
+) -> httpx.Response:
+    return ask_again(lambda: get(identifier), displayable(client.url))
+
+
+def _header(
+    tags: dict[str, str],
+    keywords: Iterable[str] = ("StudyInstanceUID", "PatientID", "PatientName"),
+) -> Dataset:
     header = Dataset()
-    for keyword in ("StudyInstanceUID", "PatientID", "PatientName"):
+    for keyword in keywords:
         setattr(header, keyword, tags.get(keyword, ""))
     return header

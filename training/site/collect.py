@@ -18,6 +18,7 @@ from dicom_io.errors import (
     IdentifiedContent,
     IncompleteSeries,
     MissingAttribute,
+    NotRetrieved,
     NoUsableSeries,
     PluginError,
     UnsupportedTransferSyntax,
@@ -41,6 +42,7 @@ SeriesMode = Literal["best", "all"]
 
 # Messages of dicom_io may name a file or a series; these say nothing of whose it is
 _REASONS: tuple[tuple[type[CtscribeError], str], ...] = (
+    (NotRetrieved, "the archive did not give all of it"),
     (NoUsableSeries, "no series that could be given to the model"),
     (IncompleteSeries, "slices are missing"),
     (GeometryError, "its slices form no volume"),
@@ -99,6 +101,9 @@ class Collector:
                 record = self._read(name, reference, read_study([folder]))
             except (PluginError, OSError):
                 raise
+            except NotRetrieved as error:
+                # no record: the next run asks again
+                return Record(name, rejected=reason_of(error), detail=str(error))
             except CtscribeError as error:
                 record = Record(name, rejected=reason_of(error), detail=str(error))
             except Exception as error:  # noqa: BLE001  one odd header stops no other study

@@ -11,6 +11,7 @@ import click
 
 from dicom_io.errors import UnusableData
 from dicom_io.preprocess import PreprocessSpec
+from training.site.archives import open_archive
 from training.site.build import Split
 from training.site.collect import SeriesMode
 from training.site.folder import FolderSource
@@ -110,7 +111,7 @@ def open_source(name: str) -> Source:
     folder = Path(name)
     if folder.is_dir():
         return FolderSource(folder)
-    raise UnusableData("SOURCE is neither a folder nor the address of an archive")
+    return open_archive(name)
 
 
 def read_reports(name: str, columns: Mapping[str, str]) -> tuple[ReportsFrom, tuple[Report, ...]]:
