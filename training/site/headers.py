@@ -47,20 +47,24 @@ _LEAST_BITS = 9
 Rules = dict[tuple[int, int], Callable[[Dataset, tuple[int, int]], None]]
 
 
+_TALKATIVE = ("pydicom", "pynetdicom", "dicomweb_client", "urllib3")
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """Let no library speak of the headers it reads: warnings and logs quote their values."""
-    loggers = [logging.getLogger(name) for name in ("pydicom", "pynetdicom")]
-    before = [logger.disabled for logger in loggers]
+    loggers = [logging.getLogger(name) for name in _TALKATIVE]
+    before = [logger.level for logger in loggers]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for logger in loggers:
-            logger.disabled = True
+            # a level holds for the loggers below it too, which `disabled` does not
+            logger.setLevel(logging.CRITICAL + 1)
         try:
             yield
         finally:
-            for logger, disabled in zip(loggers, before, strict=True):
-                logger.disabled = disabled
+            for logger, level in zip(loggers, before, strict=True):
+                logger.setLevel(level)
 
 
 def deidentify(dataset: Dataset, key: Key) -> Dataset:

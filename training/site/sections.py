@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from training.site.folding import tidied
+
 Name = Literal["findings", "impression", "addendum", "original", "other"]
 
 # In English, German, French, Spanish, Italian, Portuguese and Dutch; lower case without accents
@@ -95,7 +97,7 @@ def find_sections(text: str) -> Sections:
     text : str
         A whole report, or an addendum.
     """
-    parts = list(_parts(unicodedata.normalize("NFC", text)))
+    parts = list(_parts(tidied(text)))
     if len(parts) == 1:
         return Sections(findings=_joined([parts[0][1]]), headed=False)
     report: list[tuple[Name, str]] = []
