@@ -175,7 +175,8 @@ def _heading(observation: Segment) -> str:
     for suffix in identifier.split(observation.separators.subcomponent)[1:]:
         if suffix in _SUFFIXES:
             return _SUFFIXES[suffix]
-    return next((name for name in (identifier, *names[:1]) if kind_of_heading(name)), "")
+    headings = (n for n in (identifier, *names[:1]) if kind_of_heading(n) not in (None, "report"))
+    return next(headings, "")
 
 
 def _names(segments: Sequence[Segment]) -> tuple[str, ...]:

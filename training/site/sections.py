@@ -10,16 +10,17 @@ from typing import Literal
 
 from training.site.folding import tidied
 
-Name = Literal["findings", "impression", "addendum", "original", "other"]
+Name = Literal["findings", "report", "impression", "addendum", "original", "other"]
 
 # In English, German, French, Spanish, Italian, Portuguese and Dutch; lower case without accents
 _WORDS: dict[Name, str] = {
     "findings": r"""
-        findings?|(?:ct|imaging)\ findings?|findings?\ (?:and|/)\ impressions?|observations?|report
-        |befunde?|(?:ct[\ -])?befund|befund\ (?:und|/)\ beurteilung|befundbericht|beschreibung
-        |description|resultats?|constatations?|compte[\ -]rendu
-        |hallazgos?|informe|descripcion|reperti|referto|descrizione
-        |achados?|relatorio|bevindingen?|verslag""",
+        findings?|(?:ct|imaging)\ findings?|findings?\ (?:and|/)\ impressions?|observations?
+        |befunde?|(?:ct[\ -])?befund|befund\ (?:und|/)\ beurteilung|beschreibung
+        |description|resultats?|constatations?|hallazgos?|descripcion|reperti|descrizione
+        |achados?|bevindingen?""",
+    "report": r"(?:radiology\ )?report|befundbericht|compte[\ -]rendu|informe|referto|relatorio"
+    r"|verslag",
     "impression": r"""
         (?:diagnostic\ )?impressions?|conclusions?|opinion|summary|interpretation|assessment
         |beurteilung|zusammenfassung|fazit|wertung|impression\ diagnostique|synthese|au\ total
@@ -130,15 +131,16 @@ def _addition(parts: list[tuple[Name, str]]) -> Sections:
 
 
 def _of(parts: list[tuple[Name, str]]) -> Sections:
-    findings, impression = (
+    findings, report, impression = (
         _joined([body for name, body in parts if name == wanted])
-        for wanted in ("findings", "impression")
+        for wanted in ("findings", "report", "impression")
     )
-    return Sections(findings, impression)
+    # "Report:" may head the findings, or all of it
+    return Sections(findings or report, impression)
 
 
 def _said(parts: list[tuple[Name, str]]) -> bool:
-    return any(name in ("findings", "impression") for name, _ in parts)
+    return any(name in ("findings", "report", "impression") for name, _ in parts)
 
 
 def _joined(bodies: list[str]) -> str:

@@ -28,6 +28,11 @@ def test_a_text_without_headings_is_all_findings():
     assert found == Sections("Liver normal. An incidental finding: a cyst.", headed=False)
 
 
+def test_a_report_heading_is_findings_only_where_there_are_none():
+    assert find_sections("History: x\nReport: Liver normal.").findings == "Liver normal."
+    assert find_sections("REPORT\nMiller, John\nFindings: a").findings == "a"
+
+
 def test_headings_without_findings_or_impression_leave_nothing():
     assert find_sections("Technique: CT.\nHistory: cough.").text == ""
 
