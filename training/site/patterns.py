@@ -129,7 +129,7 @@ _SIGNED = (
     r"reporting[ \t]+(?:radiologist|physician|doctor)|attending(?:[ \t]+radiologist)?:|radiologist:|"
     r"(?:elektronisch|digital)[ \t]+(?:signiert|freigegeben|unterschrieben|validiert)|gez\.|gezeichnet|unterschrift|unterzeichnet|signiert|"
     r"befundet[ \t]+(?:von|durch)|befunder(?:in)?:|befundende[rs]?[ \t]+(?:arzt|ärztin):?|diktiert|geschrieben[ \t]+von|schreibkraft|freigegeben|validiert|vidiert|"
-    r"erstbefunder|zweitbefunder|untersucher|(?:mit[ \t]+)?(?:freundlichen?|besten?|kollegialen?)[ \t]+(?:kollegialen[ \t]+)?gr(?:ü|ue)(?:ß|ss)en?|mfg\b|i\.[ \t]?[av]\.[ \t]|"
+    r"erstbefunder|zweitbefunder|untersucher|(?:mit[ \t]+)?(?:freundlichen?|besten?|kollegialen?)[ \t]+(?:kollegialen[ \t]+)?gr(?:ü|ue)(?:ß|ss)en?|mfg\b|(?-i:i\.[ ]?[AV]\.(?=[ \t]+(?:Dr|Prof|OA|OÄ|\p{Lu}\.)))|"
     r"sign[ée]e?[ \t]+(?:[ée]lectroniquement|par)|dict[ée]e?[ \t]+par|valid[ée]e?[ \t]+par|r[ée]dig[ée]e?[ \t]+par|relu[ \t]+par|interpr[ée]t[ée]e?[ \t]+par|"
     r"cordialement|confraternellement|bien[ \t]+(?:cordialement|confraternellement)|"
     r"firmado|firmada|dictado[ \t]+por|informado[ \t]+por|validado[ \t]+por|fdo\.|atentamente|"
@@ -137,6 +137,9 @@ _SIGNED = (
     r"assinado|laudado[ \t]+por|m[ée]dico[ \t]+respons[áa]vel|ondertekend|gedicteerd|met[ \t]+vriendelijke[ \t]+groet(?:en)?|"
     r"podpisa[łl]|opisa[łl]|подпис\p{L}*|врач:|sincerely|(?:kind|best)[ \t]+regards|with[ \t]+regards)"
 )
+
+# To the end of the line or, where lines were joined, of the sentence: no title, initial or degree
+_SIGNATURE = r"(?:[^\n]{0,200}?(?:(?-i:(?<=\p{Ll}{4}|\d\d|MD|M\.D)(?<!Prof|Univ|habil|dent|Priv|Dipl)[.;](?=\s))|(?=\n)|\Z)|[^\n]{0,200})"
 
 _INSTITUTION = (
     r"(?:Hospitals?|HOSPITAL|Clinics?|Medical[ \t]Cent(?:er|re)|Health[ \t]?(?:care|System)?|Infirmary|Sanatorium|"
@@ -160,7 +163,7 @@ _FOLDED: tuple[tuple[str, Kind, str], ...] = (
     ("file path", "ID", r"(?<!\w)(?:[a-z]:\\|\\\\)[^\s]+|(?<![\w/])/(?:[\w.-]+/){2,}[\w.-]+"),
     ("UID", "ID", r"(?<![\d.])[0-2](?:\.\d+){5,}"),
     ("UUID", "ID", r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b"),
-    ("IP address", "ID", r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.])"),
+    ("IP address", "ID", r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?!\d|\.\d)"),
     ("labelled telephone number", "PHONE",
      r"\b(?:tel(?:efon|ephone|efono)?|phone|ph|fax|pager|beeper|mobil(?:e|telefon)?|handy|cell|durchwahl|dw|ext(?:ension)?|"
      r"apparat|telefonnummer|dect|funk|piepser|tel\.?-?nr|telefoon|тел)[.:#\s-]{0,4}(?P<told>(?:nr\.?|no\.?)?\s?[+(]?\d[\d\s()./-]{1,18}\d)"),
@@ -192,14 +195,18 @@ _FOLDED: tuple[tuple[str, Kind, str], ...] = (
      r"(?<![\d.,])(?:9\d|1[0-2]\d)(?=[\s-]{0,2}(?:years?|yrs?|yr|y\.?/?o|yo|j\.|jahre?|jahrige|jahrig|jaehrig|ans|anos|anni|jaar|lat|лет|года?|歳|岁|세|a\.)(?:\b|[\s.,;-]|$))"
      r"|\b(?:age[d:]?|alter:?|age\s?de|edad:?|eta:?)\s(?:of\s)?(?P<told>(?:9\d|1[0-2]\d))(?![\d.,%])"),
     ("postal code and town", "PLACE", r"\b[a-z]{1,2}\d[a-z\d]?\s\d[a-z]{2}\b"),
-    ("code of letters and digits", "ID", r"(?<!\w)(?:[a-z]{1,6}[-/_]?\d{4,}|[a-z]{1,5}[-/]\d{2,4}[-/]\d{2,}|\d{4,}[-/_]?[a-z]{1,3}(?=\b)|"
+    ("code of letters and digits", "ID", r"(?<!\w)(?!\d+(?:[x×]\d+)+(?!\w))(?:[a-z]{1,6}[-/_]?\d{4,}|[a-z]{1,5}[-/]\d{2,4}[-/]\d{2,}|\d{4,}[-/_]?[a-z]{1,3}(?=\b)|"
      r"(?=[a-z]*\d)(?=\d*[a-z])(?=(?:[a-z]*\d){3})[a-z\d]{8,})[\w/-]*" + _UNIT),
     ("long number", "ID",
      rf"{_NOT_DECIMAL}\d{{6,}}(?![\w])(?![.,]\d){_UNIT}|{_NOT_DECIMAL}(?=(?:\d[ ./-]?){{7,}})\d{{2,}}(?:[ ./-]\d{{2,}})*[ ./-]\d{{3,}}(?:[ ./-]\d{{2,}})*(?![\w]){_UNIT}"),
 )  # fmt: skip
 
 _RAW: tuple[tuple[str, Kind, str], ...] = (
-    ("signature", "SIGNATURE", rf"(?im)(?:(?<=^[\s*_-]*)|(?<=[.;:!?]\s)|(?<=\s{{2}}))(?<![\w-]){_SIGNED}[^\n]*(?:\n[ \t]*(?-i:{_LAST_FIRST}|{_TITLES}[^\n]*)[ \t]*(?:,[^\n]*)?(?=\n|$))*"),
+    (
+        "signature",
+        "SIGNATURE",
+        rf"(?im)(?:(?<=^[\s*_-]*)|(?<=[.;:!?]\s)|(?<=\s{{2}}))(?<![\w-]){_SIGNED}{_SIGNATURE}(?:\n[ \t]*(?-i:{_LAST_FIRST}|{_TITLES}[^\n]*)[ \t]*(?:,[^\n]*)?(?=\n|$))*",
+    ),
     ("signature", "SIGNATURE", rf"(?i)\b{_SIGNED}\s*[:,-]?\s+(?-i:{_TITLES}\s+)*(?-i:{_LAST_FIRST})[^\n.;]*"),
     ("slashed signature", "SIGNATURE", r"/[sSeE]/[^\n]*"),
     ("name after a title", "NAME", rf"(?<![\p{{L}}\d]){_TITLES}(?:[ \t]+{_TITLES})*[ \t]*(?:\n[ \t]*)?(?P<told>{_LAST_FIRST})"),
@@ -218,7 +225,7 @@ _RAW: tuple[tuple[str, Kind, str], ...] = (
     ("street", "PLACE", r"(?<![\p{L}])(?:\d{1,4},?[ \t]+)?(?i:rue|avenue|boulevard|place|quai|chemin|via|viale|piazza|corso|calle|avenida|avda\.?|plaza|paseo|rua|travessa|ulica|ul\.)[ \t]+(?:(?:de|du|des|la|le|les|del|della|di|el|las|los|d['’])[ \t]*)*\p{Lu}[\p{L}\p{M}'’-]+(?:[ \t]+\p{Lu}[\p{L}\p{M}'’-]+)*(?:,?[ \t]*\d{1,4}[a-z]?)?(?![\p{L}\d])"),
     ("postal code and town", "PLACE", r"(?<![\w.,/-])(?:(?:D|A|CH|F|I|E|NL|B|L)[- ])?\d{4,5}(?:[ ][A-Z]{2})?[ \t]+\p{Lu}\p{Ll}{2,}(?:[ -](?:am|an|der|im|bei|in|sur|la|le|di|del|\p{Lu}\p{Ll}+))*(?![\p{L}])"),
     ("postal code and town", "PLACE", r"\p{Lu}\p{Ll}+(?:[ ]\p{Lu}\p{Ll}+)*,[ ][A-Z]{2}[ ]\d{5}(?:-\d{4})?"),
-    ("town of residence", "PLACE", r"(?i)(?:wohnhaft|lives|living|resident|residing|domicili[ée]e?|residente|born|geboren|n[ée]e?)[ \t]+(?:in|at|of|[àa]|en)[ \t]+(?-i:(?P<told>\p{Lu}[\p{L}\p{M}'’-]+(?:[ ]\p{Lu}[\p{L}\p{M}'’-]+)*))"),
+    ("town of residence", "PLACE", r"(?i)(?:wohnhaft|wohnt|lives|living|resident|residing|domicili[ée]e?|residente|resident[ea]|born|geboren|n[ée]e?|nat[oa]|nacid[oa]|nascid[oa]|geb\.|geboren[ \t]te)[ \t]+(?:in|at|of|zu|[àa]|en|em)[ \t]+(?-i:(?P<told>\p{Lu}[\p{L}\p{M}'’-]+(?:[ ]\p{Lu}[\p{L}\p{M}'’-]+)*))"),
 )  # fmt: skip
 
 RULES: tuple[Rule, ...] = (
