@@ -92,7 +92,7 @@ def _predecessors(dataset: Dataset) -> Iterator[str]:
 
 def _lines(item: Dataset, under: str = "") -> Iterator[str]:
     """The text of a content tree, sections under headings; names, dates and codes stay out."""
-    heading = under
+    heading = ""
     for child in _items(item, "ContentSequence"):
         kind, name = child.get("ValueType"), _heading(child)
         if kind == "CONTAINER":
@@ -100,7 +100,8 @@ def _lines(item: Dataset, under: str = "") -> Iterator[str]:
                 yield f"{name}:"
             yield from _lines(child, name or under)
         elif kind == "TEXT":
-            if name and name != heading:
+            # an item of a section is of that section, whatever it is called
+            if name and not under and name != heading:
                 yield f"{name}:"
                 heading = name
             yield stated(child, "TextValue")

@@ -108,15 +108,15 @@ def report_rows(patients: Iterable[Patient]) -> list[dict[str, str]]:
     ]
 
 
-def wanted(archive: Path, table: Path, **changes: Any) -> Wanted:
-    """The data set of a folder and a table."""
+def wanted(archive: Path, table: Path | None = None, **changes: Any) -> Wanted:
+    """The data set of a folder, with the reports of a table or those in the studies."""
     values: dict[str, Any] = {
         "source": FolderSource(archive),
         "source_name": str(archive),
         "query": Query(),
         "limit": None,
-        "reports_from": "table",
-        "reports": tuple(read_table(table, {})),
+        "reports_from": "table" if table else "sr",
+        "reports": tuple(read_table(table, {})) if table else (),
         "checkpoint": "embedded",
         "spec": SPEC,
         **changes,
