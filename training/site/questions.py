@@ -13,7 +13,7 @@ from dicom_io.orientation import acquisition_plane
 from dicom_io.phantom import PHASES, PLANES
 from training.data.questions import LETTERS, Question
 from training.data.store import ImageRecord
-from training.site.statements import Statement, statements
+from training.site.statements import Statement, normal_organs, statements
 
 PLANE, PHASE, ORGAN, ABNORMALITY, LOCATION = range(1, 6)
 
@@ -31,7 +31,6 @@ _ORGANS = {
     "pulmonary nodule": "lung",
     "aortic aneurysm": "aorta",
 }
-_OTHER_ORGANS = (*sorted(set(_ORGANS.values())), "bladder", "pancreas")
 _SIDED = ("pleural effusion", "pneumothorax", "hydronephrosis", "renal cyst", "pulmonary nodule")
 _SIDES = ("left", "right", "bilateral", "midline")
 _COUNTABLE = (
@@ -78,6 +77,7 @@ def questions_of(record: ImageRecord, text: str, source: str) -> Iterator[Asked]
         found = statements(text)
         for statement in found:
             yield from _about(statement, found, record.key, source)
+        yield from _of_organs(found, text, record.key, source)
 
 
 def _of_headers(record: ImageRecord, source: str) -> Iterator[Asked]:
@@ -116,14 +116,23 @@ def _about(
     if len(absent) >= 3 and sum(other.present for other in others) == 1:
         question = "Which of these abnormalities is seen?"
         yield Asked(_closed(image, ABNORMALITY, question, name, absent, source), origin)
-    if organ := _ORGANS.get(name):
-        wrong = [other for other in _OTHER_ORGANS if other != organ]
-        question = f"Which organ does the {name} concern?"
-        yield Asked(_closed(image, ORGAN, question, organ, wrong, source), origin)
     if statement.side and name in _SIDED:
         wrong = [side for side in _SIDES if side != statement.side]
         question = f"On which side is the {name}?"
         yield Asked(_closed(image, LOCATION, question, statement.side, wrong, source), origin)
+
+
+def _of_organs(found: Sequence[Statement], text: str, image: str, source: str) -> Iterator[Asked]:
+    """Ask for the one organ that has a finding, among others that the report calls normal."""
+    normal = dict(normal_organs(text))
+    for statement in found:
+        organ = _ORGANS.get(statement.finding)
+        if statement.present and organ and organ not in normal and len(normal) >= 3:
+            question = "Which of these organs is abnormal?"
+            asked = _closed(image, ORGAN, question, organ, sorted(normal), source)
+            sentences = [statement.sentence, *(normal[o] for o in sorted(normal))]
+            yield Asked(asked, " ".join(f"“{sentence}”" for sentence in sentences))
+            return
 
 
 def _closed(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
@@ -94,11 +94,49 @@ def statements(text: str) -> list[Statement]:
     return [agreed[finding] for finding in sorted(agreed) if finding not in doubtful]
 
 
+# English, German, French, Spanish; lower case without accents
+_ORGANS = {
+    "heart": r"heart|herz|c[oœ]e?ur|corazon",
+    "liver": r"liver|leber|foie|higado",
+    "spleen": r"spleen|milz|rate|bazo",
+    "kidney": r"kidneys|(?:beide )?nieren|reins|rinones",
+    "gallbladder": r"gallbladder|gallenblase|vesicule(?: biliaire)?|vesicula(?: biliar)?",
+    "pancreas": r"pancreas|pankreas",
+    "lung": r"lungs|lunge(?:n)?|poumons|pulmones",
+    "aorta": r"(?:abdominal )?aorta|aorte",
+    "bladder": r"(?:urinary )?bladder|harnblase|vessie|vejiga",
+}
+_NORMAL = r"normal(?:e[rsn]?|es|aux)?|unremarkable|unauffallig(?:e[rsn]?)?|regelrecht|o\.? ?b"
+_LINKS = r"is|are|of|the|der|die|das|ist|sind|le|la|les|est|sont|el|los|es|son"
+
+
+def normal_organs(text: str) -> list[tuple[str, str]]:
+    """Organs of which a sentence says that they are normal and nothing else, with that sentence."""
+    found: dict[str, str] = {}
+    mentioned: Counter[str] = Counter()
+    for sentence in _sentences(text):
+        folded = _folded(sentence)
+        for organ, words in _ORGANS.items():
+            rest, count = re.subn(rf"\b(?:{words})\b", " ", folded)
+            mentioned[organ] += bool(count)
+            rest, said = re.subn(rf"\b(?:{_NORMAL})(?!\w)", " ", rest)
+            if count == said == 1 and not re.sub(rf"\b(?:{_LINKS})\b|\.", " ", rest).strip():
+                found[organ] = sentence
+    return [(organ, found[organ]) for organ in sorted(found) if mentioned[organ] == 1]
+
+
 def _sentences(text: str) -> Iterator[str]:
-    """Sentences without the headings of `Sections.text`."""
+    """Sentences without the headings of `Sections.text`; an abbreviation ends none."""
     for line in text.splitlines():
-        body = re.sub(r"^(?:Findings|Impression): ", "", line)
-        yield from (part.strip() for part in re.split(r"(?<=[.;!?])\s+", body) if part.strip())
+        begun = ""
+        for part in re.split(r"(?<=[.;!?])\s+", re.sub(r"^(?:Findings|Impression): ", "", line)):
+            begun = f"{begun} {part}".strip()
+            # "V. a." or "Susp." casts doubt on what follows, so a lone word belongs to it
+            if " " in part or _mentioned(part):
+                yield begun
+                begun = ""
+        if begun:
+            yield begun
 
 
 def _mentioned(sentence: str) -> list[str]:

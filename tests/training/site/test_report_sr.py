@@ -1,17 +1,22 @@
 import pytest
 from pydicom import Dataset, Sequence
-from pydicom.dataset import FileMetaDataset
 from pydicom.uid import (
     BasicTextSRStorage,
     ComprehensiveSRStorage,
     CTImageStorage,
     EnhancedSRStorage,
-    ExplicitVRLittleEndian,
-    generate_uid,
 )
 
 from engine.fake import FakeEngine
 from plugin.pipeline import Pipeline
+from tests.training.site.structured import (
+    ADDENDUM,
+    FINDINGS,
+    IMPRESSION,
+    item,
+    section,
+    structured_report,
+)
 from tests.training.site.studies import (
     Patient,
     wanted,
@@ -22,48 +27,6 @@ from training.data.store import open_store
 from training.site.prepare import prepare_site
 from training.site.report_sr import reports_in
 from training.site.reports import NoReport, Report, reading_of
-
-FINDINGS, IMPRESSION = ("121070", "DCM", "Befunde"), ("19005-8", "LN", "Impressions")
-FINDING = ("121071", "DCM", "Finding")
-ADDENDUM = ("55107-7", "LN", "Addendum")
-VERIFIED = {"CompletionFlag": "COMPLETE", "VerificationFlag": "VERIFIED"}
-
-
-def item(kind: str, concept: tuple[str, str, str], **attributes) -> Dataset:
-    node = Dataset()
-    node.RelationshipType, node.ValueType = "CONTAINS", kind
-    code = Dataset()
-    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = concept
-    node.ConceptNameCodeSequence = Sequence([code])
-    for keyword, value in attributes.items():
-        setattr(node, keyword, value)
-    return node
-
-
-def section(concept: tuple[str, str, str], *texts: str) -> Dataset:
-    children = [item("TEXT", FINDING, TextValue=text) for text in texts]
-    return item("CONTAINER", concept, ContentSequence=Sequence(children))
-
-
-def structured_report(*content: Dataset, patient: Patient | None = None, **flags) -> Dataset:
-    patient = patient or Patient(1)
-    report = Dataset()
-    report.SOPClassUID = flags.pop("SOPClassUID", BasicTextSRStorage)
-    report.SOPInstanceUID = flags.pop("SOPInstanceUID", generate_uid())
-    report.StudyInstanceUID, report.SeriesInstanceUID = patient.study_uid, generate_uid()
-    report.Modality, report.PatientID = "SR", patient.id
-    report.PatientName = f"{patient.family}^Anton"
-    report.AccessionNumber = patient.accession
-    report.ContentDate, report.ContentTime = "20240301", "120000.25"
-    observer = Dataset()
-    observer.VerifyingObserverName = "Doe^Jane"
-    report.VerifyingObserverSequence = Sequence([observer])
-    report.ContentSequence = Sequence(content)
-    for keyword, value in {**VERIFIED, **flags}.items():
-        setattr(report, keyword, value)
-    report.file_meta = FileMetaDataset()
-    report.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    return report
 
 
 def read(*objects: Dataset) -> list[Report]:
