@@ -5,7 +5,12 @@ from pathlib import Path
 
 import pytest
 from pydicom.uid import UID, EnhancedSRStorage
+from pynetdicom.sop_class import (
+    StudyRootQueryRetrieveInformationModelGet,
+    StudyRootQueryRetrieveInformationModelMove,
+)
 
+from dicom_io import query_retrieve
 from dicom_io.dimse import Timeouts
 from dicom_io.identity import DEVICE_UID, MANUFACTURER, MODEL_NAME
 from plugin import receiver, statuses, store
@@ -15,6 +20,10 @@ from reporting.draft import DRAFT_NOTICE
 from reporting.sr import SERIES_NUMBER_BASE
 
 PAGE = (Path(__file__).parents[1] / "docs" / "conformance.md").read_text("utf-8")
+
+
+MOST_CONTEXTS = 128
+"""PS3.8 9.3.2.2: identifiers of presentation contexts are odd and fit a byte."""
 
 
 def section(heading: str) -> str:
@@ -35,6 +44,17 @@ def test_the_statuses_are_those_that_are_answered():
     assert listed == answered
 
 
+def test_images_are_retrieved_in_every_syntax_that_the_receiver_takes():
+    offered = {*query_retrieve.UNCOMPRESSED, *query_retrieve.COMPRESSED}
+    left = set(receiver.TRANSFER_SYNTAXES) - offered
+    assert {UID(uid).name for uid in left} == {
+        "Deflated Explicit VR Little Endian",
+        "Explicit VR Big Endian",
+    }
+    contexts = list(query_retrieve._storage_contexts())
+    assert len(contexts) < MOST_CONTEXTS
+
+
 @pytest.mark.parametrize(
     "fact",
     [
@@ -50,6 +70,10 @@ def test_the_statuses_are_those_that_are_answered():
         f"{Timeouts().acse_s:.0f} s for the answer to an association request",
         f"{Timeouts().dimse_s:.0f} s for the answer to a command",
         f"({EnhancedSRStorage})",
+        f"({StudyRootQueryRetrieveInformationModelGet})",
+        f"({StudyRootQueryRetrieveInformationModelMove})",
+        f"{query_retrieve.PATIENCE.dimse_s:.0f} s for the answer to a command, as an archive",
+        f"answered with 0x{query_retrieve.REFUSED:04X}",
         f"| DeviceUID | {DEVICE_UID},",
         f"`{DRAFT_NOTICE}`",
         f"| SeriesNumber | {SERIES_NUMBER_BASE} + revision |",

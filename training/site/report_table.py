@@ -48,14 +48,21 @@ def read_table(path: Path, columns: Mapping[str, str]) -> Iterator[Report]:
     rows = _json_lines(path) if path.suffix.lower() in (".jsonl", ".ndjson") else _csv(path)
     names: dict[str, str] | None = None
     for line, row in rows:
-        names = names or _names(row, columns, path.name)
+        names = names or _names(row, columns)
         found = {key: row.get(name, "").strip() for key, name in names.items()}
         if found["accession"] and found["text"]:
             yield _report(found)
         elif found["accession"] or found["text"]:
-            raise UnusableData(f"{path.name}, line {line}: accession number or text is empty")
+            raise UnusableData(
+                f"the table of reports, line {line}: accession number or text is empty"
+            )
     if names is None:
-        raise UnusableData(f"{path.name} has no row")
+        raise _refusal("no row")
+
+
+def _refusal(why: str, line: int | None = None) -> UnusableData:
+    where = "" if line is None else f", line {line}"
+    return UnusableData(f"the table of reports{where}: {why}")
 
 
 def _report(found: Mapping[str, str]) -> Report:
@@ -69,7 +76,7 @@ def _report(found: Mapping[str, str]) -> Report:
     )
 
 
-def _names(row: Mapping[str, str], columns: Mapping[str, str], table: str) -> dict[str, str]:
+def _names(row: Mapping[str, str], columns: Mapping[str, str]) -> dict[str, str]:
     """The name of the column of each thing that the table has."""
     plain = {name.strip().casefold().replace(" ", "_"): name for name in row}
     names = {}
@@ -79,7 +86,9 @@ def _names(row: Mapping[str, str], columns: Mapping[str, str], table: str) -> di
         if present:
             names[key] = present[0]
         elif key in columns or key in ("accession", "text"):
-            raise UnusableData(f"{table} has no column {' or '.join(wanted)} for the {key}")
+            raise UnusableData(
+                f"the table of reports has no column {' or '.join(wanted)} for the {key}"
+            )
     return names
 
 
@@ -92,12 +101,12 @@ def _csv(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     try:
         for row in reader:
             if None in row or None in row.values():
-                raise UnusableData(
-                    f"{path.name}, line {reader.line_num}: as many values as columns are wanted"
-                )
+                raise _refusal("as many values as columns are wanted", reader.line_num)
             yield reader.line_num, dict(row)
     except csv.Error as error:
-        raise UnusableData(f"{path.name}, line {reader.line_num}: no CSV: {error}") from None
+        raise UnusableData(
+            f"the table of reports, line {reader.line_num}: no CSV: {error}"
+        ) from None
 
 
 def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
@@ -109,7 +118,7 @@ def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
         except json.JSONDecodeError:
             row = None
         if not isinstance(row, dict):
-            raise UnusableData(f"{path.name}, line {number}: no JSON object")
+            raise _refusal("no JSON object", number)
         yield number, {key: "" if value is None else str(value) for key, value in row.items()}
 
 
