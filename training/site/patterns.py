@@ -113,7 +113,7 @@ _STOP = (
     r"Technik|Technique|Physician|Radiologist|Radiologe|Arzt|Doctor|Staff|Team|Service|Comparison|History|The|This|There|No|Kein|Keine|Der|Die|Das|Bei|Mit|Im|In|And|"
     r"Date|Datum|Conclusion|Conclusions|Résultats?|Hallazgos|Referto|Conclusioni|Fragestellung|Anamnese)\b)"
 )
-_CAPITAL = rf"{_STOP}\p{{Lu}}(?:['’]\p{{Lu}})?[\p{{L}}\p{{M}}'’]*(?:-\p{{Lu}}[\p{{L}}\p{{M}}'’]+)*"
+_CAPITAL = rf"{_STOP}\p{{Lu}}(?:['’]\p{{Lu}})?[\p{{L}}\p{{M}}'’]+(?:-\p{{Lu}}[\p{{L}}\p{{M}}'’]+)*"
 _INITIAL = r"\p{Lu}\.(?:-?\p{Lu}\.)?"
 _WORD_OF_NAME = rf"(?:{_INITIAL}|{_CAPITAL})"
 _NAME = (
@@ -198,20 +198,21 @@ _FOLDED: tuple[tuple[str, Kind, str], ...] = (
     ("code of letters and digits", "ID", r"(?<!\w)(?!\d+(?:[x×]\d+)+(?!\w))(?:[a-z]{1,6}[-/_]?\d{4,}|[a-z]{1,5}[-/]\d{2,4}[-/]\d{2,}|\d{4,}[-/_]?[a-z]{1,3}(?=\b)|"
      r"(?=[a-z]*\d)(?=\d*[a-z])(?=(?:[a-z]*\d){3})[a-z\d]{8,})[\w/-]*" + _UNIT),
     ("long number", "ID",
-     rf"{_NOT_DECIMAL}\d{{6,}}(?![\w])(?![.,]\d){_UNIT}|{_NOT_DECIMAL}(?=(?:\d[ ./-]?){{7,}})\d{{2,}}(?:[ ./-]\d{{2,}})*[ ./-]\d{{3,}}(?:[ ./-]\d{{2,}})*(?![\w]){_UNIT}"),
+     rf"{_NOT_DECIMAL}\d{{6,}}(?![\w])(?![.,]\d){_UNIT}|{_NOT_DECIMAL}(?!{_DAY}[./-]{_MON}[./-]{_YY}(?!\d)|{_MON}[./-]{_DAY}[./-]{_YY}(?!\d)|(?:19|20)\d\d-\d\d-\d\d)(?=(?:\d[ ./-]?){{7,}})\d{{2,}}(?:[ ./-]\d{{2,}})*[ ./-]\d{{3,}}(?:[ ./-]\d{{2,}})*(?![\w]){_UNIT}"),
 )  # fmt: skip
 
 _RAW: tuple[tuple[str, Kind, str], ...] = (
     (
         "signature",
         "SIGNATURE",
-        rf"(?im)(?:(?<=^[\s*_-]*)|(?<=[.;:!?]\s)|(?<=\s{{2}}))(?<![\w-]){_SIGNED}{_SIGNATURE}(?:\n[ \t]*(?-i:{_LAST_FIRST}|{_TITLES}[^\n]*)[ \t]*(?:,[^\n]*)?(?=\n|$))*",
+        rf"(?im)(?:(?<=^[\s*_-]*)|(?<=[,.;:!?]\s)|(?<=\s{{2}}))(?<![\w-]){_SIGNED}{_SIGNATURE}(?:\n[ \t]*(?-i:{_LAST_FIRST}|{_TITLES}[^\n]*)[ \t]*(?:,[^\n]*)?(?=\n|$))*",
     ),
-    ("signature", "SIGNATURE", rf"(?i)\b{_SIGNED}\s*[:,-]?\s+(?-i:{_TITLES}\s+)*(?-i:{_LAST_FIRST})[^\n.;]*"),
+    ("signature", "SIGNATURE", rf"(?i)\b{_SIGNED}\s*[:,-]?\s+(?-i:{_TITLES}\s+)*(?-i:{_LAST_FIRST})(?:(?<=M\.D\.|D\.O\.)|[^\n.;]*)"),
     ("slashed signature", "SIGNATURE", r"/[sSeE]/[^\n]*"),
     ("name after a title", "NAME", rf"(?<![\p{{L}}\d]){_TITLES}(?:[ \t]+{_TITLES})*[ \t]*(?:\n[ \t]*)?(?P<told>{_LAST_FIRST})"),
     ("name after a title in small letters", "NAME", r"(?<![\p{L}\d])(?:dr|prof|mr|mrs)\.?[ \t]+(?P<told>(?!(?:med|in|on|of|the|is|was|and|mit|und|with|who|has|scan|image)\b)\p{Ll}{2,})"),
-    ("labelled name", "NAME", rf"(?im)(?<![\p{{L}}])(?:pat(?:ient(?:in|en)?)?[’']?s?[ \t]*(?:name|-name)|name(?:[ \t]of[ \t]patient)?|patientenname|nachname|vorname|familienname|surname|first[ \t]name|last[ \t]name|given[ \t]name|nom|pr[ée]nom|nom[ \t]du[ \t]patient|nombre|apellidos?|paciente|paziente|cognome|nome|naam|nazwisko|imi[ęe]|pacjent|ф\.?и\.?о\.?|пациент|geb\.|geborene|n[ée]e|dear|liebe[r]?|sehr[ \t]geehrte[r]?(?:[ \t](?:frau|herr))?(?:[ \t]kolleg(?:e|in))?|cher|ch[èe]re|estimado|gentile|zuweiser|überweiser|requesting[ \t](?:physician|doctor)|referring[ \t](?:physician|doctor)|ordering[ \t](?:physician|provider)|referrer|requested[ \t]by|referred[ \t]by|prescripteur|solicitante|richiedente)[ \t]*[:=]?[ \t]+(?-i:{_TITLES}[ \t]+)*(?-i:(?P<told>{_LAST_FIRST}))"),
+    ("relative", "NAME", rf"(?i)(?<![\p{{L}}])(?:tochter|sohn|ehefrau|ehemann|ehegattin|ehegatte|gattin|gatte|mutter|vater|schwester|bruder|enkel(?:in)?|neffe|nichte|onkel|tante|schwiegertochter|schwiegersohn|lebensgefährt(?:e|in)|betreuer(?:in)?|angehörigen?|hausarzt|hausärztin|daughter|wife|husband|son|mother|father|sister|brother|niece|nephew|aunt|uncle|grandson|granddaughter|partner|caregiver|guardian|fille|fils|épouse|époux|mari|femme|mère|père|sœur|soeur|frère|hija|hijo|esposa|esposo|marido|mujer|madre|padre|hermana|hermano|figlia|figlio|moglie|marito|sorella|fratello|córka|syn|żona|mąż|matka|ojciec)[ \t]*[,:(]?[ \t]*(?-i:(?P<told>(?!\p{{L}}*(?:karzinom|krebs|itis|ose|pathie|tonie|betes|infarkt|ung|om|ie|schaden)\b){_NAME}))"),
+    ("labelled name", "NAME", rf"(?im)(?<![\p{{L}}])(?:pat(?:ient(?:in|en)?)?[’']?s?[ \t]*(?:name|-name)|name(?:[ \t]of[ \t]patient)?|patientenname|nachname|vorname|familienname|surname|first[ \t]name|last[ \t]name|given[ \t]name|nom|pr[ée]nom|nom[ \t]du[ \t]patient|nombre|apellidos?|paciente|paziente|cognome|nome|naam|nazwisko|imi[ęe]|pacjent(?:ka)?|ф\.?и\.?о\.?|пациент|geb\.|geborene|n[ée]e|dear|liebe[r]?|sehr[ \t]geehrte[r]?(?:[ \t](?:frau|herr))?(?:[ \t]kolleg(?:e|in))?|cher|ch[èe]re|estimado|gentile|zuweiser|überweiser|requesting[ \t](?:physician|doctor)|referring[ \t](?:physician|doctor)|ordering[ \t](?:physician|provider)|referrer|requested[ \t]by|referred[ \t]by|prescripteur|solicitante|richiedente)[ \t]*[:=]?[ \t]+(?-i:{_TITLES}[ \t]+)*(?-i:(?P<told>{_LAST_FIRST}))"),
     ("labelled patient", "NAME", rf"(?:Patient(?:in)?|Pat\.|PATIENT|PAT)[ \t]*[:=][ \t]*(?P<told>{_LAST_FIRST})"),
     ("name with birth sign", "NAME", rf"(?P<told>{_LAST_FIRST})(?=,?[ \t]*(?:[( ]\*[ ]?\d|\(?(?:geb\.|born|n[ée]e?[ \t]le|nat[oa][ \t]il|DOB|d\.o\.b)))"),
     ("person spoken to", "NAME", rf"(?i)\b(?:discussed|communicated|conveyed|notified|relayed|called|paged|informed|spoken?|results?[ \t]given|besprochen|mitgeteilt|telefonisch|durchgegeben|übermittelt|discut[ée]s?|communiqu[ée]s?|comentad[oa]|comunicad[oa]|comunicat[oa])[ \t]+(?:[\p{{L}}]+[ \t]+){{0,4}}?(?:with|to|by|mit|an|avec|à|con|a|al)[ \t]+(?:the[ \t]+)?(?-i:{_TITLES}[ \t]+)*(?-i:(?P<told>{_LAST_FIRST}))"),
@@ -225,7 +226,7 @@ _RAW: tuple[tuple[str, Kind, str], ...] = (
     ("street", "PLACE", r"(?<![\p{L}])(?:\d{1,4},?[ \t]+)?(?i:rue|avenue|boulevard|place|quai|chemin|via|viale|piazza|corso|calle|avenida|avda\.?|plaza|paseo|rua|travessa|ulica|ul\.)[ \t]+(?:(?:de|du|des|la|le|les|del|della|di|el|las|los|d['’])[ \t]*)*\p{Lu}[\p{L}\p{M}'’-]+(?:[ \t]+\p{Lu}[\p{L}\p{M}'’-]+)*(?:,?[ \t]*\d{1,4}[a-z]?)?(?![\p{L}\d])"),
     ("postal code and town", "PLACE", r"(?<![\w.,/-])(?:(?:D|A|CH|F|I|E|NL|B|L)[- ])?\d{4,5}(?:[ ][A-Z]{2})?[ \t]+\p{Lu}\p{Ll}{2,}(?:[ -](?:am|an|der|im|bei|in|sur|la|le|di|del|\p{Lu}\p{Ll}+))*(?![\p{L}])"),
     ("postal code and town", "PLACE", r"\p{Lu}\p{Ll}+(?:[ ]\p{Lu}\p{Ll}+)*,[ ][A-Z]{2}[ ]\d{5}(?:-\d{4})?"),
-    ("town of residence", "PLACE", r"(?i)(?:wohnhaft|wohnt|lives|living|resident|residing|domicili[ée]e?|residente|resident[ea]|born|geboren|n[ée]e?|nat[oa]|nacid[oa]|nascid[oa]|geb\.|geboren[ \t]te)[ \t]+(?:in|at|of|zu|[àa]|en|em)[ \t]+(?-i:(?P<told>\p{Lu}[\p{L}\p{M}'’-]+(?:[ ]\p{Lu}[\p{L}\p{M}'’-]+)*))"),
+    ("town of residence", "PLACE", r"(?i)(?<![\p{L}])(?:wohnhaft|wohnt|lives|living|resident|residing|domicili[ée]e?|residente|resident[ea]|born|geboren|n[ée]e?|nat[oa]|nacid[oa]|nascid[oa]|geb\.|geboren[ \t]te)[ \t]+(?:in|at|of|zu|[àa]|en|em)[ \t]+(?-i:(?P<told>\p{Lu}[\p{L}\p{M}'’-]+(?:[ ]\p{Lu}[\p{L}\p{M}'’-]+)*))"),
 )  # fmt: skip
 
 RULES: tuple[Rule, ...] = (

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from training.site.folding import fold
+from training.site.gazetteer import persons, towns
 from training.site.known import KnownValues
 from training.site.matching import known_values
 from training.site.patterns import RULES
@@ -41,7 +42,8 @@ def find_identifiers(
     list of Change
         In order, none overlapping.
     """
-    found = [*known_values(text, known), *general_identifiers(text)]
+    found = [*known_values(text, known), *general_identifiers(text), *persons(text)]
+    found += towns(text, [change for change in found if change.kind == "PLACE"])
     for recognizer in recognizers:
         found += recognizer(text)
     return merged(text, (trimmed for change in found if (trimmed := _trimmed(text, change))))
