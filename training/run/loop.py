@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic
@@ -80,9 +81,8 @@ def train(
     plan = Plan(stage, len(task.data), launched_ranks())
     accelerator = make_accelerator(recipe.run, plan, out)
     folder = out / "states" / task.name
-    if accelerator.is_main_process:
-        decisive = recipe.model_dump(mode="json", exclude={"run": True})
-        states.claim(folder, {"recipe": decisive, "ranks": plan.world, **about})
+    decisive = recipe.model_dump(mode="json", exclude={"run": True})
+    states.claim(folder, {"recipe": decisive, "ranks": plan.world, **about})
     accelerator.wait_for_everyone()
     shapes = {name: tensor.shape for name, tensor in task.module.state_dict().items()}
     give_scalars_an_axis(task.module)
@@ -120,6 +120,18 @@ def make_optimizer(module: nn.Module, stage: Stage) -> AdamW:
     return AdamW([g for g in groups if g["params"]], lr=stage.learning_rate)
 
 
+@contextmanager
+def advised(stage: Stage) -> Iterator[None]:
+    """Say what to change where a pass does not fit the device."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise TrainingError(
+            f"the GPU has no room for a pass of {stage.micro_batch}: lower micro_batch, the global "
+            "batch stays; or set gradient_checkpointing = true"
+        ) from error
+
+
 @dataclass
 class Running(Generic[Batch]):
     """A stage on its way."""
@@ -138,7 +150,7 @@ class Running(Generic[Batch]):
         run, plan, accelerator = self.recipe.run, self.plan, self.accelerator
         main = accelerator.is_main_process
         if main:
-            for line in plan.lines():
+            for line in plan.lines(apart=self.task.passes_are_apart):
                 accelerator.print(line)
         accelerator.init_trackers(
             self.task.name, init_kwargs={"tensorboard": {"purge_step": first}}
@@ -187,9 +199,10 @@ class Running(Generic[Batch]):
         for i, one in enumerate(passes):
             accelerator.sync_gradients = i + 1 == len(passes)
             self.draw.begin(self.recipe.seed, step, one.items.to(device))
-            part = self.task.loss(self.module, send_to_device(one.batch, device))
+            with advised(self.plan.stage):
+                part = self.task.loss(self.module, send_to_device(one.batch, device))
+                accelerator.backward(part * factor)
             loss += part.detach()
-            accelerator.backward(part * factor)
         if accelerator.deepspeed_plugin is None:
             accelerator.clip_grad_norm_(self.module.parameters(), self.plan.stage.clip)
         self.optimizer.step()

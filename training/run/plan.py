@@ -62,16 +62,20 @@ class Plan:
         """Linear warm-up, then a cosine to zero (paper, section 3.4)."""
         return self.stage.learning_rate * warm_up_and_cosine(step, self.steps, self.stage.warm_up)
 
-    def lines(self) -> list[str]:
-        """Say what is about to happen."""
+    def lines(self, *, apart: bool = False) -> list[str]:
+        """Say what is about to happen; see `Task.passes_are_apart`."""
         stage = self.stage
         warm_up = warm_up_steps(self.steps, stage.warm_up)
-        return [
+        said = [
             f"batch: {stage.micro_batch} a rank × {self.world} ranks × {self.passes} passes = "
             f"{stage.global_batch}",
             f"steps: {self.items} items / {stage.global_batch} = {self.steps_per_epoch} an epoch; "
             f"{self.steps} in all, {warm_up} of them warm-up",
         ]
+        if apart and self.passes > 1:
+            together = stage.micro_batch * self.world
+            said.append(f"only the {together} items of one pass are told from one another")
+        return said
 
 
 def warm_up_and_cosine(step: int, steps: int, fraction: float) -> float:

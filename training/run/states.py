@@ -13,6 +13,7 @@ from typing import Any
 from accelerate import Accelerator
 
 from dicom_io.errors import TrainingError
+from training.run.ranks import rank
 
 _STEP = re.compile(r"step-(\d{8})")
 ABOUT = "run.json"
@@ -37,7 +38,7 @@ def claim(folder: Path, about: Mapping[str, Any]) -> None:
     wanted = json.loads(json.dumps(about))
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".part")
+        unfinished = path.with_suffix(f".{rank()}.part")  # every rank may be here
         unfinished.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
         unfinished.replace(path)
         return

@@ -46,6 +46,8 @@ class Task(Generic[Batch]):
         ZeRO-3 brings the weights there at that moment.
     validate : callable, optional
         Module in eval mode -> figures. Every rank calls it.
+    passes_are_apart : bool
+        Whether the loss of several passes is another than that of one pass over the same items.
     """
 
     name: str
@@ -54,3 +56,4 @@ class Task(Generic[Batch]):
     weight: Callable[[Batch], float]
     loss: Callable[[nn.Module, Batch], Tensor]
     validate: Callable[[nn.Module], Mapping[str, float]] | None = None
+    passes_are_apart: bool = False

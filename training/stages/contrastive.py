@@ -178,6 +178,7 @@ def contrastive_task(
         weight=lambda batch: float(len(batch.volumes)),
         loss=loss_sum,
         validate=_Validation(validation, stage.micro_batch, loss) if len(validation) else None,
+        passes_are_apart=True,
     )
 
 

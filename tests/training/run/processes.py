@@ -33,6 +33,16 @@ def start_ranks(
     )
 
 
+def start_each(command: Sequence[str], ranks: int = 2) -> list[subprocess.Popen[str]]:
+    """Start each rank as `srun` and `torchrun` do: a process that its environment tells which."""
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(ranks)}
+    place |= {"DS_ACCELERATOR": "cpu"}
+    return [
+        start(command, environment={**place, "RANK": str(rank), "LOCAL_RANK": str(rank)})
+        for rank in range(ranks)
+    ]
+
+
 def start(
     command: Sequence[str], *, environment: Mapping[str, str] | None = None
 ) -> subprocess.Popen[str]:

@@ -34,6 +34,11 @@ def test_the_learning_rate_rises_over_the_warm_up_and_falls_to_zero():
     assert 0 < rates[-1] < 1e-3
 
 
+def test_fewer_negatives_are_announced():
+    assert Plan(STAGE, 35, 2).lines(apart=True)[-1].startswith("only the 4 items of one pass")
+    assert len(Plan(STAGE, 35, 4).lines(apart=True)) == 2
+
+
 def test_what_will_happen_is_said():
     first, second = Plan(STAGE, 35, 2).lines()
     assert first == "batch: 2 a rank × 2 ranks × 2 passes = 8"

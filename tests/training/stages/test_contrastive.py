@@ -6,6 +6,7 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from engine.checkpoint import describe, load_pair
 from engine.tokenizer_files import read_tokenizer
@@ -13,6 +14,7 @@ from plugin.cli import main
 from tests.training.run.processes import run_ranks, start
 from tests.training.stages.small import SPEC, write_recipe
 
+SHORT = ("--set", "contrastive.epochs=1")
 WAYS = ("zero2", "zero3", "clip", "recomputed")
 
 
@@ -21,32 +23,55 @@ def train(recipe: Path, store: Path, out: Path, *more: str) -> Result:
     return CliRunner().invoke(main, ["train", "contrastive", *arguments])
 
 
-def test_the_pair_loads_with_its_tokenizer_preprocessing_and_provenance(recipe, store, tmp_path):
-    result = train(recipe, store, tmp_path / "run", "--set", "contrastive.epochs=1")
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, store, text_encoder) -> Path:
+    """A run of one epoch, finished, with its recipe beside it."""
+    folder = tmp_path_factory.mktemp("run")
+    recipe = write_recipe(folder / "small.toml", text_encoder)
+    result = train(recipe, store, folder, *SHORT)
     assert result.exit_code == 0, result.output
-    checkpoint = tmp_path / "run" / "checkpoint"
+    assert "contrastive 4/4" in result.output
+    return folder
+
+
+def test_the_pair_loads_with_its_tokenizer_preprocessing_and_provenance(run):
+    checkpoint = run / "checkpoint"
     pair = load_pair(checkpoint)
     assert torch.isfinite(pair.encode_image(torch.rand(1, 1, *SPEC.size))).all()
     assert read_tokenizer(checkpoint).encode("left kidney").ids
     found = describe(checkpoint)
     assert found.preprocess == SPEC
     said = found.card.provenance
-    assert (said["stage"], said["data"]["split"], said["recipe"]["seed"]) == (
-        "contrastive",
-        "grouped",
-        5,
-    )
+    assert (said["stage"], said["data"]["split"]) == ("contrastive", "grouped")
+    assert said["recipe"]["seed"] == 5
     assert {"loss", "image_to_text_r1", "text_to_image_r1"} == said["validation"].keys()
     assert said["data"]["digest"] in (checkpoint / "README.md").read_text("utf-8")
 
 
-def test_a_finished_run_takes_no_step_and_gives_the_same_pair(recipe, store, tmp_path):
-    digests = []
-    for _ in range(2):
-        result = train(recipe, store, tmp_path, "--set", "contrastive.epochs=1")
-        digests.append(describe(tmp_path / "checkpoint").digest)
-    assert "contrastive 1/" not in result.output
-    assert digests[0] == digests[1]
+def test_tensorboard_has_loss_learning_rate_and_validation(run):
+    events = EventAccumulator(str(run / "logs" / "contrastive"))
+    events.Reload()
+    assert {1, 2, 3, 4} == {event.step for event in events.Scalars("loss")}
+    assert {"learning_rate", "items_per_s", "validation/loss"} <= set(events.Tags()["scalars"])
+
+
+def test_a_finished_run_takes_no_step_and_gives_the_same_pair(run, store):
+    before = describe(run / "checkpoint").digest
+    result = train(run / "small.toml", store, run, *SHORT)
+    assert "contrastive 4/4" not in result.output
+    assert describe(run / "checkpoint").digest == before
+
+
+def test_a_run_goes_on_with_the_same_recipe_only(run, store):
+    result = train(run / "small.toml", store, run, "--set", "contrastive.epochs=2")
+    assert (result.exit_code, "recipe.contrastive.epochs was 1, is 2" in result.stderr) == (1, True)
+
+
+def test_a_pair_can_be_trained_further(run, store, tmp_path):
+    begin = str(run / "checkpoint")
+    result = train(run / "small.toml", store, tmp_path, *SHORT, "--from", begin)
+    assert result.exit_code == 0, result.output
+    assert describe(tmp_path / "checkpoint").card.provenance["from"] == begin
 
 
 @pytest.mark.parametrize(
@@ -66,6 +91,13 @@ def test_what_cannot_be_is_one_line_before_anything_is_trained(
     assert result.exit_code == 1
     assert why in result.stderr
     assert "Traceback" not in result.output
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(recipe, store, tmp_path):
+    changes = ("--set", "contrastive.t_prime=1000")
+    result = train(recipe, store, tmp_path / "run", *changes)
+    assert (result.exit_code, "the loss is" in result.stderr) == (1, True)
+    assert not list((tmp_path / "run" / "states" / "contrastive").glob("step-*"))
 
 
 def test_a_run_that_does_not_say_which_split_is_refused(recipe, store, tmp_path):
