@@ -30,7 +30,7 @@ from dicom_io.series import choose_series, series_window, usable_series
 from dicom_io.types import Instance, Series, Study
 from dicom_io.volume import build_volume
 from training.data.store import quantised, sha256
-from training.site.headers import deidentify, origin, patient_of
+from training.site.headers import deidentify, origin, patient_of, refuse_burned_in
 from training.site.keys import Key
 from training.site.known import KnownValues
 from training.site.phase import contrast_phase
@@ -135,7 +135,7 @@ class Collector:
         def kept(series: Series) -> Iterator[Instance]:
             for instance in series.instances:
                 try:
-                    deidentify(instance.header, self.key)
+                    refuse_burned_in(instance.header)
                 except IdentifiedContent as error:
                     left_out[str(error)] += 1
                 else:

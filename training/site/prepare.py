@@ -6,7 +6,7 @@ import fcntl
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +14,7 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from dicom_io.errors import UnusableData
+from dicom_io.errors import IdentifiedContent, UnusableData
 from dicom_io.preprocess import PreprocessSpec
 from training.site.build import Split, Taken, build_store, rejections
 from training.site.collect import Collector, SeriesMode
@@ -143,13 +143,12 @@ def prepare_site(
         seen_before = folder.review_list.exists()
         review = _proposed(folder, readings)
         undecided = bool(review.undecided) or not seen_before
-        outcome = Outcome(len(studies), len(readings), rejected)
         if undecided and not accept_all:
-            return replace(outcome, review_list=folder.review_list)
-        taken = [Taken(r, review.text(r.study, accept_all=accept_all)) for r, _ in readings]
+            return Outcome(len(studies), len(readings), rejected, folder.review_list)
+        taken = list(_texts(review, readings, rejected, reviewed=not undecided))
         facts = {
-            "studies_seen": outcome.seen,
-            "studies_taken": outcome.taken,
+            "studies_seen": len(studies),
+            "studies_taken": len(taken),
             "rejected": rejections(rejected),
             "left_out": _left_out(readings),
             "reports": wanted.reports_from,
@@ -158,7 +157,7 @@ def prepare_site(
             "series": wanted.series,
         }
         build_store(out, taken, folder, wanted.spec, wanted.split, facts)
-    return outcome
+    return Outcome(len(studies), len(taken), rejected)
 
 
 Readings = Sequence[tuple[Record, Reading]]
@@ -222,6 +221,19 @@ def _proposed(work: Work, readings: Readings) -> Review:
         review.propose(record.study, reading.text, find_identifiers(reading.text, values), values)
     review.save()
     return review
+
+
+def _texts(
+    review: Review, readings: Readings, rejected: dict[str, str], *, reviewed: bool
+) -> Iterator[Taken]:
+    """The studies with their texts; one that still names its patient is left to a person."""
+    for record, _ in readings:
+        try:
+            yield Taken(record, review.text(record.study, accept_all=not reviewed))
+        except IdentifiedContent:
+            if reviewed:
+                raise
+            rejected[record.study] = "its report still names the patient, and nobody reviewed it"
 
 
 def _left_out(readings: Readings) -> dict[str, int]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from dicom_io.errors import UnusableData
+from dicom_io.errors import IdentifiedContent, UnusableData
 from dicom_io.preprocess import PreprocessSpec, prepare
 from dicom_io.read import read_study
 from dicom_io.series import choose_series, series_window
@@ -26,6 +26,7 @@ from tests.training.site.studies import (
 )
 from tests.waiting import eventually
 from training.data.store import open_store, quantised, verify
+from training.site import prepare as prepare_module
 from training.site.keys import Key
 from training.site.prepare import Outcome, prepare_site
 from training.site.source import Query
@@ -253,3 +254,22 @@ def test_two_runs_do_not_work_in_one_folder(archive, table, tmp_path):
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(UnusableData, match="another process works"):
             prepare_site(wanted(archive, table), tmp_path / "out", tmp_path / "work")
+
+
+def test_a_report_that_still_names_its_patient_is_not_built_unseen(
+    archive, table, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(prepare_module, "find_identifiers", lambda text, known: [])
+    out = tmp_path / "out"
+    with pytest.raises(UnusableData, match="no study can be taken"):
+        prepare_site(wanted(archive, table), out, _work(out), accept_all=True)
+
+
+def test_a_person_is_told_of_a_report_that_still_names_its_patient(
+    archive, table, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(prepare_module, "find_identifiers", lambda text, known: [])
+    out = tmp_path / "out"
+    prepare_site(wanted(archive, table), out, _work(out))
+    with pytest.raises(IdentifiedContent, match=r"study s-\w+: a value of its headers"):
+        prepare_site(wanted(archive, table), out, _work(out))
