@@ -4,13 +4,15 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from dicom_io.errors import IdentifiedContent, UnusableData
+from dicom_io.errors import IdentifiedContent, NotRetrieved, PeerUnreachable, UnusableData
 from dicom_io.preprocess import PreprocessSpec, prepare
 from dicom_io.read import read_study
 from dicom_io.series import choose_series, series_window
@@ -27,9 +29,10 @@ from tests.training.site.studies import (
 from tests.waiting import eventually
 from training.data.store import open_store, quantised, verify
 from training.site import prepare as prepare_module
+from training.site.folder import FolderSource
 from training.site.keys import Key
 from training.site.prepare import Outcome, prepare_site
-from training.site.source import Query
+from training.site.source import Query, StudyReference
 
 PATIENTS = [Patient(number) for number in range(1, 7)]
 SECRETS = ("yxwarth", "Anton", "MRN77", "ACC99", "Nirgendwo", "498.77", "19500317")
@@ -273,3 +276,45 @@ def test_a_person_is_told_of_a_report_that_still_names_its_patient(
     prepare_site(wanted(archive, table), out, _work(out))
     with pytest.raises(IdentifiedContent, match=r"study s-\w+: a value of its headers"):
         prepare_site(wanted(archive, table), out, _work(out))
+
+
+@dataclass
+class Failing:
+    """A folder whose fetches fail as they are told to, then no more."""
+
+    folder: FolderSource
+    errors: list[Exception]
+
+    def studies(self, query: Query) -> Iterator[StudyReference]:
+        return self.folder.studies(query)
+
+    def fetch(self, study: StudyReference, folder: Path) -> None:
+        if self.errors:
+            raise self.errors.pop()
+        self.folder.fetch(study, folder)
+
+
+def test_a_study_that_did_not_come_whole_is_asked_for_again(archive, table, tmp_path):
+    source = Failing(FolderSource(archive), [NotRetrieved("1 of 12 instances")])
+    some = wanted(archive, table, source=source)
+    first = prepare_site(some, tmp_path / "out", tmp_path / "work")
+    assert reasons(first) == ["the archive did not give all of it"]
+    again = prepare_site(some, tmp_path / "out", tmp_path / "work")
+    assert (again.taken, again.rejected) == (6, {})
+
+
+def test_an_archive_that_goes_away_ends_the_run_and_the_next_one_goes_on(archive, table, tmp_path):
+    source = Failing(FolderSource(archive), [PeerUnreachable("PACS does not answer")])
+    some = wanted(archive, table, source=source)
+    with pytest.raises(PeerUnreachable):
+        prepare_site(some, tmp_path / "out", tmp_path / "work")
+    assert prepare_site(some, tmp_path / "out", tmp_path / "work").taken == 6
+
+
+def test_a_fault_of_ours_rejects_one_study_and_says_nothing_of_it(archive, table, tmp_path, capfd):
+    source = Failing(FolderSource(archive), [RuntimeError("Zyxwarth")])
+    outcome = prepare_site(
+        wanted(archive, table, source=source), tmp_path / "out", tmp_path / "work"
+    )
+    assert reasons(outcome) == ["its objects cannot be understood (RuntimeError)"]
+    assert "Zyxwarth" not in "".join(capfd.readouterr())
