@@ -10,10 +10,12 @@ import pytest
 from click.testing import CliRunner
 from pydicom import dcmread
 
+from dicom_io.phantom import Truth
 from plugin.cli import main
 from reporting.render import report_text
 from tests.plugin.test_cli import CTSCRIBE, ROOT
-from training.findings import asserted
+from training.evaluation.finding_score import true_mentions
+from training.evaluation.findings import asserted
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +51,8 @@ def test_the_draft_in_the_archive_says_what_the_phantom_has(demo):
     truth = json.loads((output / "study" / "truth.json").read_text())
     (sr,) = (output / "archive").iterdir()
     text = report_text(dcmread(sr)).partition("Findings")[2]
-    assert asserted(text) == {(f["name"], f["side"]) for f in truth["findings"]}
+    wanted = true_mentions(Truth.from_dict(truth))
+    assert asserted(text) == {(mention.finding, mention.side) for mention in wanted}
 
 
 def test_a_folder_that_is_no_earlier_demo_is_left_alone(tmp_path):
