@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -79,7 +79,7 @@ def export_pair(
     export(folder, lambda to: save_pair(pair, tokenizer, card, preprocess, to), text)
 
 
-def readme(card: ModelCard, summary: str) -> str:
+def readme(card: ModelCard, summary: str, limits: Sequence[str] = ()) -> str:
     """Write the model card: data, recipe, figures, limits."""
     said = card.provenance
     data = said["data"]
@@ -106,6 +106,7 @@ def readme(card: ModelCard, summary: str) -> str:
         "",
         LIMITS[data["split"]],
         "Inputs have to be prepared as `preprocess` in config.json says; `ctscribe` does it.",
+        *limits,
         "",
         "## Recipe",
         "",

@@ -14,6 +14,9 @@ from accelerate.utils import DeepSpeedPlugin, InitProcessGroupKwargs, ProjectCon
 from training.recipe import Run, Stage
 from training.run.plan import Plan
 
+BUCKET = 50_000_000
+"""Gradients that travel at once, in values: DeepSpeed's own half a billion would take 4 GB."""
+
 
 def launched_ranks() -> int:
     """Return how many processes the launcher (deepspeed, torchrun, srun) has started."""
@@ -63,6 +66,7 @@ def deepspeed_config(run: Run, stage: Stage, passes: int) -> dict[str, Any]:
             "stage": run.zero,
             "overlap_comm": run.zero > 0,
             "contiguous_gradients": True,
+            "reduce_bucket_size": BUCKET,
             "stage3_gather_16bit_weights_on_model_save": True,
         },
         "zero_allow_untested_optimizer": True,

@@ -39,7 +39,7 @@ class Trained:
     Parameters
     ----------
     weights : dict of str to Tensor
-        The state of its module, on the CPU.
+        What its module has learnt, and buffers, on the CPU.
     figures : dict of str to float
         Of the last validation.
     """
@@ -89,16 +89,18 @@ def train(
     share_batch_norm(task.module)
     draw = drop_by_items(task.module)
     module, optimizer = accelerator.prepare(task.module, make_optimizer(task.module, stage))
+    states.hold_what_is_trained(accelerator, task.module)
     first = 0
     if found := states.latest(folder):
         first, state = found
-        accelerator.load_state(str(state))
+        states.resume(accelerator, state)
     running = Running(task, plan, recipe, folder, accelerator, module, optimizer, draw)
     running.go(first)
-    figures, weights = running.validate(plan.steps), running.weights()
+    figures = running.validate(plan.steps)
     accelerator.end_training()
-    if weights is None:
+    if not accelerator.is_main_process:
         return None
+    _, weights = states.trained_weights(folder)
     return Trained({name: w.reshape(shapes[name]) for name, w in weights.items()}, figures)
 
 
@@ -171,15 +173,6 @@ class Running(Generic[Batch]):
             if run.validate_every and done % run.validate_every == 0 and done < plan.steps:
                 self.validate(done)
         monitor.close()
-
-    def weights(self) -> dict[str, Tensor] | None:
-        """Collect the weights, from all ranks under ZeRO-3."""
-        accelerator = self.accelerator
-        alone = accelerator.deepspeed_plugin is None
-        state = self.module.state_dict() if alone else accelerator.get_state_dict(self.module)
-        if not self.accelerator.is_main_process:
-            return None
-        return {name: tensor.detach().cpu() for name, tensor in state.items()}
 
     def _passes(self, first: int) -> Iterator[list[Pass[Batch]]]:
         rank = self.accelerator.process_index
