@@ -187,7 +187,7 @@ def save_checkpoint(
     checkpoint: Checkpoint,
     folder: Path,
     *,
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | None = torch.float32,
     shard_bytes: int = SHARD_BYTES,
 ) -> str:
     """Write a checkpoint in the native layout and return its digest.
@@ -198,8 +198,9 @@ def save_checkpoint(
         Its `digest` is not looked at.
     folder : Path
         Made if it is missing.
-    dtype : torch.dtype
-        Of the parameters. Buffers keep theirs: variances of BatchNorm overflow in float16.
+    dtype : torch.dtype, optional
+        Of the parameters; None leaves each as it is. Buffers keep theirs: variances of BatchNorm
+        overflow in float16.
     shard_bytes : int
         Weights that take more than this are split into several files.
 
@@ -218,7 +219,8 @@ def save_checkpoint(
     config = native_config(
         checkpoint.model.config, checkpoint.card, checkpoint.prompt, checkpoint.preprocess
     )
-    write_config(folder, config, str(dtype).removeprefix("torch."))
+    said = dtype or next(checkpoint.model.parameters()).dtype
+    write_config(folder, config, str(said).removeprefix("torch."))
     return seal(folder)
 
 
@@ -243,14 +245,17 @@ def save_pair(
     return seal(folder)
 
 
-def _tensors_to_store(model: Network | ContrastivePair, dtype: torch.dtype) -> dict[str, Tensor]:
+def _tensors_to_store(
+    model: Network | ContrastivePair, dtype: torch.dtype | None
+) -> dict[str, Tensor]:
     parameters = {name for name, _ in model.named_parameters()}
     tensors = {}
     tied = has_tied_head(model.config)
     for name, tensor in model.state_dict().items():
         if tied and name == HEAD:
             continue
-        stored = tensor.detach().cpu().to(dtype if name in parameters else tensor.dtype)
+        wanted = dtype if dtype is not None and name in parameters else tensor.dtype
+        stored = tensor.detach().cpu().to(wanted)
         if not stored.isfinite().all():
             raise CheckpointMismatch(f"{name} holds values that {stored.dtype} cannot store")
         tensors[name] = stored

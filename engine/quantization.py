@@ -6,10 +6,10 @@ weights (Dettmers 2023, QLoRA).
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Any, get_args
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dicom_io.errors import EngineError
 from engine.protocol import Quantization
@@ -40,6 +40,24 @@ def quantize(model: VisionLanguageModel, kind: Quantization, device: torch.devic
             setattr(
                 model.llm_layers.get_submodule(parent), child, _quantized(module, kind).to(device)
             )
+
+
+def full_weight(linear: Any) -> Tensor:
+    """Return the weight that a linear map stands for, quantized or not: (out, in)."""
+    weight = linear.weight
+    kind = type(weight).__name__
+    full: Tensor = weight.detach()
+    if kind == "Params4bit":
+        from bitsandbytes.functional import dequantize_4bit
+
+        full = dequantize_4bit(weight.data, weight.quant_state)
+    elif kind == "Int8Params":
+        from bitsandbytes.functional import int8_vectorwise_dequant
+
+        # the scales of the rows move into the state when the map first runs
+        scales = linear.state.SCB if weight.SCB is None else weight.SCB
+        full = int8_vectorwise_dequant(weight.data, scales)
+    return full
 
 
 def _quantized(linear: nn.Linear, kind: Quantization) -> nn.Module:

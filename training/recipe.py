@@ -13,10 +13,22 @@ from dicom_io.errors import RecipeError
 from dicom_io.preprocess import PreprocessSpec
 from engine.contrastive import Loss
 from engine.dcformer import VARIANTS, DCFormerConfig
+from engine.med3dvlm import Splice
+from engine.projector import Kind as ProjectorKind
+from engine.projector import ProjectorConfig, StreamConfig
+from engine.protocol import Quantization
+from training.report_questions import M3D_REPORT_QUESTIONS
 
 FOLDER = Path(__file__).parent / "recipes"
 
 Positive = Annotated[int, Field(gt=0)]
+
+
+Kind = Literal["reports", "open", "closed", "yes_no"]
+"""What stages 2 and 3 learn to answer."""
+
+Part = Literal["vision tower", "projector", "embeddings", "layers", "head"]
+"""Of a model, as `ctscribe model info` names them."""
 
 
 class Table(BaseModel):
@@ -95,6 +107,8 @@ class Run(Table):
         Steps between two validations; 0 leaves it to the end.
     validation_items : int
         The first so many of the validation part are looked at.
+    check_memory : bool
+        Whether a stage that does not fit the GPU, by `ctscribe train memory`, is refused.
     trackers : tuple of str
         What Accelerate reports to beside TensorBoard, e.g. "wandb", "mlflow".
     """
@@ -107,6 +121,7 @@ class Run(Table):
     log_every: Positive = 10
     validate_every: Annotated[int, Field(ge=0)] = 0
     validation_items: Positive = 1000
+    check_memory: bool = True
     trackers: tuple[str, ...] = ()
 
 
@@ -169,6 +184,118 @@ class Contrastive(Stage):
     augment: bool = False
 
 
+class LanguageModelSizes(Table):
+    """Of a Qwen2 that has learnt nothing yet."""
+
+    hidden_size: Positive
+    intermediate_size: Positive
+    num_hidden_layers: Positive
+    num_attention_heads: Positive
+    num_key_value_heads: Positive
+    max_position_embeddings: Positive = 512
+    tie_word_embeddings: bool = False
+
+
+class LanguageModel(Table):
+    """What stage 2 puts behind the projector.
+
+    Parameters
+    ----------
+    pretrained : str
+        A Qwen2 with its tokenizer: a folder, or `OWNER/NAME@COMMIT` on the hub.
+    sizes : LanguageModelSizes, optional
+        Where that folder holds a tokenizer only: one of these sizes that has learnt nothing.
+    splice : {"clean", "published"}
+        How image tokens enter the prompt (`engine.med3dvlm.Med3DVLMConfig`). Stage 3 goes on with
+        what its checkpoint has.
+    """
+
+    pretrained: str
+    sizes: LanguageModelSizes | None = None
+    splice: Splice = "clean"
+
+
+class Mixer(Table):
+    """The projector: tokens after each mixer layer of its two streams (paper, figure 2)."""
+
+    kind: ProjectorKind = "mixer"
+    low: tuple[Positive, ...] = (192, 128)
+    high: tuple[Positive, ...] = (64, 128)
+
+
+class AnswerStage(Stage):
+    """What stages 2 and 3 share.
+
+    Parameters
+    ----------
+    data : tuple of str
+        "reports", "open" and "closed" questions, and those with "yes_no".
+    report_questions : "m3d" or tuple of str
+        What asks for a report: M3D's 42 sentences, or these. The first is the exported prompt.
+    max_tokens : int
+        Of a sequence, the image tokens included; longer answers are cut.
+    train : tuple of str
+        Parts that learn, beside adapters.
+    batch_norm : {"frozen", "training"}
+        Of a vision tower that is frozen: what stage 1 learnt, or the statistics of the batch.
+    augment : bool
+        The authors' flips, quarter turns and changes of grey, which contradict sides and planes.
+    features : str, optional
+        A folder that keeps what the frozen vision tower sees, so that each image is encoded once.
+    """
+
+    data: tuple[Kind, ...]
+    report_questions: Literal["m3d"] | Annotated[tuple[str, ...], Field(min_length=1)] = "m3d"
+    max_tokens: Positive = 512
+    train: tuple[Part, ...] = ("projector",)
+    batch_norm: Literal["frozen", "training"] = "frozen"
+    augment: bool = False
+    features: str | None = None
+
+    @property
+    def report_wordings(self) -> tuple[str, ...]:
+        """What asks for a report; the first is the prompt of the exported model."""
+        if self.report_questions == "m3d":
+            return M3D_REPORT_QUESTIONS
+        return tuple(self.report_questions)
+
+    @model_validator(mode="after")
+    def _features_stay_the_same(self) -> AnswerStage:
+        changes = self.augment or self.batch_norm == "training" or "vision tower" in self.train
+        if self.features and changes:
+            raise ValueError("features: the vision tower changes, or its images do")
+        return self
+
+
+class Projector(AnswerStage):
+    """Stage 2.
+
+    Parameters
+    ----------
+    forget : tuple of str
+        Parts that learn here and are as they were in the exported model: the authors' stage 3
+        begins without the input embeddings of their stage 2.
+    """
+
+    forget: tuple[Part, ...] = ()
+
+
+class Finetune(AnswerStage):
+    """Stage 3: LoRA on every linear map of the language model (paper, section 3.4.3).
+
+    Parameters
+    ----------
+    lora_rank, lora_alpha, lora_dropout
+    quantization : {"none", "int8", "nf4"}
+        Of the weights below the adapters (QLoRA).
+    """
+
+    lora_rank: Positive = 16
+    lora_alpha: Positive = 32
+    lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    quantization: Quantization = "none"
+
+
 class Recipe(Table):
     """The whole file; `preprocess` is checked against the store's before anything is read."""
 
@@ -178,14 +305,25 @@ class Recipe(Table):
     preprocess: dict[str, Any]
     vision: Vision = Vision()
     text_encoder: TextEncoder | None = None
+    llm: LanguageModel | None = None
+    mixer: Mixer = Mixer()
     run: Run = Run()
     contrastive: Contrastive | None = None
+    projector: Projector | None = None
+    finetune: Finetune | None = None
 
     @field_validator("preprocess")
     @classmethod
     def _makes_sense(cls, values: dict[str, Any]) -> dict[str, Any]:
         PreprocessSpec.from_dict(values)
         return values
+
+    @model_validator(mode="after")
+    def _quantized_weights_are_not_spread(self) -> Recipe:
+        quantized = self.finetune is not None and self.finetune.quantization != "none"
+        if quantized and self.run.zero == 3:
+            raise ValueError("finetune.quantization and run.zero = 3 do not go together")
+        return self
 
     @property
     def preprocess_spec(self) -> PreprocessSpec:
@@ -194,6 +332,16 @@ class Recipe(Table):
     @property
     def vision_config(self) -> DCFormerConfig:
         return self.vision.config(self.preprocess_spec.size)
+
+    def projector_config(self, width: int) -> ProjectorConfig:
+        """Projector between the vision tower and a language model of this width."""
+        (low, low_channels), (high, high_channels) = self.vision_config.shapes[-2:]
+        return ProjectorConfig(
+            StreamConfig(low, low_channels, self.mixer.low),
+            StreamConfig(high, high_channels, self.mixer.high),
+            width,
+            self.mixer.kind,
+        )
 
 
 def load_recipe(name: str | Path, changes: Iterable[str] = ()) -> Recipe:

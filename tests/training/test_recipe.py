@@ -3,6 +3,7 @@ import math
 import pytest
 
 from dicom_io.errors import RecipeError
+from engine.projector import PUBLISHED
 from training.recipe import load_recipe
 
 SMALL = """
@@ -35,6 +36,44 @@ def test_the_paper_s_recipe_says_what_section_3_4_says():
     assert (stage.learning_rate, stage.weight_decay, stage.epochs) == (1e-4, 0.1, 100)
     assert (stage.warm_up, stage.width, stage.loss) == (0.03, 768, "siglip")
     assert (stage.t_prime, stage.bias) == (pytest.approx(math.log(10)), -10)
+
+
+def test_the_paper_s_stages_2_and_3_are_those_of_section_3_4():
+    recipe = load_recipe("paper")
+    second, third = recipe.projector, recipe.finetune
+    for stage, batch, rate, epochs in ((second, 16, 1e-4, 3), (third, 8, 5e-5, 5)):
+        assert (stage.micro_batch, stage.global_batch) == (batch, batch * 8)
+        assert (stage.learning_rate, stage.weight_decay, stage.epochs) == (rate, 0, epochs)
+        assert (stage.train, stage.batch_norm, stage.max_tokens) == (("projector",), "frozen", 512)
+        assert len(stage.report_wordings) == 42
+    assert set(third.data) - set(second.data) == {"yes_no"}
+    assert (third.lora_rank, third.lora_alpha, third.lora_dropout) == (16, 32, 0.05)
+    assert recipe.projector_config(3584) == PUBLISHED
+    assert recipe.llm.splice == "clean"
+
+
+def test_the_authors_stages_train_more_and_move_batch_norm():
+    recipe = load_recipe("authors")
+    assert recipe.projector.train == ("projector", "embeddings")
+    assert recipe.projector.forget == ("embeddings",)
+    assert set(recipe.finetune.train) == {"projector", "vision tower", "embeddings", "head"}
+    for stage in (recipe.projector, recipe.finetune):
+        assert (stage.batch_norm, stage.augment) == ("training", True)
+    assert recipe.llm.splice == "published"
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        (["run.zero=3"], "finetune.quantization and run.zero = 3 do not go together"),
+        (["finetune.features=f", "finetune.augment=true"], "features: the vision tower changes"),
+        (["finetune.report_questions=[]"], "at least 1 item"),
+        (["finetune.data=['captions']"], "finetune.data.0: "),
+    ],
+)
+def test_keys_of_stage_3_that_contradict_each_other_are_refused(changes, why):
+    with pytest.raises(RecipeError, match=why):
+        load_recipe("site", changes)
 
 
 def test_the_authors_recipe_has_their_start_of_siglip_and_their_augmentation():
