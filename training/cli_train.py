@@ -49,3 +49,61 @@ def contrastive(recipe: Any, material: Any, out: Path, start: str | None) -> Non
     from training.stages.contrastive import train_contrastive
 
     click.echo(train_contrastive(recipe, material, out, start))
+
+
+@train.command()
+@stage_options
+def projector(recipe: Any, material: Any, out: Path, start: str | None) -> None:
+    """Stage 2: the projector, between the vision tower of --from and the recipe's LLM."""
+    _answers("projector", recipe, material, out, start)
+
+
+@train.command()
+@stage_options
+def finetune(recipe: Any, material: Any, out: Path, start: str | None) -> None:
+    """Stage 3: LoRA and projector, from stage 2's checkpoint or published weights."""
+    _answers("finetune", recipe, material, out, start)
+
+
+def _answers(name: Any, recipe: Any, material: Any, out: Path, start: str | None) -> None:
+    from training.stages.answers import train_answers
+
+    if start is None:
+        raise click.UsageError("--from is needed: the checkpoint to begin with")
+    click.echo(train_answers(name, recipe, material, out, start))
+
+
+@train.command()
+@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def export(run: Path) -> None:
+    """Write RUN/checkpoint from the last state of stage 2 or 3, which may have been killed."""
+    from training.export import export_run
+
+    click.echo(export_run(run))
+
+
+@train.command()
+@click.option("--recipe", required=True, help="paper, authors, site, or a TOML file.")
+@click.option("--stage", type=click.Choice(["projector", "finetune"]), default="finetune")
+@click.option("--gpus", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option("--device-memory", type=float, metavar="GB", help="Of one GPU, e.g. 24.")
+@click.option("--from", "start", help="The checkpoint to begin with.")
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Of the recipe.")
+def memory(
+    recipe: str,
+    stage: Any,
+    gpus: int,
+    device_memory: float | None,
+    start: str | None,
+    changes: tuple[str, ...],
+) -> None:
+    """Count the memory a stage takes on each GPU; say what to change where it is too much."""
+    from training.memory import account
+    from training.memory_check import GB, require_memory, sizes, summary
+    from training.recipe import load_recipe
+
+    loaded = load_recipe(recipe, changes)
+    config = sizes(loaded, start)
+    click.echo(summary(loaded, stage, account(loaded, stage, config, gpus), gpus))
+    if device_memory is not None:
+        require_memory(loaded, stage, config, gpus, int(device_memory * GB))

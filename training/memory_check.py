@@ -1,0 +1,129 @@
+"""Does a stage fit a GPU, and if not, what to change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from transformers.models.qwen2 import Qwen2Config
+
+from dicom_io.errors import RecipeError, TrainingError
+from engine.checkpoint import describe
+from engine.description import CONFIG, read_config
+from engine.med3dvlm import Med3DVLMConfig
+from engine.memory import PUBLISHED_MODEL
+from engine.published import llm_config
+from engine.tables import QWEN
+from engine.tokenizer_files import read_tokenizer
+from training.memory import Bytes, account
+from training.recipe import Finetune, LanguageModel, Recipe
+from training.stages.begin import StageName, table_of
+
+GB = 10**9
+"""As the makers of GPUs count."""
+
+
+def sizes(recipe: Recipe, start: str | None = None) -> Med3DVLMConfig:
+    """Find out the sizes of the model without reading a weight.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    start : str, optional
+        A model that writes, which the stage begins with; else the recipe's parts. A recipe without
+        a language model goes on from published weights.
+
+    Raises
+    ------
+    RecipeError
+        The recipe's language model is a name on the hub whose sizes are not known here.
+    """
+    if start is not None:
+        network = describe(start).network
+        if isinstance(network, Med3DVLMConfig):
+            return network
+    if recipe.llm is None:
+        return PUBLISHED_MODEL
+    llm = _language_model(recipe.llm)
+    return Med3DVLMConfig(recipe.vision_config, recipe.projector_config(llm.hidden_size), llm)
+
+
+def require_memory(
+    recipe: Recipe, name: StageName, config: Med3DVLMConfig, ranks: int, available: int
+) -> None:
+    """Refuse a stage that does not fit.
+
+    Parameters
+    ----------
+    recipe, name, config, ranks
+        See `training.memory.account`.
+    available : int
+        Bytes of one GPU.
+
+    Raises
+    ------
+    TrainingError
+        It does not fit; the message says what would.
+    """
+    needed = sum(account(recipe, name, config, ranks).values())
+    if needed <= available:
+        return
+    raise TrainingError(
+        f"{name} of recipe {recipe.name} takes {needed / GB:.1f} GB of each GPU's "
+        f"{available / GB:.1f} GB; {advice(recipe, name, config, ranks, available)}"
+    )
+
+
+def advice(
+    recipe: Recipe, name: StageName, config: Med3DVLMConfig, ranks: int, available: int
+) -> str:
+    """Say which changes, each beside those before it, make a stage fit."""
+    made: list[str] = []
+    for change, changed, on in _changes(recipe, name, ranks):
+        made.append(change)
+        needed = sum(account(changed, name, config, on).values())
+        if needed <= available:
+            return f"{', '.join(made)} would take {needed / GB:.1f} GB"
+    return f"not even {', '.join(made)} would do: it takes larger GPUs"
+
+
+def summary(recipe: Recipe, name: StageName, parts: Bytes, ranks: int) -> str:
+    """Say what a stage takes on each GPU, a line for each part."""
+    lines = [f"{name} of recipe {recipe.name}, {ranks} GPU{'s' if ranks > 1 else ''}, GB on each"]
+    lines += [f"{size / GB:8.2f}  {part}" for part, size in parts.items()]
+    return "\n".join([*lines, f"{sum(parts.values()) / GB:8.2f}  in all"])
+
+
+def _changes(recipe: Recipe, name: StageName, ranks: int) -> Iterator[tuple[str, Recipe, int]]:
+    """Changes to a recipe, one upon the other, from what costs least to what costs most."""
+    stage = table_of(recipe, name)
+    wanted: list[tuple[str, bool | int | str]] = [
+        ("gradient_checkpointing", True),
+        ("micro_batch", 1),
+    ]
+    if isinstance(stage, Finetune):
+        wanted.append(("quantization", "nf4"))
+    for key, value in wanted:
+        if getattr(stage, key) == value:
+            continue
+        stage = stage.model_copy(update={key: value})
+        recipe = recipe.model_copy(update={name: stage})
+        yield f"{name}.{key}={str(value).lower()}", recipe, ranks
+    if isinstance(stage, Finetune):  # weights in 4 bit are not spread
+        return
+    run = recipe.run.model_copy(update={"zero": 3})
+    for more in (ranks, 2 * ranks, 4 * ranks, 8 * ranks):
+        if more > 1:
+            yield f"run.zero=3 on {more} GPUs", recipe.model_copy(update={"run": run}), more
+
+
+def _language_model(table: LanguageModel) -> Qwen2Config:
+    folder = Path(table.pretrained)
+    if table.sizes is not None and not (folder / CONFIG).is_file():
+        words = read_tokenizer(folder).get_vocab_size()
+        return Qwen2Config(vocab_size=words, **table.sizes.model_dump())
+    if (folder / CONFIG).is_file():
+        return llm_config(Qwen2Config, read_config(folder))
+    if table.pretrained.partition("@")[0] == "Qwen/Qwen2.5-7B-Instruct":
+        return QWEN
+    raise RecipeError(f"llm.pretrained is {table.pretrained}: name a folder, to know its sizes")

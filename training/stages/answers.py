@@ -1,0 +1,175 @@
+"""Stages 2 and 3: a model learns to answer about images (paper, sections 3.4.2 and 3.4.3)."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate.utils import send_to_device
+from rich.console import Console
+from torch import Tensor, nn
+
+from training.conversation import Script, turns
+from training.data.splits import Part
+from training.data.store import as_unit_interval
+from training.export import export
+from training.features import Features
+from training.memory import account
+from training.memory_check import require_memory, sizes, summary
+from training.recipe import Recipe
+from training.run.backend import launched_ranks
+from training.run.loop import train
+from training.run.ranks import rank, total, world
+from training.run.task import Task
+from training.stages.answering import Answers, Batch, loss, weight
+from training.stages.begin import Begun, StageName, begin
+from training.stages.material import Material
+
+
+def train_answers(
+    name: StageName, recipe: Recipe, material: Material, out: Path, start: str
+) -> Path:
+    """Run stage 2 or 3, and leave the model in `out/checkpoint`.
+
+    Parameters
+    ----------
+    name : {"projector", "finetune"}
+    recipe : Recipe
+        With the table of that name.
+    material : Material
+        The store and its split.
+    out : Path
+        Of the run.
+    start : str
+        What the stage begins with (`training.start.starting_checkpoint`).
+
+    Returns
+    -------
+    Path
+        Of the checkpoint, which the engine loads; rank 0 has written it.
+
+    Raises
+    ------
+    CtscribeError
+        See `begin`, `turns` and `train`.
+    """
+    device = own_device()
+    _look_at_memory(recipe, name, start, device)
+    begun = begin(recipe, name, start, device)
+    about = {
+        "data": material.describe(),
+        "from": start,
+        "digest": begun.checkpoint.digest,
+        "precision": recipe.run.precision,
+    }
+    task = answer_task(name, begun, recipe, material, out, device)
+    trained = train(task, begun.stage, recipe, out, about)
+    if trained is not None:
+        export(recipe, name, trained.weights, out, about, trained.figures)
+    return out / "checkpoint"
+
+
+def answer_task(
+    name: StageName,
+    begun: Begun,
+    recipe: Recipe,
+    material: Material,
+    out: Path,
+    device: torch.device,
+) -> Task[Batch]:
+    """Put a stage together for `training.run`."""
+    answers = _answers(begun, material, "train")
+    if begun.stage.features is not None:
+        answers = replace(answers, features=_seen(begun, answers, out, device))
+    validate = None
+    if material.split["validation"]:
+        validate = Validation(_answers(begun, material, "validation"), recipe)
+    return Task(
+        name=name,
+        module=begun.module,
+        data=answers,
+        weight=weight,
+        loss=loss,
+        validate=validate,
+    )
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The mean loss of a token of held-out answers, whose items the ranks share."""
+
+    data: Answers
+    recipe: Recipe
+
+    def __call__(self, module: nn.Module) -> dict[str, float]:
+        items = min(self.recipe.run.validation_items, len(self.data))
+        share = -(-items // world())
+        sums = torch.zeros(2, dtype=torch.float64)
+        for place in range(rank() * share, (rank() + 1) * share):
+            # every rank passes as often, as ZeRO-3 demands; what is too many counts nothing
+            item, counts = min(place, items - 1), float(place < items)
+            rng = np.random.default_rng((self.recipe.seed, item))
+            batch = self.data.collate([self.data.example(item, rng)])
+            moved = send_to_device(batch, next(module.parameters()).device)
+            sums += counts * torch.tensor([loss(module, moved).item(), weight(batch)])
+        summed, tokens = total(sums.to(next(module.parameters()).device)).tolist()
+        return {"loss": summed / tokens}
+
+
+def own_device() -> torch.device:
+    """Return the GPU that the launcher gave this process, or the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    return torch.device("cpu")
+
+
+def _look_at_memory(recipe: Recipe, name: StageName, start: str, device: torch.device) -> None:
+    """Say what the stage takes, and refuse it where the GPU is too small."""
+    config, ranks = sizes(recipe, start), launched_ranks()
+    if _is_first():
+        parts = account(recipe, name, config, ranks)
+        Console(stderr=True, highlight=False).print(summary(recipe, name, parts, ranks))
+    if device.type == "cuda" and recipe.run.check_memory:
+        available = torch.cuda.get_device_properties(device).total_memory
+        require_memory(recipe, name, config, ranks, available)
+
+
+def _is_first() -> bool:
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _answers(begun: Begun, material: Material, part: Part) -> Answers:
+    stage, checkpoint = begun.stage, begun.checkpoint
+    script = Script(
+        checkpoint.tokenizer,
+        checkpoint.prompt,
+        begun.module.model.image_token_count,
+        stage.max_tokens,
+        stage.report_wordings,
+    )
+    asked = turns(material.store, material.protocol, part, stage.data)
+    if _is_first() and part == "train" and (cut := script.cut(asked)):
+        Console(stderr=True).print(
+            f"{cut} of {len(asked)} answers are longer than {stage.max_tokens} tokens allow; "
+            "what is cut off, and their end, is not learnt"
+        )
+    return Answers(material.store, asked, script, augmented=stage.augment and part == "train")
+
+
+def _seen(begun: Begun, answers: Answers, out: Path, device: torch.device) -> Features:
+    """What the frozen tower sees of the images, computed by all processes together."""
+    tower = begun.module.model.get_submodule("model.vision_tower").to(device).eval()
+    keys = {turn.image for turn in answers.turns}
+    features = Features(out / (begun.stage.features or ""), answers.store, keys, tower)
+
+    def see(stored: Tensor) -> list[Tensor]:
+        return begun.module.see(as_unit_interval(stored.to(device)))
+
+    features.compute(see, int(os.environ.get("RANK", "0")), launched_ranks())
+    while not features.complete:  # others are still at it
+        time.sleep(1)
+    return features
