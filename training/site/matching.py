@@ -21,6 +21,8 @@ _SHORTEST_INFLECTED = 6
 _SHORTEST_WHOLE_NUMBER = 6
 _SHORTEST_WHOLE_PLACE = 8
 _SHORTEST_GLUED = 7
+# image 3/24 is no date
+_COUNTED = r"(?:images?|im|img|bild|bilder|serie|series|se|slice|from|of)"
 _CJK = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}ᄀ-ᇿ]")
 _CYRILLIC = regex.compile(r"^[\p{Cyrillic}-]+$")
 
@@ -132,7 +134,7 @@ def _word_of_a_name(word: str) -> Iterator[tuple[str, str]]:
     for part in parts:
         if len(part) >= 4:
             yield "known name", _bounded(r"[ .]".join(regex.escape(c) for c in part))
-    if len(parts) > 1:
+    if parts != [bare]:
         for part in parts:
             if part not in _NO_NAMES:
                 yield "known name", _bounded(_spelt(part) + _ending(part))
@@ -208,7 +210,9 @@ def _date(date: str) -> str | None:
     forms = [rf"{d}{s}{m}{s}{years}", rf"{m}{s}{d}{s}{years}", rf"{years}{s}{m}{s}{d}"]
     forms += [f"{year}{month}{day}", f"{day}{month}{year}", f"{month}{day}{year}"]
     forms += [f"{year[2:]}{month}{day}", f"{day}{month}{year[2:]}"]
-    return rf"(?<!\d)(?:{'|'.join(forms)})(?!\d)|{alone}"
+    short = rf"(?:{day}\.{month}|{month}/{day}|{day}/{month})(?![\d/x×]){unit}"
+    short = rf"(?<![\d.,/x×-])(?<!{_COUNTED}\s?){short}"
+    return rf"(?<!\d)(?:{'|'.join(forms)})(?!\d)|{alone}|{short}"
 
 
 def _place(place: str) -> Iterator[str]:

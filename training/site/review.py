@@ -17,7 +17,7 @@ from pathlib import Path
 from dicom_io.errors import IdentifiedContent, UnusableData
 from training.site.known import KnownValues
 from training.site.matching import known_values, residues
-from training.site.spans import KINDS, Change, apply
+from training.site.spans import KINDS, Change, apply, in_placeholder
 
 COLUMNS = (
     *("study", "n", "placeholder", "original", "context", "rule"),
@@ -224,17 +224,11 @@ def _with_added(
 
 def _refuse_residues(study: str, text: str, kept: Sequence[str], known: KnownValues) -> None:
     """The last sweep: no value of the headers may be left, unless a person kept it."""
-    left = [
-        text[c.start : c.end] for c in known_values(text, known) if not _in_placeholder(text, c)
-    ]
+    left = [text[c.start : c.end] for c in known_values(text, known) if not in_placeholder(text, c)]
     if any(not any(part in whole for whole in kept) for part in left) or (
         not kept and residues(text, known)
     ):
         raise IdentifiedContent(f"study {study}: a value of its headers is left in the report")
-
-
-def _in_placeholder(text: str, change: Change) -> bool:
-    return text[change.start - 1 : change.end + 1].strip("[]") in KINDS
 
 
 def _cells(row: Row) -> list[str]:

@@ -63,3 +63,10 @@ def apply(text: str, changes: Sequence[Change], replacements: Sequence[str] | No
 def _adjoin(text: str, one: Change, other: Change) -> bool:
     between = text[one.end : other.start]
     return one.kind == other.kind and len(between) <= 3 and not between.strip(" ,.-^/")
+
+
+def in_placeholder(text: str, change: Change) -> bool:
+    """Whether a change is a placeholder, or the word in one, and nothing else."""
+    return text[max(0, change.start - 1) : change.end + 1].strip("[] ,.") in KINDS or (
+        text[change.start : change.end].strip("[]") in KINDS
+    )

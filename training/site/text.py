@@ -6,14 +6,23 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Protocol
 
+import regex
+
 from training.site.folding import fold
 from training.site.gazetteer import persons, towns
 from training.site.known import KnownValues
 from training.site.matching import known_values
 from training.site.patterns import RULES
-from training.site.spans import KINDS, Change, Kind, apply, merged
+from training.site.spans import KINDS, Change, Kind, apply, in_placeholder, merged
 
 __all__ = ["KINDS", "Change", "Kind", "KnownValues", "Recognizer", "apply", "find_identifiers"]
+
+
+_ROUNDS = 5
+"""Of looking again at the text with placeholders; the second one finds nothing, as a rule."""
+
+
+_INITIALS = regex.compile(r"(?<![\p{L}.])(?:\p{Lu}\.[ -]?){1,3}\Z")
 
 
 class Recognizer(Protocol):
@@ -42,11 +51,48 @@ def find_identifiers(
     list of Change
         In order, none overlapping.
     """
+    changes = merged(text, _found(text, known, recognizers))
+    for _ in range(_ROUNDS):
+        # a placeholder may show what the word beside it is
+        more = _found_beside(text, changes, known, recognizers)
+        if not more:
+            break
+        changes = merged(text, [*changes, *more])
+    return changes
+
+
+def _found(text: str, known: KnownValues, recognizers: Sequence[Recognizer]) -> Iterator[Change]:
     found = [*known_values(text, known), *general_identifiers(text), *persons(text)]
     found += towns(text, [change for change in found if change.kind == "PLACE"])
     for recognizer in recognizers:
         found += recognizer(text)
-    return merged(text, (trimmed for change in found if (trimmed := _trimmed(text, change))))
+    yield from (trimmed for change in found if (trimmed := _trimmed(text, change)))
+
+
+def _found_beside(
+    text: str, changes: Sequence[Change], known: KnownValues, recognizers: Sequence[Recognizer]
+) -> list[Change]:
+    """What is found in the text with placeholders and was not in the original, as its spans."""
+    changed = apply(text, changes)
+    places = _places(text, changes)
+    more = []
+    for change in _found(changed, known, recognizers):
+        if not in_placeholder(changed, change):
+            start, end = places[change.start], places[change.end - 1] + 1
+            more.append(replace(change, start=start, end=end))
+    return more
+
+
+def _places(text: str, changes: Sequence[Change]) -> list[int]:
+    """Where each character of the changed text comes from; a placeholder from where it begins."""
+    places: list[int] = []
+    end = 0
+    for change in changes:
+        places += range(end, change.start)
+        width = len(change.placeholder)
+        places += [change.start] * (width - 1) + [change.end - 1]
+        end = change.end
+    return [*places, *range(end, len(text))]
 
 
 def general_identifiers(text: str) -> Iterator[Change]:
@@ -65,9 +111,15 @@ def general_identifiers(text: str) -> Iterator[Change]:
 
 
 def _trimmed(text: str, change: Change) -> Change | None:
-    """The change without white space at its ends; None where nothing else is in it."""
+    """The change without white space at its ends; None where nothing else is in it.
+
+    Initials before a name belong to it.
+    """
     inner = text[change.start : change.end].strip()
     if not inner:
         return None
     start = text.index(inner, change.start)
-    return replace(change, start=start, end=start + len(inner))
+    end = start + len(inner)
+    if change.kind == "NAME" and (initials := _INITIALS.search(text, 0, start)):
+        start = initials.start()
+    return replace(change, start=start, end=end)

@@ -19,8 +19,8 @@ from training.site.folding import squashed
 from training.site.known import KnownValues, read_known
 from training.site.matching import known_values, whole_values
 from training.site.search import Needles
-from training.site.spans import KINDS
-from training.site.text import general_identifiers
+from training.site.spans import in_placeholder
+from training.site.text import find_identifiers, general_identifiers
 
 _FILES = re.compile(
     r"store\.json|splits\.json|report\.json|texts\.jsonl|datacard\.json|DATACARD\.md|\.lock|"
@@ -101,7 +101,8 @@ def _of_records(store: Store) -> Iterator[str]:
         if odd:
             yield f"{key}: {len(odd)} entries of its origin are not of the words that may be told"
         # a window may be 2000 HU wide
-        if any(True for note in record.notes for _ in _told_by_form(note, but="year")):
+        found = (change for note in record.notes for change in general_identifiers(note))
+        if any(change.rule != "year" for change in found):
             yield f"{key}: a note may identify"
 
 
@@ -124,9 +125,9 @@ def _of_texts(store: Store, kept: Mapping[str, list[str]]) -> Iterator[str]:
             yield f"{path.name}: something in it has the form of an identifier"
 
 
-def _told_by_form(text: str, but: str = "") -> Iterator[str]:
-    for change in general_identifiers(text):
-        if change.rule != but and not _is_placeholder(text, change.start, change.end):
+def _told_by_form(text: str) -> Iterator[str]:
+    for change in find_identifiers(text, KnownValues()):
+        if not in_placeholder(text, change):
             yield text[change.start : change.end]
 
 
@@ -138,7 +139,7 @@ def _of_known_values(
         if values is None:
             yield f"text {key}: the working folder does not know its study"
             continue
-        found = (c for c in known_values(text, values) if not _is_placeholder(text, c.start, c.end))
+        found = (c for c in known_values(text, values) if not in_placeholder(text, c))
         if any(not _within(text[c.start : c.end], kept.get(key, ())) for c in found):
             yield f"text {key}: a value of its headers is left in it"
     yield from _in_every_byte(store.folder, known)
@@ -209,7 +210,3 @@ def _kept(out: Path) -> dict[str, list[str]]:
 
 def _within(found: str, kept: Iterable[str]) -> bool:
     return any(found in whole or whole in found for whole in kept)
-
-
-def _is_placeholder(text: str, start: int, end: int) -> bool:
-    return text[max(0, start - 1) : end + 1].strip("[]") in KINDS

@@ -1,7 +1,12 @@
+import re
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from training.site.folding import tidied
 from training.site.known import KnownValues
+from training.site.spans import Change, in_placeholder
 from training.site.text import apply, find_identifiers
 
 KNOWN = KnownValues(
@@ -186,8 +191,29 @@ def test_invisible_characters_hide_nothing():
 
 
 def test_what_a_recognizer_finds_is_replaced_too():
-    from training.site.spans import Change
+    def recognizer(text):
+        return [Change(m.start(), m.end(), "NAME", "model") for m in re.finditer("Johnson", text)]
 
     text = "compared with Johnson's study"
-    found = find_identifiers(text, KnownValues(), [lambda _: [Change(14, 21, "NAME", "model")]])
+    found = find_identifiers(text, KnownValues(), [recognizer])
     assert apply(text, found) == "compared with [NAME]'s study"
+
+
+_FRAGMENTS = st.sampled_from(
+    (
+        *("Dr.", "Herr", "Frau", "Mr.", "Patient:", "Name:", "gez.", "Signed by", "discussed with"),
+        *("Huber", "Quixote", "Rosalind", "J.", "MD", "Łódź", "Freiburg", "Klinikum", "St. Mary's"),
+        *("12.03.2021", "March 2021", "16:02", "3/12", "1948", "MRN", "4711", "123456", "A1234567"),
+        *("am", "in", "at", "from", "vom", "aus", "born", ",", ".", ";", ":", "\n", "(", ")", "-"),
+        *("Hauptstraße", "12", "79106", "Tel.", "0761", "/", "270-0", "a@b.org", "Tochter", "wife"),
+        *("mm", "Läsion", "T12", "nodule", "Kein", "Erguss", "93", "years", "old", "Station", "4B"),
+    )
+)
+
+
+@settings(max_examples=300)
+@given(st.lists(_FRAGMENTS, max_size=14))
+def test_nothing_more_is_found_in_a_text_that_was_cleaned(fragments):
+    text = cleaned(" ".join(fragments))
+    left = find_identifiers(text, KNOWN)
+    assert [text[c.start : c.end] for c in left if not in_placeholder(text, c)] == []
