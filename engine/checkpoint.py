@@ -135,7 +135,13 @@ def load_checkpoint(
         A file is missing, damaged or changed, or a tensor is missing, unexpected or of another
         shape than the configured model's.
     """
-    found = describe(name)
+    return load_described(describe(name), device=device, dtype=dtype)
+
+
+def load_described(
+    found: Description, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+) -> Checkpoint:
+    """Load a checkpoint that has been described; see `load_checkpoint`."""
     if found.prompt is None:
         raise EngineError(f"{found.folder} holds a contrastive pair, which writes no report")
     distribution = None

@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers.models.qwen2 import Qwen2Config, Qwen2ForCausalLM
 
 from dicom_io.errors import CheckpointMismatch, RecipeError
-from engine.checkpoint import Checkpoint, describe, load_network
+from engine.checkpoint import Checkpoint, describe, load_described
 from engine.contrastive import ContrastiveConfig
 from engine.description import Description, ModelCard, Prompt, read_config
 from engine.families import build
@@ -98,20 +98,12 @@ def starting_checkpoint(recipe: Recipe, name: str, dtype: torch.dtype) -> Checkp
 
 def continued(found: Description, dtype: torch.dtype) -> Checkpoint:
     """Load a model that writes, with its projector in full."""
-    network = load_network(found, dtype=dtype)
+    checkpoint = load_described(found, dtype=dtype)
     tensors = found.tensors()
-    for name, parameter in network.named_parameters():
+    for name, parameter in checkpoint.model.named_parameters():
         if name.startswith(PROJECTOR):
             parameter.data = tensors[name].float()
-    assert found.prompt is not None
-    return Checkpoint(
-        network,
-        read_tokenizer(found.folder),
-        found.card,
-        found.prompt,
-        found.preprocess,
-        digest=found.digest,
-    )
+    return checkpoint
 
 
 def read_language_model(recipe: Recipe) -> Language:

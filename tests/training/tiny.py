@@ -33,7 +33,7 @@ QWEN = {
     "num_hidden_layers": 2,
     "num_attention_heads": 2,
     "num_key_value_heads": 1,
-    "max_position_embeddings": 128,
+    "max_position_embeddings": 512,
 }
 REPORTS = ("There is ascites.", "The spleen is enlarged.", "No abnormality is seen in the liver.")
 HELD_OUT = ("The liver is enlarged.", "No ascites is seen.")
