@@ -37,6 +37,9 @@ class Prompt:
         Whether the model was trained to answer questions (`engine.question`), not reports alone.
     questions : tuple of str
         The only questions that it can be asked; empty where there is no closed list.
+    closed : {"letters", "texts"}
+        How it is given choices: listed by letter, as in M3D-VQA, or not at all; then it is asked
+        openly, and a choice is as likely as the token that its text begins with.
     """
 
     report: str
@@ -44,6 +47,7 @@ class Prompt:
     eos_token: str = "<eos>"  # noqa: S105
     answers_questions: bool = False
     questions: tuple[str, ...] = ()
+    closed: Literal["letters", "texts"] = "letters"
 
 
 @dataclass(frozen=True)

@@ -33,12 +33,7 @@ from engine.protocol import (
     require_recipe,
 )
 from engine.quantization import quantize
-from engine.question import (
-    choice_answer,
-    known_question,
-    question_prompt,
-    require_known_words,
-)
+from engine.question import closed_prompt, first_tokens, known_question, require_known_words
 from engine.vision_language_model import VisionLanguageModel
 
 DTYPES = {
@@ -209,30 +204,30 @@ class LocalEngine:
                 tokens = self._generator.write(prefix, sampling, seeds=seeds, on_token=spell)
                 answered = zip(logits, tokens, strict=True)
             return tuple(
-                self._answer(one, saw, letters, *next(answered))
+                self._answer(one, saw, first, *next(answered))
                 if saw.abstained is None
                 else Answer(self._generation(NOTHING, saw))
-                for one, saw, (_, letters) in zip(asked, seen, read, strict=True)
+                for one, saw, (_, first) in zip(asked, seen, read, strict=True)
             )
 
     def _question_ids(self, asked: Asked, max_new_tokens: int) -> tuple[Tensor, list[int]]:
-        """Return the tokens of a question, (1, n), and those of its choices' letters."""
+        """Return the tokens of a question, (1, n), and those that tell its choices apart."""
         question = known_question(asked.question, self._checkpoint.prompt.questions)
-        prompt = question_prompt(question, asked.choices)
+        prompt, answers = closed_prompt(question, asked.choices, self._checkpoint.prompt.closed)
         ids = self._prompt_ids(prompt, max_new_tokens)
         require_known_words(self._checkpoint.tokenizer, question, asked.choices)
-        lead, letters = self._letters(prompt, asked.choices)
-        return torch.cat([ids, ids.new_tensor([lead])], dim=1), letters
+        lead, first = first_tokens(self._checkpoint.tokenizer, prompt, answers)
+        return torch.cat([ids, ids.new_tensor([lead])], dim=1), first
 
     def _answer(
         self,
         asked: Asked,
         seen: Seen,
-        letters: list[int],
+        first: list[int],
         logits: Tensor,
         tokens: GeneratedTokens,
     ) -> Answer:
-        probabilities = logits[letters].softmax(dim=0).tolist()
+        probabilities = logits[first].softmax(dim=0).tolist()
         choices = map(Choice, ascii_uppercase, asked.choices, probabilities)
         return Answer(self._generation(tokens, seen), tuple(choices))
 
@@ -297,24 +292,6 @@ class LocalEngine:
                 f"new ones are {asked}; the model's context holds {limit}"
             )
         return torch.tensor([ids], device=self._device)
-
-    def _letters(self, prompt: str, choices: Sequence[str]) -> tuple[list[int], list[int]]:
-        """Tokens before the letters of the answers "A. …", "B. …", and those of the letters.
-
-        An answer follows after one space, which some tokenizers make a token of its own.
-        """
-        if not choices:
-            return [], []
-        encode = self._checkpoint.tokenizer.encode
-        begin = len(encode(prompt).ids)
-        answers = map(choice_answer, ascii_uppercase, choices)
-        ids = [encode(f"{prompt} {answer}").ids[begin:] for answer in answers]
-        space = encode(f"{prompt} ").ids[begin:]
-        lead = space if all(i[: len(space)] == space for i in ids) else []
-        letters = [i[len(lead)] for i in ids]
-        if len(set(letters)) != len(letters):
-            raise CheckpointMismatch("the tokenizer does not tell the choices' letters apart")
-        return lead, letters
 
     def _see(self, model_input: ModelInput) -> Seen:
         volume = torch.from_numpy(model_input.pixels)[None].to(self._device)

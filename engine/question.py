@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from string import ascii_uppercase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from dicom_io.errors import EngineError
 
@@ -34,6 +34,46 @@ def question_prompt(question: str, choices: Sequence[str] = ()) -> str:
 def choice_answer(letter: str, text: str) -> str:
     """Return how a choice is written: "B. text"."""
     return f"{letter}. {text}"
+
+
+def closed_prompt(
+    question: str, choices: Sequence[str], way: Literal["letters", "texts"]
+) -> tuple[str, list[str]]:
+    """Return the text that asks, and what may be answered: "B. {second}", or "{second}" itself.
+
+    Raises
+    ------
+    EngineError
+        See `question_prompt`.
+    """
+    listed = question_prompt(question, choices)
+    if way == "texts":
+        return question, list(choices)
+    return listed, list(map(choice_answer, ascii_uppercase, choices))
+
+
+def first_tokens(
+    tokenizer: Tokenizer, prompt: str, answers: Sequence[str]
+) -> tuple[list[int], list[int]]:
+    """Tokens that come before every answer, and the one that each then begins with.
+
+    An answer follows after one space, which some tokenizers make a token of its own.
+
+    Raises
+    ------
+    EngineError
+        Two answers begin alike.
+    """
+    if not answers:
+        return [], []
+    begin = len(tokenizer.encode(prompt).ids)
+    ids = [tokenizer.encode(f"{prompt} {answer}").ids[begin:] for answer in answers]
+    space = tokenizer.encode(f"{prompt} ").ids[begin:]
+    lead = space if all(i[: len(space)] == space for i in ids) else []
+    first = [i[len(lead)] for i in ids]
+    if len(set(first)) != len(first):
+        raise EngineError("two choices begin with the same token, and the model cannot weigh them")
+    return lead, first
 
 
 def known_question(question: str, known: Sequence[str]) -> str:

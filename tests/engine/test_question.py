@@ -7,8 +7,14 @@ from dicom_io.errors import EngineError
 from engine.checkpoint import Checkpoint, Prompt, load_checkpoint, save_checkpoint
 from engine.local import LocalEngine
 from engine.protocol import Sampling
-from engine.question import known_question, question_prompt, require_known_words
-from tests.engine.conftest import input_for
+from engine.question import (
+    closed_prompt,
+    first_tokens,
+    known_question,
+    question_prompt,
+    require_known_words,
+)
+from tests.engine.conftest import input_for, tiny_tokenizer
 
 KNOWN = ("Is there ascites?", "Which plane is this?")
 SHORT = Sampling(max_new_tokens=4)
@@ -16,6 +22,17 @@ SHORT = Sampling(max_new_tokens=4)
 
 def test_a_closed_question_lists_its_choices_by_letter():
     assert question_prompt("Where?", ["left", "right"]) == "Where? Choices: A. left B. right"
+
+
+def test_a_model_that_has_not_learnt_letters_is_asked_openly():
+    assert closed_prompt("Where?", ["left", "right"], "texts") == ("Where?", ["left", "right"])
+    listed = ("Where? Choices: A. left B. right", ["A. left", "B. right"])
+    assert closed_prompt("Where?", ["left", "right"], "letters") == listed
+
+
+def test_one_choice_is_none_however_it_is_asked():
+    with pytest.raises(EngineError, match="2 to 26 choices"):
+        closed_prompt("Where?", ["left"], "texts")
 
 
 @pytest.mark.parametrize("asked", ["is there  ascites", "IS THERE ASCITES?", "Is there ascites?"])
@@ -44,6 +61,24 @@ def test_a_word_that_the_tokenizer_does_not_know_is_refused_by_its_place():
     with pytest.raises(EngineError, match="choice B holds a word"):
         require_known_words(words("side", "left"), "side", ["left", "right"])
     require_known_words(words("side", "left"), "side", ["left"])
+
+
+def test_answers_that_begin_alike_cannot_be_weighed():
+    tokenizer = tiny_tokenizer()
+    assert len(set(first_tokens(tokenizer, "the", ["liver", "spleen"])[1])) == 2
+    with pytest.raises(EngineError, match="same token"):
+        first_tokens(tokenizer, "the", ["liver spleen", "liver"])
+
+
+def test_choices_by_their_texts_are_weighed_by_what_is_written_first(checkpoint: Checkpoint):
+    prompt = Prompt("describe the liver", answers_questions=True, closed="texts")
+    engine = LocalEngine(replace(checkpoint, prompt=prompt))
+    volume, choices = input_for(checkpoint.preprocess), ["liver", "spleen"]
+    answer = engine.ask(volume, "the spleen", choices, SHORT)
+    openly = engine.ask(volume, "the spleen", sampling=SHORT)
+    assert answer.generation.token_ids == openly.generation.token_ids
+    assert [choice.text for choice in answer.choices] == choices
+    assert sum(choice.probability for choice in answer.choices) == pytest.approx(1)
 
 
 def test_a_tokenizer_that_spells_every_word_refuses_none():

@@ -1,5 +1,6 @@
 """The recipe from end to end in miniature, and the model that ships with the package."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,15 +8,19 @@ import pytest
 from safetensors.torch import load_file
 
 import engine
-from dicom_io.errors import CtscribeError
+from dicom_io.errors import CtscribeError, EngineError
 from dicom_io.phantom import FINDINGS, make_phantom
 from dicom_io.preprocess import prepare
 from dicom_io.read import read_studies, read_study
 from dicom_io.types import Volume
 from dicom_io.volume import build_volume
 from engine import load_engine
-from engine.protocol import Sampling
+from engine.local import Asked
+from engine.protocol import Answer, Sampling
 from tests.torso import write_torso_series
+from training.data.phantom_questions import questions as phantom_questions
+from training.data.phantom_questions import yes_no_questions as yes_no
+from training.data.questions import TYPES, Question
 from training.embedded import train
 from training.evaluation.phantoms import evaluate_phantoms
 from training.phantom_recipe import Recipe, load_recipe
@@ -112,6 +117,53 @@ def test_it_abstains_on_a_real_torso(shipped, cases, tmp_path):
     study = read_study([write_torso_series(cases / "torso_3mm_slab.nii.gz", tmp_path)])
     torso = prepare(build_volume(study.series[0]), shipped.preprocess)
     assert shipped.report(torso).abstained
+
+
+UNSEEN = range(900_000, 900_020)
+
+
+@pytest.fixture(scope="module")
+def questions(shipped) -> list[tuple[Question, Answer]]:
+    """Everything that is asked of a few unseen phantoms, openly and with its choices."""
+    found = []
+    for seed in UNSEEN:
+        phantom, rng = make_phantom(seed), np.random.default_rng(seed)
+        asked = [
+            *phantom_questions(phantom.truth, "", rng, FINDINGS),
+            *(replace(q, choices=("Yes", "No")) for q in yes_no(phantom.truth, "", rng, FINDINGS)),
+        ]
+        volume = prepare(phantom.volume, shipped.preprocess)
+        batch = [Asked(volume, q.question, choices) for q in asked for choices in ((), q.choices)]
+        both = iter(shipped.ask_batch(batch, Sampling(max_new_tokens=16)))
+        found += [(q, answer) for q in asked for answer in (next(both), next(both))]
+    return found
+
+
+@pytest.mark.parametrize("kind", TYPES, ids=TYPES.values())
+def test_questions_of_each_type_are_answered_on_unseen_phantoms(questions, kind):
+    right = [
+        (answer.choice.text if answer.choices else answer.generation.text) == question.answer
+        for question, answer in questions
+        if question.type == kind
+    ]
+    assert len(right) > 10
+    assert np.mean(right) >= 0.85
+
+
+def test_it_refuses_what_it_was_not_taught_and_says_what_it_was(shipped):
+    volume = prepare(make_phantom(900_000).volume, shipped.preprocess)
+    with pytest.raises(EngineError, match=r"Is there ascites\?") as refusal:
+        shipped.ask(volume, "Is there a fracture of the left femur?")
+    assert "femur" not in str(refusal.value)
+    with pytest.raises(EngineError, match="choice B holds a word"):
+        shipped.ask(volume, "Is there ascites?", ["Yes", "Perhaps"])
+
+
+def test_it_gives_no_answer_about_what_it_does_not_report(shipped):
+    noise = prepare(disfigured("noise"), shipped.preprocess)
+    answer = shipped.ask(noise, "Is there ascites?", ["Yes", "No"])
+    assert answer.generation.abstained
+    assert answer.choices == ()
 
 
 def disfigured(how: str) -> Volume:

@@ -12,6 +12,9 @@ from training.data.questions import LETTERS, Question
 
 PLANE, PHASE, ORGAN, ABNORMALITY, LOCATION = range(1, 6)
 KNOWN = (*FINDINGS, *FOCAL_FINDINGS)
+ABSENT = "NA"
+"""Stands for the choices that questions for yes or no do not have, as in M3D."""
+
 NONE = "none"
 """The answer where what a question asks for is not there."""
 
@@ -77,7 +80,7 @@ def yes_no_questions(
     """Ask whether findings are there, as often about absent as about present ones."""
     for name in _asked(truth, rng, known):
         answer = "Yes" if truth.finding(name) else "No"
-        choices = ("Yes", "No", "NA", "NA")
+        choices = ("Yes", "No", ABSENT, ABSENT)
         letter = LETTERS[choices.index(answer)]
         yield Question(image, ABNORMALITY, presence(name), answer, choices, letter)
 

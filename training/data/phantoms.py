@@ -13,7 +13,7 @@ from torch import Tensor
 from dicom_io.phantom import FINDINGS, Truth, draw_truth, make_phantom
 from dicom_io.preprocess import PreprocessSpec, prepare
 from training.data.phantom_questions import questions, yes_no_questions
-from training.data.questions import Question
+from training.data.questions import LETTERS, Question
 from training.data.shards import (
     Made,
     Planned,
@@ -97,13 +97,17 @@ def _report(seed: int) -> str:
 
 
 def _questions(image: Planned, part: Part) -> Iterator[Question]:
-    """Questions on what the embedded model knows; yes or no is asked openly and as a choice."""
-    seed, source = int(image.source), f"phantom_{_QUESTION_FILES[part]}"
+    """Questions on what the embedded model knows; yes and no are choices too."""
+    seed, part_name = int(image.source), _QUESTION_FILES[part]
     truth, rng = _truth(seed), np.random.default_rng((seed, 2))
     for question in questions(truth, image.key, rng, FINDINGS):
-        yield replace(question, source=source)
+        yield replace(question, source=f"phantom_{part_name}")
     for question in yes_no_questions(truth, image.key, rng, FINDINGS):
-        yield replace(question, source=source.replace("_", "_yn_"))
+        yield replace(question, source=f"phantom_yn_{part_name}")
+        choices = tuple(map(str, rng.permutation(("Yes", "No"))))
+        letter = LETTERS[choices.index(question.answer)]
+        source = f"phantom_{part_name}"
+        yield replace(question, choices=choices, answer_choice=letter, source=source)
 
 
 def _without_repeats(

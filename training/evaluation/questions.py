@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -111,6 +111,15 @@ def judged(judge: Judge, items: Sequence[Item], outputs: Sequence[Output]) -> Sc
     return np.array([float(judge(item, output)) for item, output in pairs])
 
 
+def commonest(items: Sequence[Item], group: Callable[[Item], str]) -> Scores:
+    """Return 1 where an answer is the commonest of its group, else 0: what not looking earns."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for item in items:
+        counts[group(item)][item.reference] += 1
+    best = {name: counter.most_common(1)[0][0] for name, counter in counts.items()}
+    return np.array([float(item.reference == best[group(item)]) for item in items])
+
+
 def _open(
     setting: Setting,
     name: str,
@@ -155,6 +164,11 @@ def _closed(
         for decoding, written in outputs.items()
         for rule, judge in _rules(written)
     ]
+    blind = {
+        "always the type's commonest answer": commonest(items, lambda item: item.type),
+        "always the question's commonest answer": commonest(items, lambda item: item.question),
+    }
+    rows += [(label, *by_type(draws, items, scores)) for label, scores in blind.items()]
     about = setting.table(len(items), "closed test questions")
     notes = (
         *about["notes"],
