@@ -42,14 +42,15 @@ def compare(first: Path, second: Path, *, resamples: int = 1000, seed: int = 0) 
 
 
 def _scores(folder: Path) -> dict[str, dict[str, tuple[str, float]]]:
-    path = folder / "scores.csv"
-    if not path.is_file():
+    paths = sorted(folder.glob("scores*.csv"))
+    if not paths:
         raise UnusableData(f"{folder} holds no scores of an evaluation: it has no scores.csv")
     found: dict[str, dict[str, tuple[str, float]]] = {}
-    with path.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            scores = found.setdefault(f"{row['metric']} ({row['decoding']})", {})
-            scores[row["key"]] = (row["case"], float(row["score"]))
+    for path in paths:
+        with path.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                scores = found.setdefault(f"{row['metric']} ({row['decoding']})", {})
+                scores[row["key"]] = (row["case"], float(row["score"]))
     return found
 
 

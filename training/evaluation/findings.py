@@ -120,7 +120,7 @@ def read_findings(report: str, vocabulary: Vocabulary | None = None) -> list[Men
     for sentence in _sentences(report):
         found = list(_read_sentence(sentence, known))
         if not found and mentions and _REFERS_BACK.match(sentence):
-            mentions[-1] = _completed(mentions[-1], sentence)
+            mentions[-1] = _completed(mentions[-1], sentence, known)
         mentions += found
     return mentions
 
@@ -324,10 +324,10 @@ def _millimetres(size: re.Match[str]) -> float:
     return max(numbers) * (10 if size[4] == "cm" else 1)
 
 
-def _completed(mention: Mention, sentence: str) -> Mention:
+def _completed(mention: Mention, sentence: str, known: Vocabulary) -> Mention:
     """Give a mention the size that the next sentence states: "It measures 8 mm."."""
     size = _SIZE.search(sentence)
-    sized = any(t.sized for t in default_vocabulary().terms if t.finding == mention.finding)
+    sized = any(t.sized for t in known.terms if t.finding == mention.finding)
     if size and sized and mention.size_mm is None:
         return replace(mention, size_mm=_millimetres(size))
     return mention

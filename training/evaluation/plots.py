@@ -68,7 +68,7 @@ def _save(figure: Any, axes: Any, path: Path) -> None:
     if axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize=8)
     for ending in (".png", ".svg"):
-        figure.savefig(path.with_suffix(ending), dpi=150)
+        figure.savefig(path.with_suffix(ending), dpi=100)
 
 
 def _is_number(cell: Cell) -> bool:

@@ -132,7 +132,7 @@ def _open(
         decoding: score_texts(metrics, items, [output.text for output in written])
         for decoding, written in outputs.items()
     }
-    write_scores(setting.folder / "scores.csv", items, scored)
+    write_scores(setting.folder / "scores_open.csv", items, scored)
     rows = [
         (f"{name} ({decoding})", column, *_types(draws, items, scores, metric))
         for decoding, scores in scored.items()
@@ -159,16 +159,25 @@ def _closed(
     metrics: Sequence[TextMetric],
 ) -> Table:
     draws = setting.draws(items)
-    rows = [
-        (f"{name} ({decoding}{rule})", *by_type(draws, items, judged(judge, items, written)))
+    right = {
+        decoding: {rule: judged(judge, items, written) for rule, judge in _rules(written)}
         for decoding, written in outputs.items()
-        for rule, judge in _rules(written)
+    }
+    rows = [
+        (f"{name} ({decoding}{rule})", *by_type(draws, items, scores))
+        for decoding, by_rule in right.items()
+        for rule, scores in by_rule.items()
     ]
     blind = {
         "always the type's commonest answer": commonest(items, lambda item: item.type),
         "always the question's commonest answer": commonest(items, lambda item: item.question),
     }
     rows += [(label, *by_type(draws, items, scores)) for label, scores in blind.items()]
+    accuracies = {
+        decoding: TextScores({f"accuracy{rule}": scores for rule, scores in by_rule.items()}, {})
+        for decoding, by_rule in right.items()
+    }
+    write_scores(setting.folder / "scores_closed.csv", items, accuracies)
     about = setting.table(len(items), "closed test questions")
     notes = (
         *about["notes"],
@@ -198,9 +207,9 @@ def _yes_no(
         ("here", f"{name} ({decoding})", *by_type(draws, items, judged(first_word, items, written)))
         for decoding, written in outputs.items()
     ]
-    commonest, _ = Counter(item.reference for item in items).most_common(1)[0]
-    always = [Output(item.key, commonest) for item in items]
-    label = f"always “{commonest}”"
+    word, _ = Counter(item.reference for item in items).most_common(1)[0]
+    always = [Output(item.key, word) for item in items]
+    label = f"always “{word}”"
     rows.append(("here", label, *by_type(draws, items, judged(first_word, items, always))))
     about = setting.table(len(items), "yes/no test questions")
     return Table(

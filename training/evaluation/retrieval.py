@@ -29,6 +29,8 @@ from training.evaluation.folder import claimed
 from training.evaluation.items import Item, report_items
 from training.evaluation.plots import lines
 from training.evaluation.published import DIRECTIONS, RANKS, System
+from training.evaluation.reports import write_scores
+from training.evaluation.scores import TextScores
 from training.evaluation.setting import Setting
 from training.evaluation.tables import Cell, Table, write_tables
 
@@ -89,7 +91,9 @@ def evaluate_retrieval(setting: Setting, system: PairSystem, batch: int = 8) -> 
         keys = [item.image for item in items]
         images = embed_images(system, setting.store, keys, setting.folder / "images", batch)
         texts = embed_texts(system, [item.reference for item in items], batch)
-        tables = retrieval_tables(setting, system.name, items, (images @ texts.T).double().numpy())
+        similarity = (images @ texts.T).double().numpy()
+        tables = retrieval_tables(setting, system.name, items, similarity)
+        write_scores(setting.folder / "scores.csv", items, {"all": _hits(similarity)})
         _plot(setting.folder / "table1", tables[0])
         facts = setting.results(system.facts, pairs=len(items))
         return write_tables(setting.folder, tables, facts)
@@ -207,6 +211,16 @@ def pool_sizes(n: int) -> list[int]:
     if n == 0:
         raise UnusableData("there is no pair to retrieve")
     return [*(size for size in SAMPLES if size < n), n]
+
+
+def _hits(similarity: Array) -> TextScores:
+    """Tell for every pair whether it was found, in the pool of all."""
+    found = {
+        label: ranks(matrix)
+        for (_, label), matrix in zip(DIRECTIONS, (similarity, similarity.T), strict=True)
+    }
+    hits = {f"{label} R@{k}": (found[label] < k).astype(float) for label in found for k in RANKS}
+    return TextScores(hits, {})
 
 
 def _recalls(draws: Bootstrap, found: NDArray[np.int_]) -> list[Cell]:

@@ -5,6 +5,7 @@ import pytest
 
 from training.data.questions import TYPES
 from training.evaluation.bootstrap import Bootstrap
+from training.evaluation.compare import compare
 from training.evaluation.folder import Output, read_outputs
 from training.evaluation.items import Item, question_items
 from training.evaluation.questions import (
@@ -124,6 +125,14 @@ def test_the_closed_figure_is_the_share_of_right_letters(evaluated, store):
     planes = [item for item in items if (item.task, item.type) == ("closed", "plane")]
     right = [f"{item.letter}." in outputs[item.key].text for item in planes]
     assert rows(results, "table4")[0]["Plane"]["value"] == pytest.approx(100 * np.mean(right))
+
+
+def test_scores_of_open_and_closed_answers_can_be_compared(evaluated):
+    folder, _ = evaluated
+    rows_of = compare(folder, folder, resamples=5).rows
+    labels = [label for label, _ in rows_of]
+    assert {"ROUGE-1 (greedy)", "accuracy (greedy)", "accuracy, strict (sampled)"} <= set(labels)
+    assert {difference.value for _, difference in rows_of} == {0}
 
 
 def test_yes_and_no_stand_beside_the_commoner_answer(evaluated):

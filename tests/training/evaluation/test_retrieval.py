@@ -128,6 +128,7 @@ def test_table_1_is_written_with_its_plot(setting, pair_system):
     assert by_text["name"] == "table1_by_text"
     assert all("paper)" not in column for column in by_text["rows"][0])
     assert (setting.folder / "table1.png").is_file()
+    assert (setting.folder / "scores.csv").read_text().count("IR R@1,") == 6
     assert json.loads((setting.folder / "results.json").read_text()) == results
 
 
