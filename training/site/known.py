@@ -46,7 +46,7 @@ class KnownValues:
         """Collect from every header of a study, before de-identification, at any depth."""
         found: dict[str, list[str]] = {"names": [], "numbers": [], "dates": [], "places": []}
         for header in headers:
-            for element in _elements(header):
+            for element in elements(header):
                 if kind := _kind(element):
                     found[kind] += _values(element)
         return cls().plus(**found)
@@ -94,7 +94,7 @@ def read_known(work: Path) -> dict[str, KnownValues]:
 
 def names_in(header: Dataset) -> frozenset[str]:
     """Every word of every person's name in a header, folded."""
-    names = (value for e in _elements(header) if e.VR == "PN" for value in _values(e))
+    names = (value for e in elements(header) if e.VR == "PN" for value in _values(e))
     return frozenset(word for name in names for word in name_words(name))
 
 
@@ -103,17 +103,7 @@ def name_words(name: str) -> list[str]:
     return [word for word in _NAME_PARTS.split(folded(name)) if word.strip("'.-")]
 
 
-def _kind(element: DataElement) -> str | None:
-    if element.VR == "PN":
-        return "names"
-    if element.VR in ("DA", "DT"):
-        return "dates"
-    if element.keyword in _NUMBERS:
-        return "numbers"
-    return "places" if element.keyword in _PLACES else None
-
-
-def _elements(dataset: Dataset) -> Iterator[DataElement]:
+def elements(dataset: Dataset) -> Iterator[DataElement]:
     """Every element that can be read, at any depth; pixel data is not."""
     for tag in list(dataset.keys()):
         if tag.group == 0x7FE0:
@@ -124,9 +114,19 @@ def _elements(dataset: Dataset) -> Iterator[DataElement]:
             continue  # damaged: its value cannot be compared with anything
         if element.VR == "SQ":
             for item in element.value:
-                yield from _elements(item)
+                yield from elements(item)
         else:
             yield element
+
+
+def _kind(element: DataElement) -> str | None:
+    if element.VR == "PN":
+        return "names"
+    if element.VR in ("DA", "DT"):
+        return "dates"
+    if element.keyword in _NUMBERS:
+        return "numbers"
+    return "places" if element.keyword in _PLACES else None
 
 
 def _values(element: DataElement) -> list[str]:
