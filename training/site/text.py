@@ -9,7 +9,7 @@ from typing import Protocol
 import regex
 
 from training.site.folding import fold
-from training.site.gazetteer import persons, towns
+from training.site.gazetteer import persons, strange_words, towns
 from training.site.known import KnownValues
 from training.site.matching import known_values
 from training.site.patterns import RULES
@@ -64,6 +64,7 @@ def find_identifiers(
 def _found(text: str, known: KnownValues, recognizers: Sequence[Recognizer]) -> Iterator[Change]:
     found = [*known_values(text, known), *general_identifiers(text), *persons(text)]
     found += towns(text, [change for change in found if change.kind == "PLACE"])
+    found += strange_words(text)
     for recognizer in recognizers:
         found += recognizer(text)
     yield from (trimmed for change in found if (trimmed := _trimmed(text, change)))

@@ -149,6 +149,14 @@ def test_a_time_is_found(time):
         ("nata a Quixia il 17.11.1971", "nata a [PLACE] il [DATE]"),
         ("PACS 10.0.7.12.", "PACS [ID]."),
         ("11.03.2025 16:02", "[DATE] [TIME]"),
+        (
+            "The scan was read with Grobnar, as is usual.",
+            "The scan was read with [NAME], as is usual.",
+        ),
+        (
+            "Foie vu par Grobnar, pas de lésion du rein.",
+            "Foie vu par [NAME], pas de lésion du rein.",
+        ),
     ],
 )
 def test_identifiers_are_found_without_knowing_them(text, expected):
@@ -173,6 +181,7 @@ def test_identifiers_are_found_without_knowing_them(text, expected):
         "Organe in Lage und Form regelrecht. Mutter Mammakarzinom. Carina frei. Os sacrum.",
         "Circle of Willis, pouch of Douglas, ligament of Treitz, sinus of Valsalva.",
         "Espace de Morison, cul-de-sac de Douglas, papilla di Vater, dotto di Wirsung.",
+        "The tumour is within Milan criteria and was treated with Rituximab by a Foley catheter.",
         "12x15x20 voxels; i.v. Kontrastmittel; at T12; from L4 to L5.",
         "at the 3 o'clock position; ratio 1:2; 4-5 mm; 2nd toe; 1st rib; 12th rib.",
     ],
@@ -211,7 +220,7 @@ _FRAGMENTS = st.sampled_from(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(_FRAGMENTS, max_size=14))
 def test_nothing_more_is_found_in_a_text_that_was_cleaned(fragments):
     text = cleaned(" ".join(fragments))
