@@ -145,7 +145,7 @@ def prepare_site(
         undecided = bool(review.undecided) or not seen_before
         if undecided and not accept_all:
             return Outcome(len(studies), len(readings), rejected, folder.review_list)
-        taken = list(_texts(review, readings, rejected, reviewed=not undecided))
+        taken = list(_texts(review, readings, rejected, accept_all=accept_all))
         facts = {
             "studies_seen": len(studies),
             "studies_taken": len(taken),
@@ -155,6 +155,10 @@ def prepare_site(
             "reviewed": not undecided,
             "checkpoint": wanted.checkpoint,
             "series": wanted.series,
+            "years": _years(studies, key, taken),
+            "kept": {
+                one.text_key: kept for one in taken if (kept := review.kept(one.record.study))
+            },
         }
         build_store(out, taken, folder, wanted.spec, wanted.split, facts)
     return Outcome(len(studies), len(taken), rejected)
@@ -224,16 +228,22 @@ def _proposed(work: Work, readings: Readings) -> Review:
 
 
 def _texts(
-    review: Review, readings: Readings, rejected: dict[str, str], *, reviewed: bool
+    review: Review, readings: Readings, rejected: dict[str, str], *, accept_all: bool
 ) -> Iterator[Taken]:
-    """The studies with their texts; one that still names its patient is left to a person."""
+    """The studies with their texts, as they were decided."""
     for record, _ in readings:
         try:
-            yield Taken(record, review.text(record.study, accept_all=not reviewed))
+            yield Taken(record, review.text(record.study, accept_all=accept_all))
         except IdentifiedContent:
-            if reviewed:
-                raise
-            rejected[record.study] = "its report still names the patient, and nobody reviewed it"
+            rejected[record.study] = "a value of its headers is left in its report"
+
+
+def _years(studies: Sequence[StudyReference], key: Key, taken: Sequence[Taken]) -> list[int] | None:
+    """First and last year of the studies taken, as their source dates them."""
+    names = {one.record.study for one in taken}
+    chosen = [study for study in studies if key.study(study.study_instance_uid) in names]
+    years = [int(s.study_date[:4]) for s in chosen if s.study_date[:4].isdecimal()]
+    return [min(years), max(years)] if years else None
 
 
 def _left_out(readings: Readings) -> dict[str, int]:
