@@ -78,7 +78,7 @@ def build_store(
     out : Path
         Folder of the store.
     taken : sequence of Taken
-        The studies.
+        The studies, at least one.
     work : Work
         Where their inputs are.
     spec : PreprocessSpec
@@ -90,10 +90,8 @@ def build_store(
     Raises
     ------
     UnusableData
-        There is nothing to store, or `out` holds something else.
+        `out` holds something else.
     """
-    if not taken:
-        raise UnusableData("no study can be taken: the reasons are listed above")
     taken = sorted(taken, key=lambda one: one.text_key)
     planned = [image for one in taken for image in one.planned()]
     images = {image.file: image for one in taken for image in one.record.images}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -105,9 +105,7 @@ class Outcome:
     def summary(self) -> str:
         """Say it in a few lines."""
         lines = [f"{self.seen} studies seen, {self.taken} taken, {len(self.rejected)} rejected"]
-        reasons = Counter(self.rejected.values())
-        lines += [f"  {count} × {why}" for why, count in reasons.most_common()]
-        return "\n".join(lines)
+        return "\n".join([*lines, *(f"  {reason}" for reason in _counted(self.rejected))])
 
 
 def prepare_site(
@@ -146,6 +144,8 @@ def prepare_site(
         if undecided and not accept_all:
             return Outcome(len(studies), len(readings), rejected, folder.review_list)
         taken = list(_texts(review, readings, rejected, accept_all=accept_all))
+        if not taken:
+            raise UnusableData(f"no study can be taken: {'; '.join(_counted(rejected))}")
         facts = {
             "studies_seen": len(studies),
             "studies_taken": len(taken),
@@ -162,6 +162,10 @@ def prepare_site(
         }
         build_store(out, taken, folder, wanted.spec, wanted.split, facts)
     return Outcome(len(studies), len(taken), rejected)
+
+
+def _counted(rejected: Mapping[str, str]) -> list[str]:
+    return [f"{count} × {why}" for why, count in Counter(rejected.values()).most_common()]
 
 
 Readings = Sequence[tuple[Record, Reading]]

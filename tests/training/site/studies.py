@@ -60,9 +60,9 @@ class Patient:
 
 
 def write_study(folder: Path, patient: Patient, **attributes: Any) -> Path:
-    """Write eight slices, under file names that name the patient."""
+    """Write twelve slices, under file names that name the patient."""
     rng = np.random.default_rng(patient.number)
-    hu = rng.integers(-200, 300, (8, 20, 20)).astype(np.int16)
+    hu = rng.integers(-200, 300, (12, 20, 20)).astype(np.int16)
     hu[:, :3] = -1000
     folder.mkdir(parents=True, exist_ok=True)
     named = {

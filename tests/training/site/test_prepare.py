@@ -315,3 +315,9 @@ def test_a_fault_of_ours_rejects_one_study_and_says_nothing_of_it(archive, table
     )
     assert reasons(outcome) == ["its objects cannot be understood (RuntimeError)"]
     assert "Zyxwarth" not in "".join(capfd.readouterr())
+
+
+def test_a_data_set_of_nothing_is_not_built(archive, tmp_path):
+    table = write_table(tmp_path / "r.csv", report_rows([Patient(99)]))
+    with pytest.raises(UnusableData, match="no study can be taken: 6 × no report"):
+        prepare_site(wanted(archive, table), tmp_path / "out", tmp_path / "work", accept_all=True)
