@@ -30,6 +30,7 @@ from training.data.shards import (
 )
 from training.data.splits import PARTS, grouped_split
 from training.data.store import Header, Store, as_unit_interval, sha256
+from training.site.card import write_card
 from training.site.questions import Asked, questions_of
 from training.site.work import Image, Record, Work
 
@@ -39,10 +40,14 @@ QUESTIONS = "site"
 
 @dataclass(frozen=True)
 class Taken:
-    """A study that goes into the store, with its text as it was reviewed."""
+    """A study that goes into the store, with its text as it was reviewed.
+
+    `kept` is what a person left in it, or wrote into it, knowing what the rules say of it.
+    """
 
     record: Record
     text: str = field(repr=False)
+    kept: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def text_key(self) -> str:
@@ -109,6 +114,7 @@ def build_store(
         facts["splits"] = {part: len(splits["grouped"][part]) for part in PARTS}
         facts["rejected"] = [*facts["rejected"], *map(asdict, damaged)]
         write_atomically(out / "report.json", json.dumps(facts, indent=1))
+        write_card(out, store, {**facts, "kept": {t.text_key: t.kept for t in taken if t.kept}})
         write_splits(out, splits, store.images)
     return store
 

@@ -156,9 +156,6 @@ def prepare_site(
             "checkpoint": wanted.checkpoint,
             "series": wanted.series,
             "years": _years(studies, key, taken),
-            "kept": {
-                one.text_key: kept for one in taken if (kept := review.kept(one.record.study))
-            },
         }
         build_store(out, taken, folder, wanted.spec, wanted.split, facts)
     return Outcome(len(studies), len(taken), rejected)
@@ -237,7 +234,8 @@ def _texts(
     """The studies with their texts, as they were decided."""
     for record, _ in readings:
         try:
-            yield Taken(record, review.text(record.study, accept_all=accept_all))
+            text = review.text(record.study, accept_all=accept_all)
+            yield Taken(record, text, tuple(review.kept(record.study)))
         except IdentifiedContent:
             rejected[record.study] = "a value of its headers is left in its report"
 

@@ -108,6 +108,24 @@ def test_nothing_that_identifies_is_in_the_data_set(prepared):
         assert not [secret for secret in SECRETS if secret.encode() in content or secret in name]
 
 
+def test_the_data_card_says_what_was_taken_and_rejected(prepared):
+    card = json.loads((prepared[0] / "datacard.json").read_text())
+    assert (card["patients"], card["studies"], card["years"]) == (6, 6, [2024, 2024])
+    assert "Review of the reports: **none" in (prepared[0] / "DATACARD.md").read_text()
+
+
+def test_what_a_person_kept_is_kept_and_known_to_the_verification(archive, table, tmp_path):
+    out = tmp_path / "out"
+    review = prepare_site(wanted(archive, table), out, _work(out)).review_list
+    assert review is not None
+    rows = review.read_text("utf-8-sig").splitlines()
+    decided = [row.replace(",,,", ",keep,,") for row in rows]
+    review.write_text("\n".join(decided))
+    prepare_site(wanted(archive, table), out, _work(out))
+    assert all("of Mr. Zyxwarth" in text for text in open_store(out).texts.values())
+    assert len(json.loads((out / "datacard.json").read_text())["kept"]) == 6
+
+
 def test_every_question_has_its_provenance(prepared):
     folder = prepared[0] / "questions"
     for questions in folder.glob("*.csv"):
