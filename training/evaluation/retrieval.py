@@ -122,12 +122,13 @@ def embed_images(
 def embed_texts(system: PairSystem, texts: Sequence[str], batch: int) -> Tensor:
     """Embed texts, (n, width); equal ones once, so that their similarities are equal too."""
     distinct = sorted(set(texts), key=len)
-    system.tokenizer.no_padding()
-    system.tokenizer.enable_truncation(system.pair.language_encoder.config.max_position_embeddings)
+    tokenizer = Tokenizer.from_str(system.tokenizer.to_str())
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(system.pair.language_encoder.config.max_position_embeddings)
     vectors: dict[str, Tensor] = {}
     for i in range(0, len(distinct), batch):
         chosen = distinct[i : i + batch]
-        ids, mask = _padded([e.ids for e in system.tokenizer.encode_batch(chosen)])
+        ids, mask = _padded([e.ids for e in tokenizer.encode_batch(chosen)])
         with torch.inference_mode():
             made = system.pair.encode_text(ids.to(system.device), mask.to(system.device))
         vectors.update(zip(chosen, made.float().cpu(), strict=True))

@@ -3,6 +3,7 @@ import json
 import pytest
 from click.testing import CliRunner, Result
 
+from engine.checkpoint import ModelCard, save_pair
 from plugin.cli import main
 from tests.training.evaluation.conftest import SPEC
 from training.evaluation.items import report_items
@@ -83,6 +84,18 @@ def test_a_model_that_writes_is_no_pair(options, checkpoint):
     result = run("retrieval", "--checkpoint", checkpoint, "--protocol", "paper", *options)
     assert result.exit_code == 1
     assert "holds no contrastive pair" in result.output
+
+
+def test_a_pair_retrieves(options, pair_system, tmp_path):
+    card = ModelCard("pair", "1")
+    save_pair(pair_system.pair, pair_system.tokenizer, card, SPEC, tmp_path / "pair")
+    arguments = ["--checkpoint", tmp_path / "pair", "--protocol", "paper", *options]
+    result = run("retrieval", *arguments, "--device", "cpu", "--json")
+    assert result.exit_code == 0
+    results = json.loads(result.stdout)
+    assert results["checkpoint"]["name"] == "pair"
+    assert results["pairs"] == 2
+    assert "pair all 2" in results["tables"][0]["rows"][0]
 
 
 def test_phantoms_are_scored_as_tables_and_as_json():
