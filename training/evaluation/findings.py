@@ -94,7 +94,9 @@ _SIDE = re.compile(
     r"\b(?:(?P<both>bilateral(?:ly)?|both|b/l|biapical|bibasal|bibasilar)"
     r"|(?P<left>left|lt)|(?P<right>right|rt))\b"
 )
-_SPLIT = re.compile(r",|\band\b|\bwith\b|\bbut\b|\bwhile\b|\bwhereas\b|\bas well as\b|\bplus\b")
+_SPLIT = re.compile(
+    r",|\band\b|\bwith(?:out)?\b|\bbut\b|\bwhile\b|\bwhereas\b|\bas well as\b|\bplus\b"
+)
 _OWN_CLAUSE = re.compile(
     r"\b(?:is|are|was|were|shows?|contains?|appears?|demonstrates?|has|have)\b"
 )

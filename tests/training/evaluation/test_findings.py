@@ -237,6 +237,34 @@ def test_sections_that_say_nothing_of_the_images_are_left_out(text):
     assert said(text) == {"ascites"}
 
 
+@pytest.mark.parametrize(
+    ("text", "present"),
+    [
+        ("No evidence of acute pulmonary embolism, aortic dissection, or pneumothorax.", set()),
+        ("The previously described 7 mm right lower lobe nodule is no longer visualized.", set()),
+        ("The gallbladder contains multiple stones without wall thickening or fluid to suggest "
+         "acute cholecystitis.", {"gallstone"}),
+        ("There is mild right hydronephrosis secondary to a 6 mm obstructing calculus at the right "
+         "vesicoureteric junction.", {"right hydronephrosis", "right ureteric stone 6"}),
+        ("No hydronephrosis, hydroureter or renal calculi on either side.", set()),
+        ("Fusiform infrarenal abdominal aortic aneurysm measures 4.8 x 4.6 cm, previously 4.5 cm.",
+         {"aortic aneurysm 48"}),
+        ("Cirrhotic liver with splenomegaly and large volume ascites.",
+         {"cirrhosis", "splenomegaly", "ascites"}),
+        ("Status post cholecystectomy. No biliary dilatation.", set()),
+        ("Trace left pneumothorax has nearly completely resolved.", set()),
+        ("The pleural effusions seen on the prior examination have resolved. Ascites persists.",
+         {"ascites"}),
+        ("Consolidation in the left lower lobe is concerning for pneumonia.",
+         {"left consolidation"}),
+        ("Enlarged left para-aortic lymph nodes measuring up to 15 mm in short axis.",
+         {"lymphadenopathy 15"}),
+    ],
+)  # fmt: skip
+def test_sentences_as_radiologists_write_them(text, present):
+    assert said(text) == present
+
+
 @pytest.mark.parametrize("text", ["", "  ", "...", "Normal study.", "(see above)", "½ ≥ ©"])
 def test_a_text_without_findings_names_none(text):
     assert read_findings(text) == []
