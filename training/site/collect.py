@@ -117,15 +117,17 @@ class Collector:
         _check_identity(reference, study, headers)
         KnownValues.of(headers).save(self.work.folder, name)
         kept, left_out = self._without_pictures(study)
-        # the best one as the service chooses it, or the message that says why there is none
-        best = choose_series(kept).series
         usable = usable_series(kept)
+        if not usable:
+            choose_series(kept)  # raises, and says why of every series
         return Record(
             name,
             self.key.patient(patient_of(headers[0])),
             left_out=left_out,
             reports=tuple(reports_in(headers)),
-            images=tuple(self._images(name, usable if self.series == "all" else (best,), usable)),
+            images=tuple(
+                self._images(name, usable if self.series == "all" else usable[:1], usable)
+            ),
         )
 
     def _without_pictures(self, study: Study) -> tuple[Study, dict[str, int]]:

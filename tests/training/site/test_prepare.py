@@ -272,6 +272,16 @@ def test_every_usable_series_may_be_taken(tmp_path):
     assert len(open_store(tmp_path / "out").images) == 4
 
 
+def test_an_image_knows_whether_it_shows_all_that_its_study_shows(tmp_path):
+    archive = write_archive(tmp_path / "archive", PATIENTS[:2])
+    far = {"SeriesInstanceUID": "1.2.3.4", "FrameOfReferenceUID": "1.2.3.5", "SeriesNumber": 9}
+    write_study(archive / "more", PATIENTS[0], **far)
+    table = write_table(tmp_path / "r.csv", report_rows(PATIENTS))
+    prepare_site(wanted(archive, table), tmp_path / "out", tmp_path / "work", accept_all=True)
+    records = open_store(tmp_path / "out").images.values()
+    assert sorted(record.origin["covers_study"] for record in records) == [False, True]
+
+
 def test_two_runs_do_not_work_in_one_folder(archive, table, tmp_path):
     prepare_site(wanted(archive, table), tmp_path / "out", tmp_path / "work")
     with (tmp_path / "work" / ".lock").open("w") as lock:
