@@ -134,6 +134,11 @@ def phantoms(
 @click.option("--hours", metavar="20:00-06:00", help="Fetch within these hours only.")
 @click.option("--work", type=FOLDER, help="Holds key and identities.  [default: OUT.private]")
 @click.option("--accept-all", is_flag=True, help="Build without a person's review.")
+@click.option(
+    "--keep-private",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="List of private elements whose numbers are kept, one a line: 0019,xx23 GEMS_ACQU_01.",
+)
 @held_out_option
 @seed_option
 def site(source: str, out: Path, **options: Any) -> None:

@@ -34,6 +34,7 @@ from training.site.headers import deidentify, origin, patient_of, refuse_burned_
 from training.site.keys import Key
 from training.site.known import KnownValues
 from training.site.phase import contrast_phase
+from training.site.private import PrivateElement, kept_values
 from training.site.report_sr import reports_in
 from training.site.source import Source, StudyReference, stated
 from training.site.work import Image, Record, Work
@@ -76,6 +77,8 @@ class Collector:
         How inputs are made: that of the checkpoint that will be trained.
     series : {"best", "all"}
         Whether the series that the service would choose is taken, or every usable one.
+    private : tuple of PrivateElement
+        Whose numbers are told in the origin of an image; every other private element is dropped.
     """
 
     source: Source
@@ -83,6 +86,7 @@ class Collector:
     key: Key
     spec: PreprocessSpec
     series: SeriesMode = "best"
+    private: tuple[PrivateElement, ...] = ()
 
     def collect(self, reference: StudyReference) -> Record:
         """Fetch a study, make its inputs, and keep its record.
@@ -176,6 +180,8 @@ class Collector:
             "study": name,
             "series": stated(header, "SeriesInstanceUID"),
         }
+        if self.private:
+            told["private"] = kept_values(series.header, self.private)
         notes = (*volume.notes, *made.steps)
         return Image(file, sha256(path), made.affine_lps.tolist(), notes, told)
 

@@ -17,6 +17,7 @@ from training.site.collect import SeriesMode
 from training.site.folder import FolderSource
 from training.site.pace import Hours, Pace
 from training.site.prepare import ReportsFrom, Wanted, prepare_site
+from training.site.private import read_safe_list
 from training.site.report_hl7 import ACCESSION_FIELD, read_messages
 from training.site.report_table import COLUMNS, read_table
 from training.site.reports import Report
@@ -41,6 +42,7 @@ class Options:
     accept_all: bool
     held_out: float
     seed: int
+    keep_private: Path | None = None
 
 
 TABLES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson")
@@ -67,6 +69,7 @@ def run(source: str, out: Path, options: Options) -> None:
         *preprocessing_of(options.model),
         options.series,
         Split(options.held_out, options.seed),
+        read_safe_list(options.keep_private) if options.keep_private else (),
     )
     work = options.work or out.with_name(f"{out.name}.private")
     pace = Pace(options.rate, _hours(options.hours))

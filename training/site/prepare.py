@@ -23,6 +23,7 @@ from training.site.keys import Key, open_work
 from training.site.known import read_known
 from training.site.matcher import Matcher, check_patient
 from training.site.pace import Pace
+from training.site.private import PrivateElement
 from training.site.reports import NoReport, Reading, Report, reading_of
 from training.site.review import Review
 from training.site.source import Query, Source, StudyReference
@@ -56,6 +57,8 @@ class Wanted:
     series : {"best", "all"}
         Which series of a study.
     split : Split
+    private : tuple of PrivateElement
+        Private elements that the site knows to be safe.
     """
 
     source: Source
@@ -68,6 +71,7 @@ class Wanted:
     spec: PreprocessSpec
     series: SeriesMode = "best"
     split: Split = field(default_factory=Split)
+    private: tuple[PrivateElement, ...] = ()
 
     @property
     def question(self) -> dict[str, Any]:
@@ -135,7 +139,8 @@ def prepare_site(
     key = open_work(work, out)
     with quiet(), _locked(work):
         folder = Work(work)
-        folder.require({"spec": wanted.spec.to_dict(), "series": wanted.series})
+        private = [element.name for element in wanted.private]
+        folder.require({"spec": wanted.spec.to_dict(), "series": wanted.series, "private": private})
         studies = _listed(wanted, folder)
         readings, rejected = _collect(wanted, folder, key, studies, pace or Pace())
         seen_before = folder.review_list.exists()
@@ -183,7 +188,7 @@ def _collect(
     wanted: Wanted, work: Work, key: Key, studies: Sequence[StudyReference], pace: Pace
 ) -> tuple[Readings, dict[str, str]]:
     """Collect every study whose report is there; studies without one are not even fetched."""
-    collector = Collector(wanted.source, work, key, wanted.spec, wanted.series)
+    collector = Collector(wanted.source, work, key, wanted.spec, wanted.series, wanted.private)
     matcher = None if wanted.reports_from == "sr" else Matcher(wanted.reports, studies)
     readings, rejected = [], {}
     with _progress(len(studies)) as (say, advance):

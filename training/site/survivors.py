@@ -246,6 +246,17 @@ def tag_of(keyword: str) -> int:
     return tag
 
 
+def numbers_in(value: Any) -> float | list[float] | None:
+    """A number, or several; None where a value is none, or not finite."""
+    try:
+        numbers = [float(part) for part in _parts(value)]
+    except (ValueError, TypeError):
+        return None
+    if not numbers or not all(map(math.isfinite, numbers)):
+        return None
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
 def is_standard(uid: str) -> bool:
     """Whether a UID is one that the standard itself assigns."""
     return bool(UID(uid).type)

@@ -109,6 +109,8 @@ def _of_records(store: Store) -> Iterator[str]:
 def _says_nothing(name: str, value: Any) -> bool:
     if value is None or isinstance(value, bool | int | float):
         return True
+    if name == "private" and isinstance(value, dict):
+        return not any(isinstance(leaf, str) for leaf in value.values())
     if name in _WORDS:
         return isinstance(value, str) and bool(_WORDS[name](value))
     return False
