@@ -84,7 +84,9 @@ def export(run: Path) -> None:
 
 @train.command()
 @click.option("--recipe", required=True, help="paper, authors, site, or a TOML file.")
-@click.option("--stage", type=click.Choice(["projector", "finetune"]), default="finetune")
+@click.option(
+    "--stage", type=click.Choice(["contrastive", "projector", "finetune"]), default="finetune"
+)
 @click.option("--gpus", type=click.IntRange(min=1), default=1, show_default=True)
 @click.option("--device-memory", type=float, metavar="GB", help="Of one GPU, e.g. 24.")
 @click.option("--from", "start", help="The checkpoint to begin with.")
@@ -103,7 +105,7 @@ def memory(
     from training.recipe import load_recipe
 
     loaded = load_recipe(recipe, changes)
-    config = sizes(loaded, start)
+    config = sizes(loaded, stage, start)
     click.echo(summary(loaded, stage, account(loaded, stage, config, gpus), gpus))
     if device_memory is not None:
         require_memory(loaded, stage, config, gpus, int(device_memory * GB))

@@ -17,20 +17,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from dicom_io.errors import RecipeError
+from engine.contrastive import ContrastiveConfig, pair_without_weights
 from engine.families import build
 from engine.med3dvlm import Med3DVLM, Med3DVLMConfig
 from engine.memory import Alive, int8_bytes, nf4_bytes
 from engine.protocol import Quantization
 from training.adapters import adapted_layers
-from training.recipe import AnswerStage, Finetune, Recipe, Stage
+from training.recipe import AnswerStage, Contrastive, Finetune, Recipe, Stage
 from training.run.backend import deepspeed_config
+from training.run.batch_norm import share_batch_norm
 from training.run.dropout import drop_by_items
-from training.stages.begin import DTYPES, StageName, answering, table_of
+from training.stages.begin import DTYPES, answering
+from training.stages.contrastive import prepare_pair
+
+Name = Literal["contrastive", "projector", "finetune"]
 
 WEIGHTS, GRADIENTS, OPTIMIZER = "weights", "gradients", "optimizer"
 ACTIVATIONS, BUCKETS, CUDA = "activations", "buckets of DeepSpeed", "CUDA itself, an allowance"
@@ -41,7 +47,11 @@ ALLOWANCE = 2**30
 LIVE = 1_000_000_000
 """DeepSpeed's `stage3_max_live_parameters`: what ZeRO-3 gathers at once at most, in values."""
 
+META = torch.device("meta")
+
 Bytes = dict[str, int]
+
+Sizes = Med3DVLMConfig | ContrastiveConfig
 
 
 @dataclass(frozen=True)
@@ -63,14 +73,14 @@ class Weights:
     largest: int = 0
 
 
-def account(recipe: Recipe, name: StageName, config: Med3DVLMConfig, ranks: int = 1) -> Bytes:
+def account(recipe: Recipe, name: Name, config: Sizes, ranks: int = 1) -> Bytes:
     """Count the bytes that a stage takes on each GPU, by part.
 
     Parameters
     ----------
     recipe : Recipe
-    name : {"projector", "finetune"}
-    config : Med3DVLMConfig
+    name : {"contrastive", "projector", "finetune"}
+    config : Med3DVLMConfig or ContrastiveConfig
         Sizes of the model.
     ranks : int
         GPUs, on whatever nodes.
@@ -79,14 +89,22 @@ def account(recipe: Recipe, name: StageName, config: Med3DVLMConfig, ranks: int 
     -------
     dict of str to int
         Activations are the most that is alive at once beside the other parts in one pass, forward
-        and backward, of texts of full length.
+        and backward, of texts of full length. A vision tower counts in float32, a bound: autocast
+        leaves some of its maps there.
+
+    Raises
+    ------
+    RecipeError
+        The recipe has no such stage.
     """
-    stage = table_of(recipe, name)
+    stage: Stage | None = getattr(recipe, name)
+    if stage is None:
+        raise RecipeError(f"recipe {recipe.name} has no table {name}")
     dtype = DTYPES[recipe.run.precision]
     module = module_without_memory(stage, config, dtype)
     weights = weigh(module, stage)
     parts = spread(weights, recipe.run.zero if ranks > 1 else 0, ranks, _buckets(recipe, stage))
-    one_pass = peak_of_a_pass(module, stage, dtype) + weights.largest
+    one_pass = peak_of_a_pass(module, stage, dtype, recipe) + weights.largest
     if dtype != torch.float32:
         one_pass += weights.trained * dtype.itemsize  # autocast's copies
     # Adam's arithmetic takes as much as the weights it moves, when the activations are gone
@@ -94,20 +112,20 @@ def account(recipe: Recipe, name: StageName, config: Med3DVLMConfig, ranks: int 
     return parts | {CUDA: ALLOWANCE}
 
 
-def module_without_memory(
-    stage: AnswerStage, config: Med3DVLMConfig, dtype: torch.dtype
-) -> nn.Module:
+def module_without_memory(stage: Stage, config: Any, dtype: torch.dtype) -> nn.Module:
     """Build a stage's module on tensors that hold no memory; quantized weights stay in full."""
-    model: Med3DVLM = build(config).to("meta", dtype)
+    if isinstance(stage, Contrastive):
+        return prepare_pair(pair_without_weights(config).to(META), stage).train()
+    assert isinstance(stage, AnswerStage)
+    model: Med3DVLM = build(config).to(META, dtype)
     if isinstance(stage, Finetune):
         stage = stage.model_copy(update={"quantization": "none"})
     module = answering(model, stage, seed=0)
-    if "vision tower" not in stage.train:
-        model.get_submodule("model.vision_tower").float()
+    model.get_submodule("model.vision_tower").float()
     return module.train()
 
 
-def weigh(module: nn.Module, stage: AnswerStage) -> Weights:
+def weigh(module: nn.Module, stage: Stage) -> Weights:
     """Count what learns, and the bytes of what does not."""
     trained = [p for p in module.parameters() if p.requires_grad]
     frozen = [p for p in module.parameters() if not p.requires_grad]
@@ -131,6 +149,9 @@ def spread(weights: Weights, zero: int, ranks: int, bucket: int = 0) -> Bytes:
 
     Parameters
     ----------
+    weights : Weights
+    zero, ranks : int
+        ZeRO's stage, and how many GPUs.
     bucket : int
         Bytes of DeepSpeed's buckets.
     """
@@ -148,22 +169,35 @@ def spread(weights: Weights, zero: int, ranks: int, bucket: int = 0) -> Bytes:
     return parts | ({BUCKETS: bucket} if zero else {})
 
 
-def peak_of_a_pass(module: Any, stage: AnswerStage, dtype: torch.dtype) -> int:
+def peak_of_a_pass(
+    module: nn.Module, stage: Stage, dtype: torch.dtype, recipe: Recipe | None = None
+) -> int:
     """Return the most bytes that one pass has alive beside weights and gradients."""
-    module.to(dtype)
-    model = module.model
-    if not module.sees:
-        model.get_submodule("model.vision_tower").float()
-    size, images = stage.micro_batch, model.image_token_count
-    vision = model.config.vision
-    draw = drop_by_items(module)
-    meta = torch.device("meta")
-    draw.begin(0, 0, torch.zeros(size, dtype=torch.long, device=meta))
-    ids = torch.zeros(size, stage.max_tokens, dtype=torch.long, device=meta)
-    volume = torch.empty(size, 1, *vision.input_size, device=meta, dtype=_of_volumes(module))
+    share_batch_norm(module)
+    drop_by_items(module).begin(0, 0, torch.zeros(stage.micro_batch, device=META).long())
+    if isinstance(stage, Contrastive):
+        assert recipe is not None
+        inputs, one_pass = _contrastive_pass(module, stage, recipe)
+    else:
+        inputs, one_pass = _answering_pass(module, stage, dtype)
     for parameter in module.parameters():
         if parameter.requires_grad:
             parameter.grad = torch.empty_like(parameter)
+    gradients = [p.grad for p in module.parameters() if p.grad is not None]
+    with Alive([*module.parameters(), *module.buffers(), *gradients, *inputs]) as alive:
+        one_pass()
+    return int(alive.peak) + sum(tensor.nbytes for tensor in inputs if tensor.is_floating_point())
+
+
+def _answering_pass(
+    module: Any, stage: Any, dtype: torch.dtype
+) -> tuple[list[Tensor], Callable[[], None]]:
+    model = module.model
+    module.to(dtype)
+    model.get_submodule("model.vision_tower").float()
+    images = model.image_token_count
+    ids = torch.zeros(stage.micro_batch, stage.max_tokens, dtype=torch.long, device=META)
+    volume = torch.empty(stage.micro_batch, 1, *model.config.vision.input_size, device=META)
 
     def one_pass() -> None:
         with torch.set_grad_enabled(module.sees):
@@ -171,21 +205,17 @@ def peak_of_a_pass(module: Any, stage: AnswerStage, dtype: torch.dtype) -> int:
         hidden = module.read(streams, ids)[:, images:].flatten(0, 1)
         module.loss(hidden, ids[:, images:].flatten()).backward()
 
-    gradients = [p.grad for p in module.parameters() if p.grad is not None]
-    held = [*module.parameters(), *module.buffers(), *gradients, ids, volume]
-    return peak_with_gradients(one_pass, held) + volume.nbytes
+    return [ids, volume], one_pass
 
 
-def peak_with_gradients(run: Callable[[], object], held: list[Tensor]) -> int:
-    """Return the most bytes that `run` has alive at once beside the tensors it is given."""
-    with Alive(held) as alive:
-        run()
-    return int(alive.peak)
-
-
-def _of_volumes(module: Any) -> torch.dtype:
-    dtype: torch.dtype = next(module.model.get_submodule("model.vision_tower").parameters()).dtype
-    return dtype
+def _contrastive_pass(
+    pair: Any, stage: Contrastive, recipe: Recipe
+) -> tuple[list[Tensor], Callable[[], None]]:
+    assert recipe.text_encoder is not None
+    size = stage.micro_batch
+    ids = torch.zeros(size, recipe.text_encoder.max_tokens, dtype=torch.long, device=META)
+    volume = torch.empty(size, 1, *recipe.vision_config.input_size, device=META)
+    return [ids, volume], lambda: pair(volume, ids, None).backward()
 
 
 def _buckets(recipe: Recipe, stage: Stage) -> int:

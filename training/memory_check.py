@@ -5,43 +5,53 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from transformers.models.distilbert import DistilBertConfig
 from transformers.models.qwen2 import Qwen2Config
 
 from dicom_io.errors import RecipeError, TrainingError
 from engine.checkpoint import describe
+from engine.contrastive import ContrastiveConfig
 from engine.description import CONFIG, read_config
 from engine.med3dvlm import Med3DVLMConfig
 from engine.memory import PUBLISHED_MODEL
 from engine.published import llm_config
+from engine.published_clip import CLINICAL_BERT
 from engine.tables import QWEN
 from engine.tokenizer_files import read_tokenizer
-from training.memory import Bytes, account
-from training.recipe import Finetune, LanguageModel, Recipe
-from training.stages.begin import StageName, table_of
+from training.memory import Bytes, Name, Sizes, account
+from training.recipe import Finetune, LanguageModel, Recipe, Stage
+
+CLINICAL_BERT_WORDS = 119_547
+"""Of its tokenizer, a multilingual one; its other sizes are DistilBERT's own."""
 
 GB = 10**9
 """As the makers of GPUs count."""
 
 
-def sizes(recipe: Recipe, start: str | None = None) -> Med3DVLMConfig:
-    """Find out the sizes of the model without reading a weight.
+def sizes(recipe: Recipe, name: Name, start: str | None = None) -> Sizes:
+    """Find out the sizes of a stage's model without reading a weight.
 
     Parameters
     ----------
     recipe : Recipe
+    name : {"contrastive", "projector", "finetune"}
     start : str, optional
-        A model that writes, which the stage begins with; else the recipe's parts. A recipe without
-        a language model goes on from published weights.
+        What the stage begins with, where it is the whole model; else the recipe's parts. A recipe
+        without a language model goes on from published weights.
 
     Raises
     ------
     RecipeError
-        The recipe's language model is a name on the hub whose sizes are not known here.
+        The recipe's language model or text encoder is a name on the hub whose sizes are not known
+        here.
     """
-    if start is not None:
+    wanted = ContrastiveConfig if name == "contrastive" else Med3DVLMConfig
+    if start is not None and not Path(start).is_file():
         network = describe(start).network
-        if isinstance(network, Med3DVLMConfig):
+        if isinstance(network, wanted):
             return network
+    if name == "contrastive":
+        return _pair(recipe)
     if recipe.llm is None:
         return PUBLISHED_MODEL
     llm = _language_model(recipe.llm)
@@ -49,7 +59,11 @@ def sizes(recipe: Recipe, start: str | None = None) -> Med3DVLMConfig:
 
 
 def require_memory(
-    recipe: Recipe, name: StageName, config: Med3DVLMConfig, ranks: int, available: int
+    recipe: Recipe,
+    name: Name,
+    config: Sizes,
+    ranks: int,
+    available: int,
 ) -> None:
     """Refuse a stage that does not fit.
 
@@ -75,7 +89,11 @@ def require_memory(
 
 
 def advice(
-    recipe: Recipe, name: StageName, config: Med3DVLMConfig, ranks: int, available: int
+    recipe: Recipe,
+    name: Name,
+    config: Sizes,
+    ranks: int,
+    available: int,
 ) -> str:
     """Say which changes, each beside those before it, make a stage fit."""
     made: list[str] = []
@@ -87,19 +105,20 @@ def advice(
     return f"not even {', '.join(made)} would do: it takes larger GPUs"
 
 
-def summary(recipe: Recipe, name: StageName, parts: Bytes, ranks: int) -> str:
+def summary(recipe: Recipe, name: Name, parts: Bytes, ranks: int) -> str:
     """Say what a stage takes on each GPU, a line for each part."""
     lines = [f"{name} of recipe {recipe.name}, {ranks} GPU{'s' if ranks > 1 else ''}, GB on each"]
     lines += [f"{size / GB:8.2f}  {part}" for part, size in parts.items()]
     return "\n".join([*lines, f"{sum(parts.values()) / GB:8.2f}  in all"])
 
 
-def _changes(recipe: Recipe, name: StageName, ranks: int) -> Iterator[tuple[str, Recipe, int]]:
+def _changes(recipe: Recipe, name: Name, ranks: int) -> Iterator[tuple[str, Recipe, int]]:
     """Changes to a recipe, one upon the other, from what costs least to what costs most."""
-    stage = table_of(recipe, name)
+    stage: Stage | None = getattr(recipe, name)
+    assert stage is not None
     wanted: list[tuple[str, bool | int | str]] = [
         ("gradient_checkpointing", True),
-        ("micro_batch", 1),
+        ("micro_batch", 1 if name != "contrastive" else max(1, stage.micro_batch // 4)),
     ]
     if isinstance(stage, Finetune):
         wanted.append(("quantization", "nf4"))
@@ -115,6 +134,25 @@ def _changes(recipe: Recipe, name: StageName, ranks: int) -> Iterator[tuple[str,
     for more in (ranks, 2 * ranks, 4 * ranks, 8 * ranks):
         if more > 1:
             yield f"run.zero=3 on {more} GPUs", recipe.model_copy(update={"run": run}), more
+
+
+def _pair(recipe: Recipe) -> ContrastiveConfig:
+    stage, table = recipe.contrastive, recipe.text_encoder
+    if stage is None or table is None:
+        raise RecipeError(f"recipe {recipe.name} lacks the table contrastive or text_encoder")
+    folder = Path(table.pretrained)
+    if table.sizes is not None:
+        words = read_tokenizer(folder).get_vocab_size()
+        values = table.sizes.model_dump()
+        values |= {"vocab_size": words, "max_position_embeddings": table.max_tokens}
+        text = DistilBertConfig(**values)
+    elif (folder / CONFIG).is_file():
+        text = DistilBertConfig.from_dict(read_config(folder))
+    elif table.pretrained.partition("@")[0] == CLINICAL_BERT:
+        text = DistilBertConfig(vocab_size=CLINICAL_BERT_WORDS)
+    else:
+        raise RecipeError(f"text_encoder.pretrained is {table.pretrained}: name a folder")
+    return ContrastiveConfig(recipe.vision_config, text, stage.width, stage.loss)
 
 
 def _language_model(table: LanguageModel) -> Qwen2Config:

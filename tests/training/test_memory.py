@@ -3,9 +3,11 @@ import torch
 from click.testing import CliRunner
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim import AdamW
+from transformers.models.distilbert import DistilBertConfig
 from transformers.models.qwen2 import Qwen2Config
 
 from dicom_io.errors import RecipeError, TrainingError
+from engine.contrastive import ContrastiveConfig, ContrastivePair
 from engine.med3dvlm import Med3DVLM, Med3DVLMConfig
 from engine.memory import PUBLISHED_MODEL, Alive, weight_bytes
 from plugin.cli import main
@@ -24,9 +26,11 @@ from training.memory import (
     weigh,
 )
 from training.memory_check import advice, require_memory, sizes
-from training.recipe import load_recipe
+from training.recipe import Contrastive, TextEncoder, load_recipe
+from training.run.batch_norm import share_batch_norm
 from training.run.dropout import drop_by_items
 from training.stages.begin import answering
+from training.stages.contrastive import prepare_pair
 
 CONFIG = Med3DVLMConfig(
     tiny.VISION, tiny.projector_config(), Qwen2Config(vocab_size=40, **tiny.QWEN)
@@ -91,6 +95,38 @@ def test_activations_are_those_of_a_real_pass(name, checkpointing):
     with sdpa_kernel(SDPBackend.MATH):
         assert counted == one_pass(real_module(stage), stage)
     assert counted > one_pass(real_module(stage), stage)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_stage_1_is_counted_but_for_a_few_scalars(checkpointing):
+    """Which have their values, and so their memory, on the CPU in both cases."""
+    text = DistilBertConfig(
+        vocab_size=30, dim=8, hidden_dim=16, n_layers=1, n_heads=2, max_position_embeddings=16
+    )
+    config = ContrastiveConfig(tiny.VISION, text, 8)
+    stage = Contrastive(
+        steps=1,
+        global_batch=4,
+        micro_batch=4,
+        learning_rate=1e-4,
+        weight_decay=0.1,
+        gradient_checkpointing=checkpointing,
+    )
+    encoder = TextEncoder(pretrained="nowhere", max_tokens=16)
+    with_pair = recipe().model_copy(update={"contrastive": stage, "text_encoder": encoder})
+    counted = account(with_pair, "contrastive", config)
+
+    pair = prepare_pair(ContrastivePair(tiny.VISION, text, 8), stage).train()
+    share_batch_norm(pair)
+    drop_by_items(pair).begin(0, 0, torch.arange(4))
+    ids, volume = torch.randint(0, 30, (4, 16)), torch.rand(4, 1, *tiny.SPEC.size)
+    for parameter in pair.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    gradients = [p.grad for p in pair.parameters()]
+    with Alive([*pair.parameters(), *pair.buffers(), *gradients, ids, volume]) as alive:
+        pair(volume, ids, None).backward()
+    assert counted[ACTIVATIONS] == pytest.approx(alive.peak + volume.nbytes, abs=100)
+    assert counted[WEIGHTS] == sum(t.nbytes for t in [*pair.parameters(), *pair.buffers()])
 
 
 def test_checkpointing_and_a_smaller_micro_batch_take_less():
@@ -172,8 +208,9 @@ def test_a_stage_that_does_not_fit_is_refused():
 
 def test_sizes_come_from_the_recipe_or_from_what_the_stage_begins_with(tmp_path):
     llm = tiny.write_llm(tmp_path / "llm")
-    assert sizes(tiny.recipe(llm)).llm.hidden_size == tiny.QWEN["hidden_size"]
-    assert sizes(load_recipe("paper")).llm.hidden_size == 3584
-    assert sizes(load_recipe("site")) == PUBLISHED_MODEL
+    assert sizes(tiny.recipe(llm), "finetune").llm.hidden_size == tiny.QWEN["hidden_size"]
+    assert sizes(load_recipe("paper"), "projector").llm.hidden_size == 3584
+    assert sizes(load_recipe("paper"), "contrastive").text.vocab_size == 119_547
+    assert sizes(load_recipe("site"), "finetune") == PUBLISHED_MODEL
     with pytest.raises(RecipeError, match="name a folder"):
-        sizes(recipe())
+        sizes(recipe(), "finetune")

@@ -80,6 +80,8 @@ class Answering(nn.Module):
     def read(self, streams: list[Tensor], ids: Tensor) -> Tensor:
         """Return what the language model makes of an image and ids (B, n): (B, n, width)."""
         embeddings = self.model.embed_prompt(ids, self.model.image_tokens(streams))
+        # in the type of the frozen layers, also where the input embeddings learn, in float32
+        embeddings = embeddings.to(self.model.model.norm.weight.dtype)
         causal = {"full_attention": None}  # what is filled up at the right is never looked at
         hidden: Tensor = self.model.model(
             inputs_embeds=embeddings, attention_mask=causal, use_cache=False

@@ -129,7 +129,7 @@ def own_device() -> torch.device:
 
 def _look_at_memory(recipe: Recipe, name: StageName, start: str, device: torch.device) -> None:
     """Say what the stage takes, and refuse it where the GPU is too small."""
-    config, ranks = sizes(recipe, start), launched_ranks()
+    config, ranks = sizes(recipe, name, start), launched_ranks()
     if _is_first():
         parts = account(recipe, name, config, ranks)
         Console(stderr=True, highlight=False).print(summary(recipe, name, parts, ranks))

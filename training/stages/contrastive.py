@@ -160,9 +160,7 @@ def contrastive_task(
     """Put stage 1 together for `training.run`."""
     stage = recipe.contrastive
     assert stage is not None
-    pair.language_encoder.set_attn_implementation(ATTENTION)
-    if stage.gradient_checkpointing:
-        recompute(_costly(pair))
+    prepare_pair(pair, stage)
     loss = LOSSES[pair.loss]
 
     def loss_sum(module: nn.Module, batch: PairBatch) -> Tensor:
@@ -180,6 +178,14 @@ def contrastive_task(
         validate=_Validation(validation, stage.micro_batch, loss) if len(validation) else None,
         passes_are_apart=True,
     )
+
+
+def prepare_pair(pair: ContrastivePair, stage: Contrastive) -> ContrastivePair:
+    """Let dropout be drawn by items, and recompute what the stage does not keep."""
+    pair.language_encoder.set_attn_implementation(ATTENTION)
+    if stage.gradient_checkpointing:
+        recompute(_costly(pair))
+    return pair
 
 
 @dataclass(frozen=True)

@@ -189,7 +189,7 @@ def test_a_study_is_reported_with_what_stage_3_leaves_of_the_embedded_model(tmp_
                 "stem": vision.stem,
                 "layer_scale": vision.layer_scale,
             },
-            "run": {"workers": 2},
+            "run": {"workers": 2, "precision": "fp32"},
             "finetune": stage,
         }
     )
