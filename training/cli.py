@@ -100,11 +100,13 @@ def phantoms(
         if seeds is not None:
             raise click.UsageError("--seeds has no part; name it: --train, --validation or --test")
         from training.data.phantoms import write_phantoms
-        from training.phantom_recipe import load_recipe
+        from training.recipe import load_recipe
 
         wanted = load_recipe(recipe)
-        seeds_of = named or wanted.seeds
-        write_phantoms(out, seeds_of, wanted.preprocess_spec, processes=processes)
+        of_parts = named or wanted.seeds
+        if not of_parts:
+            raise click.UsageError(f"recipe {wanted.name} names no seeds: --train, --test")
+        write_phantoms(out, of_parts, wanted.preprocess_spec, processes=processes)
     click.echo(out)
 
 

@@ -53,6 +53,17 @@ def contrastive(recipe: Any, material: Any, out: Path, start: str | None) -> Non
 
 @train.command()
 @stage_options
+def language(recipe: Any, material: Any, out: Path, start: str | None) -> None:
+    """Before stage 2, on phantoms: a language model of the recipe's sizes learns to write."""
+    from training.stages.language import train_language
+
+    if start is not None:
+        raise click.UsageError("it begins with nothing: no --from")
+    click.echo(train_language(recipe, material, out))
+
+
+@train.command()
+@stage_options
 def projector(recipe: Any, material: Any, out: Path, start: str | None) -> None:
     """Stage 2: the projector, between the vision tower of --from and the recipe's LLM."""
     _answers("projector", recipe, material, out, start)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from engine.inspection import part_of
 from engine.weights import NAMED_AT_MOST
 from training import model_card
 from training.adapters import merge_adapters
+from training.novelty import read_distribution
 from training.recipe import AnswerStage, Finetune, Projector, Recipe
 from training.run import states
 from training.stages.begin import STAGES, StageName, begin
@@ -70,7 +71,11 @@ def export(
     merge_adapters(model)
     said = model_card.provenance(recipe, name, about, figures)
     card = ModelCard(
-        f"{recipe.name}-{name}", "1", _demonstration(start, about), start.card.findings, said
+        recipe.card.name or f"{recipe.name}-{name}",
+        recipe.card.version,
+        _demonstration(start, about),
+        recipe.card.findings or start.card.findings,
+        said,
     )
     exported = replace(
         start,
@@ -80,8 +85,10 @@ def export(
             start.prompt,
             report=_report_question(start, stage),
             answers_questions=set(stage.data) != {"reports"},
+            questions=recipe.card.questions or start.prompt.questions,
+            closed=_way_of_choices(start, stage),
         ),
-        distribution=None if begun.module.sees else start.distribution,
+        distribution=None if begun.module.sees else read_distribution(out) or start.distribution,
     )
     readme = model_card.readme(card, SUMMARIES[name], tuple(_limits(exported, stage)))
     folder = out / "checkpoint"
@@ -148,6 +155,13 @@ def put_weights(
 
 def _demonstration(start: Checkpoint, about: Mapping[str, Any]) -> bool:
     return start.card.demonstration or about["data"]["source"].startswith("phantom")
+
+
+def _way_of_choices(start: Checkpoint, stage: AnswerStage) -> Literal["letters", "texts"]:
+    """Letters have to be learnt; who has not learnt them weighs the choices' texts."""
+    if "closed" in stage.data:
+        return "letters"
+    return start.prompt.closed if start.prompt.answers_questions else "texts"
 
 
 def _report_question(start: Checkpoint, stage: AnswerStage) -> str:

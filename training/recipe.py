@@ -17,6 +17,8 @@ from engine.med3dvlm import Splice
 from engine.projector import Kind as ProjectorKind
 from engine.projector import ProjectorConfig, StreamConfig
 from engine.protocol import Quantization
+from training.data.splits import PARTS
+from training.data.splits import Part as DataPart
 from training.report_questions import M3D_REPORT_QUESTIONS
 
 FOLDER = Path(__file__).parent / "recipes"
@@ -162,6 +164,46 @@ class Stage(Table):
         return self
 
 
+class Phantoms(Table):
+    """The synthetic patients of each part of a store: first and last seed, half open."""
+
+    train: tuple[int, int]
+    validation: tuple[int, int]
+    test: tuple[int, int]
+
+
+class Novelty(Table):
+    """The training distribution, outside of which the exported model abstains.
+
+    Parameters
+    ----------
+    images : int
+        The first so many of the training part are measured; the validation part sets the limit.
+    """
+
+    images: Positive
+
+
+class Card(Table):
+    """What the exported model says of itself.
+
+    Parameters
+    ----------
+    name : str, optional
+        By default that of the recipe, with the stage.
+    version : str
+    findings : tuple of str
+        The only ones that it may write; empty where there is no closed list.
+    questions : tuple of str
+        The only ones that it can be asked, likewise.
+    """
+
+    name: str | None = None
+    version: str = "1"
+    findings: tuple[str, ...] = ()
+    questions: tuple[str, ...] = ()
+
+
 class Contrastive(Stage):
     """Stage 1.
 
@@ -175,6 +217,8 @@ class Contrastive(Stage):
     augment : bool
         The authors' random turns and flips, which contradict what reports say of sides, and
         changes of intensity.
+    statements : bool
+        Whether single statements are learnt beside whole reports; for phantoms alone.
     """
 
     loss: Loss = "siglip"
@@ -182,6 +226,7 @@ class Contrastive(Stage):
     t_prime: float = 2.302585092994046
     bias: float = -10.0
     augment: bool = False
+    statements: bool = False
 
 
 class LanguageModelSizes(Table):
@@ -223,17 +268,37 @@ class Mixer(Table):
     high: tuple[Positive, ...] = (64, 128)
 
 
-class AnswerStage(Stage):
-    """What stages 2 and 3 share.
+class TextStage(Stage):
+    """What every stage that learns to write shares.
 
     Parameters
     ----------
     data : tuple of str
-        "reports", "open" and "closed" questions, and those with "yes_no".
+        "reports", "open" and "closed" questions, and those with "yes_no". What is named several
+        times is seen so much more often.
     report_questions : "m3d" or tuple of str
         What asks for a report: M3D's 42 sentences, or these. The first is the exported prompt.
     max_tokens : int
         Of a sequence, the image tokens included; longer answers are cut.
+    """
+
+    data: tuple[Kind, ...]
+    report_questions: Literal["m3d"] | Annotated[tuple[str, ...], Field(min_length=1)] = "m3d"
+    max_tokens: Positive = 512
+
+    @property
+    def report_wordings(self) -> tuple[str, ...]:
+        """What asks for a report; the first is the prompt of the exported model."""
+        if self.report_questions == "m3d":
+            return M3D_REPORT_QUESTIONS
+        return tuple(self.report_questions)
+
+
+class AnswerStage(TextStage):
+    """What stages 2 and 3 share.
+
+    Parameters
+    ----------
     train : tuple of str
         Parts that learn, beside adapters.
     batch_norm : {"frozen", "training"}
@@ -244,20 +309,10 @@ class AnswerStage(Stage):
         A folder that keeps what the frozen vision tower sees, so that each image is encoded once.
     """
 
-    data: tuple[Kind, ...]
-    report_questions: Literal["m3d"] | Annotated[tuple[str, ...], Field(min_length=1)] = "m3d"
-    max_tokens: Positive = 512
     train: tuple[Part, ...] = ("projector",)
     batch_norm: Literal["frozen", "training"] = "frozen"
     augment: bool = False
     features: str | None = None
-
-    @property
-    def report_wordings(self) -> tuple[str, ...]:
-        """What asks for a report; the first is the prompt of the exported model."""
-        if self.report_questions == "m3d":
-            return M3D_REPORT_QUESTIONS
-        return tuple(self.report_questions)
 
     @model_validator(mode="after")
     def _features_stay_the_same(self) -> AnswerStage:
@@ -302,13 +357,17 @@ class Recipe(Table):
     name: str
     seed: int = 0
     split: Literal["paper", "grouped"] | None = None
+    card: Card = Card()
+    phantoms: Phantoms | None = None
     preprocess: dict[str, Any]
     vision: Vision = Vision()
     text_encoder: TextEncoder | None = None
     llm: LanguageModel | None = None
     mixer: Mixer = Mixer()
     run: Run = Run()
+    novelty: Novelty | None = None
     contrastive: Contrastive | None = None
+    language: TextStage | None = None
     projector: Projector | None = None
     finetune: Finetune | None = None
 
@@ -328,6 +387,12 @@ class Recipe(Table):
     @property
     def preprocess_spec(self) -> PreprocessSpec:
         return PreprocessSpec.from_dict(self.preprocess)
+
+    @property
+    def seeds(self) -> dict[DataPart, range]:
+        """The phantoms of each part of its store; none where it is no recipe for phantoms."""
+        named = self.phantoms.model_dump() if self.phantoms else {}
+        return {part: range(*named[part]) for part in PARTS if part in named}
 
     @property
     def vision_config(self) -> DCFormerConfig:
@@ -367,7 +432,7 @@ def load_recipe(name: str | Path, changes: Iterable[str] = ()) -> Recipe:
         values = tomllib.loads(path.read_text("utf-8"))
         for change in changes:
             _set(values, change)
-        return Recipe.model_validate(values)
+        return Recipe.model_validate(_beside(path.parent, values))
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{path}: {error}") from error
     except ValidationError as error:
@@ -377,6 +442,15 @@ def load_recipe(name: str | Path, changes: Iterable[str] = ()) -> Recipe:
 def shipped() -> list[str]:
     """Names of the recipes that come along."""
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def _beside(folder: Path, values: dict[str, Any]) -> dict[str, Any]:
+    """Let `pretrained` name a folder that lies beside the recipe."""
+    for table in ("text_encoder", "llm"):
+        named = values.get(table, {}).get("pretrained")
+        if isinstance(named, str) and (folder / named).is_dir():
+            values[table]["pretrained"] = str(folder / named)
+    return values
 
 
 def _set(values: dict[str, Any], change: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-SPECIAL = ("<pad>", "<eos>", "<unk>", "<im_patch>")
+PAD, EOS, UNKNOWN, IMAGE = SPECIAL = ("<pad>", "<eos>", "<unk>", "<im_patch>")
 
 
 def build_tokenizer(texts: Iterable[str]) -> Tokenizer:
@@ -17,7 +17,7 @@ def build_tokenizer(texts: Iterable[str]) -> Tokenizer:
     split = pre_tokenizers.Sequence([pre_tokenizers.Metaspace(), pre_tokenizers.Punctuation()])
     words = sorted({word for text in texts for word, _ in split.pre_tokenize_str(text)})
     vocabulary = {word: i for i, word in enumerate([*SPECIAL, *words])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))  # noqa: S106
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
     tokenizer.pre_tokenizer = split
     tokenizer.decoder = decoders.Metaspace()
     tokenizer.add_special_tokens(list(SPECIAL))

@@ -5,7 +5,7 @@ from click.testing import CliRunner, Result
 
 from plugin.cli import main
 from training.data.store import open_store
-from training.phantom_recipe import load_recipe
+from training.recipe import load_recipe
 
 
 def run(*arguments: object) -> Result:

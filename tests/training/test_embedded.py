@@ -1,11 +1,11 @@
-"""The recipe from end to end in miniature, and the model that ships with the package."""
+"""The model that ships with the package."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.torch import load_file
 
 import engine
 from dicom_io.errors import CtscribeError, EngineError
@@ -15,18 +15,18 @@ from dicom_io.read import read_studies, read_study
 from dicom_io.types import Volume
 from dicom_io.volume import build_volume
 from engine import load_engine
+from engine.checkpoint import describe
 from engine.local import Asked
 from engine.protocol import Answer, Sampling
 from tests.torso import write_torso_series
 from training.data.phantom_questions import questions as phantom_questions
 from training.data.phantom_questions import yes_no_questions as yes_no
 from training.data.questions import TYPES, Question
-from training.embedded import train
 from training.evaluation.phantoms import evaluate_phantoms
-from training.phantom_recipe import Recipe, load_recipe
+from training.recipe import load_recipe
+from training.words import FOLDER
 
 EMBEDDED = Path(engine.__file__).parent / "embedded"
-RECIPE = Path(__file__).parents[2] / "training" / "recipes" / "phantom.toml"
 
 
 @pytest.fixture(scope="module")
@@ -44,33 +44,18 @@ def evaluation(shipped) -> dict:
     return {**scores, **right, "abstained": results["abstained"]}
 
 
-@pytest.fixture(scope="module")
-def trained(recipe: Recipe, tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("run")
-    train(recipe, out)
-    return out
-
-
-def test_the_recipe_makes_a_checkpoint_that_the_engine_loads(trained):
-    local = load_engine(str(trained / "checkpoint"))
-    phantom = make_phantom(1)
-    generation = local.report(prepare(phantom.volume, local.preprocess), Sampling(max_new_tokens=8))
-    assert len(generation.token_ids) <= 8
-    assert local.identity.demonstration
-
-
-def test_the_same_recipe_gives_the_same_weights(trained, recipe, tmp_path):
-    train(recipe, tmp_path)
-    first, again = (load_file(f / "checkpoint" / "model.safetensors") for f in (trained, tmp_path))
-    assert all(np.array_equal(first[name], again[name]) for name in first)
-
-
 def test_it_weighs_at_most_25_megabytes():
     assert sum(path.stat().st_size for path in EMBEDDED.iterdir()) <= 25e6
 
 
-def test_it_was_made_by_the_recipe_in_the_repository(shipped):
-    assert shipped.preprocess == load_recipe(RECIPE).preprocess_spec
+def test_it_is_what_the_recipe_in_the_repository_makes(shipped):
+    recipe, found = load_recipe("phantom"), describe(EMBEDDED)
+    assert found.preprocess == recipe.preprocess_spec
+    assert found.network.vision == recipe.vision_config
+    assert found.network.projector == recipe.projector_config(found.network.llm.hidden_size)
+    assert found.prompt.questions == recipe.card.questions
+    vocabulary = (FOLDER / "tokenizer.json").read_text("utf-8")
+    assert json.loads((EMBEDDED / "tokenizer.json").read_text("utf-8")) == json.loads(vocabulary)
 
 
 def test_it_calls_itself_a_demonstration(shipped):

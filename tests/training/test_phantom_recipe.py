@@ -1,27 +1,155 @@
+"""The recipe of the embedded model from end to end, in miniature."""
+
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
-from pydantic import ValidationError
+from click.testing import CliRunner
+from safetensors.torch import load_file
 
-from training.phantom_recipe import load_recipe
+from dicom_io.errors import EngineError, UnusableData
+from dicom_io.phantom import FINDINGS, make_phantom
+from dicom_io.preprocess import prepare
+from engine import EMBEDDED, load_engine
+from engine.checkpoint import describe, load_checkpoint, load_pair
+from engine.protocol import Sampling
+from plugin.cli import main
+from training.data.store import open_store
+from training.novelty import keep_distribution
+from training.recipe import Recipe, load_recipe
+from training.stages.material import Material
+from training.words import FOLDER, phantom_tokenizer
 
-RECIPE = Path(__file__).parents[2] / "training" / "recipes" / "phantom.toml"
+SMALL = (
+    "preprocess.size=[16, 32, 32]",
+    "vision.channels=[4, 4, 8, 12, 16]",
+    "text_encoder.sizes={dim=16, hidden_dim=32, n_layers=1, n_heads=2, dropout=0.0, "
+    "attention_dropout=0.0}",
+    "llm.sizes={hidden_size=32, intermediate_size=64, num_hidden_layers=2, "
+    "num_attention_heads=2, num_key_value_heads=1}",
+    "mixer={low=[24, 32], high=[4, 8]}",
+    "novelty.images=4",
+    "run.workers=0",
+    "run.validation_items=2",
+    *(
+        f"{stage}.{key}={value}"
+        for stage in ("contrastive", "language", "projector", "finetune")
+        for key, value in {"steps": 3, "global_batch": 4, "micro_batch": 4}.items()
+    ),
+)
+PARTS = {"train": "1:7", "validation": "11:14", "test": "21:24"}
 
 
-def test_the_recipe_of_the_embedded_model_loads():
-    recipe = load_recipe(RECIPE)
-    assert recipe.preprocess_spec.size == recipe.vision_config.input_size
+def run(*arguments: object) -> str:
+    result = CliRunner().invoke(main, [str(a) for a in arguments])
+    assert result.exit_code == 0, result.output
+    return result.stdout
 
 
-def test_a_misspelt_key_is_an_error(tmp_path):
-    path = tmp_path / "r.toml"
-    path.write_text(RECIPE.read_text().replace("lora_rank", "lora_rang"))
-    with pytest.raises(ValidationError, match="lora_rang"):
-        load_recipe(path)
+def stage(name: str, store: Path, out: Path, *more: object) -> Path:
+    changes = [option for change in SMALL for option in ("--set", change)]
+    data = ("--data", store, "--out", out / name)
+    run("train", name, "--recipe", "phantom", *data, *changes, *more)
+    return out / name / "checkpoint"
 
 
-def test_training_and_held_out_phantoms_are_different_ones():
-    recipe = load_recipe(RECIPE)
-    training, held_out = (range(*s) for s in (recipe.training_seeds, recipe.validation_seeds))
-    assert not set(training) & set(held_out)
-    assert max(held_out) < 900_000  # where the evaluation's seeds begin
+def train(store: Path, out: Path) -> dict[str, Path]:
+    """The commands of docs/training.md."""
+    made = {name: stage(name, store, out) for name in ("contrastive", "language")}
+    llm = ("--set", f"llm.pretrained={made['language']}")
+    made["projector"] = stage("projector", store, out, "--from", made["contrastive"], *llm)
+    made["finetune"] = stage("finetune", store, out, "--from", made["projector"])
+    return made
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("phantoms")
+    recipe = folder / "small.toml"
+    text = (FOLDER.parent / "phantom.toml").read_text("utf-8")
+    recipe.write_text(text.replace("[64, 128, 128]", "[16, 32, 32]"))
+    parts = [word for part, seeds in PARTS.items() for word in (f"--{part}", seeds)]
+    run("prepare", "phantoms", folder / "store", "--recipe", recipe, *parts)
+    return folder / "store"
+
+
+@pytest.fixture(scope="module")
+def trained(store, tmp_path_factory) -> dict[str, Path]:
+    return train(store, tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="module")
+def model(trained):
+    return load_engine(str(trained["finetune"]))
+
+
+def test_stage_1_leaves_a_pair_without_the_head_of_its_statements(trained):
+    load_pair(trained["contrastive"])
+
+
+def test_what_comes_out_writes_reports_and_answers(model):
+    volume = prepare(make_phantom(1).volume, model.preprocess)
+    short = Sampling(max_new_tokens=4)
+    assert len(model.report(volume, short).token_ids) <= 4
+    answer = model.ask(volume, "is there ascites?", ["Yes", "No"], short)
+    assert sum(choice.probability for choice in answer.choices) == pytest.approx(1)
+
+
+def test_it_names_what_it_can_be_asked(model):
+    volume = prepare(make_phantom(1).volume, model.preprocess)
+    with pytest.raises(EngineError, match="Is there ascites"):
+        model.ask(volume, "Is there a fracture?")
+
+
+def test_it_says_what_it_is(model, trained):
+    assert model.identity.demonstration
+    assert model.identity.findings == FINDINGS
+    assert [describe(trained[n]).prompt.closed for n in ("projector", "finetune")] == ["texts"] * 2
+
+
+def test_without_unseen_images_nobody_knows_how_far_is_too_far(model, store, tmp_path):
+    opened = open_store(store)
+    split = {**opened.split("grouped"), "validation": []}
+    network = load_checkpoint(EMBEDDED).model
+    with pytest.raises(UnusableData, match="validation part"):
+        keep_distribution(network, Material(opened, "grouped", split), 2, tmp_path)
+
+
+def test_it_knows_its_training_distribution(model):
+    noise = prepare(make_phantom(1).volume, model.preprocess)
+    noise.pixels[:] = np.random.default_rng(0).random(noise.pixels.shape)
+    assert model.report(noise).abstained
+
+
+def test_the_same_recipe_gives_the_same_weights(trained, store, tmp_path):
+    again = train(store, tmp_path)
+    first, second = (load_file(m["finetune"] / "model.safetensors") for m in (trained, again))
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def test_a_trained_checkpoint_is_evaluated_on_the_same_store(trained, store, tmp_path):
+    data = ("--data", store, "--protocol", "grouped", "--limit", "4", "--resamples", "10", "--json")
+    checkpoint = ("--checkpoint", trained["finetune"], "--decoding", "greedy")
+    result = json.loads(run("eval", "vqa", *data, *checkpoint, "--out", tmp_path / "vqa"))
+    assert result
+
+
+def test_its_vocabulary_is_that_of_its_phantoms():
+    shipped = json.loads((FOLDER / "tokenizer.json").read_text("utf-8"))
+    assert json.loads(phantom_tokenizer().to_str()) == shipped
+
+
+def test_it_lists_every_question_of_its_store_and_no_other(store):
+    opened = open_store(store)
+    asked = {q.question for part in PARTS for q in opened.questions("paper", part)}
+    assert asked <= set(recipe().card.questions)
+
+
+def test_its_test_phantoms_are_those_of_nothing_else():
+    seeds = recipe().phantoms
+    assert seeds.train[1] <= seeds.validation[0] < seeds.validation[1] <= seeds.test[0]
+
+
+def recipe() -> Recipe:
+    return load_recipe("phantom")

@@ -1,9 +1,10 @@
 import numpy as np
 
 from dicom_io.phantom import draw_truth
-from training.embedded import vocabulary
+from engine.tokenizer_files import read_tokenizer
 from training.tokenizer import SPECIAL, build_tokenizer
 from training.wording import PROMPT, facts_text, report_text
+from training.words import FOLDER
 
 
 def test_text_comes_back_character_by_character():
@@ -23,7 +24,7 @@ def test_an_unseen_word_is_unknown():
 
 
 def test_the_vocabulary_knows_every_word_of_reports_facts_and_prompt():
-    tokenizer, rng = vocabulary(), np.random.default_rng(77)
+    tokenizer, rng = read_tokenizer(FOLDER), np.random.default_rng(77)
     unknown = tokenizer.token_to_id("<unk>")
     for _ in range(300):
         truth = draw_truth(rng)

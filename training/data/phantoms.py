@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from torch import Tensor
 
 from dicom_io.phantom import FINDINGS, Truth, draw_truth, make_phantom
 from dicom_io.preprocess import PreprocessSpec, prepare
@@ -25,7 +24,7 @@ from training.data.shards import (
     write_texts,
 )
 from training.data.splits import PARTS, Part, normalised
-from training.data.store import Header, open_store
+from training.data.store import Header
 from training.wording import report_text
 
 _QUESTION_FILES: Mapping[Part, str] = {"train": "train", "validation": "val", "test": "test"}
@@ -67,14 +66,6 @@ def write_phantoms(
         keys = {part: [image.key for image in parts[part]] for part in PARTS}
         splits = {"paper": keys, "grouped": _without_repeats(parts, texts)}
         write_splits(folder, splits, {image.key: image for image in planned})
-
-
-def read_phantoms(folder: Path, spec: PreprocessSpec) -> tuple[list[Tensor], list[Truth]]:
-    """Open the training part: one memory-mapped (1, D, H, W) and one truth a phantom."""
-    store = open_store(folder, spec)
-    keys = store.split("paper")["train"]
-    truths = [Truth.from_dict(store.images[key].origin["truth"]) for key in keys]
-    return [store.stored(key) for key in keys], truths
 
 
 def make_input(spec: PreprocessSpec, image: Planned) -> Made:

@@ -20,6 +20,7 @@ from training.export import export
 from training.features import Features
 from training.memory import account
 from training.memory_check import require_memory, sizes, summary
+from training.novelty import keep_distribution
 from training.recipe import Recipe
 from training.run.backend import launched_ranks
 from training.run.loop import train
@@ -67,6 +68,9 @@ def train_answers(
         "precision": recipe.run.precision,
     }
     task = answer_task(name, begun, recipe, material, out, device)
+    knows = begun.module.sees or begun.checkpoint.distribution is not None
+    if recipe.novelty is not None and not knows:
+        keep_distribution(begun.module.model, material, recipe.novelty.images, out)
     trained = train(task, begun.stage, recipe, out, about)
     if trained is not None:
         export(recipe, name, trained.weights, out, about, trained.figures)

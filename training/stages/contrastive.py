@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,6 +34,7 @@ from training.run.recompute import recompute
 from training.run.task import Task
 from training.stages.augmentation import augment
 from training.stages.material import Material
+from training.stages.statements import pair_weights, with_statements
 
 LOSSES = {"siglip": ring_siglip_loss, "clip": shared_clip_loss}
 
@@ -103,9 +104,14 @@ def train_contrastive(
         raise RecipeError(f"recipe {recipe.name} has no table contrastive")
     pair, tokenizer = make_pair(recipe, stage, start)
     about = {"data": material.describe(), "from": start}
-    trained = train(contrastive_task(pair, tokenizer, recipe, material), stage, recipe, out, about)
+    task: Task[Any] = contrastive_task(pair, tokenizer, recipe, material)
+    if stage.statements:
+        task = with_statements(task, tokenizer)
+    trained = train(task, stage, recipe, out, about)
     checkpoint = out / "checkpoint"
     if trained is not None:
+        if stage.statements:
+            trained = replace(trained, weights=pair_weights(trained.weights))
         _export(pair, tokenizer, trained, recipe, about, checkpoint)
     return checkpoint
 

@@ -1,13 +1,12 @@
 import numpy as np
 import pytest
-import torch
 
 from dicom_io.errors import UnusableData
-from dicom_io.phantom import make_phantom
+from dicom_io.phantom import Truth, make_phantom
 from dicom_io.phantom_focal import FOCAL_FINDINGS
 from dicom_io.preprocess import PreprocessSpec, prepare
 from training.data import phantoms
-from training.data.phantoms import read_phantoms, write_phantoms
+from training.data.phantoms import write_phantoms
 from training.data.questions import TYPES
 from training.data.store import as_unit_interval, open_store, verify
 
@@ -24,15 +23,18 @@ def folder(tmp_path_factory):
 
 
 def test_inputs_come_back_within_half_a_step_of_sixteen_bits(folder):
-    inputs, _ = read_phantoms(folder, SPEC)
-    for seed, stored in zip(SEEDS, as_unit_interval(torch.stack(inputs)), strict=True):
+    store = open_store(folder, SPEC)
+    for seed in SEEDS:
+        stored = as_unit_interval(store.stored(f"phantom/{seed}"))
         fresh = prepare(make_phantom(seed).volume, SPEC).pixels
         np.testing.assert_allclose(stored.numpy(), fresh, atol=0.5 / 65535 + 1e-7)
 
 
 def test_truths_lie_beside_their_inputs(folder):
-    _, truths = read_phantoms(folder, SPEC)
-    assert truths == [make_phantom(seed).truth for seed in SEEDS]
+    images = open_store(folder).images
+    for seed in SEEDS:
+        truth = images[f"phantom/{seed}"].origin["truth"]
+        assert Truth.from_dict(truth) == make_phantom(seed).truth
 
 
 def test_the_store_is_sound(folder):

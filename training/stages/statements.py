@@ -1,0 +1,149 @@
+"""What makes stage 1 short on phantoms: single statements, each true or false of an image.
+
+Beside the loss of whole reports stand the SigLIP loss of every statement against every image, and
+a linear head on what the projector will read, which names the facts. Only phantoms come with
+their truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dicom_io.errors import UnusableData
+from dicom_io.phantom import Truth
+from engine.contrastive import ContrastivePair, pairwise_sigmoid_loss
+from training.conversation import padded
+from training.data.store import as_unit_interval
+from training.run.losses import ring_siglip_loss
+from training.run.ranks import world
+from training.run.task import Task
+from training.wording import statements
+
+if TYPE_CHECKING:
+    from training.stages.contrastive import Pairs
+
+STATEMENTS = statements()
+WORDINGS = [(i, words) for i, s in enumerate(STATEMENTS) for words in s.wordings]
+"""Each wording with the number of its statement."""
+
+
+class StatementBatch(NamedTuple):
+    """A batch of stage 1, and which statements hold for each image: 0 or 1, (B, statements)."""
+
+    volumes: Tensor
+    input_ids: Tensor
+    attention_mask: Tensor
+    held: Tensor
+
+
+class StatementPair(nn.Module):
+    """The pair of stage 1 with a linear head that names the facts.
+
+    Parameters
+    ----------
+    pair : ContrastivePair
+        Its text encoder has no dropout, which goes by the items of a batch.
+    tokenizer : Tokenizer
+        Of the statements.
+    """
+
+    number: Tensor
+    ids: Tensor
+    mask: Tensor
+
+    def __init__(self, pair: ContrastivePair, tokenizer: Tokenizer) -> None:
+        super().__init__()
+        self.pair = pair
+        streams = pair.vision_encoder.config.shapes[-2:]
+        self.head = nn.Linear(sum(n * width for n, width in streams), len(STATEMENTS))
+        rows = [torch.tensor(tokenizer.encode(words).ids) for _, words in WORDINGS]
+        numbers = torch.tensor([number for number, _ in WORDINGS])
+        self.register_buffer("number", numbers, persistent=False)
+        self.register_buffer("ids", padded(rows, 0), persistent=False)
+        self.register_buffer("mask", padded([torch.ones_like(r) for r in rows], 0), False)
+
+    def forward(
+        self,
+        volumes: Tensor,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        held: Tensor | None = None,
+        *,
+        loss: Callable[..., Tensor],
+    ) -> Tensor:
+        """Return the mean loss of the images; without `held` that of the reports alone."""
+        pair = self.pair
+        hidden = pair.vision_encoder(volumes)
+        images = F.normalize(pair.mm_vision_proj(hidden[-1].mean(dim=1)), dim=-1)
+        texts = pair.encode_text(input_ids, attention_mask)
+        of_reports = loss(images, texts, pair.t_prime, pair.bias)
+        if held is None:
+            return of_reports
+        said = pair.encode_text(self.ids, self.mask)
+        true = 2 * held[:, self.number] - 1
+        of_words = pairwise_sigmoid_loss(images @ said.T, true, pair.t_prime, pair.bias)
+        named = self.head(torch.cat([h.flatten(1) for h in hidden[-2:]], dim=1))
+        of_facts = F.binary_cross_entropy_with_logits(named.float(), held)
+        return of_reports / (len(texts) * world()) + of_words / len(said) + of_facts
+
+
+@dataclass(frozen=True)
+class StatementPairs:
+    """Images with their reports and the statements that hold for them."""
+
+    pairs: Pairs
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def example(self, item: int, rng: np.random.Generator) -> tuple[Any, list[float]]:
+        """Read a pair, and say which statements hold.
+
+        Raises
+        ------
+        UnusableData
+            The store does not know what the image shows.
+        """
+        store, key = self.pairs.store, self.pairs.keys[item]
+        truth = store.images[key].origin.get("truth")
+        if truth is None:
+            raise UnusableData(f"{store.folder} holds no facts of {key}: it is no phantom")
+        shown = Truth.from_dict(truth)
+        return self.pairs.example(item, rng), [float(s.holds(shown)) for s in STATEMENTS]
+
+    def collate(self, examples: list[tuple[Any, list[float]]]) -> StatementBatch:
+        """Join pairs and truths."""
+        pairs, held = zip(*examples, strict=True)
+        return StatementBatch(*self.pairs.collate(list(pairs)), torch.tensor(held))
+
+
+def with_statements(task: Task[Any], tokenizer: Tokenizer) -> Task[StatementBatch]:
+    """Add the statements to the task of stage 1."""
+
+    def loss(module: nn.Module, batch: StatementBatch) -> Tensor:
+        volumes = as_unit_interval(batch.volumes)
+        mean: Tensor = module(volumes, *batch[1:], loss=ring_siglip_loss)
+        return mean * len(volumes)
+
+    return Task(
+        name=task.name,
+        module=StatementPair(cast(ContrastivePair, task.module), tokenizer),
+        data=StatementPairs(cast("Pairs", task.data)),
+        weight=lambda batch: float(len(batch.volumes)),
+        loss=loss,
+        validate=task.validate,
+    )
+
+
+def pair_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights of the pair among those of `StatementPair`."""
+    prefix = "pair."
+    return {n.removeprefix(prefix): w for n, w in weights.items() if n.startswith(prefix)}
