@@ -129,9 +129,7 @@ class Collector:
             self.key.patient(patient_of(headers[0])),
             left_out=left_out,
             reports=tuple(reports_in(headers)),
-            images=tuple(
-                self._images(name, usable if self.series == "all" else usable[:1], usable)
-            ),
+            images=tuple(self._images(name, usable)),
         )
 
     def _without_pictures(self, study: Study) -> tuple[Study, dict[str, int]]:
@@ -151,9 +149,8 @@ class Collector:
         usable = tuple(one for one in series if one.instances)
         return replace(study, series=usable), dict(sorted(left_out.items()))
 
-    def _images(
-        self, name: str, chosen: Sequence[Series], usable: Sequence[Series]
-    ) -> Iterator[Image]:
+    def _images(self, name: str, usable: Sequence[Series]) -> Iterator[Image]:
+        chosen = usable if self.series == "all" else usable[:1]
         for number, series in enumerate(chosen, start=1):
             try:
                 image = self._image(name, number, series)
