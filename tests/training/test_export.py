@@ -5,16 +5,20 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from safetensors.torch import save_file
 
 from dicom_io.errors import CheckpointMismatch
 from engine import load_engine
 from engine.checkpoint import describe, load_checkpoint, save_checkpoint
 from engine.manifest import verify
 from engine.protocol import Sampling
+from engine.published import REPORT_QUESTION
 from plugin.cli import main
 from tests.engine.conftest import input_for
+from tests.engine.published import published_model, write_settings
 from tests.training import tiny
-from training.export import put_weights
+from training.export import export, put_weights
+from training.recipe import load_recipe
 from training.run.states import latest, trained_weights
 from training.stages.begin import begin
 
@@ -209,6 +213,26 @@ def test_a_published_splice_stays(parts, stage_2, tmp_path):
     result = train("finetune", parts, tmp_path / "run", tmp_path / "published")
     assert result.exit_code == 0, result.output
     assert describe(tmp_path / "run" / "checkpoint").network.splice == "published"
+
+
+def test_the_site_recipe_goes_on_from_the_published_layout_as_it_is(tmp_path):
+    folder = write_settings(tmp_path / "published")
+    save_file(published_model().state_dict(), folder / "model.safetensors")
+    recipe = load_recipe("site", ["run.precision=fp32", "finetune.quantization=none"])
+    begun = begin(recipe, "finetune", str(folder))
+    learnt = {n: p.detach() for n, p in begun.module.named_parameters() if p.requires_grad}
+    about = {
+        "from": str(folder),
+        "digest": begun.checkpoint.digest,
+        "data": {"source": "site", "digest": "0", "split": "grouped", "images": {"train": 1}},
+    }
+    found = describe(export(recipe, "finetune", learnt, tmp_path / "run", about, {}))
+    assert found.network.splice == "published"
+    assert found.prompt.report == REPORT_QUESTION
+    assert found.prompt.eos_token == "<|im_end|>"
+    assert not found.card.demonstration
+    before, after = describe(folder).tensors(), found.tensors()
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
 
 
 def test_without_a_beginning_the_command_is_wrong(parts, tmp_path):
