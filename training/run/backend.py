@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import DeepSpeedPlugin, InitProcessGroupKwargs, ProjectConfiguration
 
 from training.recipe import Run, Stage
@@ -33,6 +34,8 @@ def make_accelerator(run: Run, plan: Plan, out: Path) -> Accelerator:
         # Accelerate knows no DeepSpeed on the CPU unless the backend is named
         name = "nccl" if torch.cuda.is_available() else "gloo"
         processes = [InitProcessGroupKwargs(name)]
+    # a run before this one in the same process may have had another precision
+    AcceleratorState._reset_state()
     return Accelerator(
         mixed_precision="no" if several or run.precision == "fp32" else "bf16",
         gradient_accumulation_steps=plan.passes,

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import torch
-from accelerate.state import AcceleratorState, PartialState
+from accelerate.state import PartialState
 from safetensors.torch import save_file
 
 import training.run.loop as loop
@@ -47,7 +47,6 @@ def main(store: str, llm: str, start: str, out: str, micro_batch: str) -> None:
         if trained:
             save_file(trained.weights, Path(out) / f"{way}.safetensors")
             (Path(out) / f"{way}.json").write_text(json.dumps(trained.figures))
-        AcceleratorState._reset_state(reset_partial_state=False)
 
 
 main(*sys.argv[1:])

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import torch
-from accelerate.state import AcceleratorState, PartialState
+from accelerate.state import PartialState
 from safetensors.torch import save_file
 
 import training.run.loop as loop
@@ -41,7 +41,6 @@ def main(recipe: str, store: str, out: str, *changes: str) -> None:
         if trained:
             save_file(trained.weights, Path(out) / f"{way}.safetensors")
             (Path(out) / f"{way}.json").write_text(json.dumps(trained.figures))
-        AcceleratorState._reset_state(reset_partial_state=False)
 
 
 main(*sys.argv[1:])
