@@ -90,14 +90,14 @@ def _projectors() -> Iterator[Row]:
         "2xMixer-H": ("47.22 M", "6.14 G"),
     }
     for name, config in PROJECTORS.items():
-        yield Row("Table 9: projectors", name, _projector_cost(config), *paper.get(name, ()))
+        yield Row("Table 9: projectors", name, projector_cost(config), *paper.get(name, ()))
 
 
 def _med3dvlm() -> Iterator[Row]:
     """Table 12, the right half."""
     table = "Table 12: Med3DVLM"
-    llm, tower = Qwen2ForCausalLM(QWEN), _tower_cost(VARIANTS["small"])
-    mixer = _projector_cost(PUBLISHED)
+    llm, tower = Qwen2ForCausalLM(QWEN), tower_cost(VARIANTS["small"])
+    mixer = projector_cost(PUBLISHED)
     yield Row(table, "vision tower", tower, "18.2 M", "21.59 G")
     yield Row(table, "projector", mixer, "47.2 M", "6.14 G")
     yield Row(table, "language model", _parameters_alone(llm), "7.6 B")
@@ -110,7 +110,7 @@ def _m3d_lamed() -> Iterator[Row]:
     """Table 12, the left half: M3D-LaMed with Llama-2-7B."""
     table = "Table 12: M3D-LaMed"
     llm, config = LlamaForCausalLM(LLAMA), ViT3DConfig()
-    tower = _tower_cost(config)
+    tower = tower_cost(config)
     perceiver = cost(
         SpatialPooling(config.grid, 2, config.width, LLAMA.hidden_size),
         torch.empty(1, config.shapes[-1][0] - 1, config.width),
@@ -143,14 +143,16 @@ def _vision_towers() -> Iterator[Row]:
     towers["ViT3D of M3D-LaMed"] = ViT3DConfig()
     towers["ViT3D of the ablation code"] = AblationViT3DConfig()
     for name, config in towers.items():
-        yield Row("Vision towers", name, _tower_cost(config))
+        yield Row("Vision towers", name, tower_cost(config))
 
 
-def _tower_cost(config: VisionConfig) -> Cost:
+def tower_cost(config: VisionConfig) -> Cost:
+    """Count a vision tower and what it costs for one volume."""
     return cost(vision_tower(config), torch.empty(1, 1, *config.input_size))
 
 
-def _projector_cost(config: ProjectorConfig) -> Cost:
+def projector_cost(config: ProjectorConfig) -> Cost:
+    """Count a projector and what it costs for one image."""
     streams = (config.low, config.high) if config.hierarchical else (config.high,)
     inputs = [torch.empty(1, stream.tokens, stream.channels) for stream in streams]
     return cost(projector(config), *inputs)

@@ -17,6 +17,8 @@ from engine.med3dvlm import Splice
 from engine.projector import Kind as ProjectorKind
 from engine.projector import ProjectorConfig, StreamConfig
 from engine.protocol import Quantization
+from engine.vision import VisionConfig
+from engine.vit3d import ViT3DConfig
 from training.data.splits import PARTS
 from training.data.splits import Part as DataPart
 from training.report_questions import M3D_REPORT_QUESTIONS
@@ -39,8 +41,20 @@ class Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class ViT3D(Table):
+    """Sizes of M3D-LaMed's vision tower; see `engine.vit3d.ViT3DConfig`."""
+
+    patch: tuple[Positive, Positive, Positive]
+    width: Positive
+    layers: Positive
+    heads: Positive
+
+
 class Vision(Table):
-    """The vision tower: a variant of the paper, or sizes; see `engine.dcformer.DCFormerConfig`."""
+    """The vision tower: a variant of the paper, or sizes; see `engine.dcformer.DCFormerConfig`.
+
+    With `vit3d` it is a ViT3D, and everything else is left out.
+    """
 
     variant: Literal["nano", "naive", "tiny", "small", "base", "large"] = "small"
     blocks: tuple[int, int, int, int] | None = None
@@ -49,10 +63,13 @@ class Vision(Table):
     stem: Literal["decomposed", "patch"] | None = None
     stem_refinements: int | None = None
     layer_scale: float | None = None
+    vit3d: ViT3D | None = None
 
-    def config(self, size: tuple[int, int, int]) -> DCFormerConfig:
+    def config(self, size: tuple[int, int, int]) -> VisionConfig:
         """Sizes for inputs of `size` (D, H, W)."""
-        own = self.model_dump(exclude={"variant"}, exclude_none=True)
+        if self.vit3d is not None:
+            return ViT3DConfig(size, **self.vit3d.model_dump())
+        own = self.model_dump(exclude={"variant", "vit3d"}, exclude_none=True)
         given = {name: getattr(VARIANTS[self.variant], name) for name in DCFORMER_SIZES}
         return DCFormerConfig(**{**given, **own, "input_size": size})
 
@@ -351,6 +368,27 @@ class Finetune(AnswerStage):
     quantization: Quantization = "none"
 
 
+class Ablation(Table):
+    """What `ctscribe eval ablation` needs beside the base recipe, which is the full model.
+
+    Parameters
+    ----------
+    vit3d : ViT3D
+        What takes the place of DCFormer.
+    reports : int
+        The first so many test reports are written and scored.
+    questions : int
+        Likewise, of each type, open and closed.
+    max_new_tokens : int
+        A longer text is cut.
+    """
+
+    vit3d: ViT3D
+    reports: Positive = 100
+    questions: Positive = 60
+    max_new_tokens: Positive = 96
+
+
 class Recipe(Table):
     """The whole file; `preprocess` is checked against the store's before anything is read."""
 
@@ -370,6 +408,7 @@ class Recipe(Table):
     language: TextStage | None = None
     projector: Projector | None = None
     finetune: Finetune | None = None
+    ablation: Ablation | None = None
 
     @field_validator("preprocess")
     @classmethod
@@ -395,7 +434,7 @@ class Recipe(Table):
         return {part: range(*named[part]) for part in PARTS if part in named}
 
     @property
-    def vision_config(self) -> DCFormerConfig:
+    def vision_config(self) -> VisionConfig:
         return self.vision.config(self.preprocess_spec.size)
 
     def projector_config(self, width: int) -> ProjectorConfig:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from training.ablation.cli import ablation
 from training.cli import EXISTING, FOLDER, seed_range
 
 if TYPE_CHECKING:
@@ -106,6 +107,9 @@ def system_options(command: Command) -> Command:
 @click.group("eval")
 def evaluate() -> None:
     """Score a checkpoint: the paper's tables, and findings with their side."""
+
+
+evaluate.add_command(ablation)
 
 
 @evaluate.command()

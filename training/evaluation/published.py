@@ -80,6 +80,12 @@ def columns(number: int) -> tuple[str, ...]:
     return tuple(_printed()[f"table{number}"]["columns"])
 
 
+def printed(number: int) -> Mapping[str, Any]:
+    """Return a table as `published.toml` has it."""
+    found: Mapping[str, Any] = _printed()[f"table{number}"]
+    return found
+
+
 @cache
 def _printed() -> dict[str, Any]:
     return tomllib.loads(Path(__file__).with_name("published.toml").read_text("utf-8"))

@@ -1,0 +1,140 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from training.ablation.comparisons import Comparison, comparison_table, comparisons, said
+from training.ablation.scoring import CORRECT, FINDINGS, Scoring, recall_name
+from training.ablation.tables import Layout
+from training.ablation.variants import FULL, SIGLIP, TABLES, Model, Pair, models_of, pairs_of
+from training.evaluation.bootstrap import Interval
+from training.recipe import load_recipe
+from training.stages.material import open_material
+
+GOOD = Comparison(9, "2xMLP", "2xMLP-Mixer-H", "METEOR", 21.32, Interval(3.0, 1.0, 5.0), (3.0,))
+
+
+@pytest.fixture(scope="session")
+def scoring(out, tiny):
+    return Scoring(open_material(tiny, out / "store"), tiny)
+
+
+@pytest.fixture
+def scores(scoring):
+    """The full model is always right, every other one wrong; pairs with SigLIP find everything."""
+    found = {}
+    for pair in pairs_of(TABLES):
+        right = float(pair.loss == "siglip")
+        hits = {
+            recall_name(label, k, n): np.full(n, right)
+            for label in ("IR", "TR")
+            for k in (1, 5, 10)
+            for n in scoring.pools
+        }
+        found[pair] = {"pairs": [hits]}
+    for model in models_of(TABLES):
+        right = float(model == FULL)
+        n = {"reports": len(scoring.reports), **{t: len(scoring.asked(t)) for t in TASKS}}
+        found[model] = {
+            "reports": [
+                {"METEOR": np.full(n["reports"], right), FINDINGS: np.ones((n["reports"], 3))}
+            ],
+            "open": [{"METEOR": np.full(n["open"], right)}],
+            "closed": [{CORRECT: np.full(n["closed"], right)}],
+        }
+    return found
+
+
+TASKS = ("open", "closed")
+
+
+def test_the_outcome_is_the_papers_where_the_interval_lies_on_its_side():
+    assert GOOD.outcome == "as in the paper"
+    assert replace(GOOD, here=Interval(-3.0, -5.0, -1.0)).outcome == "the other way round"
+    assert replace(GOOD, here=Interval(3.0, -1.0, 7.0)).outcome == "undecided"
+
+
+def test_a_sentence_says_both_directions_with_their_figures():
+    assert GOOD.sentence() == (
+        "METEOR. Paper: 2xMLP-Mixer-H above 2xMLP (+21.32). Here: 2xMLP-Mixer-H above 2xMLP, "
+        "difference +3.00 [+1.00, +5.00]: as in the paper."
+    )
+
+
+def test_seeds_are_told_apart_where_there_are_several():
+    assert "by seed +2.00, +4.00" in replace(GOOD, by_seed=(2.0, 4.0)).sentence()
+
+
+def test_a_table_gets_the_sentences_on_it_alone():
+    assert said([GOOD, replace(GOOD, table=10)], "table9") == [GOOD.sentence()]
+
+
+def test_the_papers_differences_come_from_its_tables(scoring, scores):
+    found = {(c.table, c.first, c.figure): c.paper for c in comparisons(scoring, scores, TABLES)}
+    assert found[9, "2xMLP", "METEOR"] == 21.32
+    assert found[10, "2xMLP-H", "METEOR, mean of types"] == 2.27
+    assert found[11, "1xMLP-Mixer-H", "accuracy, mean of types"] == 0.44
+    assert found[6, "the model without SigLIP", "METEOR, mean of types"] == 0.40
+
+
+def test_what_is_proposed_is_compared_with_everything_else(scoring, scores):
+    found = comparisons(scoring, scores, TABLES)
+    assert len(found) == 6 * 3 + 8
+    of_models = [c for c in found if c.table != 8]
+    assert all(c.here == Interval(100.0, 100.0, 100.0) for c in of_models)
+    assert all(c.outcome == "as in the paper" for c in of_models)
+
+
+def test_each_loss_and_each_tower_is_compared_in_both_directions(scoring, scores):
+    found = comparisons(scoring, scores, (8,))
+    differences = {(c.first, c.second): c.here.value for c in found}
+    assert differences == {
+        ("ViT3D CLIP", "ViT3D SigLIP"): 100.0,
+        ("DCFormer CLIP", "DCFormer SigLIP"): 100.0,
+        ("ViT3D CLIP", "DCFormer CLIP"): 0.0,
+        ("ViT3D SigLIP", "DCFormer SigLIP"): 0.0,
+    }
+
+
+def test_scores_of_seeds_are_averaged(scoring, scores):
+    def twice(tested, factor):
+        """A second seed, whose scores are those of the first times a factor."""
+        return {k: [v[0], {n: factor * s for n, s in v[0].items()}] for k, v in tested.items()}
+
+    other = {variant: twice(scores[variant], float(variant != FULL)) for variant in scores}
+    found = comparisons(scoring, other, (7,))[0]
+    assert found.here.value == 50.0
+    assert found.by_seed == (100.0, 0.0)
+
+
+def test_every_table_has_the_papers_rows_and_ours(scoring, scores):
+    layout = Layout(load_recipe("ablation"), scoring, scores)
+    for number, ours in {5: 4, 6: 16, 7: 4, 9: 4, 10: 16, 11: 4}.items():
+        rows = layout.table(number).rows
+        assert [row[0] for row in rows].count("here") == ours
+        assert [row[0] for row in rows].count("paper") == ours
+
+
+def test_a_metric_without_its_weights_is_said_not_to_be_computed(scoring, scores):
+    layout = Layout(load_recipe("ablation"), scoring, scores, ("BERTScore: not computed.",))
+    table = layout.table(9)
+    assert table.rows[-1][table.columns.index("BERTScore")] == "not computed"
+    assert "BERTScore: not computed." in table.notes
+
+
+def test_table_9_counts_the_projectors_of_the_miniature(scoring, scores):
+    table = Layout(load_recipe("ablation"), scoring, scores).table(9)
+    counted = [row[table.columns.index("Parameters")] for row in table.rows[4:]]
+    assert len(set(counted)) == 4
+
+
+def test_comparisons_lie_in_a_table_of_their_own():
+    table = comparison_table([GOOD])
+    assert table.rows == (
+        ("9", "2xMLP-Mixer-H − 2xMLP", "METEOR", 21.32, GOOD.here, "as in the paper"),
+    )
+
+
+def test_a_model_is_named_by_what_it_is_made_of():
+    assert Model(SIGLIP, "2xMLP-H").name == "DCFormer SigLIP 2xMLP-H"
+    assert Pair("ViT3D", "clip").name == "ViT3D CLIP"

@@ -1,0 +1,1 @@
+"""The paper's ablations (tables 5 to 11) in miniature: `ctscribe eval ablation`."""

@@ -1,0 +1,130 @@
+"""What the paper's ablations compare: its tables 5 to 11 as lists of variants."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from dicom_io.errors import RecipeError
+from engine.contrastive import Loss
+from engine.projector import Kind
+from training.recipe import Ablation, Recipe, Vision
+
+Tower = Literal["ViT3D", "DCFormer"]
+Projector = Literal["2xMLP", "2xMLP-H", "1xMLP-Mixer-H", "2xMLP-Mixer-H"]
+
+TOWERS: tuple[Tower, ...] = get_args(Tower)
+LOSSES: Mapping[Loss, str] = {"clip": "CLIP", "siglip": "SigLIP"}
+KINDS: Mapping[Projector, Kind] = {
+    "2xMLP": "mlp",
+    "2xMLP-H": "low_high_mlp",
+    "1xMLP-Mixer-H": "mixer",
+    "2xMLP-Mixer-H": "mixer",
+}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A variant of stage 1."""
+
+    tower: Tower
+    loss: Loss
+
+    @property
+    def name(self) -> str:
+        return f"{self.tower} {LOSSES[self.loss]}"
+
+    def recipe(self, base: Recipe) -> Recipe:
+        """Return the base recipe with this tower and loss."""
+        vision, stage = base.vision, base.contrastive
+        if stage is None:
+            raise RecipeError(f"recipe {base.name} has no table contrastive")
+        if self.tower == "ViT3D":
+            vision = Vision(vit3d=settings(base).vit3d)
+        stage = stage.model_copy(update={"loss": self.loss})
+        return base.model_copy(update={"vision": vision, "contrastive": stage})
+
+
+@dataclass(frozen=True)
+class Model:
+    """A variant of stages 2 and 3, behind the vision tower of a pair."""
+
+    pair: Pair
+    projector: Projector
+
+    @property
+    def name(self) -> str:
+        return f"{self.pair.name} {self.projector}"
+
+    def recipe(self, base: Recipe) -> Recipe:
+        """Return the base recipe with this tower and projector.
+
+        1×Mixer-H goes to the last number of tokens at once, as the paper's does (table 9).
+        """
+        mixer = base.mixer.model_copy(update={"kind": KINDS[self.projector]})
+        if self.projector == "1xMLP-Mixer-H":
+            last = {"low": mixer.low[-1:], "high": mixer.high[-1:]}
+            mixer = mixer.model_copy(update=last)
+        return self.pair.recipe(base).model_copy(update={"mixer": mixer})
+
+
+def settings(recipe: Recipe) -> Ablation:
+    """Return the recipe's table of this command.
+
+    Raises
+    ------
+    RecipeError
+        It has none.
+    """
+    if recipe.ablation is None:
+        raise RecipeError(f"recipe {recipe.name} has no table ablation")
+    return recipe.ablation
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of one of the paper's tables: its first cells, and in words."""
+
+    cells: tuple[str, ...]
+    model: Model
+    words: str
+
+
+SIGLIP = Pair("DCFormer", "siglip")
+FULL = Model(SIGLIP, "2xMLP-Mixer-H")
+
+PAIRS = tuple(Pair(tower, loss) for tower in TOWERS for loss in LOSSES)
+"""Table 8, from left to right."""
+
+COMPONENTS = (
+    Row(
+        ("✓", "", "✓"), Model(Pair("DCFormer", "clip"), "2xMLP-Mixer-H"), "the model without SigLIP"
+    ),
+    Row(("✓", "✓", ""), Model(SIGLIP, "2xMLP"), "the model without MLP-Mixer"),
+    Row(
+        ("", "✓", ""),
+        Model(Pair("ViT3D", "siglip"), "2xMLP"),
+        "the model without DCFormer and MLP-Mixer",
+    ),
+    Row(("✓", "✓", "✓"), FULL, "the full model"),
+)
+"""Tables 5 to 7, in their order; the paper's text says what is left out, its check marks do not."""
+
+PROJECTORS = tuple(Row((name,), Model(SIGLIP, name), name) for name in KINDS)
+"""Tables 9 to 11."""
+
+ROWS = {5: COMPONENTS, 6: COMPONENTS, 7: COMPONENTS, 9: PROJECTORS, 10: PROJECTORS, 11: PROJECTORS}
+RETRIEVAL = 8
+TABLES = tuple(sorted([*ROWS, RETRIEVAL]))
+
+
+def models_of(tables: tuple[int, ...]) -> list[Model]:
+    """List the models that some tables need, each once."""
+    return list(dict.fromkeys(row.model for t in tables if t in ROWS for row in ROWS[t]))
+
+
+def pairs_of(tables: tuple[int, ...]) -> list[Pair]:
+    """List the pairs that some tables need, each once: their own, and those below models."""
+    own = PAIRS if RETRIEVAL in tables else ()
+    return list(dict.fromkeys([*own, *(model.pair for model in models_of(tables))]))
