@@ -141,6 +141,11 @@ def phantoms(
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="List of private elements whose numbers are kept, one a line: 0019,xx23 GEMS_ACQU_01.",
 )
+@click.option(
+    "--recognizer",
+    metavar="MODEL",
+    help="spaCy pipeline that looks for names too: an installed package or a folder.",
+)
 @held_out_option
 @seed_option
 def site(source: str, out: Path, **options: Any) -> None:

@@ -52,8 +52,8 @@ def write_card(out: Path, store: Store, facts: Mapping[str, Any]) -> None:
         Its images; their `origin` is what is counted.
     facts : mapping
         What the pipeline knows besides: `studies_seen`, `studies_taken`, `rejected` (a list of
-        what and why), `splits`, `seed`, `held_out`, `reviewed`, `years`, `kept` and others, which
-        are copied.
+        what and why), `splits`, `seed`, `held_out`, `reviewed`, `recognizer`, `years`, `kept` and
+        others, which are copied.
     """
     card = make_card(store.images.values(), facts)
     write_atomically(out / "datacard.json", json.dumps(card, indent=1, ensure_ascii=False))
@@ -77,6 +77,7 @@ def make_card(images: Iterable[ImageRecord], facts: Mapping[str, Any]) -> dict[s
         "phases": _patients(images, lambda o: o.get("phase") or "not stated"),
         "rejected": dict(rejected.most_common()),
         "review": "by a person" if facts.get("reviewed") else "none: every proposal was accepted",
+        "recognizer": "none",
         "de_identification": list(_METHODS),
         "limits": list(_LIMITS),
         **{k: v for k, v in facts.items() if k not in ("rejected", "years", "images", "reviewed")},
@@ -93,7 +94,8 @@ def as_markdown(card: Mapping[str, Any]) -> str:
         + (f", {years[0]}–{years[1]}" if years else "")
         + f". Made by {card['software']}.",
         "",
-        f"Review of the reports: **{card['review']}**.",
+        f"Review of the reports: **{card['review']}**. Recognizer of names beside the rules: "
+        f"**{card['recognizer']}**.",
     ]
     for title, key, counted in _TABLES:
         lines += ["", f"## {title}", "", f"| | {counted} |", "| --- | --- |"]

@@ -18,6 +18,7 @@ from training.site.folder import FolderSource
 from training.site.pace import Hours, Pace
 from training.site.prepare import ReportsFrom, Wanted, prepare_site
 from training.site.private import read_safe_list
+from training.site.recognizer import load_recognizer
 from training.site.report_hl7 import ACCESSION_FIELD, read_messages
 from training.site.report_table import COLUMNS, read_table
 from training.site.reports import Report
@@ -43,6 +44,7 @@ class Options:
     held_out: float
     seed: int
     keep_private: Path | None = None
+    recognizer: str | None = None
 
 
 TABLES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson")
@@ -70,6 +72,7 @@ def run(source: str, out: Path, options: Options) -> None:
         options.series,
         Split(options.held_out, options.seed),
         read_safe_list(options.keep_private) if options.keep_private else (),
+        load_recognizer(options.recognizer) if options.recognizer else None,
     )
     work = options.work or out.with_name(f"{out.name}.private")
     pace = Pace(options.rate, _hours(options.hours))

@@ -67,9 +67,7 @@ def strange_words(text: str) -> Iterator[Change]:
     if not no_german or _mostly_capitals(text):
         return
     for match in _MID_SENTENCE.finditer(text):
-        words = regex.split(r"[-'’]", folded(match[1]))
-        meant = _MEANT & {*words, folded(match[1])} or _DRUG.search(words[-1])
-        if not meant and not _is_term(text, match.end(1)):
+        if not is_medical(text, match.start(1), match.end(1)):
             yield Change(match.start(1), match.end(1), "NAME", "strange word")
 
 
@@ -88,6 +86,22 @@ def towns(text: str, places: Sequence[Change]) -> Iterator[Change]:
         match = _NEXT_TOWN.match(text, place.end)
         if match is not None and folded(match[1]) in cities():
             yield Change(match.start(1), match.end(1), "PLACE", "town")
+
+
+def is_medical(text: str, start: int, end: int) -> bool:
+    """Whether each word of a stretch is an eponym, a technical word or a drug.
+
+    One word may also be known by the term that follows.
+    """
+    words = [word.strip(".,;:()") for word in text[start:end].split()]
+    return all(map(_is_medical_word, words)) or (len(words) == 1 and _is_term(text, end))
+
+
+def _is_medical_word(word: str) -> bool:
+    parts = regex.split(r"[-'’]", folded(word))
+    if _MEANT & {*parts, folded(word)}:
+        return True
+    return _DRUG.search(parts[-1]) is not None and parts[-1] not in given_names()
 
 
 def _is_term(text: str, end: int) -> bool:

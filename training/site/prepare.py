@@ -24,6 +24,7 @@ from training.site.known import read_known
 from training.site.matcher import Matcher, check_patient
 from training.site.pace import Pace
 from training.site.private import PrivateElement
+from training.site.recognizer import SpacyRecognizer
 from training.site.reports import NoReport, Reading, Report, reading_of
 from training.site.review import Review
 from training.site.source import Query, Source, StudyReference
@@ -59,6 +60,8 @@ class Wanted:
     split : Split
     private : tuple of PrivateElement
         Private elements that the site knows to be safe.
+    recognizer : SpacyRecognizer, optional
+        Adds to what the rules find in the reports.
     """
 
     source: Source
@@ -72,6 +75,7 @@ class Wanted:
     series: SeriesMode = "best"
     split: Split = field(default_factory=Split)
     private: tuple[PrivateElement, ...] = ()
+    recognizer: SpacyRecognizer | None = None
 
     @property
     def question(self) -> dict[str, Any]:
@@ -144,7 +148,7 @@ def prepare_site(
         studies = _listed(wanted, folder)
         readings, rejected = _collect(wanted, folder, key, studies, pace or Pace())
         seen_before = folder.review_list.exists()
-        review = _proposed(folder, readings)
+        review = _proposed(folder, readings, wanted.recognizer)
         undecided = bool(review.undecided) or not seen_before
         if undecided and not accept_all:
             return Outcome(len(studies), len(readings), rejected, folder.review_list)
@@ -158,6 +162,7 @@ def prepare_site(
             "left_out": _left_out(readings),
             "reports": wanted.reports_from,
             "reviewed": not undecided,
+            "recognizer": wanted.recognizer.name if wanted.recognizer else "none",
             "checkpoint": wanted.checkpoint,
             "series": wanted.series,
             "years": _years(studies, key, taken),
@@ -221,14 +226,16 @@ def _own_reading(study: StudyReference, record: Record) -> Reading:
     return reading_of(record.reports)
 
 
-def _proposed(work: Work, readings: Readings) -> Review:
-    """Bring the review list up to date: what the rules find in each text."""
+def _proposed(work: Work, readings: Readings, recognizer: SpacyRecognizer | None) -> Review:
+    """Bring the review list up to date: what rules and recognizer find in each text."""
+    recognizers = [recognizer] if recognizer else []
     review = Review.open(work.review_list)
     known = read_known(work.folder)
     for record, reading in readings:
         values = known[record.study].plus(names=reading.names, numbers=reading.numbers)
         values.save(work.folder, record.study)
-        review.propose(record.study, reading.text, find_identifiers(reading.text, values), values)
+        found = find_identifiers(reading.text, values, recognizers)
+        review.propose(record.study, reading.text, found, values)
     review.save()
     return review
 

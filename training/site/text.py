@@ -26,7 +26,10 @@ _INITIALS = regex.compile(r"(?<![\p{L}.])(?:\p{Lu}\.[ -]?){1,3}\Z")
 
 
 class Recognizer(Protocol):
-    """A model that names persons, places and the like; the rules work without one."""
+    """A model that names persons, places and the like; the rules work without one.
+
+    It is asked once, about the text as it was written: it knows no placeholders.
+    """
 
     def __call__(self, text: str) -> Iterable[Change]: ...
 
@@ -51,33 +54,30 @@ def find_identifiers(
     list of Change
         In order, none overlapping.
     """
-    changes = merged(text, _found(text, known, recognizers))
+    proposed = [change for recognizer in recognizers for change in recognizer(text)]
+    changes = merged(text, [*_found(text, known), *_all_trimmed(text, proposed)])
     for _ in range(_ROUNDS):
         # a placeholder may show what the word beside it is
-        more = _found_beside(text, changes, known, recognizers)
+        more = _found_beside(text, changes, known)
         if not more:
             break
         changes = merged(text, [*changes, *more])
     return changes
 
 
-def _found(text: str, known: KnownValues, recognizers: Sequence[Recognizer]) -> Iterator[Change]:
+def _found(text: str, known: KnownValues) -> Iterator[Change]:
     found = [*known_values(text, known), *general_identifiers(text), *persons(text)]
     found += towns(text, [change for change in found if change.kind == "PLACE"])
     found += strange_words(text)
-    for recognizer in recognizers:
-        found += recognizer(text)
-    yield from (trimmed for change in found if (trimmed := _trimmed(text, change)))
+    return _all_trimmed(text, found)
 
 
-def _found_beside(
-    text: str, changes: Sequence[Change], known: KnownValues, recognizers: Sequence[Recognizer]
-) -> list[Change]:
+def _found_beside(text: str, changes: Sequence[Change], known: KnownValues) -> list[Change]:
     """What is found in the text with placeholders and was not in the original, as its spans."""
     changed = apply(text, changes)
     places = _places(text, changes)
     more = []
-    for change in _found(changed, known, recognizers):
+    for change in _found(changed, known):
         if not in_placeholder(changed, change):
             start, end = places[change.start], places[change.end - 1] + 1
             more.append(replace(change, start=start, end=end))
@@ -109,6 +109,10 @@ def general_identifiers(text: str) -> Iterator[Change]:
             if rule.folded:
                 start, end = compared.span(start, end)
             yield Change(start, end, rule.kind, rule.name)
+
+
+def _all_trimmed(text: str, changes: Iterable[Change]) -> Iterator[Change]:
+    yield from (trimmed for change in changes if (trimmed := _trimmed(text, change)))
 
 
 def _trimmed(text: str, change: Change) -> Change | None:

@@ -44,6 +44,7 @@ def test_the_first_call_says_how_to_go_on_and_the_next_one_builds(site, tmp_path
         (("--from", "March"), 2, "--from"),
         (("--column", "accession=Nummer"), 1, "no column nummer for the accession"),
         (("--model", "nowhere"), 1, "no checkpoint"),
+        (("--recognizer", "nowhere"), 1, "no spaCy pipeline is installed"),
         (("--from", "2031-01-01"), 1, "no CT study of these days"),
     ],
 )

@@ -4,7 +4,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +35,7 @@ from training.site.known import KnownValues
 from training.site.prepare import Outcome, prepare_site
 from training.site.source import Query, StudyReference
 from training.site.spans import Change
+from training.site.text import Recognizer
 
 PATIENTS = [Patient(number) for number in range(1, 7)]
 SECRETS = ("yxwarth", "Anton", "MRN77", "ACC99", "Nirgendwo", "498.77", "19500317")
@@ -293,8 +294,10 @@ def test_two_runs_do_not_work_in_one_folder(archive, table, tmp_path):
 def test_a_report_that_still_names_its_patient_is_not_taken(archive, table, tmp_path, monkeypatch):
     find = prepare_module.find_identifiers
 
-    def find_less(text: str, known: KnownValues) -> list[Change]:
-        return [] if "number 3 " in text else find(text, known)
+    def find_less(
+        text: str, known: KnownValues, recognizers: Sequence[Recognizer] = ()
+    ) -> list[Change]:
+        return [] if "number 3 " in text else find(text, known, recognizers)
 
     monkeypatch.setattr(prepare_module, "find_identifiers", find_less)
     out = tmp_path / "out"
