@@ -21,7 +21,7 @@ from engine.question import choice_answer, question_prompt
 from training.data.questions import LETTERS, Question
 from training.data.splits import Part
 from training.data.store import Protocol, Store
-from training.recipe import Kind
+from training.recipe_stages import Kind
 
 IGNORED = -100
 """Label of what is not learnt, as torch's cross-entropy has it."""

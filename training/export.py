@@ -19,7 +19,8 @@ from engine.weights import NAMED_AT_MOST
 from training import model_card
 from training.adapters import merge_adapters
 from training.novelty import read_distribution
-from training.recipe import AnswerStage, Finetune, Projector, Recipe
+from training.recipe import Recipe
+from training.recipe_stages import AnswerStage, Finetune, Projector
 from training.run import states
 from training.stages.begin import STAGES, StageName, begin
 

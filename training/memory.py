@@ -29,7 +29,8 @@ from engine.med3dvlm import Med3DVLM, Med3DVLMConfig
 from engine.memory import Alive, int8_bytes, nf4_bytes
 from engine.protocol import Quantization
 from training.adapters import adapted_layers
-from training.recipe import AnswerStage, Contrastive, Finetune, Recipe, Stage
+from training.recipe import Recipe
+from training.recipe_stages import AnswerStage, Contrastive, Finetune, Stage
 from training.run.backend import deepspeed_config
 from training.run.batch_norm import share_batch_norm
 from training.run.dropout import drop_by_items

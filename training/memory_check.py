@@ -19,7 +19,9 @@ from engine.published_clip import CLINICAL_BERT
 from engine.tables import QWEN
 from engine.tokenizer_files import read_tokenizer
 from training.memory import Bytes, Name, Sizes, account
-from training.recipe import Finetune, LanguageModel, Recipe, Stage
+from training.recipe import Recipe
+from training.recipe_model import LanguageModel
+from training.recipe_stages import Finetune, Stage
 
 CLINICAL_BERT_WORDS = 119_547
 """Of its tokenizer, a multilingual one; its other sizes are DistilBERT's own."""

@@ -7,103 +7,18 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from dicom_io.errors import RecipeError
 from dicom_io.preprocess import PreprocessSpec
-from engine.contrastive import Loss
-from engine.dcformer import VARIANTS, DCFormerConfig
-from engine.med3dvlm import Splice
-from engine.projector import Kind as ProjectorKind
 from engine.projector import ProjectorConfig, StreamConfig
-from engine.protocol import Quantization
 from engine.vision import VisionConfig
-from engine.vit3d import ViT3DConfig
 from training.data.splits import PARTS
 from training.data.splits import Part as DataPart
-from training.report_questions import M3D_REPORT_QUESTIONS
+from training.recipe_model import LanguageModel, Mixer, Positive, Table, TextEncoder, Vision, ViT3D
+from training.recipe_stages import Contrastive, Finetune, Projector, TextStage
 
 FOLDER = Path(__file__).parent / "recipes"
-
-Positive = Annotated[int, Field(gt=0)]
-
-
-Kind = Literal["reports", "open", "closed", "yes_no"]
-"""What stages 2 and 3 learn to answer."""
-
-Part = Literal["vision tower", "projector", "embeddings", "layers", "head"]
-"""Of a model, as `ctscribe model info` names them."""
-
-
-class Table(BaseModel):
-    """A table of the file: frozen, and unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ViT3D(Table):
-    """Sizes of M3D-LaMed's vision tower; see `engine.vit3d.ViT3DConfig`."""
-
-    patch: tuple[Positive, Positive, Positive]
-    width: Positive
-    layers: Positive
-    heads: Positive
-
-
-class Vision(Table):
-    """The vision tower: a variant of the paper, or sizes; see `engine.dcformer.DCFormerConfig`.
-
-    With `vit3d` it is a ViT3D, and everything else is left out.
-    """
-
-    variant: Literal["nano", "naive", "tiny", "small", "base", "large"] = "small"
-    blocks: tuple[int, int, int, int] | None = None
-    channels: tuple[int, int, int, int, int] | None = None
-    kernels: tuple[int, int, int, int] | None = None
-    stem: Literal["decomposed", "patch"] | None = None
-    stem_refinements: int | None = None
-    layer_scale: float | None = None
-    vit3d: ViT3D | None = None
-
-    def config(self, size: tuple[int, int, int]) -> VisionConfig:
-        """Sizes for inputs of `size` (D, H, W)."""
-        if self.vit3d is not None:
-            return ViT3DConfig(size, **self.vit3d.model_dump())
-        own = self.model_dump(exclude={"variant", "vit3d"}, exclude_none=True)
-        given = {name: getattr(VARIANTS[self.variant], name) for name in DCFORMER_SIZES}
-        return DCFormerConfig(**{**given, **own, "input_size": size})
-
-
-DCFORMER_SIZES = ("blocks", "channels", "kernels", "stem", "stem_refinements", "layer_scale")
-
-
-class DistilBert(Table):
-    """Sizes of a text encoder that begins without weights."""
-
-    dim: Positive
-    hidden_dim: Positive
-    n_layers: Positive
-    n_heads: Positive
-    dropout: float = 0.1
-    attention_dropout: float = 0.1
-
-
-class TextEncoder(Table):
-    """The text encoder of stage 1.
-
-    Parameters
-    ----------
-    pretrained : str, optional
-        A DistilBERT with its tokenizer: a folder, or `OWNER/NAME@COMMIT` on the hub.
-    sizes : DistilBert, optional
-        In its place, one without weights; `pretrained` then names a folder with a tokenizer only.
-    max_tokens : int
-        Longer reports are cut there.
-    """
-
-    pretrained: str
-    sizes: DistilBert | None = None
-    max_tokens: Positive = 512
 
 
 class Run(Table):
@@ -144,43 +59,6 @@ class Run(Table):
     trackers: tuple[str, ...] = ()
 
 
-class Stage(Table):
-    """One optimisation: AdamW, linear warm-up, cosine to zero (paper, section 3.4).
-
-    Parameters
-    ----------
-    epochs, steps : int
-        How long; one of the two.
-    global_batch : int
-        Items of one step of the optimizer, over all ranks and passes.
-    micro_batch : int
-        Items of one pass on one rank. Passes a step = global_batch / (micro_batch · ranks).
-    learning_rate, weight_decay : float
-    warm_up : float
-        Fraction of the steps.
-    clip : float
-        Largest norm of the gradient of all trained weights together.
-    gradient_checkpointing : bool
-        Compute activations again in the backward pass, for less memory.
-    """
-
-    epochs: Positive | None = None
-    steps: Positive | None = None
-    global_batch: Positive
-    micro_batch: Positive
-    learning_rate: Annotated[float, Field(gt=0)]
-    weight_decay: Annotated[float, Field(ge=0)]
-    warm_up: Annotated[float, Field(ge=0, lt=1)] = 0.03
-    clip: Annotated[float, Field(gt=0)] = 1.0
-    gradient_checkpointing: bool = False
-
-    @model_validator(mode="after")
-    def _one_length(self) -> Stage:
-        if (self.epochs is None) == (self.steps is None):
-            raise ValueError("give either epochs or steps")
-        return self
-
-
 class Phantoms(Table):
     """The synthetic patients of each part of a store: first and last seed, half open."""
 
@@ -219,153 +97,6 @@ class Card(Table):
     version: str = "1"
     findings: tuple[str, ...] = ()
     questions: tuple[str, ...] = ()
-
-
-class Contrastive(Stage):
-    """Stage 1.
-
-    Parameters
-    ----------
-    loss : {"siglip", "clip"}
-    width : int
-        Of the space shared by images and texts.
-    t_prime, bias : float
-        Where SigLIP's temperature (as its logarithm) and bias begin; for CLIP, `t_prime` alone.
-    augment : bool
-        The authors' random turns and flips, which contradict what reports say of sides, and
-        changes of intensity.
-    statements : bool
-        Whether single statements are learnt beside whole reports; for phantoms alone.
-    """
-
-    loss: Loss = "siglip"
-    width: Positive = 768
-    t_prime: float = 2.302585092994046
-    bias: float = -10.0
-    augment: bool = False
-    statements: bool = False
-
-
-class LanguageModelSizes(Table):
-    """Of a Qwen2 that has learnt nothing yet."""
-
-    hidden_size: Positive
-    intermediate_size: Positive
-    num_hidden_layers: Positive
-    num_attention_heads: Positive
-    num_key_value_heads: Positive
-    max_position_embeddings: Positive = 512
-    tie_word_embeddings: bool = False
-
-
-class LanguageModel(Table):
-    """What stage 2 puts behind the projector.
-
-    Parameters
-    ----------
-    pretrained : str
-        A Qwen2 with its tokenizer: a folder, or `OWNER/NAME@COMMIT` on the hub.
-    sizes : LanguageModelSizes, optional
-        Where that folder holds a tokenizer only: one of these sizes that has learnt nothing.
-    splice : {"clean", "published"}
-        How image tokens enter the prompt (`engine.med3dvlm.Med3DVLMConfig`). Stage 3 goes on with
-        what its checkpoint has.
-    """
-
-    pretrained: str
-    sizes: LanguageModelSizes | None = None
-    splice: Splice = "clean"
-
-
-class Mixer(Table):
-    """The projector: tokens after each mixer layer of its two streams (paper, figure 2)."""
-
-    kind: ProjectorKind = "mixer"
-    low: tuple[Positive, ...] = (192, 128)
-    high: tuple[Positive, ...] = (64, 128)
-
-
-class TextStage(Stage):
-    """What every stage that learns to write shares.
-
-    Parameters
-    ----------
-    data : tuple of str
-        "reports", "open" and "closed" questions, and those with "yes_no". What is named several
-        times is seen so much more often.
-    report_questions : "m3d" or tuple of str
-        What asks for a report: M3D's 42 sentences, or these. The first is the exported prompt.
-    max_tokens : int
-        Of a sequence, the image tokens included; longer answers are cut.
-    """
-
-    data: tuple[Kind, ...]
-    report_questions: Literal["m3d"] | Annotated[tuple[str, ...], Field(min_length=1)] = "m3d"
-    max_tokens: Positive = 512
-
-    @property
-    def report_wordings(self) -> tuple[str, ...]:
-        """What asks for a report; the first is the prompt of the exported model."""
-        if self.report_questions == "m3d":
-            return M3D_REPORT_QUESTIONS
-        return tuple(self.report_questions)
-
-
-class AnswerStage(TextStage):
-    """What stages 2 and 3 share.
-
-    Parameters
-    ----------
-    train : tuple of str
-        Parts that learn, beside adapters.
-    batch_norm : {"frozen", "training"}
-        Of a vision tower that is frozen: what stage 1 learnt, or the statistics of the batch.
-    augment : bool
-        The authors' flips, quarter turns and changes of grey, which contradict sides and planes.
-    features : str, optional
-        A folder that keeps what the frozen vision tower sees, so that each image is encoded once.
-    """
-
-    train: tuple[Part, ...] = ("projector",)
-    batch_norm: Literal["frozen", "training"] = "frozen"
-    augment: bool = False
-    features: str | None = None
-
-    @model_validator(mode="after")
-    def _features_stay_the_same(self) -> AnswerStage:
-        changes = self.augment or self.batch_norm == "training" or "vision tower" in self.train
-        if self.features and changes:
-            raise ValueError("features: the vision tower changes, or its images do")
-        return self
-
-
-class Projector(AnswerStage):
-    """Stage 2.
-
-    Parameters
-    ----------
-    forget : tuple of str
-        Parts that learn here and are as they were in the exported model: the authors' stage 3
-        begins without the input embeddings of their stage 2.
-    """
-
-    forget: tuple[Part, ...] = ()
-
-
-class Finetune(AnswerStage):
-    """Stage 3: LoRA on every linear map of the language model (paper, section 3.4.3).
-
-    Parameters
-    ----------
-    lora_rank, lora_alpha, lora_dropout
-    quantization : {"none", "int8", "nf4"}
-        Of the weights below the adapters (QLoRA).
-    """
-
-    lora_rank: Positive = 16
-    lora_alpha: Positive = 32
-    lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    quantization: Quantization = "none"
 
 
 class Ablation(Table):

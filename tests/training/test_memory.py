@@ -26,7 +26,9 @@ from training.memory import (
     weigh,
 )
 from training.memory_check import advice, require_memory, sizes
-from training.recipe import Contrastive, TextEncoder, load_recipe
+from training.recipe import load_recipe
+from training.recipe_model import TextEncoder
+from training.recipe_stages import Contrastive
 from training.run.batch_norm import share_batch_norm
 from training.run.dropout import drop_by_items
 from training.stages.begin import answering

@@ -9,7 +9,8 @@ from typing import Literal, get_args
 from dicom_io.errors import RecipeError
 from engine.contrastive import Loss
 from engine.projector import Kind
-from training.recipe import Ablation, Recipe, Vision
+from training.recipe import Ablation, Recipe
+from training.recipe_model import Vision
 
 Tower = Literal["ViT3D", "DCFormer"]
 Projector = Literal["2xMLP", "2xMLP-H", "1xMLP-Mixer-H", "2xMLP-Mixer-H"]

@@ -12,7 +12,8 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import DeepSpeedPlugin, InitProcessGroupKwargs, ProjectConfiguration
 
-from training.recipe import Run, Stage
+from training.recipe import Run
+from training.recipe_stages import Stage
 from training.run.plan import Plan
 
 BUCKET = 50_000_000

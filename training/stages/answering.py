@@ -16,7 +16,7 @@ from engine.med3dvlm import Med3DVLM
 from training.conversation import IGNORED, Example, Script, Turn, padded
 from training.data.store import Store, as_unit_interval
 from training.features import Features
-from training.recipe import Part
+from training.recipe_stages import Part
 from training.stages.augmentation import augment
 
 

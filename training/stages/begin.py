@@ -14,7 +14,8 @@ from dicom_io.errors import RecipeError
 from engine.checkpoint import Checkpoint
 from engine.med3dvlm import Med3DVLM
 from training.adapters import add_adapters
-from training.recipe import AnswerStage, Finetune, Recipe
+from training.recipe import Recipe
+from training.recipe_stages import AnswerStage, Finetune
 from training.run.recompute import recompute
 from training.stages.answering import Answering
 from training.start import starting_checkpoint

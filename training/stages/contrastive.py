@@ -25,7 +25,9 @@ from engine.tokenizer_files import read_tokenizer
 from engine.weights import assemble
 from training.data.store import Store, as_unit_interval
 from training.model_card import export_pair
-from training.recipe import Contrastive, Recipe, TextEncoder
+from training.recipe import Recipe
+from training.recipe_model import TextEncoder
+from training.recipe_stages import Contrastive
 from training.run.dropout import ATTENTION
 from training.run.loop import Trained, train
 from training.run.losses import ring_siglip_loss, shared_clip_loss
