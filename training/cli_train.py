@@ -48,7 +48,7 @@ def contrastive(recipe: Any, material: Any, out: Path, start: str | None) -> Non
     """Stage 1: image and text encoder. The pair ends up in OUT/checkpoint."""
     from training.stages.contrastive import train_contrastive
 
-    click.echo(train_contrastive(recipe, material, out, start))
+    _say(train_contrastive(recipe, material, out, start))
 
 
 @train.command()
@@ -59,7 +59,7 @@ def language(recipe: Any, material: Any, out: Path, start: str | None) -> None:
 
     if start is not None:
         raise click.UsageError("it begins with nothing: no --from")
-    click.echo(train_language(recipe, material, out))
+    _say(train_language(recipe, material, out))
 
 
 @train.command()
@@ -81,7 +81,15 @@ def _answers(name: Any, recipe: Any, material: Any, out: Path, start: str | None
 
     if start is None:
         raise click.UsageError("--from is needed: the checkpoint to begin with")
-    click.echo(train_answers(name, recipe, material, out, start))
+    _say(train_answers(name, recipe, material, out, start))
+
+
+def _say(checkpoint: Path) -> None:
+    """Let one rank say where the result is."""
+    from training.run.launch import launched_rank
+
+    if launched_rank() == 0:
+        click.echo(checkpoint)
 
 
 @train.command()

@@ -35,7 +35,7 @@ from training.run.backend import deepspeed_config
 from training.run.batch_norm import share_batch_norm
 from training.run.dropout import drop_by_items
 from training.stages.begin import DTYPES, answering
-from training.stages.contrastive import prepare_pair
+from training.stages.pair import prepare_pair
 
 Name = Literal["contrastive", "projector", "finetune"]
 

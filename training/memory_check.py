@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import torch
 from transformers.models.distilbert import DistilBertConfig
 from transformers.models.qwen2 import Qwen2Config
 
@@ -22,6 +23,8 @@ from training.memory import Bytes, Name, Sizes, account
 from training.recipe import Recipe
 from training.recipe_model import LanguageModel
 from training.recipe_stages import Finetune, Stage
+from training.run.console import say
+from training.run.launch import launched_rank, launched_ranks, own_device
 
 CLINICAL_BERT_WORDS = 119_547
 """Of its tokenizer, a multilingual one; its other sizes are DistilBERT's own."""
@@ -58,6 +61,22 @@ def sizes(recipe: Recipe, name: Name, start: str | None = None) -> Sizes:
         return PUBLISHED_MODEL
     llm = _language_model(recipe.llm)
     return Med3DVLMConfig(recipe.vision_config, recipe.projector_config(llm.hidden_size), llm)
+
+
+def require_room(recipe: Recipe, name: Name, config: Sizes) -> None:
+    """Say what a stage takes, and refuse it where this process's GPU is too small.
+
+    Raises
+    ------
+    TrainingError
+        It is.
+    """
+    ranks, device = launched_ranks(), own_device()
+    if launched_rank() == 0:
+        say(summary(recipe, name, account(recipe, name, config, ranks), ranks))
+    if device.type == "cuda" and recipe.run.check_memory:
+        available = torch.cuda.get_device_properties(device).total_memory
+        require_memory(recipe, name, config, ranks, available)
 
 
 def require_memory(

@@ -1,10 +1,16 @@
 import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
 
 import pytest
+from pydantic import BaseModel
 
 from dicom_io.errors import RecipeError
 from engine.projector import PUBLISHED
-from training.recipe import load_recipe
+from training.recipe import Recipe, load_recipe
+from training.recipe_model import LanguageModelSizes
 
 SMALL = """
 name = "small"
@@ -102,6 +108,23 @@ def test_what_makes_no_sense_is_one_line_with_file_and_key(path, old, new, why):
     with pytest.raises(RecipeError, match=rf"small\.toml: .*{why}") as refusal:
         load_recipe(path)
     assert "\n" not in str(refusal.value)
+
+
+def keys(table: type[BaseModel]) -> Iterator[str]:
+    """Every key of a table and of the tables in it."""
+    for name, field in table.model_fields.items():
+        yield name
+        for part in (field.annotation, *get_args(field.annotation)):
+            if isinstance(part, type) and issubclass(part, BaseModel):
+                yield from keys(part)
+
+
+def test_every_key_stands_in_the_training_page():
+    page = (Path(__file__).parents[2] / "docs" / "training.md").read_text("utf-8")
+    named = set(re.findall(r"[a-z0-9_]+", page))
+    # sizes of the untrained language model, which are Qwen2's own
+    sizes = set(LanguageModelSizes.model_fields) | {"sizes"}
+    assert sorted(set(keys(Recipe)) - named - sizes) == []
 
 
 def test_a_key_is_set_on_the_command_line(path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from pathlib import Path
 from typing import Any, cast
@@ -18,11 +17,6 @@ from training.run.plan import Plan
 
 BUCKET = 50_000_000
 """Gradients that travel at once, in values: DeepSpeed's own half a billion would take 4 GB."""
-
-
-def launched_ranks() -> int:
-    """Return how many processes the launcher (deepspeed, torchrun, srun) has started."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def make_accelerator(run: Run, plan: Plan, out: Path) -> Accelerator:

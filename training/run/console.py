@@ -12,6 +12,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 
+def say(*lines: str) -> None:
+    """Print on standard error, at once."""
+    print(*lines, sep="\n", file=sys.stderr, flush=True)
+
+
 @dataclass
 class Monitor:
     """Counts steps and says how fast they go.
@@ -64,7 +69,7 @@ class Monitor:
         if self.watched:
             self.bar.update(self.row, completed=step, description=text)
         elif not self.silent:
-            print(text, file=sys.stderr, flush=True)
+            say(text)
         return figures
 
     def close(self) -> None:

@@ -23,10 +23,11 @@ from dicom_io.errors import TrainingError
 from training.recipe import Recipe
 from training.recipe_stages import Stage
 from training.run import states
-from training.run.backend import launched_ranks, make_accelerator
+from training.run.backend import make_accelerator
 from training.run.batch_norm import share_batch_norm
-from training.run.console import Monitor
+from training.run.console import Monitor, say
 from training.run.dropout import Draw, drop_by_items
+from training.run.launch import launched_ranks
 from training.run.loader import Pass, load_steps
 from training.run.plan import Plan
 from training.run.ranks import total
@@ -153,8 +154,7 @@ class Running(Generic[Batch]):
         run, plan, accelerator = self.recipe.run, self.plan, self.accelerator
         main = accelerator.is_main_process
         if main:
-            for line in plan.lines(apart=self.task.passes_are_apart):
-                accelerator.print(line)
+            say(*plan.lines(apart=self.task.passes_are_apart))
         accelerator.init_trackers(
             self.task.name, init_kwargs={"tensorboard": {"purge_step": first}}
         )
@@ -222,5 +222,6 @@ class Running(Generic[Batch]):
         self.module.train()
         self.accelerator.log({f"validation/{k}": v for k, v in figures.items()}, step=step)
         said = ", ".join(f"{name} {value:.4f}" for name, value in figures.items())
-        self.accelerator.print(f"validation at step {step}: {said}")
+        if self.accelerator.is_main_process:
+            say(f"validation at step {step}: {said}")
         return figures

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,11 +17,10 @@ from training.data.splits import Part
 from training.data.store import as_unit_interval
 from training.export import export
 from training.features import Features
-from training.memory import account
-from training.memory_check import require_memory, sizes, summary
+from training.memory_check import require_room, sizes
 from training.novelty import keep_distribution
 from training.recipe import Recipe
-from training.run.backend import launched_ranks
+from training.run.launch import launched_rank, launched_ranks, own_device
 from training.run.loop import train
 from training.run.ranks import rank, total, world
 from training.run.task import Task
@@ -59,7 +57,7 @@ def train_answers(
         See `begin`, `turns` and `train`.
     """
     device = own_device()
-    _look_at_memory(recipe, name, start, device)
+    require_room(recipe, name, sizes(recipe, name, start))
     begun = begin(recipe, name, start, device)
     about = {
         "data": material.describe(),
@@ -124,28 +122,6 @@ class Validation:
         return {"loss": summed / tokens}
 
 
-def own_device() -> torch.device:
-    """Return the GPU that the launcher gave this process, or the CPU."""
-    if torch.cuda.is_available():
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-    return torch.device("cpu")
-
-
-def _look_at_memory(recipe: Recipe, name: StageName, start: str, device: torch.device) -> None:
-    """Say what the stage takes, and refuse it where the GPU is too small."""
-    config, ranks = sizes(recipe, name, start), launched_ranks()
-    if _is_first():
-        parts = account(recipe, name, config, ranks)
-        Console(stderr=True, highlight=False).print(summary(recipe, name, parts, ranks))
-    if device.type == "cuda" and recipe.run.check_memory:
-        available = torch.cuda.get_device_properties(device).total_memory
-        require_memory(recipe, name, config, ranks, available)
-
-
-def _is_first() -> bool:
-    return os.environ.get("RANK", "0") == "0"
-
-
 def _answers(begun: Begun, material: Material, part: Part) -> Answers:
     stage, checkpoint = begun.stage, begun.checkpoint
     script = Script(
@@ -156,7 +132,7 @@ def _answers(begun: Begun, material: Material, part: Part) -> Answers:
         stage.report_wordings,
     )
     asked = turns(material.store, material.protocol, part, stage.data)
-    if _is_first() and part == "train" and (cut := script.cut(asked)):
+    if launched_rank() == 0 and part == "train" and (cut := script.cut(asked)):
         Console(stderr=True).print(
             f"{cut} of {len(asked)} answers are longer than {stage.max_tokens} tokens allow; "
             "what is cut off, and their end, is not learnt"
@@ -173,7 +149,7 @@ def _seen(begun: Begun, answers: Answers, out: Path, device: torch.device) -> Fe
     def see(stored: Tensor) -> list[Tensor]:
         return begun.module.see(as_unit_interval(stored.to(device)))
 
-    features.compute(see, int(os.environ.get("RANK", "0")), launched_ranks())
+    features.compute(see, launched_rank(), launched_ranks())
     while not features.complete:  # others are still at it
         time.sleep(1)
     return features

@@ -12,30 +12,21 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
-from transformers.models.distilbert import DistilBertConfig, DistilBertModel
-from transformers.models.distilbert.modeling_distilbert import TransformerBlock
 
 from dicom_io.errors import RecipeError
-from engine.checkpoint import load_pair
 from engine.contrastive import ContrastivePair, pair_without_weights
-from engine.dcformer import Block, DecomposedConv
-from engine.hub import checkpoint_folder
-from engine.text_encoder import load_text_encoder
-from engine.tokenizer_files import read_tokenizer
 from engine.weights import assemble
 from training.data.store import Store, as_unit_interval
+from training.memory_check import require_room
 from training.model_card import export_pair
 from training.recipe import Recipe
-from training.recipe_model import TextEncoder
-from training.recipe_stages import Contrastive
-from training.run.dropout import ATTENTION
 from training.run.loop import Trained, train
 from training.run.losses import ring_siglip_loss, shared_clip_loss
 from training.run.ranks import gathered, rank, world
-from training.run.recompute import recompute
 from training.run.task import Task
 from training.stages.augmentation import augment
 from training.stages.material import Material
+from training.stages.pair import make_pair, prepare_pair
 from training.stages.statements import pair_weights, with_statements
 
 LOSSES = {"siglip": ring_siglip_loss, "clip": shared_clip_loss}
@@ -105,6 +96,7 @@ def train_contrastive(
     if stage is None:
         raise RecipeError(f"recipe {recipe.name} has no table contrastive")
     pair, tokenizer = make_pair(recipe, stage, start)
+    require_room(recipe, "contrastive", pair.config)
     about = {"data": material.describe(), "from": start}
     task: Task[Any] = contrastive_task(pair, tokenizer, recipe, material)
     if stage.statements:
@@ -116,50 +108,6 @@ def train_contrastive(
             trained = replace(trained, weights=pair_weights(trained.weights))
         _export(pair, tokenizer, trained, recipe, about, checkpoint)
     return checkpoint
-
-
-def make_pair(
-    recipe: Recipe, stage: Contrastive, start: str | None = None
-) -> tuple[ContrastivePair, Tokenizer]:
-    """Build both encoders, the text encoder with its weights, and the tokenizer.
-
-    Raises
-    ------
-    RecipeError
-        The recipe has no text encoder, or reports may be longer than it reads.
-    """
-    table = recipe.text_encoder
-    if table is None:
-        raise RecipeError(f"recipe {recipe.name} has no table text_encoder")
-    torch.manual_seed(recipe.seed)
-    if start is not None:
-        pair, tokenizer = load_pair(start), read_tokenizer(checkpoint_folder(start))
-    else:
-        encoder, tokenizer = make_text_encoder(table)
-        pair = ContrastivePair(recipe.vision_config, encoder.config, stage.width, stage.loss)
-        pair.language_encoder.load_state_dict(encoder.state_dict())
-        _begin_at(pair, stage)
-    positions = pair.language_encoder.config.max_position_embeddings
-    if table.max_tokens > positions:
-        raise RecipeError(
-            f"text_encoder.max_tokens is {table.max_tokens}, and it reads {positions} at most"
-        )
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(table.max_tokens)
-    return pair.train(), tokenizer
-
-
-def make_text_encoder(table: TextEncoder) -> tuple[DistilBertModel, Tokenizer]:
-    """Load the pre-trained one, or build one without weights of the sizes given."""
-    if table.sizes is None:
-        return load_text_encoder(table.pretrained)
-    tokenizer = read_tokenizer(checkpoint_folder(table.pretrained))
-    config = DistilBertConfig(
-        vocab_size=tokenizer.get_vocab_size(),
-        max_position_embeddings=table.max_tokens,
-        **table.sizes.model_dump(),
-    )
-    return DistilBertModel(config), tokenizer
 
 
 def contrastive_task(
@@ -186,14 +134,6 @@ def contrastive_task(
         validate=_Validation(validation, stage.micro_batch, loss) if len(validation) else None,
         passes_are_apart=True,
     )
-
-
-def prepare_pair(pair: ContrastivePair, stage: Contrastive) -> ContrastivePair:
-    """Let dropout be drawn by items, and recompute what the stage does not keep."""
-    pair.language_encoder.set_attn_implementation(ATTENTION)
-    if stage.gradient_checkpointing:
-        recompute(_costly(pair))
-    return pair
 
 
 @dataclass(frozen=True)
@@ -231,13 +171,6 @@ class _Validation:
         }
 
 
-def _costly(pair: ContrastivePair) -> list[nn.Module]:
-    """What is worth computing twice: the blocks of both encoders, and the stem's convolutions."""
-    stem = pair.get_submodule("vision_encoder.encoder.s0").modules()
-    blocks = [m for m in pair.modules() if isinstance(m, Block | TransformerBlock)]
-    return [*(m for m in stem if isinstance(m, DecomposedConv)), *blocks]
-
-
 def recall_at_1(similarity: Tensor) -> float:
     """Fraction of the rows whose largest value is on the diagonal."""
     own = torch.arange(len(similarity), device=similarity.device)
@@ -246,16 +179,6 @@ def recall_at_1(similarity: Tensor) -> float:
 
 def _floating(volumes: Tensor) -> Tensor:
     return volumes if volumes.is_floating_point() else as_unit_interval(volumes)
-
-
-def _begin_at(pair: ContrastivePair, stage: Contrastive) -> None:
-    scalars = (
-        {"t_prime": stage.t_prime, "bias": stage.bias}
-        if stage.loss == "siglip"
-        else {"logit_scale": stage.t_prime}
-    )
-    for name, value in scalars.items():
-        getattr(pair, name).data.fill_(value)
 
 
 def _export(
