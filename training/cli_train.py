@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -13,12 +14,14 @@ import click
 @click.group()
 def train() -> None:
     """Train a model: the paper's stages, by a recipe, from a store of `ctscribe prepare`."""
+    # PEFT imports it, and it warns of a kernel for CPUs that nothing here needs
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 
 def stage_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a stage the options that all have; it gets recipe, material, out and start."""
 
-    @click.option("--recipe", required=True, help="paper, authors, site, or a TOML file.")
+    @click.option("--recipe", required=True, help="paper, authors, site, phantom, or a TOML file.")
     @click.option("--data", required=True, type=click.Path(path_type=Path), help="The store.")
     @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path))
     @click.option("--from", "start", help="The checkpoint to begin with.")
@@ -102,7 +105,7 @@ def export(run: Path) -> None:
 
 
 @train.command()
-@click.option("--recipe", required=True, help="paper, authors, site, or a TOML file.")
+@click.option("--recipe", required=True, help="paper, authors, site, phantom, or a TOML file.")
 @click.option(
     "--stage", type=click.Choice(["contrastive", "projector", "finetune"]), default="finetune"
 )

@@ -93,10 +93,20 @@ def append_outputs(path: Path, outputs: list[Output]) -> None:
 
 
 def _refuse_another(folder: Path, held: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
-    differing = [key for key in facts if held.get(key) != facts[key]]
-    if differing:
-        key = differing[0]
+    for key, before, now in _differing(held, facts):
         raise UnusableData(
-            f"{folder} holds an evaluation with {key} {held.get(key)}, not {facts[key]}: "
-            "take another --out"
+            f"{folder} holds an evaluation with {key} {before}, not {now}: take another --out"
         )
+
+
+def _differing(
+    held: Mapping[str, Any], facts: Mapping[str, Any]
+) -> Iterator[tuple[str, object, object]]:
+    """Yield what differs: its keys with dots between, what it was and what it is."""
+    for key, now in facts.items():
+        before = held.get(key)
+        if isinstance(before, dict) and isinstance(now, dict):
+            for inner, old, new in _differing(before, now):
+                yield f"{key}.{inner}", old, new
+        elif before != now:
+            yield key, before, now

@@ -30,6 +30,16 @@ def test_another_evaluation_is_refused_by_name(tmp_path, facts, named):
         pass
 
 
+def test_a_setting_within_a_table_is_named_alone(tmp_path):
+    with claimed(tmp_path, {"recipe": {"name": "a", "stage": {"steps": 1, "clip": 1.0}}}):
+        pass
+    with (
+        pytest.raises(UnusableData, match=r"with recipe\.stage\.steps 1, not 2: take another"),
+        claimed(tmp_path, {"recipe": {"name": "a", "stage": {"steps": 2, "clip": 1.0}}}),
+    ):
+        pass
+
+
 def test_two_processes_do_not_write_one_folder(tmp_path):
     with (
         claimed(tmp_path, FACTS),
