@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -134,14 +134,16 @@ class Store:
         """Return the questions of a part.
 
         Under `paper` those of the official files for this part, under `grouped` every question on
-        an image of the part.
+        an image of the part; once where several files have it.
         """
         files = sorted((self.folder / "questions").glob("*.csv"))
-        questions = [q for file in files for q in read_questions(file)]
-        if protocol == "paper":
-            return [q for q in questions if q.part == part]
-        images = set(self.split(protocol)[part])
-        return [q for q in questions if q.image in images]
+        images = set(self.split(protocol)[part]) if protocol == "grouped" else set()
+        asked: dict[Question, Question] = {}
+        for question in (q for file in files for q in read_questions(file)):
+            if question.image in images or (protocol == "paper" and question.part == part):
+                # M3D_VQA_test5k is a selection of M3D_VQA_test
+                asked.setdefault(replace(question, source=""), question)
+        return list(asked.values())
 
 
 def open_store(folder: Path, spec: PreprocessSpec | None = None) -> Store:

@@ -8,6 +8,7 @@ import torch
 
 from dicom_io.errors import UnusableData
 from dicom_io.preprocess import PreprocessSpec
+from training.data.questions import Question, write_questions
 from training.data.shards import Made, Planned, begun, fill, write_splits, write_texts
 from training.data.store import Header, as_unit_interval, open_store, quantised, verify
 
@@ -44,6 +45,15 @@ def test_an_input_comes_back_with_all_that_is_known_of_it(folder):
     assert (record.case, record.notes, record.origin) == ("c3", ("a note",), {"seen": True})
     assert record.affine_lps == np.eye(4).tolist()
     assert store.report("c3/s") == "Report 3."
+
+
+@pytest.mark.parametrize("protocol", ["paper", "grouped"])
+def test_a_selection_of_the_test_questions_is_not_counted_again(folder, protocol):
+    both = [Question("c3/s", 5, f"Where is {what}?", "left") for what in ("it", "the other")]
+    (folder / "questions").mkdir()
+    write_questions(folder / "questions" / "M3D_VQA_test.csv", both)
+    write_questions(folder / "questions" / "M3D_VQA_test5k.csv", both[1:])
+    assert len(open_store(folder).questions(protocol, "test")) == 2
 
 
 def test_a_split_keeps_its_order(folder):
