@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import ray
 from ray.serve.scripts import cli
 
 if __name__ == "__main__":
+    # what a shell starts in the background ignores the signal that ends it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     ray.init(
         num_cpus=4,
         num_gpus=2,  # Ray counts them, and does not look whether they are there
