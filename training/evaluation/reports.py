@@ -73,7 +73,8 @@ def report_tables(
     """Lay out table 2, other metrics, findings, and the difference of two decodings."""
     draws = setting.draws(items)
     about = setting.table(len(items), "test reports")
-    notes = (*about["notes"], *_ending_notes(outputs), *next(iter(scored.values())).notes)
+    missing = dict.fromkeys(note for scores in scored.values() for note in scores.notes)
+    notes = (*about["notes"], *_ending_notes(outputs), *missing)
     rows = [
         (f"{name} ({decoding})", *(cell(draws, s, metric) for metric in PAPER_METRICS.values()))
         for decoding, s in scored.items()
@@ -86,7 +87,7 @@ def report_tables(
     ]
     if {"greedy", "sampled"} <= set(scored):
         first, second = scored["greedy"].scores, scored["sampled"].scores
-        figures = [(metric, first[metric], second[metric]) for metric in first]
+        figures = [(m, first[m], second[m]) for m in first if m in second]
         title = f"Sampled minus greedy, in pairs{about['title']}"
         tables.append(difference_table(draws, figures, "difference", title))
     return tables

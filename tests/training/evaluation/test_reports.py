@@ -104,6 +104,24 @@ def test_findings_and_the_difference_of_decodings_have_tables(evaluated):
     assert {"findings_greedy", "findings_sampled", "difference"} <= names
 
 
+def test_a_metric_of_one_decoding_alone_has_no_difference(store, engine, tmp_path):
+    class NeedsNothingOnce:
+        name = "METEOR"
+        calls = 0
+
+        def score(self, predictions, references):
+            self.calls += 1
+            if self.calls > 1:
+                raise UnusableData("needs WordNet")
+            return np.zeros(len(predictions))
+
+    system = ModelSystem(engine, store, max_new_tokens=2)
+    setting = Setting(store, "paper", tmp_path / "out", resamples=50)
+    results = evaluate_reports(setting, system, [BLEU_1, NeedsNothingOnce()])
+    assert [row["figure"] for row in rows(results, "difference")] == ["BLEU-1"]
+    assert "METEOR: not computed; needs WordNet." in (tmp_path / "out" / "table2.md").read_text()
+
+
 def test_the_plot_is_there_as_png_and_svg(evaluated):
     folder, _ = evaluated
     assert (folder / "table2.png").read_bytes()[:4] == b"\x89PNG"
