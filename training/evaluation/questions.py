@@ -16,7 +16,7 @@ from training.evaluation.folder import Output, claimed
 from training.evaluation.items import Item, Task, question_items, write_items
 from training.evaluation.plots import bars
 from training.evaluation.reports import PAPER_METRICS, write_scores
-from training.evaluation.scores import TextScores, endings, score_texts
+from training.evaluation.scores import TextScores, endings, notes_of, score_texts
 from training.evaluation.setting import Setting
 from training.evaluation.systems import System
 from training.evaluation.tables import Cell, Table, write_tables
@@ -139,7 +139,7 @@ def _open(
         for column, metric in PAPER_METRICS.items()
     ]
     about = setting.table(len(items), "open test questions")
-    notes = (*about["notes"], *next(iter(scored.values())).notes)
+    notes = (*about["notes"], *notes_of(scored.values()))
     return published.table(3, rows, **{**about, "notes": notes})
 
 

@@ -20,6 +20,7 @@ from training.evaluation.scores import (
     cell,
     difference_table,
     endings,
+    notes_of,
     score_texts,
 )
 from training.evaluation.setting import Setting
@@ -73,8 +74,7 @@ def report_tables(
     """Lay out table 2, other metrics, findings, and the difference of two decodings."""
     draws = setting.draws(items)
     about = setting.table(len(items), "test reports")
-    missing = dict.fromkeys(note for scores in scored.values() for note in scores.notes)
-    notes = (*about["notes"], *_ending_notes(outputs), *missing)
+    notes = (*about["notes"], *_ending_notes(outputs), *notes_of(scored.values()))
     rows = [
         (f"{name} ({decoding})", *(cell(draws, s, metric) for metric in PAPER_METRICS.values()))
         for decoding, s in scored.items()

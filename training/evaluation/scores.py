@@ -45,6 +45,11 @@ class TextScores:
         return tuple(f"{name}: not computed; {why}." for name, why in self.missing.items())
 
 
+def notes_of(scored: Iterable[TextScores]) -> tuple[str, ...]:
+    """What is missing in any of them, each said once."""
+    return tuple(dict.fromkeys(note for scores in scored for note in scores.notes))
+
+
 def score_texts(
     metrics: Iterable[TextMetric], items: Sequence[Item], texts: Sequence[str]
 ) -> TextScores:
