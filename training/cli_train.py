@@ -110,7 +110,7 @@ def export(run: Path) -> None:
     "--stage", type=click.Choice(["contrastive", "projector", "finetune"]), default="finetune"
 )
 @click.option("--gpus", type=click.IntRange(min=1), default=1, show_default=True)
-@click.option("--device-memory", type=float, metavar="GB", help="Of one GPU, e.g. 24.")
+@click.option("--device-memory", type=float, metavar="GIB", help="Of one GPU, e.g. 24.")
 @click.option("--from", "start", help="The checkpoint to begin with.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Of the recipe.")
 def memory(
@@ -123,11 +123,11 @@ def memory(
 ) -> None:
     """Count the memory a stage takes on each GPU; say what to change where it is too much."""
     from training.memory import account
-    from training.memory_check import GB, require_memory, sizes, summary
+    from training.memory_check import GIB, require_memory, sizes, summary
     from training.recipe import load_recipe
 
     loaded = load_recipe(recipe, changes)
     config = sizes(loaded, stage, start)
     click.echo(summary(loaded, stage, account(loaded, stage, config, gpus), gpus))
     if device_memory is not None:
-        require_memory(loaded, stage, config, gpus, int(device_memory * GB))
+        require_memory(loaded, stage, config, gpus, int(device_memory * GIB))

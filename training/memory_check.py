@@ -29,8 +29,8 @@ from training.run.launch import launched_rank, launched_ranks, own_device
 CLINICAL_BERT_WORDS = 119_547
 """Of its tokenizer, a multilingual one; its other sizes are DistilBERT's own."""
 
-GB = 10**9
-"""As the makers of GPUs count."""
+GIB = 2**30
+"""As GPUs are made: a card of 24 GB has 24 GiB, of which its driver keeps some."""
 
 
 def sizes(recipe: Recipe, name: Name, start: str | None = None) -> Sizes:
@@ -104,8 +104,8 @@ def require_memory(
     if needed <= available:
         return
     raise TrainingError(
-        f"{name} of recipe {recipe.name} takes {needed / GB:.1f} GB of each GPU's "
-        f"{available / GB:.1f} GB; {advice(recipe, name, config, ranks, available)}"
+        f"{name} of recipe {recipe.name} takes {needed / GIB:.1f} GiB of each GPU's "
+        f"{available / GIB:.1f} GiB; {advice(recipe, name, config, ranks, available)}"
     )
 
 
@@ -122,15 +122,15 @@ def advice(
         made.append(change)
         needed = sum(account(changed, name, config, on).values())
         if needed <= available:
-            return f"{', '.join(made)} would take {needed / GB:.1f} GB"
+            return f"{', '.join(made)} would take {needed / GIB:.1f} GiB"
     return f"not even {', '.join(made)} would do: it takes larger GPUs"
 
 
 def summary(recipe: Recipe, name: Name, parts: Bytes, ranks: int) -> str:
     """Say what a stage takes on each GPU, a line for each part."""
-    lines = [f"{name} of recipe {recipe.name}, {ranks} GPU{'s' if ranks > 1 else ''}, GB on each"]
-    lines += [f"{size / GB:8.2f}  {part}" for part, size in parts.items()]
-    return "\n".join([*lines, f"{sum(parts.values()) / GB:8.2f}  in all"])
+    lines = [f"{name} of recipe {recipe.name}, {ranks} GPU{'s' if ranks > 1 else ''}, GiB on each"]
+    lines += [f"{size / GIB:8.2f}  {part}" for part, size in parts.items()]
+    return "\n".join([*lines, f"{sum(parts.values()) / GIB:8.2f}  in all"])
 
 
 def _changes(recipe: Recipe, name: Name, ranks: int) -> Iterator[tuple[str, Recipe, int]]:

@@ -176,7 +176,7 @@ def test_the_command_prints_each_part(tiny_recipe):
     arguments = ["--recipe", tiny_recipe, "--device-memory", "24"]
     result = CliRunner().invoke(main, ["train", "memory", *arguments])
     assert result.exit_code == 0, result.output
-    assert "finetune of recipe tiny, 1 GPU, GB on each" in result.stdout
+    assert "finetune of recipe tiny, 1 GPU, GiB on each" in result.stdout
     for part in (WEIGHTS, GRADIENTS, OPTIMIZER, ACTIVATIONS, "in all"):
         assert part in result.stdout
 
@@ -185,7 +185,7 @@ def test_what_does_not_fit_ends_with_1_and_a_line(tiny_recipe):
     arguments = ["--recipe", tiny_recipe, "--device-memory", "0.5"]
     result = CliRunner().invoke(main, ["train", "memory", *arguments])
     assert result.exit_code == 1
-    assert "takes 1.1 GB of each GPU's 0.5 GB; not even finetune." in result.stderr
+    assert "takes 1.0 GiB of each GPU's 0.5 GiB; not even finetune." in result.stderr
 
 
 def test_changes_are_tried_one_upon_the_other():
