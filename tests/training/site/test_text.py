@@ -149,6 +149,8 @@ def test_a_time_is_found(time):
         ("nata a Quixia il 17.11.1971", "nata a [PLACE] il [DATE]"),
         ("PACS 10.0.7.12.", "PACS [ID]."),
         ("11.03.2025 16:02", "[DATE] [TIME]"),
+        ("No ascites. /GROBNARSKA W., 11.03.2025/", "No ascites. [SIGNATURE]"),
+        ("Kein Erguss. /Grobnarska W/", "Kein Erguss. [SIGNATURE]"),
         (
             "The scan was read with Grobnar, as is usual.",
             "The scan was read with [NAME], as is usual.",
