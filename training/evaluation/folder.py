@@ -12,6 +12,7 @@ from typing import Any
 
 from dicom_io.errors import UnusableData
 from training.data.shards import write_atomically
+from training.differences import differences
 
 FACTS = "run.json"
 
@@ -93,20 +94,7 @@ def append_outputs(path: Path, outputs: list[Output]) -> None:
 
 
 def _refuse_another(folder: Path, held: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
-    for key, before, now in _differing(held, facts):
+    for key, before, now in differences({key: held.get(key) for key in facts}, facts):
         raise UnusableData(
             f"{folder} holds an evaluation with {key} {before}, not {now}: take another --out"
         )
-
-
-def _differing(
-    held: Mapping[str, Any], facts: Mapping[str, Any]
-) -> Iterator[tuple[str, object, object]]:
-    """Yield what differs: its keys with dots between, what it was and what it is."""
-    for key, now in facts.items():
-        before = held.get(key)
-        if isinstance(before, dict) and isinstance(now, dict):
-            for inner, old, new in _differing(before, now):
-                yield f"{key}.{inner}", old, new
-        elif before != now:
-            yield key, before, now

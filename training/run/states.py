@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from dicom_io.errors import TrainingError
+from training.differences import differences
 from training.run.ranks import rank
 
 _STEP = re.compile(r"step-(\d{8})")
@@ -52,8 +53,9 @@ def claim(folder: Path, about: Mapping[str, Any]) -> None:
         return
     here = json.loads(path.read_text("utf-8"))
     if here != wanted:
+        found = (f"{key} was {old!r}, is {new!r}" for key, old, new in differences(here, wanted))
         raise TrainingError(
-            f"{folder} is of another run: {'; '.join(_differences(here, wanted))}; "
+            f"{folder} is of another run: {'; '.join(sorted(found))}; "
             "take another --out, or the same recipe, data and ranks"
         )
 
@@ -172,14 +174,3 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _differences(here: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = "") -> list[str]:
-    found = []
-    for key in sorted(here.keys() | wanted.keys()):
-        old, new = here.get(key), wanted.get(key)
-        if isinstance(old, dict) and isinstance(new, dict):
-            found += _differences(old, new, f"{prefix}{key}.")
-        elif old != new:
-            found.append(f"{prefix}{key} was {old!r}, is {new!r}")
-    return found
