@@ -19,13 +19,13 @@ import torch
 from tokenizers import Tokenizer, models
 from transformers.models.qwen2 import Qwen2Config
 
-from engine.checkpoint import load_checkpoint
-from engine.dcformer import VARIANTS
-from engine.families import build
-from engine.med3dvlm import Med3DVLMConfig
-from engine.projector import PUBLISHED, ProjectorConfig
-from engine.published import vlm_qwen_config
-from engine.tensor_files import write_tensors
+from engine.checkpoints.checkpoint import load_checkpoint
+from engine.checkpoints.families import build
+from engine.checkpoints.layouts.vlm_qwen import vlm_qwen_config
+from engine.checkpoints.tensor_files import write_tensors
+from engine.network.dcformer import VARIANTS
+from engine.network.med3dvlm import Med3DVLMConfig
+from engine.network.projector import PUBLISHED, ProjectorConfig
 
 LLM = {
     "vocab_size": 151666,

@@ -22,19 +22,19 @@ from torch import Tensor
 from transformers import Qwen2ForCausalLM
 from transformers.models.qwen2 import Qwen2Config
 
-from engine.generation import Generator
-from engine.local import DTYPES, choose_device, choose_dtype
-from engine.med3dvlm import Med3DVLM, Med3DVLMConfig, without_weights
-from engine.memory import (
+from engine.inference.generation import Generator
+from engine.inference.local import DTYPES, choose_device, choose_dtype
+from engine.inference.quantization import QUANTIZATIONS, quantize
+from engine.network.med3dvlm import Med3DVLM, Med3DVLMConfig, without_weights
+from engine.network.projector import PUBLISHED
+from engine.protocol import Sampling
+from engine.sizes.memory import (
     PUBLISHED_MODEL,
     Load,
     bytes_per_token,
     memory_by_part,
     weight_bytes,
 )
-from engine.projector import PUBLISHED
-from engine.protocol import Sampling
-from engine.quantization import QUANTIZATIONS, quantize
 
 PROMPT_TOKENS = 320
 SMALL = Med3DVLMConfig(

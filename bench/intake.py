@@ -201,10 +201,10 @@ def our_receiver(folder: Path, processes: int) -> Iterator[Receiver]:
 
 
 def serve(url: str, folder: str, port: str, *, share_port: bool) -> None:
-    from plugin.database import open_database, session_factory
-    from plugin.receiver import run_receiver, waiting_of
-    from plugin.service import stop_on_signals
-    from plugin.spool import Spool
+    from plugin.reception.receiver import run_receiver, waiting_of
+    from plugin.state.database import open_database, session_factory
+    from plugin.state.spool import Spool
+    from plugin.supervisor import stop_on_signals
 
     run_receiver(
         session_factory(open_database(url)),

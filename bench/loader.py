@@ -19,8 +19,8 @@ import SimpleITK
 import torch
 from torch import Tensor
 
-from dicom_io.phantom import make_phantom
-from dicom_io.preprocess import PreprocessSpec, prepare
+from dicom_io.model_input.preprocess import PreprocessSpec, prepare
+from dicom_io.phantoms.phantom import make_phantom
 from training.data.loader import Pairs, load_pairs
 from training.data.sampler import Batches
 from training.data.shards import Made, Planned, begun, fill, write_splits, write_texts

@@ -1,4 +1,4 @@
-"""Model input from a CT volume: `dicom_io.preprocess.prepare` against MONAI's transforms.
+"""Model input from a CT volume: ours (`dicom_io.model_input`) against MONAI's transforms.
 
 Both do clip → scale → min–max → crop to foreground → trilinear resize of one int16 volume of
 300 × 512 × 512 to 128 × 256 × 256, in turns within one process; then each alone in a process of its
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dicom_io.preprocess import PreprocessSpec, prepare
+from dicom_io.model_input.preprocess import PreprocessSpec, prepare
 from dicom_io.types import Volume
 
 SHAPE = (300, 512, 512)

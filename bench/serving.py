@@ -18,13 +18,13 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import zstandard
 
-from dicom_io.phantom import make_phantom
-from dicom_io.phantom_dicom import write_study
-from dicom_io.preprocess import ModelInput, PreprocessSpec, prepare
-from dicom_io.read import read_study
-from dicom_io.series import choose_series, series_window
-from dicom_io.volume import build_volume
-from engine.wire import ReportTask, pack, unpack
+from dicom_io.model_input.preprocess import ModelInput, PreprocessSpec, prepare
+from dicom_io.phantoms.dicom_study import write_study
+from dicom_io.phantoms.phantom import make_phantom
+from dicom_io.volume.read import read_study
+from dicom_io.volume.series import choose_series, series_window
+from dicom_io.volume.volume import build_volume
+from engine.serving.wire import ReportTask, pack, unpack
 
 Encode, Decode = Callable[[bytes], bytes], Callable[[bytes], bytes]
 

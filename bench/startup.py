@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+MODULES = "import plugin.commands.report, engine.inference.local"
 IMPORT_LINE = re.compile(r"import time:\s+(\d+) \|\s+\d+ \| +(\w+)")
 
 
@@ -35,10 +36,11 @@ class Steps:
 
 
 def take_steps(study: Path, started: float) -> Steps:
-    """Do what `plugin.report.report_studies` does until the first token is there."""
+    """Do what `plugin.commands.report.report_studies` does until the first token is there."""
     steps = Steps(started)
     steps.end("start Python")
-    from plugin import cli, report  # noqa: F401
+    from plugin import cli  # noqa: F401
+    from plugin.command_group import report
 
     steps.end("import the command line, pydicom and highdicom")
     (found,) = report.read_studies([study])
@@ -46,8 +48,8 @@ def take_steps(study: Path, started: float) -> Steps:
     import torch
 
     steps.end("import torch")
-    from engine import local  # noqa: F401
-    from engine.inference_form import InferenceForm
+    from engine.inference import local  # noqa: F401
+    from engine.network.inference_form import InferenceForm
 
     steps.end("import the model's code and transformers")
     model = report.load_engine()
@@ -94,7 +96,7 @@ def child_steps(study: Path) -> dict[str, tuple[float, float]]:
 
 def imports_by_package() -> dict[str, float]:
     """Seconds that each package's own modules took to import, without what they import."""
-    command = [sys.executable, "-X", "importtime", "-c", "import plugin.report, engine.local"]
+    command = [sys.executable, "-X", "importtime", "-c", MODULES]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     seconds: Counter[str] = Counter()
     for microseconds, package in IMPORT_LINE.findall(done.stderr):
@@ -111,8 +113,8 @@ def main() -> None:
         study, started = arguments.steps
         print(json.dumps(take_steps(Path(study), float(started)).seconds))
         return
-    from dicom_io.phantom import make_phantom
-    from dicom_io.phantom_dicom import write_study
+    from dicom_io.phantoms.dicom_study import write_study
+    from dicom_io.phantoms.phantom import make_phantom
 
     with tempfile.TemporaryDirectory() as folder:
         study = write_study(make_phantom(3), Path(folder))

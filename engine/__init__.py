@@ -18,7 +18,8 @@ EMBEDDED = Path(__file__).parent / "embedded"
 
 # transformers learns of native checkpoints when, and only if, its auto classes are imported
 register_post_import_hook(
-    lambda _: import_module("engine.huggingface"), "transformers.models.auto.modeling_auto"
+    lambda _: import_module("engine.checkpoints.huggingface"),
+    "transformers.models.auto.modeling_auto",
 )
 
 
@@ -52,7 +53,7 @@ def load_engine(
     if name_or_path == "fake":
         return FakeEngine()
     # torch takes seconds to import; the receiver and the command line's help do without it
-    from engine.local import LocalEngine
+    from engine.inference.local import LocalEngine
 
     checkpoint = EMBEDDED if name_or_path == "embedded" else name_or_path
     return LocalEngine.load(checkpoint, device=device, dtype=dtype, quantization=quantization)

@@ -11,7 +11,8 @@ from string import ascii_uppercase
 
 import numpy as np
 
-from dicom_io.preprocess import ModelInput, PreprocessSpec
+from dicom_io.model_input.preprocess import ModelInput, PreprocessSpec
+from engine.inference.question import choice_answer, question_prompt
 from engine.protocol import (
     GREEDY,
     Answer,
@@ -22,7 +23,6 @@ from engine.protocol import (
     Sampling,
     require_recipe,
 )
-from engine.question import choice_answer, question_prompt
 
 SMALL = PreprocessSpec(size=(16, 32, 32))
 """A recipe that costs little."""

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicom_io.errors import EngineError
-from dicom_io.preprocess import ModelInput, PreprocessSpec
+from dicom_io.model_input.preprocess import ModelInput, PreprocessSpec
 
 FinishReason = Literal["eos", "length", "repetition"]
 
 Quantization = Literal["none", "int8", "nf4"]
-"""How a language model's weights are kept; nf4 is a 4-bit type (`engine.quantization`)."""
+"""How a language model's weights are kept; nf4 is a 4-bit type (`inference.quantization`)."""
 
 OnToken = Callable[[str], None]
 """Told each token's piece of the text as soon as the model has written it."""

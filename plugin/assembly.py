@@ -11,16 +11,16 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from dicom_io.errors import ConfigurationError
-from plugin import destinations as kinds
-from plugin.database import SessionFactory, open_database, session_factory
-from plugin.service import stop_on_signals
+from plugin.delivery import destinations as kinds
 from plugin.settings import (
     Destination,
     DicomwebDestination,
     DimseDestination,
     Settings,
 )
-from plugin.spool import Spool
+from plugin.state.database import SessionFactory, open_database, session_factory
+from plugin.state.spool import Spool
+from plugin.supervisor import stop_on_signals
 
 if TYPE_CHECKING:
     from engine.protocol import ModelIdentity, ReportEngine
@@ -38,8 +38,8 @@ def open_spool(settings: Settings) -> Spool:
 
 def run_receiver(settings: Settings, stop: threading.Event | None = None) -> None:
     """Receive until a signal, or `stop`."""
-    from plugin.receiver import Limits, waiting_of
-    from plugin.receiver import run_receiver as receive
+    from plugin.reception.receiver import Limits, waiting_of
+    from plugin.reception.receiver import run_receiver as receive
 
     receiver, completeness = settings.receiver, settings.completeness
     receive(
@@ -59,12 +59,12 @@ def run_receiver(settings: Settings, stop: threading.Event | None = None) -> Non
 
 def run_worker(settings: Settings, stop: threading.Event | None = None) -> None:
     """Draft and deliver until a signal, or `stop`."""
-    from plugin.completeness import ArchiveCount, nothing_known
-    from plugin.delivery import delivering
-    from plugin.engine_watch import EngineWatch
-    from plugin.outbox import Outbox
-    from plugin.pipeline import Pipeline, select
-    from plugin.worker import Worker
+    from plugin.delivery.delivery import delivering
+    from plugin.delivery.outbox import Outbox
+    from plugin.drafting.completeness import ArchiveCount, nothing_known
+    from plugin.drafting.engine_watch import EngineWatch
+    from plugin.drafting.pipeline import Pipeline, select
+    from plugin.drafting.worker import Worker
 
     stop = stop or stop_on_signals()
     sessions, spool = open_sessions(settings), open_spool(settings)
@@ -94,7 +94,7 @@ def run_worker(settings: Settings, stop: threading.Event | None = None) -> None:
 def opened_engine(settings: Settings) -> Iterator[ReportEngine]:
     """Load the model, or connect to the server that runs it, for the length of a `with` block."""
     from engine import load_engine
-    from engine.client import RemoteEngine
+    from engine.serving.client import RemoteEngine
 
     model = settings.engine
     if model.url is None:
@@ -113,7 +113,7 @@ def ask_identity(engine: ReportEngine) -> ModelIdentity:
     EngineUnavailable
         The engine cannot take work now.
     """
-    from engine.client import RemoteEngine
+    from engine.serving.client import RemoteEngine
 
     return engine.ask_identity() if isinstance(engine, RemoteEngine) else engine.identity
 
@@ -129,7 +129,7 @@ def run_engine(settings: Settings) -> None:
         The model cannot be loaded, or the port is taken.
     """
     from engine import load_engine
-    from engine.server import make_app, serve
+    from engine.serving.server import make_app, serve
 
     model, server = settings.engine, settings.engine_server
     token = read_token(model.token_env)
@@ -178,7 +178,7 @@ def requeue(settings: Settings, name: str) -> int:
     ConfigurationError
         The settings know no such destination.
     """
-    from plugin.outbox import Outbox
+    from plugin.delivery.outbox import Outbox
 
     known = [one.name for one in settings.destinations]
     if name not in known:

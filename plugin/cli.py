@@ -10,8 +10,8 @@ from typing import Literal
 
 import click
 
-from dicom_io.phantom import PHASES, PLANES, Phase, Plane
-from plugin.commands import Commands
+from dicom_io.phantoms.phantom import PHASES, PLANES, Phase, Plane
+from plugin.command_group import Commands
 from plugin.settings import load_settings
 
 config_option = click.option(
@@ -53,7 +53,7 @@ def main() -> None:
 @click.option("--seed", default=7, show_default=True, help="Which phantom patient.")
 def demo(output: Path, seed: int) -> None:
     """Phantom CT study, C-STORE, embedded model, draft SR: all on this machine."""
-    from plugin.demo import run_demo
+    from plugin.commands.demo import run_demo
 
     run_demo(output, seed)
 
@@ -62,7 +62,7 @@ def demo(output: Path, seed: int) -> None:
 @config_option
 def serve(config: Path | None) -> None:
     """Run receiver and worker under one supervisor."""
-    from plugin.service import supervise
+    from plugin.supervisor import supervise
 
     settings = load_settings(config)
     configure_logging()
@@ -117,7 +117,7 @@ def engine(config: Path | None) -> None:
 @json_option
 def report(paths: tuple[Path, ...], output: Path, model: str, device: str, as_json: bool) -> None:
     """Draft the report of each study in PATHS (files or folders), without network."""
-    from plugin.report import report_studies
+    from plugin.commands.report import report_studies
 
     sys.exit(report_studies(paths, output, model=model, device=device, as_json=as_json))
 
@@ -137,7 +137,7 @@ def volume(paths: tuple[Path, ...], output: Path, model_input: bool, model: str)
     """Write the volume that is built from the study in PATHS as NIfTI."""
     if not output.name.endswith((".nii", ".nii.gz")):
         raise click.BadParameter(f"{output} does not end in .nii or .nii.gz", param_hint="-o")
-    from plugin.report import export_volume
+    from plugin.commands.report import export_volume
 
     export_volume(paths, output, model=model if model_input else None)
 
@@ -160,7 +160,7 @@ def ask(
     """Answer QUESTION about the study in PATHS (files or folders), without network."""
     if len(choices) == 1:
         raise click.UsageError("a closed question has two or more --choice")
-    from plugin.ask import ask_study
+    from plugin.commands.ask import ask_study
 
     ask_study(paths, question, choices, model=model, device=device, as_json=as_json)
 
@@ -179,8 +179,8 @@ def ask(
 @click.option("--focal", is_flag=True, help="Plant nodules, lesions, cysts and aneurysms too.")
 def phantom(output: Path, seed: int, plane: Plane | None, phase: Phase | None, focal: bool) -> None:
     """Write a synthetic CT study as DICOM, with its ground truth as JSON beside it."""
-    from dicom_io.phantom import make_phantom
-    from dicom_io.phantom_dicom import write_study
+    from dicom_io.phantoms.dicom_study import write_study
+    from dicom_io.phantoms.phantom import make_phantom
 
     made = make_phantom(seed, plane=plane, phase=phase, focal=focal)
     click.echo(write_study(made, output))
@@ -192,7 +192,7 @@ def phantom(output: Path, seed: int, plane: Plane | None, phase: Phase | None, f
 @json_option
 def status(study: str | None, config: Path | None, as_json: bool) -> None:
     """Say what happened to STUDY (accession number or UID), or list the latest studies."""
-    from plugin.status import print_studies, print_timeline
+    from plugin.commands.status import print_studies, print_timeline
 
     settings = load_settings(config)
     if study is None:
@@ -217,7 +217,7 @@ def redeliver(destination: str, config: Path | None) -> None:
 @json_option
 def doctor(config: Path | None, as_json: bool) -> None:
     """Check ports, peers, disk, database and model, and print what to change."""
-    from plugin.doctor import examine
+    from plugin.commands.doctor import examine
 
     sys.exit(examine(load_settings(config), as_json=as_json))
 
@@ -232,7 +232,7 @@ def model() -> None:
 @json_option
 def info(checkpoint: str, as_json: bool) -> None:
     """Say what CHECKPOINT is (folder, file, or OWNER/NAME@COMMIT on the hub)."""
-    from plugin.checkpoints import print_info
+    from plugin.commands.model import print_info
 
     sys.exit(print_info(checkpoint, as_json=as_json))
 
@@ -270,7 +270,7 @@ def memory(
     as_json: bool,
 ) -> None:
     """Count the memory that CHECKPOINT takes, by part; "published" needs no weights."""
-    from plugin.checkpoints import print_memory
+    from plugin.commands.model import print_memory
 
     print_memory(
         checkpoint,
@@ -302,7 +302,7 @@ def convert(
     as_json: bool,
 ) -> None:
     """Write CHECKPOINT to TARGET: a published one as native, a native one as it was published."""
-    from plugin.checkpoints import print_conversion
+    from plugin.commands.model import print_conversion
 
     print_conversion(checkpoint, target, parts, lora_alpha=lora_alpha, as_json=as_json)
 
@@ -311,7 +311,7 @@ def convert(
 @json_option
 def tables(as_json: bool) -> None:
     """Count what the paper's tables 9 and 12 count, for every variant, and compare."""
-    from plugin.model_tables import print_tables
+    from plugin.commands.model_sizes import print_tables
 
     print_tables(as_json=as_json)
 

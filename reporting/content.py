@@ -15,7 +15,7 @@ from highdicom.sr import (
 )
 from pydicom.sr.coding import Code
 
-from dicom_io.identity import DEVICE_UID, MANUFACTURER, MODEL_NAME
+from dicom_io.device import DEVICE_UID, MANUFACTURER, MODEL_NAME
 from reporting import concepts
 from reporting.draft import Draft, ImageReference, Sentence
 

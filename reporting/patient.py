@@ -16,8 +16,8 @@ from pydicom.multival import MultiValue
 from pydicom.tag import Tag
 from pydicom.valuerep import validate_value
 
+from dicom_io.archives.patient_identity import identities_of
 from dicom_io.errors import DicomError
-from dicom_io.proof import identities_of
 
 # PS3.3 tables C.7-1 and C.7-3, attributes of type 2
 _TYPE_2 = (

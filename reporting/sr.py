@@ -12,8 +12,8 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.sr.coding import Code
 from pydicom.uid import EnhancedSRStorage, ExplicitVRLittleEndian, generate_uid
 
+from dicom_io.device import DEVICE_UID, MANUFACTURER, MODEL_NAME
 from dicom_io.errors import MissingAttribute, NonConformantReport
-from dicom_io.identity import DEVICE_UID, MANUFACTURER, MODEL_NAME
 from reporting import concepts
 from reporting.content import content_tree
 from reporting.draft import DRAFT_NOTICE, Draft, State

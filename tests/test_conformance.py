@@ -10,11 +10,13 @@ from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelMove,
 )
 
-from dicom_io import query_retrieve
-from dicom_io.dimse import Timeouts
-from dicom_io.identity import DEVICE_UID, MANUFACTURER, MODEL_NAME
-from plugin import receiver, statuses, store
-from plugin.patient_socket import LARGEST_PDU
+from dicom_io.archives import query_retrieve
+from dicom_io.archives.dimse import Timeouts
+from dicom_io.device import DEVICE_UID, MANUFACTURER, MODEL_NAME
+from plugin.reception import dimse_status as statuses
+from plugin.reception import instance_store as store
+from plugin.reception import receiver
+from plugin.reception.patient_socket import LARGEST_PDU
 from plugin.settings import Receiver
 from reporting.draft import DRAFT_NOTICE
 from reporting.sr import SERIES_NUMBER_BASE

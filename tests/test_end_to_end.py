@@ -14,7 +14,7 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import EnhancedSRStorage
 
-from dicom_io.dimse import echo
+from dicom_io.archives.dimse import echo
 from dicom_io.errors import CtscribeError
 from tests.orthanc import RunningOrthanc, eventually, free_port, running_orthanc
 from tests.services import require

@@ -1,8 +1,8 @@
-"""Alembic runs this file; the connection comes from plugin.database.migrate."""
+"""Alembic runs this file; the connection comes from plugin.state.database.migrate."""
 
 from alembic import context
 
-from plugin.models import Base
+from plugin.state.tables import Base
 
 context.configure(
     connection=context.config.attributes["connection"],

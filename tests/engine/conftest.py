@@ -9,11 +9,11 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers.models.qwen2 import Qwen2Config
 
-from dicom_io.preprocess import ModelInput, PreprocessSpec
-from engine.checkpoint import Checkpoint, ModelCard, Prompt, save_checkpoint
-from engine.dcformer import DCFormerConfig
-from engine.med3dvlm import Med3DVLM, Med3DVLMConfig
-from engine.projector import ProjectorConfig, StreamConfig
+from dicom_io.model_input.preprocess import ModelInput, PreprocessSpec
+from engine.checkpoints.checkpoint import Checkpoint, ModelCard, Prompt, save_checkpoint
+from engine.network.dcformer import DCFormerConfig
+from engine.network.med3dvlm import Med3DVLM, Med3DVLMConfig
+from engine.network.projector import ProjectorConfig, StreamConfig
 
 SIZE = (64, 64, 128)
 WORDS = [

@@ -6,7 +6,7 @@ import pytest
 
 from dicom_io.errors import CheckpointMismatch, EngineError
 from engine import FakeEngine, load_engine
-from engine.local import LocalEngine
+from engine.inference.local import LocalEngine
 
 
 @pytest.mark.parametrize("module", ["engine", "engine.protocol", "engine.fake"])

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from dicom_io.errors import EngineError
-from dicom_io.preprocess import PreprocessSpec
+from dicom_io.model_input.preprocess import PreprocessSpec
 from engine.fake import FakeEngine
-from engine.local import LocalEngine
+from engine.inference.local import LocalEngine
 from engine.protocol import Answer, Generation, ReportEngine, Sampling
 from tests.engine.conftest import input_for
-from tests.engine.serving import remote
+from tests.engine.servers import remote
 
 SHORT = Sampling(max_new_tokens=8)
 DRAWN = Sampling(max_new_tokens=8, temperature=1, seed=5)

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, create_engine, select, text
 
-from plugin.database import SessionFactory, open_database, session_factory
-from plugin.spool import Spool
+from plugin.state.database import SessionFactory, open_database, session_factory
+from plugin.state.spool import Spool
 from tests.postgres import running_cluster, server_binaries
 from tests.services import require
 

@@ -12,7 +12,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 from pynetdicom import AE, build_context
 from pynetdicom.association import Association
 
-from plugin.spool import Spool
+from plugin.state.spool import Spool
 from tests.objects import write_slice
 
 

@@ -15,14 +15,14 @@ from typing import Any
 from pydicom import Dataset, dcmread
 from pydicom.uid import generate_uid
 
-from plugin.database import open_database, session_factory
-from plugin.delivery import delivering
-from plugin.destinations import DimseDestination
-from plugin.outbox import Outbox
-from plugin.receiver import run_receiver, waiting_of
-from plugin.service import stop_on_signals
-from plugin.spool import Spool
-from plugin.worker import Worker
+from plugin.delivery.delivery import delivering
+from plugin.delivery.destinations import DimseDestination
+from plugin.delivery.outbox import Outbox
+from plugin.drafting.worker import Worker
+from plugin.reception.receiver import run_receiver, waiting_of
+from plugin.state.database import open_database, session_factory
+from plugin.state.spool import Spool
+from plugin.supervisor import stop_on_signals
 
 QUIET_S = 1.0
 

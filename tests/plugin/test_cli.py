@@ -91,7 +91,7 @@ def test_help_costs_no_model_and_no_receiver():
 
 def test_the_receiver_never_loads_the_model():
     code = (
-        "import sys, plugin.receiver, plugin.assembly\n"
+        "import sys, plugin.reception.receiver, plugin.assembly\n"
         "assert not {'torch', 'transformers', 'highdicom'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

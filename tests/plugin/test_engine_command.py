@@ -15,9 +15,9 @@ from click.testing import CliRunner, Result
 
 from engine.fake import FakeEngine
 from plugin.cli import main
-from plugin.service import CTSCRIBE
+from plugin.supervisor import CTSCRIBE
 from tests.engine.conftest import input_for
-from tests.engine.serving import closing_client
+from tests.engine.servers import closing_client
 from tests.orthanc import free_port
 from tests.waiting import eventually
 

@@ -18,18 +18,18 @@ import pytest
 from pydicom import Dataset, dcmread
 from sqlalchemy import select
 
-from dicom_io.dimse import store_all
-from dicom_io.phantom import make_phantom
-from dicom_io.phantom_dicom import write_study
+from dicom_io.archives.dimse import store_all
+from dicom_io.phantoms.dicom_study import write_study
+from dicom_io.phantoms.phantom import make_phantom
 from engine.fake import FakeEngine
 from plugin.assembly import open_sessions, open_spool
-from plugin.database import SessionFactory
-from plugin.intake import Waiting
-from plugin.models import Draft, Event, Job
-from plugin.pipeline import Pipeline
-from plugin.receiver import running_receiver
-from plugin.service import CTSCRIBE
+from plugin.drafting.pipeline import Pipeline
+from plugin.reception.intake import Waiting
+from plugin.reception.receiver import running_receiver
 from plugin.settings import load_settings
+from plugin.state.database import SessionFactory
+from plugin.state.tables import Draft, Event, Job
+from plugin.supervisor import CTSCRIBE
 from reporting.render import report_text
 from tests.orthanc import free_port
 from tests.waiting import eventually

@@ -16,10 +16,10 @@ import pytest
 from pydicom import Dataset, dcmread
 from sqlalchemy import select
 
-from plugin.archive import running_archive
-from plugin.database import SessionFactory, open_database, session_factory
-from plugin.models import Delivery, DeliveryState, Draft, Instance, Job, JobState, Study
-from plugin.spool import Spool
+from plugin.commands.demo_archive import running_archive
+from plugin.state.database import SessionFactory, open_database, session_factory
+from plugin.state.spool import Spool
+from plugin.state.tables import Delivery, DeliveryState, Draft, Instance, Job, JobState, Study
 from tests.plugin.intake_objects import association, make_slice, new_uid
 from tests.plugin.programs import selected
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from plugin.database import SessionFactory, open_database, session_factory
-from plugin.intake import Waiting
-from plugin.receiver import Limits, running_receiver
-from plugin.spool import Spool
+from plugin.reception.intake import Waiting
+from plugin.reception.receiver import Limits, running_receiver
+from plugin.state.database import SessionFactory, open_database, session_factory
+from plugin.state.spool import Spool
 from tests.plugin.intake_objects import association, make_slice, new_uid, store
 
 WAITING = Waiting(timedelta(hours=1), timedelta(hours=2))

@@ -5,8 +5,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom import dcmread
 
+from dicom_io.device import DEVICE_UID, is_own
 from dicom_io.errors import MissingAttribute, NonConformantReport
-from dicom_io.identity import DEVICE_UID, is_own
 from reporting.draft import Draft, ImageReference, Section, Sentence
 from reporting.headings import Heading
 from reporting.render import draft_text, report_sections, report_text

@@ -9,22 +9,22 @@ import pytest
 
 import engine
 from dicom_io.errors import CtscribeError, EngineError
-from dicom_io.phantom import FINDINGS, make_phantom
-from dicom_io.preprocess import prepare
-from dicom_io.read import read_studies, read_study
+from dicom_io.model_input.preprocess import prepare
+from dicom_io.phantoms.phantom import FINDINGS, make_phantom
 from dicom_io.types import Volume
-from dicom_io.volume import build_volume
+from dicom_io.volume.read import read_studies, read_study
+from dicom_io.volume.volume import build_volume
 from engine import load_engine
-from engine.checkpoint import describe
-from engine.local import Asked
+from engine.checkpoints.checkpoint import describe
+from engine.inference.local import Asked
 from engine.protocol import Answer, Sampling
 from tests.torso import write_torso_series
 from training.data.phantom_questions import questions as phantom_questions
 from training.data.phantom_questions import yes_no_questions as yes_no
 from training.data.questions import TYPES, Question
 from training.evaluation.phantoms import evaluate_phantoms
-from training.recipe import load_recipe
-from training.words import FOLDER
+from training.recipe.recipe import load_recipe
+from training.wording.vocabulary import FOLDER
 
 EMBEDDED = Path(engine.__file__).parent / "embedded"
 

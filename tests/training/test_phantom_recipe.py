@@ -9,17 +9,17 @@ from click.testing import CliRunner
 from safetensors.torch import load_file
 
 from dicom_io.errors import EngineError, UnusableData
-from dicom_io.phantom import FINDINGS, make_phantom
-from dicom_io.preprocess import prepare
+from dicom_io.model_input.preprocess import prepare
+from dicom_io.phantoms.phantom import FINDINGS, make_phantom
 from engine import EMBEDDED, load_engine
-from engine.checkpoint import describe, load_checkpoint, load_pair
+from engine.checkpoints.checkpoint import describe, load_checkpoint, load_pair
 from engine.protocol import Sampling
 from plugin.cli import main
 from training.data.store import open_store
-from training.novelty import keep_distribution
-from training.recipe import Recipe, load_recipe
+from training.export.out_of_distribution import keep_distribution
+from training.recipe.recipe import Recipe, load_recipe
 from training.stages.material import Material
-from training.words import FOLDER, phantom_tokenizer
+from training.wording.vocabulary import FOLDER, phantom_tokenizer
 
 SMALL = (
     "preprocess.size=[16, 32, 32]",

@@ -9,19 +9,19 @@ from tokenizers import Tokenizer
 from transformers.models.distilbert import DistilBertConfig
 from transformers.models.qwen2 import Qwen2Config, Qwen2ForCausalLM
 
-from dicom_io.preprocess import PreprocessSpec
-from engine.contrastive import ContrastiveConfig, ContrastivePair
-from engine.dcformer import DCFormerConfig
-from engine.description import ModelCard
-from engine.manifest import seal
-from engine.native import native_config, write_config
-from engine.projector import ProjectorConfig, StreamConfig
-from engine.tensor_files import write_tensors
+from dicom_io.model_input.preprocess import PreprocessSpec
+from engine.checkpoints.description import ModelCard
+from engine.checkpoints.layouts.native import native_config, write_config
+from engine.checkpoints.manifest import seal
+from engine.checkpoints.tensor_files import write_tensors
+from engine.network.contrastive import ContrastiveConfig, ContrastivePair
+from engine.network.dcformer import DCFormerConfig
+from engine.network.projector import ProjectorConfig, StreamConfig
 from training.data.questions import Question, write_questions
 from training.data.shards import Made, Planned, begun, fill, write_splits, write_texts
 from training.data.store import Header, Store, open_store
-from training.recipe import Recipe
-from training.tokenizer import build_tokenizer
+from training.recipe.recipe import Recipe
+from training.wording.tokenizer import build_tokenizer
 
 SPEC = PreprocessSpec(size=(16, 32, 32))
 VISION = DCFormerConfig(

@@ -11,7 +11,8 @@ from training.ablation.scoring import CORRECT, Array, Scores, Scoring, recall_na
 from training.ablation.variants import RETRIEVAL, ROWS, Model, Pair
 from training.data.questions import TYPES
 from training.evaluation import published
-from training.evaluation.bootstrap import (
+from training.evaluation.items import Item
+from training.evaluation.metrics.bootstrap import (
     Bootstrap,
     Interval,
     mean,
@@ -19,7 +20,6 @@ from training.evaluation.bootstrap import (
     summed,
     summed_by,
 )
-from training.evaluation.items import Item
 from training.evaluation.published import DIRECTIONS
 from training.evaluation.tables import Cell, Table
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dicom_io.errors import RecipeError, UnusableData
-from engine.manifest import digest_of
+from engine.checkpoints.manifest import digest_of
 from training.ablation.comparisons import METEOR, BySeed, comparison_table, comparisons, said
 from training.ablation.jobs import run_jobs
 from training.ablation.scoring import Scores, Scoring
@@ -17,10 +17,10 @@ from training.ablation.training import Variants
 from training.ablation.variants import TABLES, models_of, pairs_of
 from training.data.phantoms import write_phantoms
 from training.evaluation.folder import claimed
-from training.evaluation.scores import score_texts, versions
+from training.evaluation.metrics.scores import score_texts, versions
+from training.evaluation.metrics.text_metrics import TextMetric
 from training.evaluation.tables import write_tables
-from training.evaluation.text_metrics import TextMetric
-from training.recipe import Recipe
+from training.recipe.recipe import Recipe
 from training.stages.material import open_material
 
 

@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from engine.local import LocalEngine
+from engine.inference.local import LocalEngine
 from training.ablation.variants import settings
-from training.evaluation.finding_score import counts
-from training.evaluation.findings import default_vocabulary, read_findings
+from training.evaluation.findings.reader import default_vocabulary, read_findings
+from training.evaluation.findings.score import counts
 from training.evaluation.folder import Output, read_outputs
 from training.evaluation.items import Item, question_items, report_items
+from training.evaluation.metrics.scores import score_texts
+from training.evaluation.metrics.text_metrics import TextMetric
 from training.evaluation.published import DIRECTIONS, RANKS
 from training.evaluation.questions import judged, letter_occurs
 from training.evaluation.retrieval import (
@@ -25,10 +27,8 @@ from training.evaluation.retrieval import (
     pool_sizes,
     ranks,
 )
-from training.evaluation.scores import score_texts
 from training.evaluation.systems import ModelSystem
-from training.evaluation.text_metrics import TextMetric
-from training.recipe import Recipe
+from training.recipe.recipe import Recipe
 from training.stages.material import Material
 
 Array = NDArray[np.float64]

@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from engine.cost import Cost
-from engine.tables import projector_cost, tower_cost
+from engine.sizes.cost import Cost
+from engine.sizes.tables import projector_cost, tower_cost
 from training.ablation.comparisons import OPEN, REPORTS, BySeed, draws_of
 from training.ablation.scoring import CORRECT, FINDINGS, Array, Scoring, averaged, recall_name
 from training.ablation.variants import PAIRS, RETRIEVAL, ROWS, Pair, Row, models_of, pairs_of
 from training.evaluation import published
+from training.evaluation.metrics.scores import percent
 from training.evaluation.published import DIRECTIONS, RANKS, System
 from training.evaluation.questions import by_type
 from training.evaluation.reports import PAPER_METRICS
-from training.evaluation.scores import percent
 from training.evaluation.tables import Cell, Table
-from training.recipe import Recipe
+from training.recipe.recipe import Recipe
 
 MISSING = "not computed"
 NOT_THE_SAME = (

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from dicom_io.errors import RecipeError
-from engine.contrastive import Loss
-from engine.projector import Kind
-from training.recipe import Ablation, Recipe
-from training.recipe_model import Vision
+from engine.network.contrastive import Loss
+from engine.network.projector import Kind
+from training.recipe.model import Vision
+from training.recipe.recipe import Ablation, Recipe
 
 Tower = Literal["ViT3D", "DCFormer"]
 Projector = Literal["2xMLP", "2xMLP-H", "1xMLP-Mixer-H", "2xMLP-Mixer-H"]

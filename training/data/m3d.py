@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from dicom_io.errors import UnusableData
-from dicom_io.preprocess import PreprocessSpec, prepare
+from dicom_io.model_input.preprocess import PreprocessSpec, prepare
 from dicom_io.types import Volume
 from training.data.questions import Question, parse_row, read_rows
 from training.data.shards import Made, Planned, Rejected

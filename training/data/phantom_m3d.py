@@ -14,9 +14,9 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from dicom_io.intensity import curve_of
-from dicom_io.phantom import PHASES, PLANES, Phantom, Phase, Plane, make_phantom
-from dicom_io.preprocess import DEFAULT_WINDOW
+from dicom_io.model_input.intensity import curve_of
+from dicom_io.model_input.preprocess import DEFAULT_WINDOW
+from dicom_io.phantoms.phantom import PHASES, PLANES, Phantom, Phase, Plane, make_phantom
 from training.data.phantom_questions import questions, yes_no_questions
 from training.data.prose import study_findings
 from training.data.questions import Question, write_questions

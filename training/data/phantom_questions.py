@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from dicom_io.phantom import FINDINGS, PHASES, PLANES, Truth
-from dicom_io.phantom_focal import FOCAL_FINDINGS
+from dicom_io.phantoms.focal import FOCAL_FINDINGS
+from dicom_io.phantoms.phantom import FINDINGS, PHASES, PLANES, Truth
 from training.data.questions import LETTERS, Question
 
 PLANE, PHASE, ORGAN, ABNORMALITY, LOCATION = range(1, 6)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dicom_io.phantom import FINDINGS, Truth, draw_truth, make_phantom
-from dicom_io.preprocess import PreprocessSpec, prepare
+from dicom_io.model_input.preprocess import PreprocessSpec, prepare
+from dicom_io.phantoms.phantom import FINDINGS, Truth, draw_truth, make_phantom
 from training.data.phantom_questions import questions, yes_no_questions
 from training.data.questions import LETTERS, Question
 from training.data.shards import (
@@ -25,7 +25,7 @@ from training.data.shards import (
 )
 from training.data.splits import PARTS, Part, normalised
 from training.data.store import Header
-from training.wording import report_text
+from training.wording.phantom_text import report_text
 
 _QUESTION_FILES: Mapping[Part, str] = {"train": "train", "validation": "val", "test": "test"}
 

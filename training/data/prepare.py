@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from dicom_io.errors import UnusableData
-from dicom_io.preprocess import PreprocessSpec
+from dicom_io.model_input.preprocess import PreprocessSpec
 from training.data.m3d import make_input, read_official_questions, read_raw
 from training.data.questions import Question
 from training.data.shards import (

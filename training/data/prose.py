@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from dicom_io.phantom import FINDINGS, Finding, Truth
-from dicom_io.phantom_focal import FOCAL_FINDINGS
+from dicom_io.phantoms.focal import FOCAL_FINDINGS
+from dicom_io.phantoms.phantom import FINDINGS, Finding, Truth
 
 _PRESENT: Mapping[str, tuple[str, ...]] = {
     "cardiomegaly": (

@@ -27,7 +27,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from dicom_io.errors import UnusableData
-from dicom_io.preprocess import PreprocessSpec
+from dicom_io.model_input.preprocess import PreprocessSpec
 from training.data.questions import Question, read_questions
 from training.data.splits import PARTS, Part, normalised
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from dicom_io.errors import UnusableData
-from training.evaluation.bootstrap import Bootstrap
-from training.evaluation.scores import difference_table
+from training.evaluation.metrics.bootstrap import Bootstrap
+from training.evaluation.metrics.scores import difference_table
 from training.evaluation.tables import Table
 
 Scores = Mapping[str, tuple[str, float]]

@@ -10,12 +10,12 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
-from dicom_io.phantom import Truth, make_phantom
-from dicom_io.preprocess import prepare
+from dicom_io.model_input.preprocess import prepare
+from dicom_io.phantoms.phantom import Truth, make_phantom
 from engine.protocol import ReportEngine
-from training.evaluation.bootstrap import Bootstrap, mean, summed
-from training.evaluation.finding_score import finding_table, true_mentions
-from training.evaluation.findings import read_findings
+from training.evaluation.findings.reader import read_findings
+from training.evaluation.findings.score import finding_table, true_mentions
+from training.evaluation.metrics.bootstrap import Bootstrap, mean, summed
 from training.evaluation.tables import Table
 
 

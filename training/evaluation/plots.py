@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from training.evaluation.bootstrap import Interval
+from training.evaluation.metrics.bootstrap import Interval
 from training.evaluation.tables import Cell, Table
 
 

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from training.evaluation import published
-from training.evaluation.bootstrap import Bootstrap
-from training.evaluation.finding_score import finding_table
-from training.evaluation.findings import default_vocabulary, read_findings
+from training.evaluation.findings.reader import default_vocabulary, read_findings
+from training.evaluation.findings.score import finding_table
 from training.evaluation.folder import Output, claimed
 from training.evaluation.items import PAPER_REPORTS, Item, report_items, write_items
-from training.evaluation.plots import bars
-from training.evaluation.scores import (
+from training.evaluation.metrics.bootstrap import Bootstrap
+from training.evaluation.metrics.scores import (
     TextScores,
     cell,
     difference_table,
@@ -23,10 +22,11 @@ from training.evaluation.scores import (
     notes_of,
     score_texts,
 )
+from training.evaluation.metrics.text_metrics import TextMetric
+from training.evaluation.plots import bars
 from training.evaluation.setting import Setting
 from training.evaluation.systems import System
 from training.evaluation.tables import Table, write_tables
-from training.evaluation.text_metrics import TextMetric
 
 PAPER_METRICS = {"BLEU": "BLEU-1", "ROUGE": "ROUGE-1", "METEOR": "METEOR", "BERTScore": "BERTScore"}
 """By the paper's column, the metric's name here."""

@@ -17,20 +17,20 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from dicom_io.errors import UnusableData
-from dicom_io.preprocess import PreprocessSpec
-from engine.checkpoint import describe, load_pair
-from engine.contrastive import ContrastivePair
-from engine.tokenizer_files import read_tokenizer
+from dicom_io.model_input.preprocess import PreprocessSpec
+from engine.checkpoints.checkpoint import describe, load_pair
+from engine.checkpoints.tokenizer_files import read_tokenizer
+from engine.network.contrastive import ContrastivePair
 from training.data.splits import normalised
 from training.data.store import Store, as_unit_interval
 from training.evaluation import published
-from training.evaluation.bootstrap import Bootstrap, mean, summed
 from training.evaluation.folder import claimed
 from training.evaluation.items import Item, report_items
+from training.evaluation.metrics.bootstrap import Bootstrap, mean, summed
+from training.evaluation.metrics.scores import TextScores
 from training.evaluation.plots import lines
 from training.evaluation.published import DIRECTIONS, RANKS, System
 from training.evaluation.reports import write_scores
-from training.evaluation.scores import TextScores
 from training.evaluation.setting import Setting
 from training.evaluation.tables import Cell, Table, write_tables
 
@@ -67,7 +67,7 @@ class PairSystem:
         Raises
         ------
         EngineError
-            There is none; see `engine.checkpoint.load_pair`.
+            There is none; see `engine.checkpoints.checkpoint.load_pair`.
         """
         pair = load_pair(checkpoint, device=device).eval()
         found = describe(checkpoint)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from training.data.store import Protocol, Store
-from training.evaluation.bootstrap import Bootstrap
 from training.evaluation.items import Item
-from training.evaluation.scores import versions
+from training.evaluation.metrics.bootstrap import Bootstrap
+from training.evaluation.metrics.scores import versions
 
 SPLITS: Mapping[Protocol, str] = {
     "paper": "protocol paper: the official split, by file; cases and texts of train come again",

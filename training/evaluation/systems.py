@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.progress import track
 
 from dicom_io.errors import UnusableData
-from dicom_io.preprocess import ModelInput
-from engine.local import Asked, LocalEngine
+from dicom_io.model_input.preprocess import ModelInput
+from engine.inference.local import Asked, LocalEngine
 from engine.protocol import Answer, Generation, Sampling
 from training.data.store import Store, as_unit_interval
 from training.evaluation.folder import Output, append_outputs, read_outputs

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from training.evaluation.bootstrap import Interval
+from training.evaluation.metrics.bootstrap import Interval
 
 Cell = str | Interval | float | None
 """A label; a figure of ours; one that was published, without interval; nothing."""

@@ -11,8 +11,8 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import DeepSpeedPlugin, InitProcessGroupKwargs, ProjectConfiguration
 
-from training.recipe import Run
-from training.recipe_stages import Stage
+from training.recipe.recipe import Run
+from training.recipe.stages import Stage
 from training.run.plan import Plan
 
 BUCKET = 50_000_000

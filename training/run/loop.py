@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 
 from dicom_io.errors import TrainingError
-from training.recipe import Recipe
-from training.recipe_stages import Stage
+from training.recipe.recipe import Recipe
+from training.recipe.stages import Stage
 from training.run import states
 from training.run.backend import make_accelerator
 from training.run.batch_norm import share_batch_norm

@@ -1,7 +1,7 @@
 """The contrastive losses of a batch that lies on several ranks.
 
-`engine.contrastive` is the definition. Each rank gets the loss of its own images; the mean over
-ranks is the loss of the whole batch, and so are the gradients.
+`engine.network.contrastive` is the definition. Each rank gets the loss of its own images; the mean
+over ranks is the loss of the whole batch, and so are the gradients.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import functional as F
 
-from engine.contrastive import pairwise_sigmoid_loss, siglip_loss
+from engine.network.contrastive import pairwise_sigmoid_loss, siglip_loss
 from training.run.ranks import gathered, passed_on, rank, world
 
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from dicom_io.errors import RecipeError
-from training.recipe_stages import Stage
+from training.recipe.stages import Stage
 
 
 @dataclass(frozen=True)

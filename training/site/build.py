@@ -15,7 +15,7 @@ import numpy as np
 from safetensors.torch import load_file
 
 from dicom_io.errors import UnusableData
-from dicom_io.preprocess import PreprocessSpec
+from dicom_io.model_input.preprocess import PreprocessSpec
 from training.data.questions import write_questions
 from training.data.shards import (
     Made,
@@ -31,7 +31,7 @@ from training.data.shards import (
 from training.data.splits import PARTS, grouped_split
 from training.data.store import Header, Store, as_unit_interval, sha256
 from training.site.card import write_card
-from training.site.questions import Asked, questions_of
+from training.site.questions.questions import Asked, questions_of
 from training.site.work import Image, Record, Work
 
 QUESTIONS = "site"

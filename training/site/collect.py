@@ -23,20 +23,20 @@ from dicom_io.errors import (
     PluginError,
     UnsupportedTransferSyntax,
 )
-from dicom_io.orientation import acquisition_plane
-from dicom_io.preprocess import PreprocessSpec, prepare
-from dicom_io.read import read_study
-from dicom_io.series import choose_series, series_window, usable_series
+from dicom_io.model_input.preprocess import PreprocessSpec, prepare
 from dicom_io.types import Instance, Series, Study
-from dicom_io.volume import build_volume
+from dicom_io.volume.orientation import acquisition_plane
+from dicom_io.volume.read import read_study
+from dicom_io.volume.series import choose_series, series_window, usable_series
+from dicom_io.volume.volume import build_volume
 from training.data.store import quantised, sha256
-from training.site.headers import deidentify, origin, patient_of, refuse_burned_in
-from training.site.keys import Key
-from training.site.known import KnownValues
-from training.site.phase import contrast_phase
-from training.site.private import PrivateElement, kept_values
-from training.site.report_sr import reports_in
-from training.site.source import Source, StudyReference, stated
+from training.site.deidentify.headers import deidentify, origin, patient_of, refuse_burned_in
+from training.site.deidentify.keys import Key
+from training.site.deidentify.known import KnownValues
+from training.site.deidentify.private import PrivateElement, kept_values
+from training.site.questions.phase import contrast_phase
+from training.site.reports.sr import reports_in
+from training.site.sources.source import Source, StudyReference, stated
 from training.site.work import Image, Record, Work
 
 SeriesMode = Literal["best", "all"]

@@ -10,19 +10,19 @@ from pathlib import Path
 import click
 
 from dicom_io.errors import UnusableData
-from dicom_io.preprocess import PreprocessSpec
-from training.site.archives import open_archive
+from dicom_io.model_input.preprocess import PreprocessSpec
 from training.site.build import Split
 from training.site.collect import SeriesMode
-from training.site.folder import FolderSource
-from training.site.pace import Hours, Pace
+from training.site.deidentify.private import read_safe_list
 from training.site.prepare import ReportsFrom, Wanted, prepare_site
-from training.site.private import read_safe_list
-from training.site.recognizer import load_recognizer
-from training.site.report_hl7 import ACCESSION_FIELD, read_messages
-from training.site.report_table import COLUMNS, read_table
-from training.site.reports import Report
-from training.site.source import Query, Source
+from training.site.redaction.recognizer import load_recognizer
+from training.site.reports.hl7 import ACCESSION_FIELD, read_messages
+from training.site.reports.reports import Report
+from training.site.reports.table import COLUMNS, read_table
+from training.site.sources.archives import open_archive
+from training.site.sources.folder import FolderSource
+from training.site.sources.pace import Hours, Pace
+from training.site.sources.source import Query, Source
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def preprocessing_of(model: str) -> tuple[str, PreprocessSpec]:
     """
     # torch, which a wrong option does without
     from engine import EMBEDDED
-    from engine.checkpoint import describe
+    from engine.checkpoints.checkpoint import describe
 
     found = describe(EMBEDDED if model == "embedded" else model)
     return f"{found.card.name} {found.card.version}".strip(), found.preprocess

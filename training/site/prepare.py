@@ -15,20 +15,20 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from dicom_io.errors import IdentifiedContent, UnusableData
-from dicom_io.preprocess import PreprocessSpec
+from dicom_io.model_input.preprocess import PreprocessSpec
 from training.site.build import Split, Taken, build_store, rejections
 from training.site.collect import Collector, SeriesMode
-from training.site.headers import quiet
-from training.site.keys import Key, open_work
-from training.site.known import read_known
-from training.site.matcher import Matcher, check_patient
-from training.site.pace import Pace
-from training.site.private import PrivateElement
-from training.site.recognizer import SpacyRecognizer
-from training.site.reports import NoReport, Reading, Report, reading_of
-from training.site.review import Review
-from training.site.source import Query, Source, StudyReference
-from training.site.text import find_identifiers
+from training.site.deidentify.headers import quiet
+from training.site.deidentify.keys import Key, open_work
+from training.site.deidentify.known import read_known
+from training.site.deidentify.private import PrivateElement
+from training.site.redaction.identifiers import find_identifiers
+from training.site.redaction.recognizer import SpacyRecognizer
+from training.site.redaction.review import Review
+from training.site.reports.matcher import Matcher, check_patient
+from training.site.reports.reports import NoReport, Reading, Report, reading_of
+from training.site.sources.pace import Pace
+from training.site.sources.source import Query, Source, StudyReference
 from training.site.work import Record, Work
 
 ReportsFrom = Literal["sr", "table", "hl7"]

@@ -14,13 +14,13 @@ from typing import Any
 from dicom_io.errors import UnusableData
 from training.data.splits import normalised
 from training.data.store import Store, open_store, verify
-from training.site import vocabulary
-from training.site.folding import squashed
-from training.site.known import KnownValues, read_known
-from training.site.matching import known_values, whole_values
-from training.site.search import Needles
-from training.site.spans import in_placeholder
-from training.site.text import find_identifiers, general_identifiers
+from training.site.deidentify import vocabulary
+from training.site.deidentify.folding import squashed
+from training.site.deidentify.known import KnownValues, read_known
+from training.site.deidentify.search import Needles
+from training.site.redaction.identifiers import find_identifiers, general_identifiers
+from training.site.redaction.known_values import known_values, whole_values
+from training.site.redaction.spans import in_placeholder
 
 _FILES = re.compile(
     r"store\.json|splits\.json|report\.json|texts\.jsonl|datacard\.json|DATACARD\.md|\.lock|"

@@ -26,8 +26,8 @@ from typing import Any
 
 from dicom_io.errors import UnusableData
 from training.data.shards import write_atomically
-from training.site.reports import Report
-from training.site.source import StudyReference
+from training.site.reports.reports import Report
+from training.site.sources.source import StudyReference
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engine.inspection import part_of
-from engine.med3dvlm import Med3DVLM
-from training.conversation import IGNORED, Example, Script, Turn, padded
+from engine.checkpoints.inspection import part_of
+from engine.network.med3dvlm import Med3DVLM
 from training.data.store import Store, as_unit_interval
-from training.features import Features
-from training.recipe_stages import Part
+from training.recipe.stages import Part
 from training.stages.augmentation import augment
+from training.stages.features import Features
+from training.wording.conversation import IGNORED, Example, Script, Turn, padded
 
 
 class Batch(NamedTuple):

@@ -11,14 +11,14 @@ from typing import Literal, get_args
 import torch
 
 from dicom_io.errors import RecipeError
-from engine.checkpoint import Checkpoint
-from engine.med3dvlm import Med3DVLM
-from training.adapters import add_adapters
-from training.recipe import Recipe
-from training.recipe_stages import AnswerStage, Finetune
+from engine.checkpoints.checkpoint import Checkpoint
+from engine.network.med3dvlm import Med3DVLM
+from training.recipe.recipe import Recipe
+from training.recipe.stages import AnswerStage, Finetune
 from training.run.recompute import recompute
+from training.stages.adapters import add_adapters
 from training.stages.answering import Answering
-from training.start import starting_checkpoint
+from training.stages.starting_checkpoint import starting_checkpoint
 
 StageName = Literal["projector", "finetune"]
 STAGES: tuple[StageName, ...] = get_args(StageName)
@@ -58,7 +58,7 @@ def begin(recipe: Recipe, name: StageName, start: str, device: torch.device | st
     recipe : Recipe
     name : {"projector", "finetune"}
     start : str
-        See `training.start.starting_checkpoint`.
+        See `training.stages.starting_checkpoint.starting_checkpoint`.
     device : torch.device or str
         Where quantized weights go.
 

@@ -14,12 +14,12 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from dicom_io.errors import RecipeError
-from engine.contrastive import ContrastivePair, pair_without_weights
-from engine.weights import assemble
+from engine.checkpoints.weights import assemble
+from engine.network.contrastive import ContrastivePair, pair_without_weights
 from training.data.store import Store, as_unit_interval
-from training.memory_check import require_room
-from training.model_card import export_pair
-from training.recipe import Recipe
+from training.export.model_card import export_pair
+from training.memory.check import require_room
+from training.recipe.recipe import Recipe
 from training.run.loop import Trained, train
 from training.run.losses import ring_siglip_loss, shared_clip_loss
 from training.run.ranks import gathered, rank, world
@@ -90,7 +90,7 @@ def train_contrastive(
     Returns
     -------
     Path
-        Of the checkpoint, which `engine.checkpoint.load_pair` loads.
+        Of the checkpoint, which `engine.checkpoints.checkpoint.load_pair` loads.
     """
     stage = recipe.contrastive
     if stage is None:

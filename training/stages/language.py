@@ -18,18 +18,18 @@ from torch.nn import functional as F
 from transformers.models.qwen2 import Qwen2ForCausalLM
 
 from dicom_io.errors import RecipeError, UnusableData
-from dicom_io.phantom import Truth
-from engine.native import write_end_of_text
-from engine.tensor_files import write_tensors
-from engine.tokenizer_files import TOKENIZER
-from training.conversation import IGNORED, Script, Turn, padded, turns
+from dicom_io.phantoms.phantom import Truth
+from engine.checkpoints.layouts.native import write_end_of_text
+from engine.checkpoints.tensor_files import write_tensors
+from engine.checkpoints.tokenizer_files import TOKENIZER
 from training.data.store import Store
-from training.recipe import Recipe
+from training.recipe.recipe import Recipe
 from training.run.loop import train
 from training.run.task import Task
 from training.stages.material import Material
-from training.start import Language, read_language_model
-from training.wording import facts_text
+from training.stages.starting_checkpoint import Language, read_language_model
+from training.wording.conversation import IGNORED, Script, Turn, padded, turns
+from training.wording.phantom_text import facts_text
 
 
 class Told(NamedTuple):

@@ -9,7 +9,7 @@ from typing import Any, cast
 from dicom_io.errors import RecipeError, UnusableData
 from training.data.splits import Part
 from training.data.store import Protocol, Store, digest, faults_of_split, open_store
-from training.recipe import Recipe
+from training.recipe.recipe import Recipe
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,15 @@ from transformers.models.distilbert import DistilBertConfig, DistilBertModel
 from transformers.models.distilbert.modeling_distilbert import TransformerBlock
 
 from dicom_io.errors import RecipeError
-from engine.checkpoint import load_pair
-from engine.contrastive import ContrastivePair
-from engine.dcformer import Block, DCFormer, DecomposedConv
-from engine.hub import checkpoint_folder
-from engine.text_encoder import load_text_encoder
-from engine.tokenizer_files import read_tokenizer
-from training.recipe import Recipe
-from training.recipe_model import TextEncoder
-from training.recipe_stages import Contrastive
+from engine.checkpoints.checkpoint import load_pair
+from engine.checkpoints.hub import checkpoint_folder
+from engine.checkpoints.text_encoder import load_text_encoder
+from engine.checkpoints.tokenizer_files import read_tokenizer
+from engine.network.contrastive import ContrastivePair
+from engine.network.dcformer import Block, DCFormer, DecomposedConv
+from training.recipe.model import TextEncoder
+from training.recipe.recipe import Recipe
+from training.recipe.stages import Contrastive
 from training.run.dropout import ATTENTION
 from training.run.recompute import recompute
 

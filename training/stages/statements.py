@@ -18,14 +18,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dicom_io.errors import UnusableData
-from dicom_io.phantom import Truth
-from engine.contrastive import ContrastivePair, pairwise_sigmoid_loss
-from training.conversation import padded
+from dicom_io.phantoms.phantom import Truth
+from engine.network.contrastive import ContrastivePair, pairwise_sigmoid_loss
 from training.data.store import as_unit_interval
 from training.run.losses import ring_siglip_loss
 from training.run.ranks import world
 from training.run.task import Task
-from training.wording import statements
+from training.wording.conversation import padded
+from training.wording.phantom_text import statements
 
 if TYPE_CHECKING:
     from training.stages.contrastive import Pairs

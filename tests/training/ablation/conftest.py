@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from training.ablation.run import run_ablation
-from training.evaluation.text_metrics import BLEU_1, ROUGE_1, PairMetric
-from training.recipe import Recipe, load_recipe
+from training.evaluation.metrics.text_metrics import BLEU_1, ROUGE_1, PairMetric
+from training.recipe.recipe import Recipe, load_recipe
 
 METRICS = [BLEU_1, ROUGE_1, PairMetric("METEOR", lambda said, wanted: float(said == wanted))]
 """METEOR has a file of its own; here it only has to be there."""

@@ -6,11 +6,11 @@ from click.testing import CliRunner
 
 import training
 from dicom_io.errors import RecipeError, UnusableData
-from training.ablation.cli import TABLE_NUMBERS
 from training.ablation.run import run_ablation
 from training.ablation.variants import TABLES as ALL
-from training.evaluation.cli import evaluate
-from training.recipe import load_recipe
+from training.commands.ablation import TABLE_NUMBERS
+from training.commands.evaluate import evaluate
+from training.recipe.recipe import load_recipe
 
 from .conftest import CHANGES, METRICS, TABLES
 

@@ -1,10 +1,10 @@
 import pytest
 
 from dicom_io.errors import RecipeError
-from engine.cost import parameters
-from engine.dcformer import DCFormerConfig
-from engine.vision import vision_tower
-from engine.vit3d import ViT3DConfig
+from engine.network.dcformer import DCFormerConfig
+from engine.network.vision import vision_tower
+from engine.network.vit3d import ViT3DConfig
+from engine.sizes.cost import parameters
 from training.ablation.variants import (
     COMPONENTS,
     FULL,
@@ -17,7 +17,7 @@ from training.ablation.variants import (
     pairs_of,
 )
 from training.evaluation import published
-from training.recipe import load_recipe
+from training.recipe.recipe import load_recipe
 
 
 def test_the_full_model_is_the_base_recipe():

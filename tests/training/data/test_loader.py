@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from dicom_io.preprocess import PreprocessSpec
+from dicom_io.model_input.preprocess import PreprocessSpec
 from training.data.loader import Pairs, collate, load_pairs
 from training.data.prepare import prepare_m3d
 from training.data.sampler import Batches

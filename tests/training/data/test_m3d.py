@@ -10,7 +10,7 @@ from monai.transforms import Compose, CropForeground, Resize, ScaleIntensity
 from PIL import Image
 
 from dicom_io.errors import UnusableData
-from dicom_io.preprocess import PreprocessSpec
+from dicom_io.model_input.preprocess import PreprocessSpec
 from tests.training.data.conftest import write_case, write_series
 from training.data.m3d import (
     extract_findings,

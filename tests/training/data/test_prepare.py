@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from dicom_io.errors import UnusableData
-from dicom_io.preprocess import PreprocessSpec
+from dicom_io.model_input.preprocess import PreprocessSpec
 from tests.training.data.conftest import write_case
 from tests.waiting import eventually
 from training.data import shards
@@ -94,7 +94,7 @@ import time
 from pathlib import Path
 from training.data import shards
 from training.data.prepare import prepare_m3d
-from dicom_io.preprocess import PreprocessSpec
+from dicom_io.model_input.preprocess import PreprocessSpec
 shards.SHARD = 4
 write = shards.write_atomically
 shards.write_atomically = lambda path, text: (write(path, text), time.sleep(0.2))

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from dicom_io.phantom import FINDINGS, Finding, Truth, make_phantom
-from dicom_io.phantom_focal import FOCAL_FINDINGS
+from dicom_io.phantoms.focal import FOCAL_FINDINGS
+from dicom_io.phantoms.phantom import FINDINGS, Finding, Truth, make_phantom
 from training.data.prose import present, study_findings
-from training.evaluation.finding_score import true_mentions
-from training.evaluation.findings import asserted
+from training.evaluation.findings.reader import asserted
+from training.evaluation.findings.score import true_mentions
 
 SIDED = {"pleural effusion": ("left", "right", "bilateral")}
 FOCAL_SIDED = ("pulmonary nodule", "renal cyst")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dicom_io.errors import UnusableData
-from dicom_io.preprocess import PreprocessSpec
+from dicom_io.model_input.preprocess import PreprocessSpec
 from training.data.questions import Question, write_questions
 from training.data.shards import Made, Planned, begun, fill, write_splits, write_texts
 from training.data.store import Header, as_unit_interval, open_store, quantised, verify

@@ -9,19 +9,19 @@ from transformers.models.distilbert import DistilBertConfig
 from transformers.models.qwen2 import Qwen2Config
 
 from dicom_io.errors import UnusableData
-from dicom_io.preprocess import PreprocessSpec
-from engine.checkpoint import Checkpoint, ModelCard, Prompt, save_checkpoint
-from engine.contrastive import ContrastivePair
-from engine.local import LocalEngine
-from engine.med3dvlm import Med3DVLM, Med3DVLMConfig
-from engine.question import question_prompt
+from dicom_io.model_input.preprocess import PreprocessSpec
+from engine.checkpoints.checkpoint import Checkpoint, ModelCard, Prompt, save_checkpoint
+from engine.inference.local import LocalEngine
+from engine.inference.question import question_prompt
+from engine.network.contrastive import ContrastivePair
+from engine.network.med3dvlm import Med3DVLM, Med3DVLMConfig
 from tests.engine.conftest import PROJECTOR, SIZE, VISION
 from tests.services import require
 from training.data.phantoms import write_phantoms
 from training.data.store import Store, open_store
-from training.evaluation import nltk_data
+from training.evaluation.metrics import nltk_data
 from training.evaluation.retrieval import PairSystem
-from training.tokenizer import build_tokenizer
+from training.wording.tokenizer import build_tokenizer
 
 SPEC = PreprocessSpec(size=SIZE, window=(40, 400))
 

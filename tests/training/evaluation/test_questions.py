@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from training.data.questions import TYPES
-from training.evaluation.bootstrap import Bootstrap
 from training.evaluation.compare import compare
 from training.evaluation.folder import Output, read_outputs
 from training.evaluation.items import Item, question_items
+from training.evaluation.metrics.bootstrap import Bootstrap
+from training.evaluation.metrics.text_metrics import BLEU_1, ROUGE_1
 from training.evaluation.questions import (
     by_type,
     commonest,
@@ -18,7 +19,6 @@ from training.evaluation.questions import (
 )
 from training.evaluation.setting import Setting
 from training.evaluation.systems import ModelSystem, Predictions
-from training.evaluation.text_metrics import BLEU_1, ROUGE_1
 
 CLOSED = Item(
     "k", "i", "c", "closed", "right lung", "Where?", ("left", "right lung"), "B", "location"

@@ -7,8 +7,8 @@ from safetensors.torch import load_file
 
 from dicom_io.errors import UnusableData
 from training.data.store import as_unit_interval
-from training.evaluation.bootstrap import Interval
 from training.evaluation.items import Item
+from training.evaluation.metrics.bootstrap import Interval
 from training.evaluation.retrieval import (
     embed_images,
     embed_texts,

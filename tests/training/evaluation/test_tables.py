@@ -5,7 +5,7 @@ import json
 import pytest
 
 from training.evaluation import published
-from training.evaluation.bootstrap import Interval
+from training.evaluation.metrics.bootstrap import Interval
 from training.evaluation.published import System, retrieval_table
 from training.evaluation.tables import Table, write_tables
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from engine.contrastive import clip_loss, siglip_loss
+from engine.network.contrastive import clip_loss, siglip_loss
 from training.run.losses import ring_siglip_loss, shared_clip_loss
 
 

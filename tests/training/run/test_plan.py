@@ -1,8 +1,8 @@
 import pytest
 
 from dicom_io.errors import RecipeError
-from training.recipe import load_recipe
-from training.recipe_stages import Stage
+from training.recipe.recipe import load_recipe
+from training.recipe.stages import Stage
 from training.run.plan import Plan
 
 STAGE = Stage(epochs=2, global_batch=8, micro_batch=2, learning_rate=1.0, weight_decay=0)

@@ -10,7 +10,7 @@ from pydicom import Dataset, Sequence
 from pydicom.datadict import DicomDictionary, keyword_for_tag
 from pydicom.tag import Tag
 
-from training.site.headers import quiet
+from training.site.deidentify.headers import quiet
 
 MARK = "Zqxw"
 """In every planted text, in this or in capitals."""

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from dicom_io.preprocess import PreprocessSpec
+from dicom_io.model_input.preprocess import PreprocessSpec
 from training.data.shards import Made, Planned, begun, fill, write_splits, write_texts
 from training.data.splits import grouped_split
 from training.data.store import Header, Store
 from training.site.card import write_card
-from training.site.keys import Key
+from training.site.deidentify.keys import Key
 
 KEY = Key(b"k" * 32)
 ORIGIN = {

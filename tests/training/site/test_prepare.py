@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from dicom_io.errors import NotRetrieved, PeerUnreachable, UnusableData
-from dicom_io.preprocess import PreprocessSpec, prepare
-from dicom_io.read import read_study
-from dicom_io.series import choose_series, series_window
-from dicom_io.volume import build_volume
+from dicom_io.model_input.preprocess import PreprocessSpec, prepare
+from dicom_io.volume.read import read_study
+from dicom_io.volume.series import choose_series, series_window
+from dicom_io.volume.volume import build_volume
 from tests.training.site.studies import (
     SPEC,
     Patient,
@@ -29,13 +29,13 @@ from tests.training.site.studies import (
 from tests.waiting import eventually
 from training.data.store import open_store, quantised, verify
 from training.site import prepare as prepare_module
-from training.site.folder import FolderSource
-from training.site.keys import Key
-from training.site.known import KnownValues
+from training.site.deidentify.keys import Key
+from training.site.deidentify.known import KnownValues
 from training.site.prepare import Outcome, prepare_site
-from training.site.source import Query, StudyReference
-from training.site.spans import Change
-from training.site.text import Recognizer
+from training.site.redaction.identifiers import Recognizer
+from training.site.redaction.spans import Change
+from training.site.sources.folder import FolderSource
+from training.site.sources.source import Query, StudyReference
 
 PATIENTS = [Patient(number) for number in range(1, 7)]
 SECRETS = ("yxwarth", "Anton", "MRN77", "ACC99", "Nirgendwo", "498.77", "19500317")

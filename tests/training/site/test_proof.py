@@ -17,9 +17,9 @@ from pydicom.uid import SecondaryCaptureImageStorage, generate_uid
 from tests.ct import ct_slice
 from tests.training.site.planted import MARK, NUMBER, PLANTED, VALUES, found_in, plant, plant_meta
 from tests.training.site.studies import Patient, write_study, write_table
-from training.site.headers import deidentify, origin, quiet
-from training.site.keys import Key
-from training.site.survivors import CLEANED, tag_of
+from training.site.deidentify.headers import deidentify, origin, quiet
+from training.site.deidentify.keys import Key
+from training.site.deidentify.survivors import CLEANED, tag_of
 
 KEY = Key(b"k" * 32)
 CTSCRIBE = str(Path(sys.executable).with_name("ctscribe"))

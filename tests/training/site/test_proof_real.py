@@ -9,10 +9,10 @@ from pydicom import Dataset
 
 from tests.training.site.studies import SPEC, wanted, write_table
 from training.data.store import open_store
-from training.site.headers import quiet
-from training.site.known import elements
+from training.site.deidentify.headers import quiet
+from training.site.deidentify.known import elements
+from training.site.deidentify.survivors import CLEANED
 from training.site.prepare import prepare_site
-from training.site.survivors import CLEANED
 from training.site.verify import faults
 
 SERIES = {"philips_head/axial_5mm": "ACCQ1000", "ge_head_tilt": "ACCQ1001"}

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from dicom_io.preprocess import prepare
-from dicom_io.read import read_study
-from dicom_io.series import choose_series, series_window
+from dicom_io.model_input.preprocess import prepare
 from dicom_io.types import Study
-from dicom_io.volume import build_volume
+from dicom_io.volume.read import read_study
+from dicom_io.volume.series import choose_series, series_window
+from dicom_io.volume.volume import build_volume
 from tests.services import require
 from tests.training.site.structured import FINDINGS, section, structured_report
 from tests.training.site.studies import SPEC, wanted

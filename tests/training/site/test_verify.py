@@ -7,7 +7,7 @@ from dicom_io.errors import UnusableData
 from plugin.cli import main
 from tests.training.site.store import KEY, text_key, write_store
 from training.data.shards import write_atomically
-from training.site.known import KnownValues
+from training.site.deidentify.known import KnownValues
 from training.site.verify import faults
 
 CLEAN = [f"[NAME] was seen on [DATE]. Nodule of {n} mm." for n in range(6)]

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 import training.run.loop as loop
 from tests.training import tiny
-from training.recipe_stages import Stage
+from training.recipe.stages import Stage
 from training.stages.answers import answer_task
 from training.stages.begin import begin
 from training.stages.material import open_material

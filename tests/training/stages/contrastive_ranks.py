@@ -12,8 +12,8 @@ from accelerate.state import PartialState
 from safetensors.torch import save_file
 
 import training.run.loop as loop
-from training.recipe import load_recipe
-from training.recipe_stages import Stage
+from training.recipe.recipe import load_recipe
+from training.recipe.stages import Stage
 from training.stages.contrastive import contrastive_task, make_pair
 from training.stages.material import open_material
 

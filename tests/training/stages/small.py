@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from transformers.models.distilbert import DistilBertConfig, DistilBertModel
 
-from dicom_io.preprocess import PreprocessSpec
+from dicom_io.model_input.preprocess import PreprocessSpec
 from training.data.shards import Made, Planned, begun, fill, write_splits, write_texts
 from training.data.splits import grouped_split
 from training.data.store import Header
-from training.tokenizer import build_tokenizer
+from training.wording.tokenizer import build_tokenizer
 
 SIZE = (8, 16, 16)
 SPEC = PreprocessSpec(size=SIZE)

@@ -4,12 +4,12 @@ import torch
 from torch.nn import functional as F
 from transformers.models.qwen2 import Qwen2Config
 
-from engine.description import Prompt
-from engine.med3dvlm import Med3DVLM, Med3DVLMConfig
+from engine.checkpoints.description import Prompt
+from engine.network.med3dvlm import Med3DVLM, Med3DVLMConfig
 from tests.training import tiny
-from training.adapters import add_adapters
-from training.conversation import IGNORED, Script, turns
+from training.stages.adapters import add_adapters
 from training.stages.answering import Answering, Answers, Batch, loss, weight
+from training.wording.conversation import IGNORED, Script, turns
 
 WORDS = tiny.tokenizer()
 

@@ -12,12 +12,12 @@ from click.testing import CliRunner
 from safetensors.torch import load_file
 
 import engine
-from engine.checkpoint import describe, load_checkpoint
+from engine.checkpoints.checkpoint import describe, load_checkpoint
 from plugin.cli import main
 from tests.training import tiny
 from tests.training.run.processes import CTSCRIBE, run_ranks, start, start_each
 from training.data.phantoms import write_phantoms
-from training.recipe import Recipe
+from training.recipe.recipe import Recipe
 from training.run.loop import Running
 from training.stages.answers import answer_task, train_answers
 from training.stages.begin import begin

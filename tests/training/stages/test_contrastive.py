@@ -8,8 +8,8 @@ from click.testing import CliRunner, Result
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from engine.checkpoint import describe, load_pair
-from engine.tokenizer_files import read_tokenizer
+from engine.checkpoints.checkpoint import describe, load_pair
+from engine.checkpoints.tokenizer_files import read_tokenizer
 from plugin.cli import main
 from tests.training.run.processes import run_ranks, start
 from tests.training.stages.small import SPEC, write_recipe

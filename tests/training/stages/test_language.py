@@ -5,17 +5,17 @@ import pytest
 import torch
 
 from dicom_io.errors import UnusableData
-from dicom_io.phantom import make_phantom
-from dicom_io.preprocess import PreprocessSpec
-from engine.description import Prompt
-from engine.tokenizer_files import read_tokenizer
+from dicom_io.model_input.preprocess import PreprocessSpec
+from dicom_io.phantoms.phantom import make_phantom
+from engine.checkpoints.description import Prompt
+from engine.checkpoints.tokenizer_files import read_tokenizer
 from tests.training.stages.small import write_store
-from training.conversation import IGNORED, Script, turns
 from training.data.phantoms import write_phantoms
 from training.data.store import open_store
 from training.stages.language import Tales
-from training.wording import PROMPT, facts_text
-from training.words import FOLDER
+from training.wording.conversation import IGNORED, Script, turns
+from training.wording.phantom_text import PROMPT, facts_text
+from training.wording.vocabulary import FOLDER
 
 PLACES = 40
 

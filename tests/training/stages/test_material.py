@@ -5,7 +5,7 @@ import pytest
 
 from dicom_io.errors import UnusableData
 from training.data.store import digest
-from training.recipe import load_recipe
+from training.recipe.recipe import load_recipe
 from training.stages.material import open_material
 
 

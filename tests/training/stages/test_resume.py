@@ -11,7 +11,7 @@ from subprocess import Popen
 
 import pytest
 
-from engine.checkpoint import describe
+from engine.checkpoints.checkpoint import describe
 from tests.training.run.processes import CTSCRIBE, start, start_each
 from tests.training.stages.small import write_recipe
 

@@ -5,18 +5,18 @@ from torch import Tensor
 from transformers.models.distilbert import DistilBertConfig
 
 from dicom_io.errors import UnusableData
-from dicom_io.phantom import make_phantom
-from dicom_io.preprocess import PreprocessSpec
-from engine.contrastive import ContrastivePair
-from engine.dcformer import DCFormerConfig
-from engine.tokenizer_files import read_tokenizer
+from dicom_io.model_input.preprocess import PreprocessSpec
+from dicom_io.phantoms.phantom import make_phantom
+from engine.checkpoints.tokenizer_files import read_tokenizer
+from engine.network.contrastive import ContrastivePair
+from engine.network.dcformer import DCFormerConfig
 from tests.training.stages.small import write_store
 from training.data.phantoms import write_phantoms
 from training.data.store import as_unit_interval, open_store
 from training.run.losses import ring_siglip_loss
 from training.stages.contrastive import Pairs
 from training.stages.statements import STATEMENTS, StatementPair, StatementPairs, pair_weights
-from training.words import FOLDER
+from training.wording.vocabulary import FOLDER
 
 SIZE = (16, 32, 32)
 SEEDS = range(4)

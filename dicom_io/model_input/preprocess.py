@@ -1,0 +1,177 @@
+"""The one way from a CT volume to the model's input; a checkpoint stores the `PreprocessSpec`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dicom_io.model_input.foreground import foreground_box, value_range
+from dicom_io.model_input.intensity import Intensity, curve_of
+from dicom_io.model_input.resize import Box, resize_trilinear
+from dicom_io.types import Volume
+from dicom_io.volume.orientation import Orientation, acquisition_plane, reorient
+
+DEFAULT_WINDOW = (40.0, 400.0)
+"""Centre and width in HU of the soft-tissue window, for series that name none."""
+
+
+@dataclass(frozen=True)
+class PreprocessSpec:
+    """How a volume in HU becomes the model's input.
+
+    Parameters
+    ----------
+    size : tuple of int
+        (D, H, W) of the model's input.
+    window : tuple of float, optional
+        (centre, width) in HU; by default the window of the series, else W 400 L 40.
+    companding : tuple of (HU, value) knots, optional
+        A rising piecewise linear curve from 0 to 1, used in place of the window.
+    scaling : {"minmax", "fixed"}
+        Whether the windowed values are stretched to [0, 1] for each volume, or stay as they are.
+    crop_foreground : bool
+        Whether the planes around the box of values > 0 are cut off.
+    interpolation : {"trilinear"}
+        Pixel centres aligned, no anti-aliasing.
+    orientation : {"displayed", "axial"}
+        See `dicom_io.volume.orientation.reorient`.
+    """
+
+    size: tuple[int, int, int] = (128, 256, 256)
+    window: tuple[float, float] | None = None
+    companding: tuple[tuple[float, float], ...] | None = None
+    scaling: Literal["minmax", "fixed"] = "minmax"
+    crop_foreground: bool = True
+    interpolation: Literal["trilinear"] = "trilinear"
+    orientation: Orientation = "displayed"
+
+    def __post_init__(self) -> None:
+        if len(self.size) != 3 or min(self.size) < 1:
+            raise ValueError(f"size must be three positive numbers, got {self.size}")
+        if self.scaling not in ("minmax", "fixed"):
+            raise ValueError(f"scaling must be minmax or fixed, got {self.scaling!r}")
+        if self.interpolation != "trilinear":
+            raise ValueError(f"interpolation must be trilinear, got {self.interpolation!r}")
+        if self.orientation not in ("displayed", "axial"):
+            raise ValueError(f"orientation must be displayed or axial, got {self.orientation!r}")
+        curve_of(self.window or DEFAULT_WINDOW, self.companding)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values that JSON can hold; `from_dict` reads them back."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> PreprocessSpec:
+        """Read what `to_dict` gave, also after a trip through JSON.
+
+        Raises
+        ------
+        ValueError
+            A key is unknown or a value makes no sense.
+        """
+        unknown = set(values) - {field.name for field in fields(cls)}
+        if unknown:
+            raise ValueError(f"unknown preprocessing keys: {', '.join(sorted(unknown))}")
+        return cls(**{key: _as_tuples(value) for key, value in values.items()})
+
+
+@dataclass(frozen=True, eq=False)
+class ModelInput:
+    """What the model sees, and how it came to be.
+
+    Parameters
+    ----------
+    pixels : ndarray of float32, shape (1, D, H, W)
+        In [0, 1].
+    spec : PreprocessSpec
+        The recipe.
+    affine_lps : ndarray of float64, shape (4, 4)
+        Maps (d, h, w, 1) of `pixels` to patient coordinates in mm, LPS.
+    steps : tuple of str
+        What was done, one sentence each.
+    """
+
+    pixels: NDArray[np.float32]
+    spec: PreprocessSpec
+    affine_lps: NDArray[np.float64]
+    steps: tuple[str, ...]
+
+
+def prepare(
+    volume: Volume, spec: PreprocessSpec, window: tuple[float, float] | None = None
+) -> ModelInput:
+    """Turn a volume into the model's input.
+
+    Equal to clip to the window → scale to [0, 1] → min–max → crop to values > 0 → trilinear resize,
+    as MONAI's ScaleIntensityRange, ScaleIntensity, CropForeground and Resize do it, but in one pass
+    over the slices that are needed.
+
+    Parameters
+    ----------
+    volume : Volume
+        HU of shape (D, H, W), int16 or float32.
+    spec : PreprocessSpec
+        The recipe.
+    window : tuple of float, optional
+        The series' own (centre, width) in HU; used where `spec` fixes neither window nor curve.
+
+    Returns
+    -------
+    ModelInput
+        `pixels` of shape (1, *spec.size).
+    """
+    turned = reorient(volume, spec.orientation)
+    window = spec.window or window or DEFAULT_WINDOW
+    curve = curve_of(window, spec.companding)
+    low, high = value_range(turned.hu, *curve.bounds)
+    bottom, top = (low, high) if spec.scaling == "minmax" else curve.bounds
+    box = _whole(turned.hu)
+    if spec.crop_foreground:
+        box = foreground_box(turned.hu, above=bottom) or box
+    intensity = Intensity(curve, bottom, top)
+    pixels = intensity.finish(resize_trilinear(turned.hu[box], spec.size, intensity.of_slice))
+    affine = _resized_affine(turned.affine_lps, box, spec.size)
+    steps = _steps(turned, spec, window, box)
+    return ModelInput(pixels[None], spec, affine, steps)
+
+
+def _as_tuples(value: Any) -> Any:
+    return tuple(_as_tuples(v) for v in value) if isinstance(value, list | tuple) else value
+
+
+def _whole(hu: NDArray[Any]) -> Box:
+    d, h, w = hu.shape
+    return slice(0, d), slice(0, h), slice(0, w)
+
+
+def _resized_affine(
+    affine: NDArray[np.float64], box: Box, size: tuple[int, int, int]
+) -> NDArray[np.float64]:
+    """Affine of the resized box: output o lies at source (o + 0.5) n / n' - 0.5 + start."""
+    scale = np.array([(b.stop - b.start) / n for b, n in zip(box, size, strict=True)])
+    shift = 0.5 * scale - 0.5 + [b.start for b in box]
+    to_source = np.diag([*scale, 1.0])
+    to_source[:3, 3] = shift
+    return affine @ to_source
+
+
+def _steps(
+    turned: Volume, spec: PreprocessSpec, window: tuple[float, float], box: Box
+) -> tuple[str, ...]:
+    shape = "x".join(str(n) for n in turned.hu.shape)
+    cropped = "x".join(str(b.stop - b.start) for b in box)
+    steps = [f"{shape} voxels taken as {acquisition_plane(turned.affine_lps)} slices"]
+    if spec.companding:
+        steps.append(f"HU mapped by a curve of {len(spec.companding)} knots")
+    else:
+        steps.append(f"HU windowed at centre {window[0]:g}, width {window[1]:g}")
+    if spec.scaling == "minmax":
+        steps.append("stretched to the volume's own minimum and maximum")
+    if spec.crop_foreground:
+        steps.append(f"cropped to the foreground of {cropped} voxels")
+    steps.append(f"resized to {'x'.join(str(n) for n in spec.size)}")
+    return tuple(steps)

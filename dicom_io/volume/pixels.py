@@ -1,0 +1,109 @@
+"""Stored pixel values, decoded and turned into Hounsfield units."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom import Dataset
+from pydicom.pixels.decoders.base import get_decoder
+
+from dicom_io.errors import IncompleteSeries, UnsupportedTransferSyntax
+from dicom_io.volume.slices import Slice
+
+AIR_HU = -1024
+"""What stands outside the measured field of view; the lowest value of a 12-bit CT scale."""
+
+_LEAST_TISSUE_HU, _MOST_TISSUE_HU = -1000, 3071
+
+
+def hu_of_slices(slices: Sequence[Slice]) -> Iterator[NDArray[Any]]:
+    """Decode one plane after the other: (H, W) of int32, or float32 where HU are not whole."""
+    path, dataset = None, Dataset()
+    for plane in slices:
+        if plane.instance.path != path:
+            path = plane.instance.path
+            dataset = pydicom.dcmread(path, force=True)
+        yield _hu(plane, dataset)
+
+
+def has_whole_hu(slices: Sequence[Slice]) -> bool:
+    """Whether slope and intercept of every plane make whole numbers of HU."""
+    return all(plane.slope.is_integer() and plane.intercept.is_integer() for plane in slices)
+
+
+def _hu(plane: Slice, dataset: Dataset) -> NDArray[Any]:
+    stored = _decode(plane, dataset)
+    if has_whole_hu([plane]):
+        hu = stored.astype(np.int32)
+        if plane.slope != 1:
+            hu *= int(plane.slope)
+        hu += int(plane.intercept)
+    else:
+        hu = (stored * plane.slope + plane.intercept).astype(np.float32)
+    _lower_padding(hu, stored, plane)
+    return hu
+
+
+def _decode(plane: Slice, dataset: Dataset) -> NDArray[Any]:
+    """Stored values of one plane; unused bits cleared, the sign extended (PS3.5 8.1.1)."""
+    name = f"image {plane.number}" if plane.frame is None else f"frame {plane.number}"
+    syntax = plane.instance.header.file_meta.TransferSyntaxUID
+    dataset.file_meta.TransferSyntaxUID = syntax
+    try:
+        decoder = get_decoder(syntax)
+    except NotImplementedError as error:
+        raise UnsupportedTransferSyntax(f"{name}: no decoder for {syntax.name}") from error
+    if not decoder.is_available:
+        raise UnsupportedTransferSyntax(f"{name}: no decoder installed for {syntax.name}")
+    try:
+        shift = _unused_low_bits(dataset)
+        stored, _ = decoder.as_array(
+            dataset,
+            index=plane.frame or 0,
+            correct_unused_bits=not shift,  # type: ignore[arg-type]  # typed as one TypedDict
+        )
+        return stored >> shift if shift else stored
+    except RuntimeError as error:
+        raise UnsupportedTransferSyntax(f"{name}: its {syntax.name} cannot be decoded") from error
+    except (ArithmeticError, ValueError, TypeError, AttributeError, EOFError, OSError) as error:
+        where = plane.instance.path.name
+        raise IncompleteSeries(
+            f"{name} ({where}): its pixel data is damaged, cut off or wrongly described"
+        ) from error
+
+
+def _unused_low_bits(dataset: Dataset) -> int:
+    """How many unused bits lie below those stored (HighBit ≠ BitsStored - 1, before 2014)."""
+    if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+        return 0
+    return max(0, int(dataset.HighBit) + 1 - int(dataset.BitsStored))
+
+
+def _lower_padding(hu: NDArray[Any], stored: NDArray[Any], plane: Slice) -> None:
+    """Let nothing outside the field of view be brighter than air (PS3.3 C.7.5.1.1.2), in place.
+
+    Padding darker than air stays as it is. A padding value in the range of tissue is believed only
+    where it fills the corners: some writers name 0 as padding although 0 HU is water.
+    """
+    first = plane.attribute("PixelPaddingValue")
+    if first is None:
+        return
+    last = plane.attribute("PixelPaddingRangeLimit")
+    low, high = sorted(_as_stored(int(v), stored) for v in (first, first if last is None else last))
+    in_hu = low * plane.slope + plane.intercept, high * plane.slope + plane.intercept
+    if max(in_hu) <= AIR_HU:
+        return
+    padded = (stored >= low) & (stored <= high)
+    like_tissue = max(in_hu) > _LEAST_TISSUE_HU and min(in_hu) <= _MOST_TISSUE_HU
+    if not like_tissue or padded[[0, 0, -1, -1], [0, -1, 0, -1]].all():
+        np.minimum(hu, AIR_HU, out=hu, where=padded)
+
+
+def _as_stored(value: int, stored: NDArray[Any]) -> int:
+    """Some writers put a signed value into an unsigned element: 63536 for -2000."""
+    bits = 8 * stored.dtype.itemsize
+    return value - 2**bits if stored.dtype.kind == "i" and value >= 2 ** (bits - 1) else value

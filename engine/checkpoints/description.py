@@ -1,0 +1,128 @@
+"""What a checkpoint says of itself, whatever its layout, before any weight is read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from dicom_io.errors import CheckpointMismatch
+from dicom_io.model_input.preprocess import PreprocessSpec
+from engine.checkpoints.tensor_files import TensorInfo, read_headers, read_tensors
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CONFIG = "config.json"
+
+Layout = Literal["native", "vlm_qwen", "dec_clip", "qwen2", "lamed_llama", "lamed_phi3"]
+
+Renaming = Callable[[Mapping[str, Any]], dict[str, Any]]
+"""From names as they are stored to the network's own, with what belongs to no network left out."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """How the model is asked.
+
+    Parameters
+    ----------
+    report : str
+        The question that asks for a report; it follows the image tokens.
+    image_token, eos_token : str
+        Tokens of the tokenizer: the placeholder of an image token, and what ends a text.
+    answers_questions : bool
+        Whether the model was trained to answer questions, not reports alone.
+    questions : tuple of str
+        The only questions that it can be asked; empty where there is no closed list.
+    closed : {"letters", "texts"}
+        How it is given choices: listed by letter, as in M3D-VQA, or not at all; then it is asked
+        openly, and a choice is as likely as the token that its text begins with.
+    """
+
+    report: str
+    image_token: str = "<im_patch>"  # noqa: S105 - a token of text
+    eos_token: str = "<eos>"  # noqa: S105
+    answers_questions: bool = False
+    questions: tuple[str, ...] = ()
+    closed: Literal["letters", "texts"] = "letters"
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a checkpoint says of itself.
+
+    Parameters
+    ----------
+    name, version : str
+    demonstration : bool
+        Whether it was trained on synthetic images only.
+    findings : tuple of str
+        The findings that it may write; empty where there is no closed list.
+    provenance : mapping
+        Where it comes from: recipe, seed, data, figures. JSON values.
+    """
+
+    name: str
+    version: str
+    demonstration: bool = False
+    findings: tuple[str, ...] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Description:
+    """A checkpoint on disk.
+
+    Parameters
+    ----------
+    layout : str
+    folder : Path
+    network : object
+        The configuration of its family (`engine.checkpoints.families`).
+    card, prompt, preprocess
+        As the weights were trained; what writes nothing has no prompt.
+    weights : tuple of Path
+        Its files of tensors.
+    digest : str
+        SHA-256 over all files that matter.
+    renaming : callable
+        See `Renaming`.
+    """
+
+    layout: Layout
+    folder: Path
+    network: Any
+    card: ModelCard
+    prompt: Prompt | None
+    preprocess: PreprocessSpec
+    weights: tuple[Path, ...]
+    digest: str
+    renaming: Renaming = dict
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Map the weights into memory, under the network's names."""
+        return self.renaming(read_tensors(self.weights))
+
+    def headers(self) -> dict[str, TensorInfo]:
+        """Return type and shape of the weights, under the network's names."""
+        return self.renaming(read_headers(self.weights))
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Read a folder's config.json.
+
+    Raises
+    ------
+    CheckpointMismatch
+        It is no JSON object.
+    """
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointMismatch(f"{folder}/{CONFIG} is no JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise CheckpointMismatch(f"{folder}/{CONFIG} holds no JSON object")
+    return config

@@ -1,0 +1,112 @@
+"""What a checkpoint is, told from its configuration and the headers of its weights."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from dicom_io.errors import CheckpointMismatch
+from engine.checkpoints.checkpoint import describe
+from engine.checkpoints.families import build, has_tied_head, network_to_dict, text_config_of
+from engine.checkpoints.loose import read_part
+from engine.checkpoints.manifest import file_sha256
+from engine.checkpoints.tensor_files import TensorInfo
+from engine.checkpoints.weights import require_network
+
+PARTS = {
+    "vision tower": ("model.vision_tower.", "vision_encoder."),
+    "projector": ("model.mm_projector.",),
+    "text encoder": ("language_encoder.",),
+    "embeddings": ("model.embed_tokens.",),
+    "layers": ("model.layers.", "model.norm."),
+    "head": ("lm_head.",),
+}
+"""Parts of a model by what the names of their tensors begin with."""
+
+OTHERS = "others"
+BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
+
+
+def inspect_checkpoint(name: str | Path) -> dict[str, Any]:
+    """Say what a checkpoint is, in values that JSON can hold; no weight is read.
+
+    Parameters
+    ----------
+    name : str or Path
+        Its folder, its name on the hub, or a loose file of the authors' training.
+
+    Raises
+    ------
+    EngineError
+        There is no checkpoint.
+    CheckpointMismatch
+        It is damaged, or of no layout that this version reads. Tensors that do not fit are no
+        error here: the key "faults" names every one.
+    """
+    if Path(name).is_file():
+        return _inspect_part(Path(name))
+    found = describe(name)
+    headers = found.headers()
+    text = text_config_of(found.network)
+    return {
+        "layout": found.layout,
+        "folder": str(found.folder),
+        "name": found.card.name,
+        "version": found.card.version,
+        "digest": found.digest,
+        "demonstration": found.card.demonstration,
+        **network_to_dict(found.network),
+        "text_model": {
+            "type": text.model_type,
+            "layers": text.num_hidden_layers,
+            "width": text.hidden_size,
+            "vocabulary": text.vocab_size,
+        },
+        "prompt": asdict(found.prompt) if found.prompt else None,
+        "preprocess": found.preprocess.to_dict(),
+        "provenance": dict(found.card.provenance),
+        "files": {path.name: path.stat().st_size for path in found.weights},
+        "parameters": parameters_by_part(headers),
+        "dtypes": dict(Counter(info.dtype for info in headers.values())),
+        "faults": _faults(found.network, headers),
+    }
+
+
+def _inspect_part(path: Path) -> dict[str, Any]:
+    part = read_part(path)
+    return {
+        "layout": part.kind,
+        "files": {path.name: path.stat().st_size},
+        "digest": file_sha256(path),
+        "lora_rank": part.lora_rank,
+        "parameters": parameters_by_part(part.headers),
+        "dtypes": dict(Counter(info.dtype for info in part.headers.values())),
+        "faults": [],
+    }
+
+
+def parameters_by_part(headers: Mapping[str, TensorInfo]) -> dict[str, int]:
+    """Count parameters, not buffers, of each part and "total"."""
+    counts: Counter[str] = Counter()
+    for name, info in headers.items():
+        if not name.endswith(BUFFERS):
+            counts[part_of(name)] += info.count
+    parts = {part: counts[part] for part in [*PARTS, OTHERS] if counts[part]}
+    return parts | {"total": counts.total()}
+
+
+def part_of(name: str) -> str:
+    """Return the part of a model that a tensor belongs to."""
+    return next((part for part, begins in PARTS.items() if name.startswith(begins)), OTHERS)
+
+
+def _faults(network: Any, headers: Mapping[str, TensorInfo]) -> list[str]:
+    empty = build(network)
+    try:
+        require_network(empty, headers, tied=has_tied_head(network))
+    except CheckpointMismatch as error:
+        return list(error.details)
+    return []

@@ -1,0 +1,88 @@
+"""The native layout: a folder as Hugging Face's `save_pretrained` writes it, and proof of it.
+
+`config.json` (network, preprocessing, prompt, provenance), `model.safetensors` or its shards,
+`tokenizer.json`, where the model can abstain `novelty.safetensors`, and `SHA256SUMS`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from dicom_io.errors import CheckpointMismatch
+from dicom_io.model_input.preprocess import PreprocessSpec
+from engine.checkpoints.description import CONFIG, Description, ModelCard, Prompt, read_config
+from engine.checkpoints.families import network_from_dict, network_to_dict
+from engine.checkpoints.manifest import verify
+from engine.checkpoints.tensor_files import weight_files
+
+MODEL_TYPE = "ctscribe"
+FORMAT = 2
+NOVELTY = "novelty.safetensors"
+
+
+def describe_native(folder: Path) -> Description:
+    """Verify every file of a native checkpoint, then read what it says.
+
+    Raises
+    ------
+    CheckpointMismatch
+        A file is missing, damaged, changed or not vouched for.
+    AttributeError, KeyError, TypeError, ValueError
+        config.json makes no sense.
+    """
+    digest = verify(folder)
+    config = read_config(folder)
+    if config.get("format") != FORMAT:
+        raise CheckpointMismatch(
+            f"{folder} has checkpoint format {config.get('format')}, this version reads {FORMAT}"
+        )
+    card = {**config["card"], "findings": tuple(config["card"]["findings"])}
+    prompt = config["prompt"]
+    if prompt:
+        prompt = {**prompt, "questions": tuple(prompt.get("questions", ()))}
+    return Description(
+        layout="native",
+        folder=folder,
+        network=network_from_dict(config),
+        card=ModelCard(**card),
+        prompt=Prompt(**prompt) if prompt else None,
+        preprocess=PreprocessSpec.from_dict(config["preprocess"]),
+        weights=tuple(weight_files(folder)),
+        digest=digest,
+    )
+
+
+def native_config(
+    network: Any, card: ModelCard, prompt: Prompt | None, preprocess: PreprocessSpec
+) -> dict[str, Any]:
+    """Return what config.json says beside Hugging Face's own keys."""
+    return {
+        "format": FORMAT,
+        **network_to_dict(network),
+        "card": asdict(card),
+        "prompt": asdict(prompt) if prompt else None,
+        "preprocess": preprocess.to_dict(),
+    }
+
+
+def write_config(folder: Path, config: Mapping[str, Any], dtype: str) -> None:
+    """Write config.json as `save_pretrained` of `engine.checkpoints.huggingface` does."""
+    values = {"model_type": MODEL_TYPE, "dtype": dtype, **config}
+    if config["prompt"]:
+        values = {"architectures": ["CtscribeForCausalLM"], **values}
+    _write_json(folder / CONFIG, values)
+
+
+def write_end_of_text(folder: Path, eos_token: str, eos_id: int | None) -> None:
+    """Let `AutoTokenizer` find the tokenizer, and `generate` the token that ends a text."""
+    values = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": eos_token}
+    _write_json(folder / "tokenizer_config.json", values)
+    _write_json(folder / "generation_config.json", {"eos_token_id": eos_id})
+
+
+def _write_json(path: Path, values: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,331 @@
+"""Token by token: from the embeddings of prompts to generated tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from transformers.cache_utils import Cache, DynamicCache, StaticLayer
+
+from dicom_io.errors import EngineError
+from engine.network.vision_language_model import VisionLanguageModel
+from engine.protocol import FinishReason, Sampling
+
+LOOP_REPEATS, LOOP_TOKENS = 3, 32
+"""A text loops if its end is one passage this often, and at least so many tokens of that."""
+
+CAPACITY_STEP = 256
+"""Caches grow in such steps, so that prompts of different lengths share one compiled step."""
+
+SHAPES_KEPT = 4
+"""Caches of so many shapes stay for later calls; a compiled step is bound to its cache."""
+
+
+Step = Callable[[VisionLanguageModel, Tensor, Tensor, Tensor, Cache], Tensor]
+
+
+@dataclass(frozen=True)
+class GeneratedTokens:
+    """Tokens without the one that ends a text, and the natural logarithm of their probability."""
+
+    ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    finish_reason: FinishReason
+
+
+@dataclass(frozen=True, eq=False)
+class Prefix:
+    """Prompts that were read.
+
+    Parameters
+    ----------
+    logits : Tensor of float32, shape (B, vocabulary)
+        For the first token of each answer.
+    keys_values : list of (Tensor, Tensor), each (B, heads, n, head width)
+        Of every layer, for the n positions of the longest prompt.
+    is_token : Tensor of bool, shape (B, n)
+        False where a shorter prompt was padded, on its left.
+    """
+
+    logits: Tensor
+    keys_values: list[tuple[Tensor, Tensor]]
+    is_token: Tensor
+
+    def repeated(self, times: int) -> Prefix:
+        """Each prompt `times` in a row, without reading it again."""
+        if times == 1:
+            return self
+        return Prefix(
+            self.logits.repeat_interleave(times, dim=0),
+            [
+                (keys.repeat_interleave(times, dim=0), values.repeat_interleave(times, dim=0))
+                for keys, values in self.keys_values
+            ],
+            self.is_token.repeat_interleave(times, dim=0),
+        )
+
+
+@dataclass
+class Writing:
+    """A text in the making."""
+
+    draw: torch.Generator
+    ids: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    finish_reason: FinishReason | None = None
+
+    def add(self, token: int, logprob: float, eos_id: int, sampling: Sampling) -> None:
+        """Take the next token, unless the text has ended; see whether it ends now.
+
+        Raises
+        ------
+        EngineError
+            The model computed no number; such a token must not reach a report.
+        """
+        if self.finish_reason is not None:
+            return
+        if not isfinite(logprob):
+            raise EngineError(
+                f"the model computed {logprob} in place of a probability; another dtype may do"
+            )
+        if token == eos_id:
+            self.finish_reason = "eos"
+            return
+        self.ids.append(token)
+        self.logprobs.append(logprob)
+        if sampling.stop_at_loop and (end := end_before_loop(self.ids)):
+            del self.ids[end:], self.logprobs[end:]
+            self.finish_reason = "repetition"
+        elif len(self.ids) == sampling.max_new_tokens:
+            self.finish_reason = "length"
+
+    def done(self) -> GeneratedTokens:
+        return GeneratedTokens(
+            tuple(self.ids), tuple(self.logprobs), self.finish_reason or "length"
+        )
+
+
+class Generator:
+    """Lets a model read prompts and write answers.
+
+    Keys and values live in a cache of fixed size while the model writes, so that every step has
+    the same shapes and, on a GPU, runs as one compiled CUDA graph.
+
+    Parameters
+    ----------
+    model : VisionLanguageModel
+        In eval mode.
+    eos_id : int
+        The token that ends a text.
+    """
+
+    def __init__(self, model: VisionLanguageModel, eos_id: int):
+        self._model = model
+        self._eos_id = eos_id
+        self._layers: dict[tuple[int, int], list[StaticLayer]] = {}
+        on_gpu = next(model.parameters()).is_cuda
+        self._step = compiled(decode_step) if on_gpu else decode_step
+
+    def read(self, prompts: Sequence[Tensor]) -> Prefix:
+        """Read prompts, each the embeddings (n, hidden size) of its tokens, in one batch."""
+        embeddings = pad_sequence(list(prompts), batch_first=True, padding_side="left")
+        longest = embeddings.shape[1]
+        lengths = [len(prompt) for prompt in prompts]
+        padding = longest - torch.tensor(lengths, device=embeddings.device)
+        positions = torch.arange(longest, device=embeddings.device) - padding[:, None]
+        is_token = positions >= 0
+        cache = DynamicCache()
+        logits = self._model(
+            embeddings,
+            attention_mask=is_token if min(lengths) < longest else None,
+            position_ids=positions.clamp(min=0),
+            past_key_values=cache,
+            logits_to_keep=1,
+        )
+        keys_values = [(keys, values) for keys, values, *_ in cache]
+        return Prefix(logits[:, -1].float(), keys_values, is_token)
+
+    def write(
+        self,
+        prefix: Prefix,
+        sampling: Sampling,
+        *,
+        samples: int = 1,
+        seeds: Sequence[int] | None = None,
+        on_token: Callable[[int], None] | None = None,
+    ) -> list[GeneratedTokens]:
+        """Answer prompts that were read, each `samples` times in a row.
+
+        Parameters
+        ----------
+        sampling : Sampling
+            Sample i is drawn with `seed` + i, wherever it stands in the batch.
+        seeds : sequence of int, optional
+            One for each prompt, in place of the same `seed` for all.
+        on_token : callable, optional
+            Told each token of the first text.
+        """
+        texts = [
+            Writing(torch.Generator().manual_seed(seed + i))
+            for seed in seeds or [sampling.seed] * len(prefix.logits)
+            for i in range(samples)
+        ]
+        prefix = prefix.repeated(samples)
+        logits, steps = prefix.logits, None
+        while True:
+            chosen = choose(logits, texts, sampling)
+            scores = logits.log_softmax(dim=-1).gather(1, chosen[:, None])[:, 0]
+            first_is_open = texts[0].finish_reason is None
+            for text, token, score in zip(texts, chosen.tolist(), scores.tolist(), strict=True):
+                text.add(token, score, self._eos_id, sampling)
+            if on_token is not None and first_is_open and texts[0].finish_reason != "eos":
+                on_token(int(chosen[0]))
+            if all(text.finish_reason for text in texts):
+                return [text.done() for text in texts]
+            steps = steps or self._steps(prefix, sampling.max_new_tokens)
+            logits = steps(chosen)
+
+    def _steps(self, prefix: Prefix, max_new_tokens: int) -> Callable[[Tensor], Tensor]:
+        """Return a function from the last tokens (R,) to the next logits (R, vocabulary)."""
+        rows, n = prefix.is_token.shape
+        capacity = capacity_for(n, max_new_tokens)
+        cache = Cache(layers=list(self._layers_with(prefix, capacity)))
+        visible = prefix.is_token.new_zeros(rows, 1, 1, capacity)
+        visible[:, 0, 0, :n] = prefix.is_token
+        positions = prefix.is_token.sum(dim=1, keepdim=True)
+        slot = n
+
+        def step(tokens: Tensor) -> Tensor:
+            nonlocal slot, positions
+            visible[..., slot] = True
+            logits = self._step(self._model, tokens[:, None], visible, positions, cache)
+            slot, positions = slot + 1, positions + 1
+            return logits
+
+        return step
+
+    def _layers_with(self, prefix: Prefix, capacity: int) -> list[StaticLayer]:
+        """Move keys and values into layers of fixed size, earlier ones where there are some."""
+        shape = (len(prefix.is_token), capacity)
+        if shape not in self._layers and len(self._layers) == SHAPES_KEPT:
+            self._layers.clear()
+        layers = self._layers.setdefault(shape, [StaticLayer(capacity) for _ in prefix.keys_values])
+        for layer, (keys, values) in zip(layers, prefix.keys_values, strict=True):
+            layer.reset()
+            layer.update(keys, values)
+        return layers
+
+
+def capacity_for(prompt_tokens: int, max_new_tokens: int) -> int:
+    """Return the slots of a cache that holds a prompt and its answer."""
+    return -(-(prompt_tokens + max_new_tokens) // CAPACITY_STEP) * CAPACITY_STEP
+
+
+def compiled(step: Step) -> Step:
+    """Fuse a step's kernels and replay it as one CUDA graph: at batch 1 launches cost most.
+
+    A host without compiler takes the step as it is; torch logs why.
+    """
+    torch._dynamo.config.suppress_errors = True
+    graph: Step = torch.compile(step, mode="reduce-overhead", dynamic=False)
+
+    def replay(*arguments: Any) -> Tensor:
+        torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+        return graph(*arguments).clone()  # the next replay overwrites its output
+
+    return replay
+
+
+def decode_step(
+    model: VisionLanguageModel, tokens: Tensor, visible: Tensor, positions: Tensor, cache: Cache
+) -> Tensor:
+    """Tokens (R, 1) -> logits (R, vocabulary) of the ones that follow."""
+    logits = model(
+        model.embed_tokens(tokens),
+        attention_mask=visible,
+        position_ids=positions,
+        past_key_values=cache,
+    )
+    return logits[:, -1].float()
+
+
+def choose(logits: Tensor, texts: Sequence[Writing], sampling: Sampling) -> Tensor:
+    """Choose the next token of every text: logits (R, vocabulary) -> ids (R,)."""
+    if sampling.repetition_penalty != 1:
+        logits = _penalised(logits, texts, sampling.repetition_penalty)
+    if sampling.temperature == 0:
+        return logits.argmax(dim=-1)
+    uniform = torch.stack([torch.rand(1, generator=t.draw, dtype=torch.float64) for t in texts])
+    below_best = (logits - logits.amax(dim=-1, keepdim=True)).double()  # no temperature overflows
+    return drawn(below_best / sampling.temperature, uniform.to(logits.device)[:, 0], sampling.top_p)
+
+
+def drawn(logits: Tensor, uniform: Tensor, top_p: float) -> Tensor:
+    """Draw by inverting the distribution function: logits (R, V) and uniform (R,) -> ids (R,).
+
+    One number a row, so that a row's draw does not depend on the rows beside it.
+    """
+    probabilities, ids = logits.softmax(dim=-1).sort(dim=-1, descending=True, stable=True)
+    before = probabilities.cumsum(dim=-1) - probabilities
+    kept = probabilities * (before < top_p)
+    reached = kept.cumsum(dim=-1)
+    place = (reached <= uniform[:, None] * reached[:, -1:]).sum(dim=-1, keepdim=True)
+    return ids.gather(1, place.clamp(max=logits.shape[-1] - 1))[:, 0]
+
+
+def _penalised(logits: Tensor, texts: Sequence[Writing], penalty: float) -> Tensor:
+    written = torch.zeros_like(logits, dtype=torch.bool)
+    for row, text in zip(written, texts, strict=True):
+        row[text.ids] = True
+    less = torch.where(logits > 0, logits / penalty, logits * penalty)
+    return torch.where(written, less, logits)
+
+
+def end_before_loop(ids: Sequence[int]) -> int | None:
+    """Tell where a text that ends in a loop should end: after the first of the repetitions.
+
+    None if it does not end in one (`LOOP_REPEATS`, `LOOP_TOKENS`).
+    """
+    for period in range(1, len(ids) // LOOP_REPEATS + 1):
+        tail = max(period * LOOP_REPEATS, LOOP_TOKENS)
+        if tail > len(ids) or ids[-tail:-period] != ids[period - tail :]:
+            continue
+        start = len(ids) - tail
+        while start > 0 and ids[start - 1] == ids[start - 1 + period]:
+            start -= 1
+        return start + period
+    return None
+
+
+class Pieces:
+    """Splits a text into what each token adds to it, token by token.
+
+    A character whose bytes span several tokens belongs to the last of them; one that was cut off
+    by the limit is left out. White space before the text is dropped.
+    """
+
+    def __init__(self, tokenizer: Tokenizer):
+        self._tokenizer = tokenizer
+        self._ids: list[int] = []
+        self._written = ""
+
+    def add(self, token: int) -> str:
+        """Return what `token` adds."""
+        self._ids.append(token)
+        text: str = self._tokenizer.decode(self._ids).lstrip()
+        if text.endswith("\N{REPLACEMENT CHARACTER}"):
+            return ""
+        piece, self._written = text[len(self._written) :], text
+        return piece
+
+
+def pieces(tokenizer: Tokenizer, ids: Sequence[int]) -> tuple[str, ...]:
+    """Split a text into what each of its tokens adds; see `Pieces`."""
+    split = Pieces(tokenizer)
+    return tuple(split.add(token) for token in ids)

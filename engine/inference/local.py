@@ -1,0 +1,391 @@
+"""The engine that runs a checkpoint in this process, on the GPU or the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import compress
+from pathlib import Path
+from string import ascii_uppercase
+from threading import Lock
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dicom_io.errors import CheckpointMismatch, EngineError, OutOfDeviceMemory, PromptTooLong
+from dicom_io.model_input.preprocess import ModelInput, PreprocessSpec
+from engine.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from engine.inference.generation import GeneratedTokens, Generator, Pieces, pieces
+from engine.inference.quantization import quantize
+from engine.inference.question import (
+    closed_prompt,
+    first_tokens,
+    known_question,
+    require_known_words,
+)
+from engine.network.inference_form import use_inference_form
+from engine.network.out_of_distribution import image_features
+from engine.network.vision_language_model import VisionLanguageModel
+from engine.protocol import (
+    GREEDY,
+    Answer,
+    Choice,
+    Generation,
+    ModelIdentity,
+    OnToken,
+    Quantization,
+    Sampling,
+    require_recipe,
+)
+
+DTYPES = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+
+NOTHING = GeneratedTokens((), (), "eos")
+"""What is written where the model abstains."""
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What the vision tower made of one volume.
+
+    Parameters
+    ----------
+    embedding : ndarray of float32, shape (width,)
+        Mean over the tokens of its last stage.
+    image_tokens : Tensor, shape (1, n, hidden size)
+    abstained : str or None
+        Why the model must not describe it.
+    """
+
+    embedding: NDArray[np.float32]
+    image_tokens: Tensor
+    abstained: str | None
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """One question of a batch; see `ReportEngine.ask`.
+
+    Parameters
+    ----------
+    seed : int, optional
+        In place of that of the sampling: questions with one seed share their luck.
+    """
+
+    model_input: ModelInput
+    question: str
+    choices: tuple[str, ...] = ()
+    seed: int | None = None
+
+
+class LocalEngine:
+    """Draft reports with a checkpoint; one call at a time.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        Its model stands on the device where it will run.
+    """
+
+    def __init__(self, checkpoint: Checkpoint):
+        self._checkpoint = checkpoint
+        self._model: VisionLanguageModel = checkpoint.model
+        self._device = next(self._model.parameters()).device
+        self._image_token = self._token_id(checkpoint.prompt.image_token)
+        self._eos = self._token_id(checkpoint.prompt.eos_token)
+        self._generator = Generator(self._model, self._eos)
+        self._one_call = Lock()
+
+    @classmethod
+    def load(
+        cls,
+        name: str | Path,
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        quantization: Quantization = "none",
+    ) -> LocalEngine:
+        """Load a checkpoint, native or published; see `engine.load_engine`."""
+        where = choose_device(device)
+        precision = choose_dtype(dtype, where)
+        # the full weights need not fit the device that is to hold the quantized ones
+        first = where if quantization == "none" else torch.device("cpu")
+        with _device_memory(where):
+            checkpoint = _named(load_checkpoint(name, device=first, dtype=precision), quantization)
+            quantize(checkpoint.model, quantization, where)
+            checkpoint.model.to(where)
+            if where.type == "cpu":
+                use_inference_form(checkpoint.model)
+            return cls(checkpoint)
+
+    @property
+    def identity(self) -> ModelIdentity:
+        return self._checkpoint.identity
+
+    @property
+    def preprocess(self) -> PreprocessSpec:
+        return self._checkpoint.preprocess
+
+    def report(
+        self,
+        model_input: ModelInput,
+        sampling: Sampling = GREEDY,
+        *,
+        on_token: OnToken | None = None,
+    ) -> Generation:
+        """Draft the report of one volume; see `ReportEngine.report`."""
+        return self._reports([model_input], sampling, on_token=on_token)[0]
+
+    def report_samples(
+        self, model_input: ModelInput, count: int, sampling: Sampling
+    ) -> tuple[Generation, ...]:
+        """Draft one volume's report several times; see `ReportEngine.report_samples`."""
+        return self._reports([model_input], sampling, samples=count)
+
+    def report_batch(
+        self,
+        model_inputs: Sequence[ModelInput],
+        sampling: Sampling = GREEDY,
+        *,
+        seeds: Sequence[int] | None = None,
+    ) -> tuple[Generation, ...]:
+        """Draft the reports of several volumes; see `ReportEngine.report_batch`.
+
+        `seeds` gives each volume its own in place of that of the sampling.
+        """
+        return self._reports(model_inputs, sampling, seeds=seeds)
+
+    def ask(
+        self,
+        model_input: ModelInput,
+        question: str,
+        choices: Sequence[str] = (),
+        sampling: Sampling = GREEDY,
+        *,
+        on_token: OnToken | None = None,
+    ) -> Answer:
+        """Answer a question about one volume; see `ReportEngine.ask`."""
+        asked = Asked(model_input, question, tuple(choices))
+        return self._answers([asked], sampling, on_token=on_token)[0]
+
+    def ask_batch(self, asked: Sequence[Asked], sampling: Sampling = GREEDY) -> tuple[Answer, ...]:
+        """Answer several questions together; a volume that several are about is encoded once.
+
+        Each is what `ask` gives for it alone. Raises as `ReportEngine.ask` does.
+        """
+        return self._answers(asked, sampling)
+
+    def _answers(
+        self, asked: Sequence[Asked], sampling: Sampling, *, on_token: OnToken | None = None
+    ) -> tuple[Answer, ...]:
+        if not self._checkpoint.prompt.answers_questions:
+            raise EngineError(
+                f"the model {self.identity.name} was trained to write reports only; "
+                "it answers no questions"
+            )
+        volumes = {id(one.model_input): one.model_input for one in asked}
+        for volume in volumes.values():
+            require_recipe(volume, self.preprocess)
+        read = [self._question_ids(one, sampling.max_new_tokens) for one in asked]
+        with self._running():
+            seen_once = {key: self._see(volume) for key, volume in volumes.items()}
+            seen = [seen_once[id(one.model_input)] for one in asked]
+            written = [saw.abstained is None for saw in seen]
+            asks = zip(read, seen, strict=True)
+            prompts = [self._spliced(ids, saw) for (ids, _), saw in compress(asks, written)]
+            seeds = [sampling.seed if a.seed is None else a.seed for a in compress(asked, written)]
+            answered: Iterator[tuple[Tensor, GeneratedTokens]] = iter(())
+            if prompts:
+                prefix = self._generator.read(prompts)
+                logits, spell = prefix.logits, self._spell(on_token)
+                tokens = self._generator.write(prefix, sampling, seeds=seeds, on_token=spell)
+                answered = zip(logits, tokens, strict=True)
+            return tuple(
+                self._answer(one, saw, first, *next(answered))
+                if saw.abstained is None
+                else Answer(self._generation(NOTHING, saw))
+                for one, saw, (_, first) in zip(asked, seen, read, strict=True)
+            )
+
+    def _question_ids(self, asked: Asked, max_new_tokens: int) -> tuple[Tensor, list[int]]:
+        """Return the tokens of a question, (1, n), and those that tell its choices apart."""
+        question = known_question(asked.question, self._checkpoint.prompt.questions)
+        prompt, answers = closed_prompt(question, asked.choices, self._checkpoint.prompt.closed)
+        ids = self._prompt_ids(prompt, max_new_tokens)
+        require_known_words(self._checkpoint.tokenizer, question, asked.choices)
+        lead, first = first_tokens(self._checkpoint.tokenizer, prompt, answers)
+        return torch.cat([ids, ids.new_tensor([lead])], dim=1), first
+
+    def _answer(
+        self,
+        asked: Asked,
+        seen: Seen,
+        first: list[int],
+        logits: Tensor,
+        tokens: GeneratedTokens,
+    ) -> Answer:
+        probabilities = logits[first].softmax(dim=0).tolist()
+        choices = map(Choice, ascii_uppercase, asked.choices, probabilities)
+        return Answer(self._generation(tokens, seen), tuple(choices))
+
+    def _reports(
+        self,
+        model_inputs: Sequence[ModelInput],
+        sampling: Sampling,
+        *,
+        samples: int = 1,
+        seeds: Sequence[int] | None = None,
+        on_token: OnToken | None = None,
+    ) -> tuple[Generation, ...]:
+        for model_input in model_inputs:
+            require_recipe(model_input, self.preprocess)
+        ids = self._prompt_ids(self._checkpoint.prompt.report, sampling.max_new_tokens)
+        with self._running():
+            seen = [self._see(model_input) for model_input in model_inputs]
+            writes = [one.abstained is None for one in seen]
+            written: Iterator[GeneratedTokens] = iter(())
+            if any(writes):
+                prefix = self._generator.read(
+                    [self._spliced(ids, s) for s in compress(seen, writes)]
+                )
+                own = seeds and list(compress(seeds, writes))
+                spell = self._spell(on_token)
+                written = iter(
+                    self._generator.write(
+                        prefix, sampling, samples=samples, seeds=own, on_token=spell
+                    )
+                )
+        return tuple(
+            self._generation(next(written) if one.abstained is None else NOTHING, one)
+            for one in seen
+            for _ in range(samples)
+        )
+
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        with self._one_call, _device_memory(self._device), torch.inference_mode():
+            yield
+
+    def _token_id(self, token: str) -> int:
+        found = self._checkpoint.tokenizer.token_to_id(token)
+        if found is None:
+            raise CheckpointMismatch(
+                f"the tokenizer has no token {token!r}, which the prompt names"
+            )
+        return int(found)
+
+    def _prompt_ids(self, question: str, max_new_tokens: int) -> Tensor:
+        """Image placeholders and a question as the tokenizer splits them together: (1, n)."""
+        image = self._model.image_token_count
+        text = self._checkpoint.prompt.image_token * image + question
+        ids = self._checkpoint.tokenizer.encode(text).ids
+        if ids.count(self._image_token) != image or self._eos in ids:
+            raise EngineError("a question must not contain the model's special tokens")
+        asked = len(ids) + max_new_tokens
+        limit = self._model.llm_config.max_position_embeddings
+        if asked > limit:
+            raise PromptTooLong(
+                f"{image} image tokens, {len(ids) - image} of the question and {max_new_tokens} "
+                f"new ones are {asked}; the model's context holds {limit}"
+            )
+        return torch.tensor([ids], device=self._device)
+
+    def _see(self, model_input: ModelInput) -> Seen:
+        volume = torch.from_numpy(model_input.pixels)[None].to(self._device)
+        # TF32 would make the embedding, and so the abstention, depend on the device
+        with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+            hidden_states = self._model.encode_image(volume)
+        return Seen(
+            embedding=hidden_states[-1][0].float().mean(dim=0).cpu().numpy(),
+            image_tokens=self._model.image_tokens(hidden_states),
+            abstained=self._reason_to_abstain(volume, hidden_states),
+        )
+
+    def _reason_to_abstain(self, volume: Tensor, hidden_states: list[Tensor]) -> str | None:
+        distribution = self._checkpoint.distribution
+        if distribution is None:
+            return None
+        return distribution.reason_to_abstain(image_features(volume, hidden_states))
+
+    def _spliced(self, ids: Tensor, seen: Seen) -> Tensor:
+        return self._model.embed_prompt(ids, seen.image_tokens)[0]
+
+    def _spell(self, on_token: OnToken | None) -> Callable[[int], None] | None:
+        if on_token is None:
+            return None
+        split = Pieces(self._checkpoint.tokenizer)
+        return lambda token: on_token(split.add(token))
+
+    def _generation(self, tokens: GeneratedTokens, seen: Seen) -> Generation:
+        text_pieces = pieces(self._checkpoint.tokenizer, tokens.ids)
+        return Generation(
+            text="".join(text_pieces),
+            tokens=text_pieces,
+            token_ids=tokens.ids,
+            token_logprobs=tokens.logprobs,
+            image_embedding=seen.embedding,
+            identity=self.identity,
+            finish_reason=tokens.finish_reason,
+            abstained=seen.abstained,
+        )
+
+
+def _named(checkpoint: Checkpoint, quantization: Quantization) -> Checkpoint:
+    """Let every draft say that its model ran with quantized weights: they write other words."""
+    if quantization == "none":
+        return checkpoint
+    version = f"{checkpoint.card.version} ({quantization})"
+    return replace(checkpoint, card=replace(checkpoint.card, version=version))
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device of a setting; "auto" takes CUDA where there is one.
+
+    Raises
+    ------
+    EngineError
+        torch knows no such device, or this machine has none.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise EngineError(f"torch knows no device {name!r}") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise EngineError(f"device {name!r} was asked for, and torch sees no such GPU here")
+    return device
+
+
+def choose_dtype(name: str, device: torch.device) -> torch.dtype:
+    """Return the type of a setting; "auto" is bfloat16 on CUDA and float32 elsewhere.
+
+    Raises
+    ------
+    EngineError
+        It is no type that models run in.
+    """
+    if name == "auto":
+        return torch.bfloat16 if device.type == "cuda" else torch.float32
+    if name not in DTYPES:
+        raise EngineError(f"dtype must be auto or one of {', '.join(DTYPES)}, got {name!r}")
+    return DTYPES[name]
+
+
+@contextmanager
+def _device_memory(device: torch.device) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        on_cpu = "DefaultCPUAllocator" in str(error)  # a plain RuntimeError there
+        if not (on_cpu or isinstance(error, torch.OutOfMemoryError)):
+            raise
+        raise OutOfDeviceMemory(f"{device} has not enough free memory for this model") from error

@@ -1,0 +1,145 @@
+"""Med3DVLM: DCFormer, the dual-stream mixer and a Qwen2 language model (paper, figure 1).
+
+Module names are those of the published `vlm_qwen` layout.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from transformers.cache_utils import Cache
+from transformers.models.qwen2 import Qwen2Config, Qwen2Model
+
+from engine.network.language_model import logits, without_memory
+from engine.network.projector import ProjectorConfig, projector
+from engine.network.vision import VisionConfig, vision_tower
+
+Splice = Literal["clean", "published"]
+
+VISION_TOWER = "model.vision_tower."
+"""What the names of the vision tower's tensors begin with."""
+
+
+@dataclass(frozen=True)
+class Med3DVLMConfig:
+    """The three parts and how image tokens enter the prompt.
+
+    Parameters
+    ----------
+    vision, projector, llm
+        Sizes of the parts; `projector.width` equals `llm.hidden_size`.
+    splice : {"clean", "published"}
+        A prompt begins with one placeholder per image token. "clean" puts image tokens exactly
+        there. "published" is what the published weights were trained with: the first placeholder's
+        embedding stays, image tokens follow it, and the first token of the question is overwritten.
+    """
+
+    vision: VisionConfig
+    projector: ProjectorConfig
+    llm: Qwen2Config
+    splice: Splice = "clean"
+
+
+class VisionTower(nn.Module):
+    """The vision tower as the published layout nests it."""
+
+    def __init__(self, config: VisionConfig):
+        super().__init__()
+        self.vision_tower = vision_tower(config)
+
+    def forward(self, volume: Tensor) -> list[Tensor]:
+        """(B, 1, D, H, W) -> hidden states (B, tokens, C)."""
+        hidden_states: list[Tensor] = self.vision_tower(volume)
+        return hidden_states
+
+
+class Med3DVLM(nn.Module):
+    """Volume and prompt to text."""
+
+    def __init__(self, config: Med3DVLMConfig):
+        super().__init__()
+        self.config = config
+        self.model = Qwen2Model(config.llm)
+        self.model.vision_tower = VisionTower(config.vision)
+        self.model.mm_projector = projector(config.projector)
+        self.lm_head = nn.Linear(config.llm.hidden_size, config.llm.vocab_size, bias=False)
+
+    @property
+    def llm_config(self) -> Qwen2Config:
+        return self.config.llm
+
+    @property
+    def llm_layers(self) -> nn.ModuleList:
+        layers: nn.ModuleList = self.model.layers
+        return layers
+
+    @property
+    def image_token_count(self) -> int:
+        return self.config.projector.image_tokens
+
+    def encode_image(self, volume: Tensor) -> list[Tensor]:
+        """(B, 1, D, H, W) -> the vision tower's hidden states (B, tokens, C)."""
+        hidden_states: list[Tensor] = self.model.get_submodule("vision_tower")(volume)
+        return hidden_states
+
+    def project(self, low: Tensor, high: Tensor) -> Tensor:
+        """Last stage of the vision tower but one, and last -> image tokens (B, n, hidden size)."""
+        streams = (low, high) if self.config.projector.hierarchical else (high,)
+        image_tokens: Tensor = self.model.get_submodule("mm_projector")(*streams)
+        return image_tokens
+
+    def image_tokens(self, hidden_states: list[Tensor]) -> Tensor:
+        """Hidden states of the vision tower -> image tokens (B, n, hidden size)."""
+        dtype = next(self.model.get_submodule("mm_projector").parameters()).dtype
+        low, high = (hidden.to(dtype) for hidden in hidden_states[-2:])
+        return self.project(low, high)
+
+    def embed_tokens(self, input_ids: Tensor) -> Tensor:
+        """(B, n) -> (B, n, hidden size)."""
+        embeddings: Tensor = self.model.embed_tokens(input_ids)
+        return embeddings
+
+    def embed_prompt(self, input_ids: Tensor, image_tokens: Tensor) -> Tensor:
+        """Splice image tokens into the embeddings of a prompt that begins with their placeholders.
+
+        Parameters
+        ----------
+        input_ids : Tensor, shape (B, n)
+        image_tokens : Tensor, shape (B, m, hidden size), m < n
+
+        Returns
+        -------
+        Tensor, shape (B, n, hidden size)
+        """
+        embeddings = self.embed_tokens(input_ids)
+        start = 1 if self.config.splice == "published" else 0
+        end = start + image_tokens.shape[1]
+        return torch.cat([embeddings[:, :start], image_tokens, embeddings[:, end:]], dim=1)
+
+    def forward(
+        self,
+        inputs_embeds: Tensor,
+        *,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        past_key_values: Cache | None = None,
+        logits_to_keep: int = 0,
+    ) -> Tensor:
+        """Return logits of embeddings (B, n, hidden size); see `VisionLanguageModel`."""
+        return logits(
+            self.model,
+            self.lm_head,
+            inputs_embeds,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            logits_to_keep=logits_to_keep,
+        )
+
+
+def without_weights(config: Med3DVLMConfig) -> Med3DVLM:
+    """Build the network with parameters that hold no memory, for `checkpoints.weights.assemble`."""
+    return without_memory(lambda: Med3DVLM(config), config.llm)

@@ -1,0 +1,180 @@
+"""One device and many callers: calls wait in line, and reports that wait are drafted together."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import traceback
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dicom_io.errors import CtscribeError, EngineFault, EngineUnavailable
+from dicom_io.model_input.preprocess import ModelInput
+from engine.protocol import Generation, ReportEngine, Sampling
+
+LOGGER = logging.getLogger(__name__)
+REMEMBERED = 64
+"""Answers that are kept for callers who lost theirs on the way and ask again."""
+FAULTS = 3
+"""After so many faults in a row, and no answer, the device is taken for broken: CUDA does not
+recover from some faults within a process."""
+
+_CLOSING = "the engine is shutting down"
+
+Observe = Callable[[Sequence[Any], float], None]
+
+
+@dataclass(eq=False)
+class _Call:
+    """What one caller waits for: a report that may share a batch, or anything else alone."""
+
+    run: Callable[[], Any]
+    model_input: ModelInput | None = None
+    sampling: Sampling | None = None
+    future: Future[Any] = field(default_factory=Future)
+
+
+class DeviceQueue:
+    """Runs an engine's calls one after another in a thread of its own.
+
+    Callers are told apart by what they ask, not by who they are: two equal calls get one answer,
+    even if the second comes some time after the first (an engine's answers are deterministic).
+
+    Parameters
+    ----------
+    engine : ReportEngine
+        Used by one thread at a time.
+    batch : int
+        How many reports may be drafted together.
+    observe : callable
+        Told after every run its answers, and the seconds they took.
+    """
+
+    def __init__(self, engine: ReportEngine, *, batch: int, observe: Observe):
+        self._engine = engine
+        self._batch = batch
+        self._observe = observe
+        self._line: deque[_Call] = deque()
+        self._known: OrderedDict[str, Future[Any]] = OrderedDict()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._faults = 0
+        self.on_broken: Callable[[], None] = lambda: None
+        """Told when the device fails so often in a row that it is taken for broken."""
+        self.seconds = 1.0
+        """How long the last run took."""
+        self._thread = threading.Thread(target=self._work, name="device", daemon=True)
+        self._thread.start()
+
+    def require_device(self) -> None:
+        """Raise `EngineUnavailable` if the device only fails; a new process may cure it."""
+        if self._faults >= FAULTS:
+            raise EngineUnavailable(f"the device failed {self._faults} times in a row")
+
+    def report(self, key: str, model_input: ModelInput, sampling: Sampling) -> Future[Generation]:
+        """Draft a report, in one batch with others that wait and share its `sampling`."""
+        call = _Call(lambda: self._engine.report(model_input, sampling), model_input, sampling)
+        return self._enter(key, call)
+
+    def call(self, key: str | None, run: Callable[[], Any]) -> Future[Any]:
+        """Run something alone; without a key no other caller shares its answer."""
+        return self._enter(key, _Call(run))
+
+    def close(self) -> None:
+        """Take no more calls, and refuse those that still wait in line."""
+        with self._changed:
+            self._closed = True
+            refused = [*self._line]
+            self._line.clear()
+            self._changed.notify()
+        for call in refused:
+            call.future.set_exception(EngineUnavailable(_CLOSING))
+
+    def _enter(self, key: str | None, call: _Call) -> Future[Any]:
+        # Nobody may cancel it: others may wait for the same answer
+        call.future.set_running_or_notify_cancel()
+        with self._changed:
+            if self._closed:
+                raise EngineUnavailable(_CLOSING)
+            if key is not None:
+                if key in self._known:
+                    self._known.move_to_end(key)
+                    return self._known[key]
+                self._remember(key, call.future)
+            self._line.append(call)
+            self._changed.notify()
+        return call.future
+
+    def _remember(self, key: str, future: Future[Any]) -> None:
+        self._known[key] = future
+        for old in [old for old, answer in self._known.items() if answer.done()][:-REMEMBERED]:
+            del self._known[old]
+        future.add_done_callback(lambda done: self._forget_failure(key, done))
+
+    def _forget_failure(self, key: str, done: Future[Any]) -> None:
+        if done.exception() is not None:
+            with self._changed:
+                self._known.pop(key, None)
+
+    def _work(self) -> None:
+        while calls := self._next():
+            self._serve(calls)
+
+    def _next(self) -> list[_Call]:
+        """Wait for a call, and take those along that can be served with it; none: closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._line or self._closed)
+            if not self._line:
+                return []
+            first = self._line.popleft()
+            alike = [
+                other
+                for other in self._line
+                if first.sampling is not None and other.sampling == first.sampling
+            ]
+            companions = alike[: self._batch - 1]
+            for companion in companions:
+                self._line.remove(companion)
+            return [first, *companions]
+
+    def _serve(self, calls: Sequence[_Call]) -> None:
+        started = time.monotonic()
+        try:
+            answers = self._answers(calls)
+        except Exception as error:  # noqa: BLE001  the device's thread outlives every fault
+            if len(calls) > 1:  # one of them, or their number, is at fault: the others are not
+                for call in calls:
+                    self._serve([call])
+                return
+            calls[0].future.set_exception(self._judged(error))
+            return
+        self._faults = 0
+        self.seconds = time.monotonic() - started
+        self._observe(answers, self.seconds)
+        for call, answer in zip(calls, answers, strict=True):
+            call.future.set_result(answer)
+
+    def _answers(self, calls: Sequence[_Call]) -> Sequence[Any]:
+        if len(calls) == 1:
+            return [calls[0].run()]
+        inputs = [call.model_input for call in calls if call.model_input is not None]
+        return self._engine.report_batch(inputs, calls[0].sampling or Sampling())
+
+    def _judged(self, error: Exception) -> CtscribeError:
+        """Name a fault of ours by class and place: its text may hold what the caller asked."""
+        if isinstance(error, CtscribeError):
+            return error
+        self._faults += 1
+        if self._faults >= FAULTS:
+            self.on_broken()
+        trace = error.__traceback__
+        kind, frame = type(error).__name__, traceback.extract_tb(trace)[-1]
+        LOGGER.error("%s\n%s", kind, "".join(traceback.format_tb(trace)))
+        return EngineFault(
+            f"the engine failed: {kind} at {Path(frame.filename).name}:{frame.lineno}"
+        )

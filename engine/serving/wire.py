@@ -1,0 +1,206 @@
+"""What travels between an engine's server and its clients.
+
+A request is a safetensors file, compressed with zstd (RFC 8878). Its tensors are `pixels`
+(float32, (1, D, H, W)) and `affine_lps` (float64, (4, 4)); its metadata says under "request", in
+JSON, how the pixels were prepared and what is wanted. The answer is JSON. Nothing else of a study
+travels.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Annotated, Any, TypeVar
+
+import numpy as np
+import zstandard
+from numpy.typing import NDArray
+from pydantic import Field, TypeAdapter, ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from dicom_io import errors
+from dicom_io.errors import CtscribeError, EngineError, EngineUnavailable
+from dicom_io.model_input.preprocess import ModelInput, PreprocessSpec
+from engine.protocol import GREEDY, ModelIdentity, Sampling
+
+MEDIA_TYPE = "application/x-safetensors"
+ENCODING = "zstd"
+LINES = "application/x-ndjson"
+"""Asked for in `Accept`: one JSON object a line, each piece of the text as it is written."""
+
+# Higher levels cost more time than a gigabit line saves (python -m bench.serving)
+_LEVEL = 1
+_HEADER_BYTES = 2**17
+_RAISED = (
+    errors.CheckpointMismatch,
+    errors.EngineError,
+    errors.EngineFault,
+    errors.EngineUnavailable,
+    errors.OutOfDeviceMemory,
+    errors.PromptTooLong,
+)
+
+
+@dataclass(frozen=True)
+class ReportTask:
+    """One report is wanted."""
+
+    sampling: Sampling = GREEDY
+
+
+@dataclass(frozen=True)
+class SamplesTask:
+    """Several reports of the same volume are wanted."""
+
+    sampling: Sampling
+    count: Annotated[int, Field(ge=1, le=64)]
+
+
+@dataclass(frozen=True)
+class QuestionTask:
+    """A question about the volume is to be answered."""
+
+    sampling: Sampling
+    question: str
+    choices: tuple[str, ...]
+
+
+Task = TypeVar("Task", ReportTask, SamplesTask, QuestionTask)
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """What a server says of its model."""
+
+    identity: ModelIdentity
+    preprocess: PreprocessSpec
+
+
+def pack(model_input: ModelInput, task: ReportTask | SamplesTask | QuestionTask) -> bytes:
+    """Return the request that asks for `task`; the pixels arrive bit for bit."""
+    request = {"spec": model_input.spec.to_dict(), "task": asdict(task)}
+    tensors: dict[str, NDArray[Any]] = {
+        "pixels": np.ascontiguousarray(model_input.pixels),
+        "affine_lps": np.ascontiguousarray(model_input.affine_lps),
+    }
+    return zstandard.compress(save(tensors, {"request": json.dumps(request)}), _LEVEL)
+
+
+def unpack(body: bytes, task: type[Task]) -> tuple[ModelInput, Task]:
+    """Read what `pack` gave.
+
+    Raises
+    ------
+    EngineError
+        It is no such request; the message says what is wrong with it.
+    """
+    content = _decompress(body)
+    try:
+        tensors = load(content)
+        pixels, affine = tensors["pixels"], tensors["affine_lps"]
+        request = json.loads(_metadata(content)["request"])
+        spec, wanted = request["spec"], request["task"]
+    except SafetensorError as error:
+        raise EngineError(f"the request is no safetensors file: {error}") from None
+    except KeyError as error:
+        raise EngineError(f"the request holds no {error.args[0]}") from None
+    except (ValueError, TypeError, RecursionError):
+        raise EngineError('the metadata "request" is no JSON object of spec and task') from None
+    if (pixels.dtype, affine.dtype, affine.shape) != (np.float32, np.float64, (4, 4)):
+        raise EngineError("pixels must be float32, and affine_lps float64 of shape (4, 4)")
+    return ModelInput(pixels, _read(spec, PreprocessSpec, "spec"), affine, ()), _read_task(
+        wanted, task
+    )
+
+
+def unpacked_size(body: bytes) -> int:
+    """Return how many bytes a request claims to hold, without decompressing it.
+
+    Raises
+    ------
+    EngineError
+        It is no zstd frame, or one that does not say.
+    """
+    try:
+        size = zstandard.frame_content_size(body)
+    except zstandard.ZstdError:
+        size = -1
+    if size < 0:
+        raise EngineError("the request is no zstd frame that states its size")
+    return int(size)
+
+
+def largest_request(preprocess: PreprocessSpec) -> int:
+    """Return how many bytes a request for a model may hold, decompressed."""
+    return 4 * int(np.prod(preprocess.size)) + _HEADER_BYTES
+
+
+def pack_model(model: ServedModel) -> dict[str, Any]:
+    """Return plain values for JSON; `unpack_model` reads them back."""
+    return asdict(model)
+
+
+def unpack_model(values: Any) -> ServedModel:
+    """Read what `pack_model` gave.
+
+    Raises
+    ------
+    EngineUnavailable
+        Whatever answered is no engine of ours.
+    """
+    try:
+        return TypeAdapter(ServedModel).validate_python(values)
+    except ValidationError:
+        raise EngineUnavailable("what answers is no ctscribe engine") from None
+
+
+def pack_error(error: CtscribeError) -> dict[str, str]:
+    """Return plain values for JSON; `unpack_error` reads them back."""
+    return {"error": type(error).__name__, "message": str(error)}
+
+
+def unpack_error(values: Any) -> EngineError | None:
+    """Return the error that an engine's server told; None if somebody else answered."""
+    if not isinstance(values, Mapping):
+        return None
+    kinds = {kind.__name__: kind for kind in _RAISED}
+    kind = kinds.get(str(values.get("error")))
+    return None if kind is None else kind(str(values.get("message")))
+
+
+def _decompress(body: bytes) -> bytes:
+    try:
+        decompressor = zstandard.ZstdDecompressor()
+        return decompressor.decompress(body, unpacked_size(body), allow_extra_data=False)
+    except zstandard.ZstdError as error:
+        raise EngineError(f"the request cannot be decompressed: {error}") from None
+
+
+def _metadata(content: bytes) -> Mapping[str, str]:
+    """Return the metadata of a safetensors file, which begins with the length of its header."""
+    length = int.from_bytes(content[:8], "little")
+    return json.loads(content[8 : 8 + length]).get("__metadata__", {})  # type: ignore[no-any-return]
+
+
+T = TypeVar("T")
+
+
+def _read_task(values: Any, task: type[Task]) -> Task:
+    if isinstance(values, Mapping) and "sampling" in values:
+        values = {**values, "sampling": _read(values["sampling"], Sampling, "sampling")}
+    return _read(values, task, "task")
+
+
+def _read(values: Any, kind: type[T], name: str) -> T:
+    """Make a dataclass of plain values; an unknown key would be a wish that is not heard."""
+    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    if isinstance(values, Mapping) and (unknown := set(values) - known):
+        raise EngineError(f"the request's {name} has unknown keys: {', '.join(sorted(unknown))}")
+    try:
+        return TypeAdapter(kind).validate_python(values)
+    except ValidationError as error:
+        problem = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join([name, *map(str, problem["loc"])])
+        raise EngineError(f"the request's {where}: {problem['msg']}") from None

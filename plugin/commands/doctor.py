@@ -1,0 +1,137 @@
+"""Examine an installation and say what to change."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+
+import click
+from sqlalchemy import text
+
+from dicom_io.errors import CtscribeError
+from plugin.settings import Settings
+
+_ADVICE = {
+    False: "check engine.model and engine.device",
+    True: "check engine.url and engine.token_env, and that `ctscribe engine` runs there",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found; `advice` is empty when all is well."""
+
+    check: str
+    ok: bool
+    detail: str
+    advice: str = ""
+
+
+def examine(settings: Settings, *, as_json: bool) -> int:
+    """Run every check, print the findings, and return 0 if all is well, else 1."""
+    findings = list(run_checks(settings))
+    if as_json:
+        click.echo(json.dumps({"findings": [asdict(f) for f in findings]}, indent=2))
+    else:
+        for finding in findings:
+            click.echo(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.check}: {finding.detail}")
+            if finding.advice:
+                click.echo(f"      → {finding.advice}")
+    return 0 if all(finding.ok for finding in findings) else 1
+
+
+def run_checks(settings: Settings) -> Iterator[Finding]:
+    yield check_disk(settings)
+    yield check_database(settings)
+    yield check_receiver(settings)
+    yield check_model(settings)
+    yield from check_destinations(settings)
+
+
+def check_disk(settings: Settings) -> Finding:
+    """The spool can be written and is above its floor."""
+    spool, floor_mb = settings.storage.spool, settings.storage.floor_mb
+    try:
+        spool.mkdir(parents=True, exist_ok=True)
+        probe = spool / ".doctor"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        return Finding("spool", False, f"{spool}: {error.strerror}", "make the folder writable")
+    free_mb = shutil.disk_usage(spool).free // 2**20
+    detail = f"{spool}, {free_mb} MB free, floor {floor_mb} MB"
+    if free_mb < floor_mb:
+        return Finding("spool", False, detail, "free disk space, or lower storage.floor_mb")
+    return Finding("spool", True, detail)
+
+
+def check_database(settings: Settings) -> Finding:
+    """The database answers and has the current tables."""
+    from plugin.state.database import open_database
+
+    try:
+        engine = open_database(settings.storage.database_url)
+        with engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
+    except Exception as error:  # noqa: BLE001  every driver raises its own; the answer is the same
+        cause = type(error).__name__
+        return Finding("database", False, cause, "check storage.database and that it is running")
+    return Finding("database", True, engine.dialect.name)
+
+
+def check_receiver(settings: Settings) -> Finding:
+    """A receiver answers C-ECHO, or its port is free for one."""
+    receiver = settings.receiver
+    where = f"{receiver.ae_title} at {receiver.host}:{receiver.port}"
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((receiver.host, receiver.port))
+        except OSError:
+            return _reachable("receiver", where, lambda: _echo(settings))
+    if receiver.host not in ("127.0.0.1", "::1", "localhost") and not receiver.peers:
+        return Finding(
+            "receiver", False, f"{where}: nobody may send", "list the senders as receiver.peers"
+        )
+    return Finding("receiver", True, f"{where}: not running, its port is free")
+
+
+def _echo(settings: Settings) -> None:
+    from dicom_io.archives.dimse import echo
+
+    receiver = settings.receiver
+    host = "127.0.0.1" if receiver.host == "0.0.0.0" else receiver.host  # noqa: S104
+    echo(host, receiver.port, called_ae_title=receiver.ae_title, calling_ae_title="CTSCRIBE")
+
+
+def check_model(settings: Settings) -> Finding:
+    """The checkpoint loads on the device, or the engine's server answers."""
+    from plugin.assembly import ask_identity, opened_engine
+
+    try:
+        with opened_engine(settings) as engine:
+            identity = ask_identity(engine)
+    except CtscribeError as error:
+        return Finding("model", False, str(error), _ADVICE[settings.engine.url is not None])
+    return Finding("model", True, f"{settings.engine.name}: {identity.name} {identity.version}")
+
+
+def check_destinations(settings: Settings) -> Iterator[Finding]:
+    """Every destination answers."""
+    from plugin.assembly import destination
+
+    if not settings.destinations:
+        yield Finding("destinations", True, "none: drafts stay in the spool")
+    for one in settings.destinations:
+        yield _reachable(f"destination {one.name}", one.kind, destination(one).check)
+
+
+def _reachable(check: str, where: str, call: Callable[[], None]) -> Finding:
+    try:
+        call()
+    except CtscribeError as error:
+        return Finding(check, False, f"{where}: {error}", "check host, port, AE title, credentials")
+    return Finding(check, True, f"{where}: answers")

@@ -1,0 +1,105 @@
+"""`ctscribe model`: checkpoints on the screen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dicom_io.errors import EngineError
+from engine import EMBEDDED
+from engine.checkpoints.checkpoint import describe
+from engine.checkpoints.conversion import convert
+from engine.checkpoints.inspection import inspect_checkpoint
+from engine.network.contrastive import ContrastiveConfig
+from engine.protocol import Quantization
+
+LINES = (
+    "layout",
+    "name",
+    "version",
+    "digest",
+    "prompt",
+    "preprocess",
+    "files",
+    "dtypes",
+    "lora_rank",
+)
+
+
+def print_info(name: str, *, as_json: bool) -> int:
+    """Print what a checkpoint is; return the exit status, 1 where it would not load."""
+    facts = inspect_checkpoint(_folder(name))
+    if as_json:
+        click.echo(json.dumps(facts, ensure_ascii=False))
+    else:
+        for line in _lines(facts):
+            click.echo(line)
+    return 1 if facts["faults"] else 0
+
+
+def print_conversion(
+    name: str, target: Path, parts: Sequence[Path], *, lora_alpha: float | None, as_json: bool
+) -> None:
+    """Convert a checkpoint, and print what and where it is now."""
+    written = convert(_folder(name), target, parts, lora_alpha=lora_alpha)
+    facts = {"layout": written.layout, "folder": str(target), "digest": written.digest}
+    click.echo(json.dumps(facts) if as_json else " ".join(facts.values()))
+
+
+def print_memory(
+    name: str,
+    *,
+    dtype: str,
+    quantization: Quantization,
+    texts: int,
+    new_tokens: int,
+    as_json: bool,
+) -> None:
+    """Print the bytes that a checkpoint takes while it writes, by part.
+
+    Raises
+    ------
+    EngineError
+        There is no checkpoint, or it holds no model that writes.
+    """
+    import torch
+
+    from engine.sizes.memory import PUBLISHED_MODEL, Load, memory_by_part
+
+    network = PUBLISHED_MODEL if name == "published" else describe(_folder(name)).network
+    if isinstance(network, ContrastiveConfig):
+        raise EngineError(f"{name} holds a contrastive pair, which writes no report")
+    load = Load(texts=texts, new_tokens=new_tokens)
+    parts = memory_by_part(network, getattr(torch, dtype), quantization, load)
+    parts["total"] = sum(parts.values())
+    if as_json:
+        click.echo(json.dumps(parts))
+    else:
+        for part, count in parts.items():
+            click.echo(f"{part:14} {count / 2**20:10,.1f} MiB")
+
+
+def _folder(name: str) -> str | Path:
+    return EMBEDDED if name == "embedded" else name
+
+
+def _lines(facts: dict[str, Any]) -> list[str]:
+    shown = {key: facts[key] for key in LINES if facts.get(key) is not None}
+    shown |= facts.get("network", {})
+    if left_out := facts.get("provenance", {}).get("left out"):
+        shown["left out"] = left_out
+    if text := facts.get("text_model"):
+        shown["text model"] = text
+    lines = [f"{key:14} {_plain(value)}" for key, value in shown.items()]
+    lines += [f"{part:14} {count:,} parameters" for part, count in facts["parameters"].items()]
+    return [*lines, *facts["faults"]]
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_plain(inner)}" for key, inner in value.items())
+    return str(value)

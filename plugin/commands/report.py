@@ -1,0 +1,121 @@
+"""`ctscribe report` and `ctscribe volume`: a folder of DICOM files, without network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from dicom_io.errors import CtscribeError
+from dicom_io.model_input.preprocess import prepare
+from dicom_io.types import Study
+from dicom_io.volume.read import read_studies, read_study
+from dicom_io.volume.series import choose_series, name_series, series_window
+from dicom_io.volume.volume import build_volume
+from engine import load_engine
+from plugin.drafting.pipeline import Pipeline, Report
+from reporting.render import draft_text
+
+
+def report_studies(
+    paths: Sequence[Path], output: Path, *, model: str, device: str, as_json: bool
+) -> int:
+    """Draft every study found; return 0 if all have a draft, else 1."""
+    console = Console(stderr=True, quiet=as_json)
+    with console.status("read the headers"):
+        studies = read_studies(paths)
+    with console.status("load the model"):
+        pipeline = Pipeline(load_engine(model, device=device))
+    output.mkdir(parents=True, exist_ok=True)
+    results = []
+    for study in studies:
+        results.append(_one(study, pipeline, output, console))
+        if not as_json:
+            click.echo(_shown(results[-1]), err="error" in results[-1])
+    if as_json:
+        click.echo(json.dumps({"studies": results}, ensure_ascii=False, indent=2))
+    return int(any("error" in result for result in results))
+
+
+def export_volume(paths: Sequence[Path], output: Path, *, model: str | None) -> None:
+    """Write the volume of the study in `paths`, or with a model what that model sees."""
+    # nibabel, which a report does without
+    from dicom_io.volume.nifti import write_nifti
+
+    study = read_study(paths)
+    choice = choose_series(study)
+    volume = build_volume(choice.series)
+    notes: Sequence[str] = volume.notes
+    if model is None:
+        write_nifti(volume, output)
+    else:
+        spec = load_engine(model, device="cpu").preprocess
+        model_input = prepare(volume, spec, series_window(choice.series))
+        write_nifti(model_input, output)
+        notes = (*notes, *model_input.steps)
+    for ignored in study.ignored:
+        click.echo(f"not read: {ignored}", err=True)
+    for rejection in choice.rejected:
+        click.echo(f"not read: {name_series(rejection.series)}: {rejection.reason}", err=True)
+    click.echo(f"read {choice.reason}", err=True)
+    for note in notes:
+        click.echo(f"note: {note}", err=True)
+    shape = "x".join(str(n) for n in volume.hu.shape)
+    spacing = "x".join(f"{mm:.3f}" for mm in volume.spacing_mm)
+    click.echo(f"{output}: built from {shape} voxels of {spacing} mm")
+
+
+def _one(study: Study, pipeline: Pipeline, output: Path, console: Console) -> dict[str, Any]:
+    try:
+        with console.status("") as status:
+            report = pipeline.report_study(study, progress=status.update)
+    except CtscribeError as error:
+        return {"study_instance_uid": study.study_instance_uid, "error": str(error)}
+    for line in report.selection:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    path = output / f"{report.sr.SOPInstanceUID}.dcm"
+    report.sr.save_as(path, enforce_file_format=True)
+    return {**report_to_dict(report), "sr": str(path)}
+
+
+def report_to_dict(report: Report) -> dict[str, Any]:
+    """Plain values of a report, for JSON."""
+    draft, choice = report.draft, report.choice
+    return {
+        "study_instance_uid": str(report.sr.StudyInstanceUID),
+        "state": draft.state,
+        "text": draft_text(draft),
+        "notices": list(draft.notices),
+        "sections": [
+            {
+                "heading": str(section.heading),
+                "sentences": [
+                    {"text": sentence.shown, "confidence": sentence.confidence}
+                    for sentence in section.sentences
+                ],
+            }
+            for section in draft.sections
+        ],
+        "series_instance_uid": choice.series.series_instance_uid,
+        "reason": choice.reason,
+        "rejected": [
+            {"series_instance_uid": r.series.series_instance_uid, "reason": r.reason}
+            for r in choice.rejected
+        ],
+        "ignored": list(report.ignored),
+        "model": {
+            "name": draft.model.name,
+            "version": draft.model.version,
+            "digest": draft.model.digest,
+        },
+    }
+
+
+def _shown(result: dict[str, Any]) -> str:
+    if "error" in result:
+        return f"ctscribe: study {result['study_instance_uid']}: {result['error']}"
+    return f"\n{result['text']}\nSR: {result['sr']}"

@@ -1,0 +1,176 @@
+"""What happened to a study, step by step, and why there is (no) draft."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from sqlalchemy import func, make_url, or_, select
+from sqlalchemy.orm import Session
+
+from dicom_io.errors import ConfigurationError, PluginError
+from plugin.drafting.engine_watch import DOWN, latest_engine_event
+from plugin.state.database import open_database, session_factory
+from plugin.state.tables import (
+    Draft,
+    Event,
+    Instance,
+    Job,
+    JobState,
+    Study,
+    StudyState,
+)
+
+LATEST = 20
+
+
+def print_studies(database_url: str, *, as_json: bool) -> None:
+    """List the latest studies, newest first, with where each stands."""
+    with _session(database_url) as session:
+        newest = select(Study).order_by(Study.last_received_at.desc()).limit(LATEST)
+        rows = [study_to_dict(session, study) for study in session.scalars(newest)]
+        alert = _engine_alert(session)
+    if as_json:
+        click.echo(json.dumps({"alert": alert, "studies": rows}, indent=2))
+        return
+    if alert is not None:
+        click.echo(f"ALERT: {alert}")
+    if not rows:
+        click.echo("no study has arrived yet")
+    for row in rows:
+        click.echo(f"{row['last_received_at']}  {row['study_instance_uid']}  {row['verdict']}")
+
+
+def print_timeline(database_url: str, wanted: str, *, as_json: bool) -> None:
+    """Print the timeline of the studies with this accession number or Study Instance UID.
+
+    Raises
+    ------
+    PluginError
+        No such study has arrived.
+    """
+    with _session(database_url) as session:
+        match = or_(Study.study_instance_uid == wanted, Study.accession_number == wanted)
+        studies = session.scalars(select(Study).where(match).order_by(Study.id)).all()
+        if not studies:
+            raise PluginError(
+                "no such study has arrived: check the number and the sender's routing"
+            )
+        found = [
+            {**study_to_dict(session, study), "events": _events(session, study)}
+            for study in studies
+        ]
+    if as_json:
+        click.echo(json.dumps({"studies": found}, indent=2))
+        return
+    for study in found:
+        click.echo(f"study {study['study_instance_uid']}: {study['instances']} instances")
+        for event in study["events"]:
+            mark = "" if event["level"] == "info" else f" {event['level'].upper()}:"
+            click.echo(f"  {event['time']} {mark} {event['message']}")
+        click.echo(f"  now: {study['verdict']}")
+
+
+def study_to_dict(session: Session, study: Study) -> dict[str, Any]:
+    """Sum a study up in plain values."""
+    instances = session.scalar(
+        select(func.count()).select_from(Instance).where(Instance.study_id == study.id)
+    )
+    draft = session.scalar(select(Draft).where(Draft.study_id == study.id, Draft.is_current))
+    return {
+        "study_instance_uid": study.study_instance_uid,
+        "state": study.state,
+        "verdict": _verdict(session, study, draft),
+        "instances": instances,
+        "first_received_at": _shown(study.first_received_at),
+        "last_received_at": _shown(study.last_received_at),
+        "draft": None if draft is None else _draft_to_dict(draft),
+    }
+
+
+def _draft_to_dict(draft: Draft) -> dict[str, Any]:
+    return {
+        "revision": draft.revision,
+        "state": draft.state,
+        "sop_instance_uid": draft.sop_instance_uid,
+        "path": draft.path,
+        "deliveries": [
+            {"destination": d.destination, "state": d.state, "attempts": d.attempts}
+            for d in draft.deliveries
+        ],
+    }
+
+
+def _verdict(session: Session, study: Study, draft: Draft | None) -> str:
+    """Say in one line where the study stands, or why it has no draft."""
+    latest = session.scalar(
+        select(Job).where(Job.study_id == study.id).order_by(Job.revision.desc()).limit(1)
+    )
+    if latest is not None and latest.state == JobState.RUNNING:
+        return "the model is at work"
+    if latest is not None and latest.state == JobState.PENDING:
+        return _waiting(latest, _engine_alert(session))
+    if draft is not None:
+        return f"draft {draft.revision} ({draft.state}): {_deliveries(draft)}"
+    if study.state == StudyState.FAILED and latest is not None:
+        return f"no draft: {latest.error}"
+    return "no draft: no image that the model could read has arrived"
+
+
+def _engine_alert(session: Session) -> str | None:
+    """Say that the engine is down, if that is the last thing that was heard of it."""
+    last = latest_engine_event(session)
+    if last is None or last.kind != DOWN:
+        return None
+    return f"{last.message} (since {_shown(last.time)})"
+
+
+def _waiting(job: Job, alert: str | None) -> str:
+    due = max(job.deadline, job.not_before)
+    if alert is not None and due <= datetime.now(UTC):
+        return f"due: {alert}"
+    if job.error is not None:
+        return f"tried again at {_shown(due)}: {job.error}"
+    if due > datetime.now(UTC):
+        return f"waiting for more slices until {_shown(due)}"
+    return "due: waits for open associations to end, or for a free worker"
+
+
+def _deliveries(draft: Draft) -> str:
+    if not draft.deliveries:
+        return "no destination is configured, it lies in the spool"
+    return ", ".join(
+        f"{d.destination} {d.state}" + (f" ({d.last_error})" if d.last_error else "")
+        for d in draft.deliveries
+    )
+
+
+def _events(session: Session, study: Study) -> list[dict[str, Any]]:
+    events = session.scalars(select(Event).where(Event.study_id == study.id).order_by(Event.id))
+    return [
+        {"time": _shown(e.time), "kind": e.kind, "level": e.level, "message": e.message}
+        for e in events
+    ]
+
+
+def _shown(moment: datetime) -> str:
+    return moment.astimezone().isoformat(" ", "milliseconds")
+
+
+def _session(database_url: str) -> Session:
+    url = make_url(database_url)
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+        raise ConfigurationError(
+            f"there is no database at {url.database}: check that -c names the service's file, and "
+            "that the service has run"
+        )
+    try:
+        return session_factory(open_database(database_url))()
+    except Exception as error:
+        raise ConfigurationError(
+            f"the database cannot be opened ({type(error).__name__}): check storage.database "
+            "and storage.spool, and that -c names the service's file"
+        ) from error

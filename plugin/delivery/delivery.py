@@ -1,0 +1,120 @@
+"""Delivery: every draft to every destination, until it is proved to stand there.
+
+Sent is not delivered. A delivery ends when the report was found again on the destination by its
+SOP Instance UID, under the study and the patient that it names. An attempt that dies between
+sending and recording is simply made again: a report with the same UID changes nothing at the
+destination.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import traceback
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+from pydicom import dcmread
+
+from dicom_io.archives.patient_identity import Verdict, identity_of, judge, reference_of
+from dicom_io.errors import AssociationRejected, PeerUnreachable
+from plugin.delivery.destinations import Destination
+from plugin.delivery.outbox import Due, Outbox
+
+LOGGER = logging.getLogger(__name__)
+# An archive may take a report in some time before it shows it: only then is it sent again
+LOOKS_BEFORE_SENDING_AGAIN = 5
+
+
+def deliver_due(outbox: Outbox, destinations: Sequence[Destination]) -> int:
+    """Make every attempt that is due, all destinations at the same time.
+
+    Parameters
+    ----------
+    outbox : Outbox
+        The deliveries of the service's database.
+    destinations : sequence of Destination
+        One that does not answer is left after one attempt, and holds up no other.
+
+    Returns
+    -------
+    int
+        How many attempts were made.
+    """
+    if not destinations:
+        return 0
+    with ThreadPoolExecutor(len(destinations), "delivery") as pool:
+        return sum(pool.map(lambda one: _deliver_to(outbox, one), destinations))
+
+
+@contextmanager
+def delivering(
+    outbox: Outbox, destinations: Sequence[Destination], poll_s: float
+) -> Iterator[None]:
+    """Deliver in the background for the length of a `with` block, one thread a destination."""
+    ended = threading.Event()
+    threads = [
+        threading.Thread(target=_deliver_until, args=(ended, outbox, one, poll_s), daemon=True)
+        for one in destinations
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+
+
+def _deliver_until(
+    ended: threading.Event, outbox: Outbox, destination: Destination, poll_s: float
+) -> None:
+    while not ended.wait(poll_s):
+        try:
+            _deliver_to(outbox, destination)
+        except Exception as error:  # noqa: BLE001  one surprise must not end all delivery
+            # What was claimed falls due again. The text is left out: it may name a patient
+            where = "".join(traceback.format_tb(error.__traceback__))
+            LOGGER.error("delivery to %s: %s\n%s", destination.name, type(error).__name__, where)
+
+
+def _deliver_to(outbox: Outbox, destination: Destination) -> int:
+    """Work through what is due at one destination, while it answers."""
+    attempts = 0
+    answers = True
+    while answers and (due := outbox.claim(destination.name)) is not None:
+        answers = _attempt(outbox, destination, due)
+        attempts += 1
+    return attempts
+
+
+def _attempt(outbox: Outbox, destination: Destination, due: Due) -> bool:
+    """Send and prove one draft; returns whether the destination answers."""
+    if not due.path.is_file():
+        outbox.fail(due, "the report is no longer in the spool")
+        return True
+    try:
+        if not due.sent:
+            destination.send(due.path)
+            due = outbox.record_sent(due)
+        _prove(outbox, destination, due)
+    except PeerUnreachable as error:
+        outbox.postpone(due, str(error))
+        return False
+    except AssociationRejected as error:
+        outbox.fail(due, str(error))
+    return True
+
+
+def _prove(outbox: Outbox, destination: Destination, due: Due) -> None:
+    header = dcmread(due.path, stop_before_pixels=True)
+    verdict = judge(destination.find(reference_of(header)), identity_of(header))
+    if verdict is Verdict.PROVED:
+        outbox.record_proved(due)
+    elif verdict is Verdict.MISSING:
+        again = due.attempts + 1 >= LOOKS_BEFORE_SENDING_AGAIN
+        outbox.postpone(due, "stored, but not yet found again", send_again=again)
+    else:
+        outbox.fail(due, "found under another patient or study: correct it there at once")

@@ -1,0 +1,220 @@
+"""How a job ends: with a draft, without one, for good, or for now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import exists, func, select
+from sqlalchemy.orm import Session
+
+from plugin.drafting.jobs import Claim, set_own, settle, tell_failure
+from plugin.reception.intake import lock_study
+from plugin.state.database import SessionFactory
+from plugin.state.tables import (
+    Delivery,
+    DeliveryState,
+    Draft,
+    DraftState,
+    Event,
+    Job,
+    JobState,
+    Level,
+    StudyState,
+)
+from plugin.state.timeline import add_event, add_event_once
+
+FIRST_PAUSE_S = 15.0
+LONGEST_PAUSE_S = 900.0
+SPACE_PAUSE_S = 60.0
+FIRST_ENGINE_PAUSE_S = 2.0
+
+
+@dataclass(frozen=True)
+class NewDraft:
+    """A report whose SR lies fsynced in the spool."""
+
+    sop_instance_uid: str
+    series_instance_uid: str
+    selected_digest: str
+    state: DraftState
+    path: str
+    selection: tuple[str, ...] = ()
+    """Which series was read and why each other one was not, a line each."""
+
+
+def finish_with_draft(
+    sessions: SessionFactory,
+    claim: Claim,
+    draft: NewDraft,
+    *,
+    destinations: Mapping[str, str],
+    now: datetime,
+) -> None:
+    """End the job with a draft, its predecessor no longer current, its deliveries due.
+
+    Parameters
+    ----------
+    destinations : mapping of str to str
+        Name and kind of every destination.
+
+    Raises
+    ------
+    LeaseLost
+        Another worker has the job; the draft is discarded.
+    """
+    with sessions.begin() as session:
+        study = lock_study(session, claim.study_id)
+        set_own(session, claim, state=JobState.DONE, finished_at=now, error=None)
+        current = session.scalar(select(Draft).where(Draft.study_id == study.id, Draft.is_current))
+        if current is not None:
+            current.is_current = False
+            session.flush()
+        row = Draft(
+            study_id=study.id,
+            job_id=claim.job_id,
+            predecessor_id=None if current is None else current.id,
+            revision=claim.revision,
+            state=draft.state,
+            is_current=True,
+            sop_instance_uid=draft.sop_instance_uid,
+            series_instance_uid=draft.series_instance_uid,
+            path=draft.path,
+            selected_digest=draft.selected_digest,
+            created_at=now,
+        )
+        row.deliveries = [
+            Delivery(
+                destination=name, kind=kind, state=DeliveryState.PENDING, attempts=0, not_before=now
+            )
+            for name, kind in destinations.items()
+        ]
+        session.add(row)
+        settle(session, study, StudyState.DRAFTED)
+        for line in draft.selection:
+            add_event(session, "selected", line, now=now, study_id=study.id)
+        add_event(
+            session,
+            "drafted",
+            f"draft {claim.revision} written: {draft.state}",
+            now=now,
+            study_id=study.id,
+            detail={"sop_instance_uid": draft.sop_instance_uid},
+        )
+
+
+def finish_unchanged(sessions: SessionFactory, claim: Claim, *, now: datetime) -> None:
+    """End the job without a draft: what arrived does not change the series that was read."""
+    with sessions.begin() as session:
+        study = lock_study(session, claim.study_id)
+        set_own(session, claim, state=JobState.DONE, finished_at=now, error=None)
+        settle(session, study, StudyState.DRAFTED)
+        add_event(
+            session,
+            "unchanged",
+            "selection unchanged: the current draft stands",
+            now=now,
+            study_id=study.id,
+        )
+
+
+def fail_job(sessions: SessionFactory, claim: Claim, reason: str, *, now: datetime) -> None:
+    """End the job for good; the reason is what a person reads."""
+    with sessions.begin() as session:
+        study = lock_study(session, claim.study_id)
+        set_own(session, claim, state=JobState.FAILED, finished_at=now, error=reason)
+        tell_failure(session, study, reason, now)
+
+
+def retry_job(
+    sessions: SessionFactory, claim: Claim, reason: str, *, attempts: int, now: datetime
+) -> None:
+    """Give the job back for a later attempt; the pause grows, and survives restarts."""
+    if claim.attempt >= attempts:
+        fail_job(sessions, claim, f"given up after {claim.attempt} attempts: {reason}", now=now)
+        return
+    pause_s = min(FIRST_PAUSE_S * 2 ** (claim.attempt - 1), LONGEST_PAUSE_S)
+    _give_back(sessions, claim, reason, pause_s=pause_s, attempts=claim.attempt, now=now)
+
+
+def wait_for_instances(
+    sessions: SessionFactory, claim: Claim, missing: str, *, quiet: timedelta, now: datetime
+) -> None:
+    """Give the job back as if it had not been begun: more is to come.
+
+    Parameters
+    ----------
+    missing : str
+        What has not arrived, for the timeline.
+    quiet : timedelta
+        Look again after so long, or at the hard deadline.
+    """
+    with sessions.begin() as session:
+        study = lock_study(session, claim.study_id)
+        deadline = min(now + quiet, claim.hard_deadline)
+        _release(session, claim, attempts=claim.attempt - 1, deadline=deadline)
+        add_event_once(session, "missing", missing, now=now, study_id=study.id, level=Level.WARNING)
+
+
+def wait_for_space(sessions: SessionFactory, claim: Claim, reason: str, *, now: datetime) -> None:
+    """Give the job back for want of disk space: no attempt of the study's, however often."""
+    _give_back(sessions, claim, reason, pause_s=SPACE_PAUSE_S, attempts=claim.attempt - 1, now=now)
+
+
+def wait_for_engine(sessions: SessionFactory, claim: Claim, reason: str, *, now: datetime) -> None:
+    """Give the job back while the engine is down: no attempt of the study's, however often.
+
+    The pause grows all the same: should this study be what brings the engine down, others are
+    drafted between its attempts.
+    """
+    with sessions() as session:
+        doublings = min(_waits(session, claim), 16)  # weeks of waiting would overflow a float
+    pause_s = min(FIRST_ENGINE_PAUSE_S * 2**doublings, LONGEST_PAUSE_S)
+    attempts = claim.attempt - 1
+    _give_back(sessions, claim, reason, "waiting", pause_s=pause_s, attempts=attempts, now=now)
+
+
+def _waits(session: Session, claim: Claim) -> int:
+    """Return how often this job has waited for the engine."""
+    began = select(Job.created_at).where(Job.id == claim.job_id).scalar_subquery()
+    waits = select(func.count()).where(
+        Event.study_id == claim.study_id, Event.kind == "waiting", Event.time >= began
+    )
+    return session.scalar(waits) or 0
+
+
+def _give_back(
+    sessions: SessionFactory,
+    claim: Claim,
+    reason: str,
+    kind: str = "postponed",
+    *,
+    pause_s: float,
+    attempts: int,
+    now: datetime,
+) -> None:
+    with sessions.begin() as session:
+        study = lock_study(session, claim.study_id)
+        not_before = now + timedelta(seconds=pause_s)
+        _release(session, claim, attempts=attempts, error=reason, not_before=not_before)
+        add_event(
+            session,
+            kind,
+            f"tried again in {pause_s:.0f} s: {reason}",
+            now=now,
+            study_id=study.id,
+            level=Level.WARNING,
+        )
+
+
+def _release(session: Session, claim: Claim, **values: Any) -> None:
+    """Let another worker begin the job, unless a newer one waits: that one reads everything."""
+    state = JobState.CANCELLED if _newer_pending(session, claim) else JobState.PENDING
+    set_own(session, claim, state=state, lease_owner=None, lease_until=None, **values)
+
+
+def _newer_pending(session: Session, claim: Claim) -> bool:
+    newer = exists().where(Job.study_id == claim.study_id, Job.state == JobState.PENDING)
+    return bool(session.scalar(select(newer)))

@@ -1,0 +1,187 @@
+"""From a study's files to its draft report: the only place where engine and reporting meet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from pydicom import Dataset
+
+from dicom_io.model_input.preprocess import ModelInput, PreprocessSpec, prepare
+from dicom_io.types import Study, Volume
+from dicom_io.volume.read import read_study
+from dicom_io.volume.series import SeriesChoice, choose_series, name_series, series_window
+from dicom_io.volume.volume import build_volume
+from engine.protocol import Generation, ReportEngine, Sampling
+from reporting.draft import Draft, DraftModel, make_draft
+from reporting.patient import require_one_patient
+from reporting.sr import Predecessor, build_sr
+from reporting.technique import technique_sentences
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """A draft with all that led to it.
+
+    Parameters
+    ----------
+    choice : SeriesChoice
+        The series that was read, and why each other one was not.
+    model_input : ModelInput
+        What the model saw.
+    draft : Draft
+        The text in sections.
+    sr : pydicom.Dataset
+        The Structured Report.
+    ignored : tuple of str
+        A sentence for every file that was no readable DICOM object.
+    """
+
+    choice: SeriesChoice
+    model_input: ModelInput
+    draft: Draft
+    sr: Dataset
+    ignored: tuple[str, ...] = ()
+
+    @property
+    def selection(self) -> tuple[str, ...]:
+        """What was read and what was not, and why: a line each."""
+        others = (f"{name_series(r.series)}: {r.reason}" for r in self.choice.rejected)
+        return (
+            f"read {self.choice.reason}",
+            *(f"not read: {other}" for other in (*others, *self.ignored)),
+        )
+
+    @property
+    def series_instance_uid(self) -> str:
+        """Of the report's own series."""
+        return str(self.sr.SeriesInstanceUID)
+
+    @property
+    def selected_digest(self) -> str:
+        return digest_of_choice(self.choice)
+
+    @property
+    def state(self) -> str:
+        return self.draft.state
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Drafts reports with one engine.
+
+    Parameters
+    ----------
+    engine : ReportEngine
+        The model.
+    max_new_tokens : int
+        Longest text it may write.
+    """
+
+    engine: ReportEngine
+    max_new_tokens: int = 256
+
+    def make_report(
+        self,
+        paths: Iterable[Path],
+        *,
+        revision: int = 1,
+        predecessor: Predecessor | None = None,
+        incomplete: str | None = None,
+    ) -> Report:
+        """Draft the report of the study in some files; see `report_study` for what it raises."""
+        return self.report_study(
+            read_study(paths), revision=revision, predecessor=predecessor, incomplete=incomplete
+        )
+
+    def report_study(
+        self,
+        study: Study,
+        *,
+        revision: int = 1,
+        predecessor: Predecessor | None = None,
+        incomplete: str | None = None,
+        progress: Progress = lambda step: None,
+    ) -> Report:
+        """Choose a series, build its volume, let the model write, and make the report object.
+
+        Parameters
+        ----------
+        study : Study
+            As `dicom_io.volume.read` gives it.
+        revision, predecessor
+            Which draft of this study this is, and the one it takes the place of.
+        incomplete : str, optional
+            Why slices may be missing; stands in the draft.
+        progress : callable
+            Told the name of each step as it begins.
+
+        Raises
+        ------
+        DicomError
+            The images are of several patients, no series is usable, or the chosen one is no volume.
+        EngineError, ReportError
+            The model failed, or wrote nothing.
+        """
+        choice, volume, model_input = read_images(study, self.engine.preprocess, progress)
+        progress("let the model write")
+        sampling = Sampling(max_new_tokens=self.max_new_tokens)
+        generation = self.engine.report(model_input, sampling)
+        progress("make the Structured Report")
+        headers = [instance.header for instance in choice.instances]
+        missing = "; ".join([*([incomplete] if incomplete else []), *choice.unreadable])
+        draft = draft_of(generation, volume, headers, missing or None)
+        sr = build_sr(draft, headers, revision=revision, predecessor=predecessor)
+        return Report(choice, model_input, draft, sr, study.ignored)
+
+
+def read_images(
+    study: Study, spec: PreprocessSpec, progress: Progress = lambda step: None
+) -> tuple[SeriesChoice, Volume, ModelInput]:
+    """Choose a series of one patient, build its volume, and prepare it for a model.
+
+    Raises
+    ------
+    DicomError
+        The images are of several patients, no series is usable, or the chosen one is no volume.
+    """
+    progress("choose the series")
+    require_one_patient(i.header for series in study.series for i in series.instances)
+    choice = choose_series(study)
+    progress("build the volume")
+    volume = build_volume(choice.series)
+    progress("prepare the model's input")
+    return choice, volume, prepare(volume, spec, series_window(choice.series))
+
+
+def select(paths: Iterable[Path]) -> str:
+    """Return the digest of the series that would be read from some files."""
+    return digest_of_choice(choose_series(read_study(paths)))
+
+
+def digest_of_choice(choice: SeriesChoice) -> str:
+    """SHA-256 over the sorted SOP Instance UIDs of the chosen series: the same slices, the same."""
+    uids = sorted(instance.sop_instance_uid for instance in choice.instances)
+    return sha256("\n".join(uids).encode()).hexdigest()
+
+
+def draft_of(
+    generation: Generation, volume: Volume, headers: Sequence[Dataset], incomplete: str | None
+) -> Draft:
+    """Turn what the model wrote into a draft; Technique comes from the headers alone."""
+    identity = generation.identity
+    model = DraftModel(identity.name, identity.version, identity.digest, identity.demonstration)
+    return make_draft(
+        generation.text,
+        technique=technique_sentences(headers, corrections=volume.notes),
+        model=model,
+        finish_reason=generation.finish_reason,
+        abstained=generation.abstained,
+        incomplete=incomplete,
+        tokens=generation.tokens,
+        token_logprobs=generation.token_logprobs,
+    )

@@ -1,0 +1,226 @@
+"""The worker: complete studies become drafts, one at a time, whatever may be killed when."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from pydicom import Dataset
+from sqlalchemy.exc import DBAPIError
+
+from dicom_io.errors import CtscribeError, EngineUnavailable, LeaseLost, StoreFull
+from plugin.drafting import job_ends, jobs
+from plugin.drafting.completeness import nothing_known
+from plugin.drafting.job_ends import NewDraft
+from plugin.drafting.jobs import Claim
+from plugin.state.database import SessionFactory, reason_of
+from plugin.state.spool import Spool
+from plugin.state.tables import DraftState
+
+if TYPE_CHECKING:
+    from reporting.sr import Predecessor
+
+LOGGER = logging.getLogger(__name__)
+
+
+class Report(Protocol):
+    """What the pipeline makes of a study."""
+
+    @property
+    def sr(self) -> Dataset: ...
+    @property
+    def series_instance_uid(self) -> str: ...
+    @property
+    def selected_digest(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def selection(self) -> Sequence[str]: ...
+
+
+class MakeReport(Protocol):
+    """Writes the report of the study in some files."""
+
+    def __call__(
+        self,
+        paths: Sequence[Path],
+        *,
+        revision: int,
+        predecessor: Predecessor | None,
+        incomplete: str | None,
+    ) -> Report: ...
+
+
+class Select(Protocol):
+    """Returns the digest of the series that would be read."""
+
+    def __call__(self, paths: Sequence[Path]) -> str: ...
+
+
+class Missing(Protocol):
+    """Says what of a study has not arrived, None where nothing is known to be missing."""
+
+    def __call__(self, study_id: int, study_instance_uid: str) -> str | None: ...
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Everything a worker needs, and nothing that outlives it.
+
+    Parameters
+    ----------
+    sessions, spool
+        The service's database and spool.
+    make_report : MakeReport
+        The pipeline.
+    select : Select
+        What the pipeline would read.
+    destinations : mapping of str to str
+        Name and kind of every destination of a draft.
+    lease_s : float
+        A worker that says nothing for so long is taken for dead.
+    attempts : int
+        A study is given up after so many.
+    ready : callable
+        Whether the engine can take work; while it cannot, no job is begun and all wait.
+    missing : Missing
+        Is asked before a study is read; what is missing is waited for, up to the hard deadline.
+    quiet_s : float
+        Ask again after so long.
+    """
+
+    sessions: SessionFactory
+    spool: Spool
+    make_report: MakeReport
+    select: Select
+    destinations: Mapping[str, str]
+    lease_s: float = 60.0
+    attempts: int = 5
+    ready: Callable[[], bool] = lambda: True
+    missing: Missing = nothing_known
+    quiet_s: float = 60.0
+
+    def run(self, stop: threading.Event, poll_s: float = 1.0) -> None:
+        """Work until `stop` is set; the job in hand is finished first."""
+        while not stop.is_set():
+            try:
+                busy = self.ready() and self.work_once()
+            except DBAPIError as error:
+                LOGGER.error("the database does not answer: %s", reason_of(error))
+                busy = False
+            if not busy:
+                stop.wait(poll_s)
+
+    def work_once(self) -> bool:
+        """Do one job if one is due; return whether there was one."""
+        claim = jobs.claim_job(
+            self.sessions, lease_s=self.lease_s, attempts=self.attempts, now=_now()
+        )
+        if claim is None:
+            return False
+        try:
+            with self._lease_kept(claim):
+                self._do(claim)
+        except LeaseLost as error:
+            LOGGER.warning("%s", error)
+        return True
+
+    def _do(self, claim: Claim) -> None:
+        try:
+            self._draft(claim)
+        except (LeaseLost, DBAPIError):
+            raise
+        except StoreFull as error:
+            job_ends.wait_for_space(self.sessions, claim, str(error), now=_now())
+        except EngineUnavailable as error:
+            job_ends.wait_for_engine(self.sessions, claim, str(error), now=_now())
+        except CtscribeError as error:
+            self._end(claim, str(error), retryable=error.retryable)
+        except Exception as error:  # noqa: BLE001  the outermost loop: one study stops no other
+            self._end(claim, _where(error), retryable=True)
+
+    def _draft(self, claim: Claim) -> None:
+        missing = self.missing(claim.study_id, claim.study_instance_uid)
+        if missing and _now() < claim.hard_deadline:
+            quiet = timedelta(seconds=self.quiet_s)
+            job_ends.wait_for_instances(self.sessions, claim, missing, quiet=quiet, now=_now())
+            return
+        paths = [self.spool.absolute(path) for path in claim.paths]
+        previous = claim.previous
+        if previous and not claim.forced and self.select(paths) == previous.selected_digest:
+            job_ends.finish_unchanged(self.sessions, claim, now=_now())
+            return
+        report = self.make_report(
+            paths,
+            revision=claim.revision,
+            predecessor=_predecessor(claim),
+            incomplete=claim.incomplete or missing,
+        )
+        draft = NewDraft(
+            sop_instance_uid=str(report.sr.SOPInstanceUID),
+            series_instance_uid=report.series_instance_uid,
+            selected_digest=report.selected_digest,
+            state=DraftState(report.state),
+            path=self.spool.write_draft(report.sr),
+            selection=tuple(report.selection),
+        )
+        job_ends.finish_with_draft(
+            self.sessions, claim, draft, destinations=self.destinations, now=_now()
+        )
+
+    def _end(self, claim: Claim, reason: str, *, retryable: bool) -> None:
+        if retryable:
+            job_ends.retry_job(self.sessions, claim, reason, attempts=self.attempts, now=_now())
+        else:
+            job_ends.fail_job(self.sessions, claim, reason, now=_now())
+
+    @contextmanager
+    def _lease_kept(self, claim: Claim) -> Iterator[None]:
+        """Renew the lease from a thread while the model works."""
+        done = threading.Event()
+
+        def renew() -> None:
+            while not done.wait(self.lease_s / 3):
+                try:
+                    jobs.renew_lease(self.sessions, claim, lease_s=self.lease_s, now=_now())
+                except LeaseLost:
+                    return
+                except DBAPIError as error:
+                    LOGGER.warning("the lease could not be renewed: %s", reason_of(error))
+
+        thread = threading.Thread(target=renew, name="lease", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+
+def _predecessor(claim: Claim) -> Predecessor | None:
+    if claim.previous is None:
+        return None
+    from reporting.sr import Predecessor  # highdicom takes a second to import
+
+    return Predecessor(
+        study_instance_uid=claim.previous.study_instance_uid,
+        series_instance_uid=claim.previous.series_instance_uid,
+        sop_instance_uid=claim.previous.sop_instance_uid,
+    )
+
+
+def _where(error: Exception) -> str:
+    """Name a fault of ours by class and place: its text may hold a patient's name."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"internal error: {type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

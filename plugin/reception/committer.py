@@ -1,0 +1,230 @@
+"""Group commit: many associations, one transaction, and only then the acknowledgements.
+
+The threads of the associations hand over what they wrote, and wait. The one committer thread takes
+whatever waits, commits, and lets them answer. A group waits for those whose files are just being
+fsynced, and for nobody else.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from dicom_io.errors import CtscribeError, StoreFull
+from plugin.reception import intake
+from plugin.reception.intake import Arrival, Cache, Outcome, Waiting
+from plugin.state import holds
+from plugin.state.database import SessionFactory, reason_of
+from plugin.state.tables import Level
+from plugin.state.timeline import add_event
+
+LOGGER = logging.getLogger(__name__)
+LARGEST_GROUP = 64
+# A transaction costs more than so much of anybody's time, whether it holds one instance or ten
+_GATHER_S = 0.003
+HEARTBEAT_S = 5.0
+_ALERT_PAUSE_S = 60.0
+_ATTEMPTS = 5
+
+_Waiting = tuple[Arrival, "Future[Outcome]"]
+
+
+class Committer:
+    """The thread that makes arrivals durable, for all associations of one receiver process.
+
+    Parameters
+    ----------
+    sessions : SessionFactory
+        Where instances are recorded.
+    receiver : str
+        Name of this receiver process, unique among all that ever run.
+    waiting : Waiting
+        Quiet period and cap of the studies.
+    open_associations : callable
+        Names of the associations that are open now.
+    """
+
+    def __init__(
+        self,
+        sessions: SessionFactory,
+        *,
+        receiver: str,
+        waiting: Waiting,
+        open_associations: Callable[[], Iterable[str]],
+        heartbeat_s: float = HEARTBEAT_S,
+    ) -> None:
+        self._sessions = sessions
+        self._receiver = receiver
+        self._waiting = waiting
+        self._open_associations = open_associations
+        self._heartbeat_s = heartbeat_s
+        self._arrivals: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._ended: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._expected = 0
+        self._cache = Cache()
+        self._last_beat = time.monotonic()
+        self._last_alert = -_ALERT_PAUSE_S
+        self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Commit what waits, then end the thread."""
+        self._arrivals.put(None)
+        self._thread.join()
+
+    def commit(self, arrival: Arrival) -> Outcome:
+        """Wait until the arrival is durable; return what became of it.
+
+        Raises
+        ------
+        StoreFull
+            The database does not take it now; the sender must keep it.
+        """
+        future: Future[Outcome] = Future()
+        self._arrivals.put((arrival, future))
+        return future.result()
+
+    @contextmanager
+    def expecting(self) -> Iterator[None]:
+        """Have groups wait a little for an arrival that is almost ready to be committed."""
+        with self._lock:
+            self._expected += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._expected -= 1
+
+    def association_ended(self, association: str) -> None:
+        """Let the studies of an association go, soon."""
+        self._ended.put(association)
+
+    def alert(self, kind: str, error: CtscribeError) -> None:
+        """Write an alert, once a minute at most; log it where even that cannot be written."""
+        LOGGER.error("%s: %s", kind, error)
+        if time.monotonic() - self._last_alert < _ALERT_PAUSE_S:
+            return
+        self._last_alert = time.monotonic()
+        try:
+            with self._sessions.begin() as session:
+                add_event(session, kind, str(error), now=datetime.now(UTC), level=Level.ALERT)
+        except DBAPIError as problem:
+            LOGGER.error("the alert could not be recorded: %s", _reason(problem))
+
+    def _run(self) -> None:
+        while True:
+            group, last = self._next_group()
+            if group:
+                self._commit_group(group)
+            self._release_ended()
+            self._beat()
+            if last:
+                return
+
+    def _next_group(self) -> tuple[list[_Waiting], bool]:
+        """Return all that waits now or is expected, and whether it is the last group."""
+        group: list[_Waiting] = []
+        try:
+            item = self._arrivals.get(timeout=self._patience())
+            ends = time.monotonic() + _GATHER_S
+            while item is not None:
+                group.append(item)
+                if len(group) == LARGEST_GROUP:
+                    return group, False
+                item = self._arrivals.get(timeout=self._time_to_gather(ends))
+        except queue.Empty:
+            return group, False
+        return group, True
+
+    def _time_to_gather(self, ends: float) -> float:
+        return max(0.0, ends - time.monotonic()) if self._expected else 0.0
+
+    def _patience(self) -> float:
+        return 0.2 if not self._ended.empty() else min(0.2, self._heartbeat_s)
+
+    def _commit_group(self, group: list[_Waiting]) -> None:
+        arrivals = [arrival for arrival, _ in group]
+        try:
+            outcomes = self._record(arrivals)
+        except Exception as error:  # noqa: BLE001  whatever it is, the senders wait for an answer
+            refusal = StoreFull(f"instances cannot be recorded: {_reason(error)}")
+            self.alert("not-recorded", refusal)
+            for _, future in group:
+                future.set_exception(refusal)
+            return
+        for (_, future), outcome in zip(group, outcomes, strict=True):
+            future.set_result(outcome)
+
+    def _record(self, arrivals: list[Arrival]) -> list[Outcome]:
+        return record_durably(
+            self._sessions,
+            arrivals,
+            receiver=self._receiver,
+            waiting=self._waiting,
+            cache=self._cache,
+        )
+
+    def _release_ended(self) -> None:
+        ended = []
+        while not self._ended.empty():
+            ended.append(self._ended.get())
+        if ended:
+            self._cache.forget(ended)
+            self._quietly(lambda session: holds.release(session, ended))
+
+    def _beat(self) -> None:
+        if time.monotonic() - self._last_beat < self._heartbeat_s:
+            return
+        self._last_beat = time.monotonic()
+        open_now = list(self._open_associations())
+        if open_now:
+            self._quietly(lambda session: holds.beat(session, open_now, datetime.now(UTC)))
+
+    def _quietly(self, change: Callable[..., None]) -> None:
+        """Change the holds; a failure is repaired by their going stale."""
+        try:
+            with self._sessions.begin() as session:
+                change(session)
+        except DBAPIError as error:
+            LOGGER.warning("associations could not be recorded: %s", _reason(error))
+
+
+def record_durably(
+    sessions: SessionFactory,
+    arrivals: list[Arrival],
+    *,
+    receiver: str,
+    waiting: Waiting,
+    cache: Cache,
+) -> list[Outcome]:
+    """Record and commit; where another process wrote the same rows first, once more."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        now = datetime.now(UTC)
+        try:
+            with sessions.begin() as session:
+                return intake.record(
+                    session, arrivals, receiver=receiver, waiting=waiting, now=now, cache=cache
+                )
+        except DBAPIError as error:
+            cache.clear()
+            if attempt == _ATTEMPTS or not isinstance(error, IntegrityError):
+                raise
+    raise AssertionError("unreachable")
+
+
+def _reason(error: Exception) -> str:
+    """Name the cause without values of the instance, which may hold an identifier."""
+    if isinstance(error, DBAPIError):
+        return reason_of(error)
+    return str(error) if isinstance(error, OSError) else f"internal error: {type(error).__name__}"

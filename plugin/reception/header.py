@@ -1,0 +1,197 @@
+"""What the receiver must know of a data set, read without decoding it.
+
+The data set is walked element by element to its end (PS3.5 7.1), so that a truncated one is
+refused, but only the few values that intake needs are taken out of it.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pydicom import Dataset
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ImplicitVRLittleEndian,
+)
+
+from dicom_io.device import is_own
+from dicom_io.errors import DicomError, MissingAttribute
+
+_KEYWORDS = {
+    0x00080016: "SOPClassUID",
+    0x00080018: "SOPInstanceUID",
+    0x00080050: "AccessionNumber",
+    0x00080060: "Modality",
+    0x00080070: "Manufacturer",
+    0x00081090: "ManufacturerModelName",
+    0x00181002: "DeviceUID",
+    0x0020000D: "StudyInstanceUID",
+    0x0020000E: "SeriesInstanceUID",
+}
+_LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
+_UNDEFINED = 0xFFFFFFFF
+_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+_DEEPEST = 64
+# A deflated CT slice grows by a factor of 2 or 3; whatever exceeds this is an attack
+_MOST_INFLATED = 2**31
+# UIDs become file names: digits and dots only, a digit first (PS3.5 9.1)
+_UID = re.compile(r"[0-9][0-9.]{0,63}")
+
+
+@dataclass(frozen=True)
+class Header:
+    """The attributes of an instance that intake looks at."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    study_instance_uid: str
+    series_instance_uid: str
+    modality: str | None
+    accession_number: str | None
+    own: bool
+
+
+def read_header(data: bytes | memoryview, transfer_syntax_uid: str) -> Header:
+    """Read the header of an encoded data set.
+
+    Parameters
+    ----------
+    data : bytes
+        The data set as it came over the network, without preamble and file meta.
+    transfer_syntax_uid : str
+        How it is encoded.
+
+    Raises
+    ------
+    DicomError
+        The data set is truncated, or is no DICOM data set.
+    MissingAttribute
+        A UID is absent or no UID.
+    """
+    if transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
+        data = _inflate(data)
+    encoding = _Encoding(
+        order=">" if transfer_syntax_uid == ExplicitVRBigEndian else "<",
+        explicit=transfer_syntax_uid != ImplicitVRLittleEndian,
+    )
+    view = memoryview(data)
+    try:
+        values = dict(_top_level(view, encoding))
+    except struct.error:
+        raise DicomError(f"the data set of {len(view)} bytes is truncated") from None
+    return _header(values)
+
+
+def valid_uid(value: str) -> bool:
+    """Tell whether a string can be a UID, and so a file name."""
+    return _UID.fullmatch(value) is not None
+
+
+def _header(values: dict[str, str]) -> Header:
+    for keyword in ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"):
+        if not valid_uid(values.get(keyword, "")):
+            raise MissingAttribute(f"{keyword} is absent or not a UID")
+    return Header(
+        sop_class_uid=values["SOPClassUID"],
+        sop_instance_uid=values["SOPInstanceUID"],
+        study_instance_uid=values["StudyInstanceUID"],
+        series_instance_uid=values["SeriesInstanceUID"],
+        modality=values.get("Modality", "")[:16] or None,
+        accession_number=values.get("AccessionNumber", "")[:64] or None,
+        own=_own(values),
+    )
+
+
+def _own(values: dict[str, str]) -> bool:
+    if "DeviceUID" not in values and values.get("Modality") != "SR":
+        return False  # most of what arrives, and a Dataset costs time
+    dataset = Dataset()
+    for keyword in ("Modality", "Manufacturer", "ManufacturerModelName"):
+        setattr(dataset, keyword, values.get(keyword))
+    dataset.DeviceUID = values.get("DeviceUID", "").split("\\")
+    return is_own(dataset)
+
+
+@dataclass(frozen=True)
+class _Encoding:
+    order: str
+    explicit: bool
+
+
+@dataclass(frozen=True)
+class _Element:
+    tag: int
+    start: int
+    length: int
+    encoding: _Encoding
+    """How the items inside are encoded: UN of undefined length holds implicit VR (PS3.5 6.2.2)."""
+
+
+def _top_level(view: memoryview, encoding: _Encoding) -> Iterator[tuple[str, str]]:
+    position = 0
+    while position < len(view):
+        element = _element(view, position, encoding)
+        if element.tag >> 16 == 0xFFFE:
+            raise DicomError("an item stands outside a sequence in the data set")
+        position = _end(view, element, depth=0)
+        keyword = _KEYWORDS.get(element.tag)
+        if keyword is not None:
+            value = bytes(view[element.start : position])
+            yield keyword, value.decode("utf-8", "replace").replace("\0", "").strip()
+
+
+def _element(view: memoryview, position: int, encoding: _Encoding) -> _Element:
+    """Read tag, VR and length (PS3.5 7.1.2)."""
+    order = encoding.order
+    group, number = struct.unpack_from(f"{order}HH", view, position)
+    tag = group << 16 | number
+    vr = bytes(view[position + 4 : position + 6])
+    # Some writers slip single implicit elements into explicit data sets; readers put up with it
+    if group == 0xFFFE or not encoding.explicit or not vr.isalpha() or not vr.isupper():
+        (length,) = struct.unpack_from(f"{order}L", view, position + 4)
+        return _Element(tag, position + 8, length, encoding)
+    if vr not in _LONG_VRS:
+        (length,) = struct.unpack_from(f"{order}H", view, position + 6)
+        return _Element(tag, position + 8, length, encoding)
+    (length,) = struct.unpack_from(f"{order}L", view, position + 8)
+    if vr == b"UN" and length == _UNDEFINED:
+        encoding = _Encoding("<", explicit=False)
+    return _Element(tag, position + 12, length, encoding)
+
+
+def _end(view: memoryview, element: _Element, depth: int) -> int:
+    """Return where the element ends, past its delimiter."""
+    if element.length != _UNDEFINED:
+        end = element.start + element.length
+        if end > len(view):
+            raise DicomError(
+                f"the data set is truncated: ({element.tag >> 16:04X},{element.tag & 0xFFFF:04X}) "
+                f"ends at byte {end} of {len(view)}"
+            )
+        return end
+    if depth > _DEEPEST:
+        raise DicomError(f"sequences are nested more than {_DEEPEST} deep")
+    closing = _ITEM_END if element.tag == _ITEM else _SEQUENCE_END
+    position = element.start
+    while True:
+        inner = _element(view, position, element.encoding)
+        if inner.tag == closing:
+            return inner.start
+        position = _end(view, inner, depth + 1)
+
+
+def _inflate(data: bytes | memoryview) -> bytes:
+    """Undo the raw deflate stream of PS3.5 A.5."""
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        inflated = inflater.decompress(data, _MOST_INFLATED)
+    except zlib.error:
+        raise DicomError("the deflated data set is damaged") from None
+    if not inflater.eof:
+        raise DicomError("the deflated data set is truncated")
+    return inflated

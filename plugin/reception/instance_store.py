@@ -1,0 +1,126 @@
+"""A C-STORE request on its way into spool and database (PS3.4 annex B)."""
+
+from __future__ import annotations
+
+import logging
+
+from dicom_io.errors import CtscribeError, DataSetMismatch, StoreFull
+from plugin.reception.committer import Committer
+from plugin.reception.dimse_status import SUCCESS, dimse_status
+from plugin.reception.header import Header, read_header, valid_uid
+from plugin.reception.intake import Arrival, Outcome
+from plugin.reception.pdata import Command
+from plugin.state.spool import IncomingFile, Spool, file_head
+
+LOGGER = logging.getLogger(__name__)
+# PS3.4 B.2.3, warning: kept, but aside; the first instance under this UID stays the valid one
+KEPT_ASIDE = 0xB000
+
+
+class InstanceStore:
+    """Streams the data set into the spool, then has it committed.
+
+    A refusal is the answer to the whole object: what still arrives of it is dropped.
+
+    Parameters
+    ----------
+    spool, committer
+        Where the instance lies, and what records it.
+    request : Command
+        The C-STORE request.
+    transfer_syntax_uid : str
+        How the data set is encoded.
+    association, source_ae_title : str
+        The association's name, and who sends.
+    redraft : bool
+        Whether the peer asks for a new draft even of a known instance.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        committer: Committer,
+        request: Command,
+        *,
+        transfer_syntax_uid: str,
+        association: str,
+        source_ae_title: str,
+        redraft: bool,
+    ) -> None:
+        self._spool = spool
+        self._committer = committer
+        self._request = request
+        self._transfer_syntax_uid = transfer_syntax_uid
+        self._association = association
+        self._redraft = redraft
+        self._file: IncomingFile | None = None
+        self._refusal: CtscribeError | None = None
+        uids = request.sop_class_uid, request.sop_instance_uid
+        try:
+            self._file = spool.begin_instance(
+                file_head(*uids, transfer_syntax_uid, source_ae_title)
+            )
+        except StoreFull as error:
+            self._refusal = error
+
+    def write(self, data: bytearray) -> None:
+        """Take the next part of the data set."""
+        if self._file is None:
+            return
+        try:
+            self._file.write(data)
+        except StoreFull as error:
+            self._refusal = error
+            self.discard()
+
+    def finish(self) -> int:
+        """Make the instance durable; return the status of PS3.4 B.2.3."""
+        try:
+            with self._committer.expecting():
+                arrival = self._keep()
+            outcome = self._committer.commit(arrival)
+        except StoreFull as error:
+            self._committer.alert("refused", error)
+            return dimse_status(error)
+        except CtscribeError as error:
+            LOGGER.warning("instance refused: %s", error)
+            return dimse_status(error)
+        finally:
+            self.discard()
+        return KEPT_ASIDE if outcome is Outcome.QUARANTINED else SUCCESS
+
+    def discard(self) -> None:
+        """Close the file, and remove it unless it was kept."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _keep(self) -> Arrival:
+        if self._file is None:
+            raise self._refusal or StoreFull("the spool takes no instance")
+        header = read_header(self._file.data_set(), self._transfer_syntax_uid)
+        _require_announced(self._request, header)
+        path = self._spool.keep_instance(
+            self._file, header.study_instance_uid, header.sop_instance_uid
+        )
+        return Arrival(
+            header=header,
+            transfer_syntax_uid=self._transfer_syntax_uid,
+            path=path,
+            size=self._file.size,
+            sha256=self._file.digest,
+            association=self._association,
+            redraft=self._redraft,
+        )
+
+
+def _require_announced(request: Command, header: Header) -> None:
+    if (request.sop_class_uid, request.sop_instance_uid) != (
+        header.sop_class_uid,
+        header.sop_instance_uid,
+    ):
+        announced = request.sop_instance_uid
+        shown = announced if valid_uid(announced) else "another instance"
+        raise DataSetMismatch(
+            f"the command announces {shown}, the data set is {header.sop_instance_uid}"
+        )

@@ -1,0 +1,377 @@
+"""What an arrived instance changes: its study, its series, and the job that waits for the study.
+
+All of it in the transaction whose commit allows the acknowledgement.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import Enum
+
+from pydicom.uid import (
+    EncapsulatedPDFStorage,
+    GrayscaleSoftcopyPresentationStateStorage,
+    KeyObjectSelectionDocumentStorage,
+    MultiFrameTrueColorSecondaryCaptureImageStorage,
+    SecondaryCaptureImageStorage,
+    SegmentationStorage,
+    XRayRadiationDoseSRStorage,
+)
+from sqlalchemy import bindparam, case, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from plugin.reception.header import Header
+from plugin.state.tables import (
+    Association,
+    Draft,
+    Instance,
+    Job,
+    JobState,
+    Level,
+    Quarantine,
+    Series,
+    Study,
+    StudyState,
+)
+from plugin.state.timeline import add_event
+
+# PS3.4 B.5: no scanner's image. All SR classes are 1.2.840.10008.5.1.4.1.1.88.*, all presentation
+# states .11.*, all multi-frame secondary captures .7.*, all encapsulated documents .104.*
+_STORAGE = "1.2.840.10008.5.1.4.1.1"
+_DOCUMENT_ROOTS = tuple(f"{_STORAGE}.{n}." for n in (7, 11, 66, 88, 104))
+_DOCUMENTS = frozenset(
+    (
+        SecondaryCaptureImageStorage,
+        SegmentationStorage,
+        KeyObjectSelectionDocumentStorage,
+        GrayscaleSoftcopyPresentationStateStorage,
+        MultiFrameTrueColorSecondaryCaptureImageStorage,
+        XRayRadiationDoseSRStorage,
+        EncapsulatedPDFStorage,
+    )
+)
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """An instance that lies complete and fsynced in the spool."""
+
+    header: Header
+    transfer_syntax_uid: str
+    path: str
+    size: int
+    sha256: str
+    association: str | None = None
+    redraft: bool = False
+
+    @property
+    def processed(self) -> bool:
+        """Whether the model may see it."""
+        return not self.header.own and not is_document(self.header.sop_class_uid)
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """When a study counts as complete."""
+
+    quiet: timedelta
+    cap: timedelta
+
+
+@dataclass
+class Cache:
+    """Rows that a receiver knows to stand in the database, so that it need not ask again."""
+
+    series: dict[tuple[int, str], int] = field(default_factory=dict)
+    holds: set[tuple[int, str]] = field(default_factory=set)
+
+    def clear(self) -> None:
+        self.series.clear()
+        self.holds.clear()
+
+    def forget(self, associations: Iterable[str]) -> None:
+        """Forget ended associations, and the series of studies that nobody is sending."""
+        ended = set(associations)
+        self.holds = {hold for hold in self.holds if hold[1] not in ended}
+        if not self.holds:
+            self.series.clear()
+
+
+class Outcome(Enum):
+    """What became of an arrival."""
+
+    NEW = "new"
+    KNOWN = "known"
+    QUARANTINED = "quarantined"
+
+
+def is_document(sop_class_uid: str) -> bool:
+    """Tell reports, secondary captures, presentation states and segmentations from images."""
+    return sop_class_uid in _DOCUMENTS or sop_class_uid.startswith(_DOCUMENT_ROOTS)
+
+
+def record(
+    session: Session,
+    arrivals: Sequence[Arrival],
+    *,
+    receiver: str,
+    waiting: Waiting,
+    now: datetime,
+    cache: Cache | None = None,
+) -> list[Outcome]:
+    """Write arrivals into the caller's transaction; return what became of each.
+
+    Idempotent: recording an arrival again changes nothing but when something of the study came
+    last. What is added to `cache` is true only once the transaction is committed: clear it if that
+    fails.
+    """
+    cache = Cache() if cache is None else cache
+    by_study: dict[str, list[Arrival]] = defaultdict(list)
+    for arrival in arrivals:
+        by_study[arrival.header.study_instance_uid].append(arrival)
+    outcomes: dict[int, Outcome] = {}
+    # In one order everywhere: two receivers that lock studies in different orders would deadlock
+    studies = {uid: _lock_study(session, by_study[uid][0], now) for uid in sorted(by_study)}
+    known = _known(session, arrivals)
+    for uid, study_id in studies.items():
+        own = by_study[uid]
+        for arrival in own:
+            outcomes[id(arrival)] = _compare(known, arrival)
+        new = [arrival for arrival in own if outcomes[id(arrival)] is Outcome.NEW]
+        others = [arrival for arrival in own if outcomes[id(arrival)] is Outcome.QUARANTINED]
+        _add_instances(session, study_id, new, now, cache)
+        _quarantine(session, study_id, others, known, now)
+        _wait(session, study_id, own, new, waiting, now)
+        _hold(session, study_id, own, receiver, now, cache)
+    return [outcomes[id(arrival)] for arrival in arrivals]
+
+
+def lock_study(session: Session, study_id: int) -> Study:
+    """Make every other change of the study wait for the end of this transaction."""
+    return session.execute(
+        select(Study)
+        .where(Study.id == study_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).scalar_one()
+
+
+_Bytes = tuple[str, str]
+"""SHA-256 of an encoded data set, and the transfer syntax it is encoded in."""
+
+
+def _known(session: Session, arrivals: Sequence[Arrival]) -> dict[str, _Bytes]:
+    uids = [arrival.header.sop_instance_uid for arrival in arrivals]
+    rows = session.connection().execute(_KNOWN, {"uids": uids})
+    return {uid: (digest, syntax) for uid, digest, syntax in rows}
+
+
+def _compare(known: dict[str, _Bytes], arrival: Arrival) -> Outcome:
+    uid = arrival.header.sop_instance_uid
+    if uid not in known:
+        known[uid] = arrival.sha256, arrival.transfer_syntax_uid
+        return Outcome.NEW
+    return Outcome.KNOWN if known[uid][0] == arrival.sha256 else Outcome.QUARANTINED
+
+
+def _lock_study(session: Session, arrival: Arrival, now: datetime) -> int:
+    """Return the id of the study, locked and made if need be.
+
+    Two receivers may both make it: the second one's insert fails as a whole, and the committer
+    begins its transaction again.
+    """
+    header = arrival.header
+    study_id = session.connection().scalar(_LOCK, {"uid": header.study_instance_uid, "now": now})
+    if study_id is not None:
+        return int(study_id)
+    study = Study(
+        study_instance_uid=header.study_instance_uid,
+        accession_number=header.accession_number,
+        first_received_at=now,
+        last_received_at=now,
+        state=StudyState.RECEIVING,
+    )
+    session.add(study)
+    session.flush()
+    add_event(session, "received", "first instance", now=now, study_id=study.id)
+    return study.id
+
+
+def _add_instances(
+    session: Session, study_id: int, new: list[Arrival], now: datetime, cache: Cache
+) -> None:
+    if not new:
+        return
+    series_ids = _series_ids(session, study_id, new, cache)
+    own_drafts = _own_drafts(session, new)
+    session.connection().execute(
+        _ADD,
+        [
+            {
+                "study_id": study_id,
+                "series_id": series_ids[arrival.header.series_instance_uid],
+                "sop_instance_uid": arrival.header.sop_instance_uid,
+                "sop_class_uid": arrival.header.sop_class_uid,
+                "transfer_syntax_uid": arrival.transfer_syntax_uid,
+                "path": arrival.path,
+                "size": arrival.size,
+                "sha256": arrival.sha256,
+                "processed": arrival.processed
+                and arrival.header.sop_instance_uid not in own_drafts,
+                "received_at": now,
+            }
+            for arrival in new
+        ],
+    )
+
+
+def _series_ids(
+    session: Session, study_id: int, new: list[Arrival], cache: Cache
+) -> dict[str, int]:
+    wanted = {arrival.header.series_instance_uid: arrival.header.modality for arrival in new}
+    if any((study_id, uid) not in cache.series for uid in wanted):
+        rows = session.execute(
+            select(Series.series_instance_uid, Series.id).where(
+                Series.study_id == study_id, Series.series_instance_uid.in_(list(wanted))
+            )
+        )
+        cache.series.update({(study_id, uid): id_ for uid, id_ in rows})
+    for uid, modality in wanted.items():
+        if (study_id, uid) not in cache.series:
+            series = Series(study_id=study_id, series_instance_uid=uid, modality=modality)
+            session.add(series)
+            session.flush()
+            cache.series[study_id, uid] = series.id
+    return {uid: cache.series[study_id, uid] for uid in wanted}
+
+
+def _own_drafts(session: Session, new: list[Arrival]) -> set[str]:
+    """Return which of the reports that arrived this service wrote; no other object can be one."""
+    uids = [arrival.header.sop_instance_uid for arrival in new if not arrival.processed]
+    if not uids:
+        return set()
+    return set(
+        session.scalars(select(Draft.sop_instance_uid).where(Draft.sop_instance_uid.in_(uids)))
+    )
+
+
+def _quarantine(
+    session: Session,
+    study_id: int,
+    others: list[Arrival],
+    known: dict[str, _Bytes],
+    now: datetime,
+) -> None:
+    for arrival in others:
+        uid = arrival.header.sop_instance_uid
+        already = select(Quarantine.id).where(
+            Quarantine.sop_instance_uid == uid, Quarantine.sha256 == arrival.sha256
+        )
+        if session.scalar(already) is not None:
+            continue
+        session.add(
+            Quarantine(
+                sop_instance_uid=uid, sha256=arrival.sha256, path=arrival.path, received_at=now
+            )
+        )
+        session.flush()
+        other_syntax = known[uid][1] != arrival.transfer_syntax_uid
+        difference = "in another transfer syntax" if other_syntax else "with other bytes"
+        add_event(
+            session,
+            "quarantined",
+            f"instance {uid} came again {difference}; the first is kept",
+            now=now,
+            study_id=study_id,
+            level=Level.ALERT,
+            detail={"path": arrival.path},
+        )
+
+
+def _wait(
+    session: Session,
+    study_id: int,
+    all_of_study: list[Arrival],
+    new: list[Arrival],
+    waiting: Waiting,
+    now: datetime,
+) -> None:
+    """Open the study's job, or move its deadline, if anything arrived that the model reads."""
+    redraft = any(arrival.redraft and arrival.processed for arrival in all_of_study)
+    if redraft or any(arrival.processed for arrival in new):
+        open_or_move_job(session, study_id, waiting=waiting, now=now, forced=redraft)
+
+
+def open_or_move_job(
+    session: Session, study_id: int, *, waiting: Waiting, now: datetime, forced: bool = False
+) -> None:
+    """Move the deadline of the study's pending job, or open one; the study must be locked."""
+    deadline = now + waiting.quiet
+    move = _FORCE if forced else _MOVE
+    if session.connection().execute(move, {"study": study_id, "until": deadline}).rowcount:
+        return
+    last = session.scalar(select(func.max(Job.revision)).where(Job.study_id == study_id)) or 0
+    job = Job(
+        study_id=study_id,
+        revision=last + 1,
+        state=JobState.PENDING,
+        forced=forced,
+        deadline=deadline,
+        hard_deadline=now + waiting.cap,
+        not_before=now,
+        attempts=0,
+        created_at=now,
+    )
+    session.add(job)
+    session.execute(update(Study).where(Study.id == study_id).values(state=StudyState.RECEIVING))
+    if job.revision > 1:
+        why = "a new draft was asked for" if forced else "instances arrived after the last job"
+        message = f"{why}: revision {job.revision}"
+        add_event(session, "reopened", message, now=now, study_id=study_id)
+
+
+def _hold(
+    session: Session,
+    study_id: int,
+    arrivals: list[Arrival],
+    receiver: str,
+    now: datetime,
+    cache: Cache,
+) -> None:
+    contributors = {a.association for a in arrivals if a.association is not None}
+    for association in sorted(contributors):
+        if (study_id, association) in cache.holds:
+            continue
+        session.add(
+            Association(
+                receiver=receiver, association=association, study_id=study_id, heartbeat=now
+            )
+        )
+        cache.holds.add((study_id, association))
+
+
+# The statements of every group, built once: building one takes longer than the database does
+_STUDIES = Study.metadata.tables["studies"]
+_JOBS = Job.metadata.tables["jobs"]
+_INSTANCES = Instance.metadata.tables["instances"]
+_UNTIL = bindparam("until", type_=_JOBS.c.deadline.type)
+
+_LOCK = (
+    update(_STUDIES)
+    .where(_STUDIES.c.study_instance_uid == bindparam("uid"))
+    .values(last_received_at=bindparam("now"))
+    .returning(_STUDIES.c.id)
+)
+_KNOWN = select(
+    _INSTANCES.c.sop_instance_uid, _INSTANCES.c.sha256, _INSTANCES.c.transfer_syntax_uid
+).where(_INSTANCES.c.sop_instance_uid.in_(bindparam("uids", expanding=True)))
+_ADD = insert(_INSTANCES)
+_MOVE = (
+    update(_JOBS)
+    .where(_JOBS.c.study_id == bindparam("study"), _JOBS.c.state == JobState.PENDING)
+    .values(deadline=case((_JOBS.c.deadline < _UNTIL, _UNTIL), else_=_JOBS.c.deadline))
+)
+_FORCE = _MOVE.values(forced=True)

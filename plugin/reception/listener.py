@@ -1,0 +1,137 @@
+"""pynetdicom's association server, hardened against peers that are silent, slow or many.
+
+Stock pynetdicom keeps any number of unassociated connections, and waits for the threads of all.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+import uuid
+from contextlib import suppress
+from typing import Any
+
+from pynetdicom import AE, evt
+from pynetdicom.association import Association
+from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
+
+from plugin.reception.patient_socket import PatientSocket
+from plugin.reception.upper_layer import BeginStore, StoreProvider
+
+LOGGER = logging.getLogger(__name__)
+
+
+class _Handler(RequestHandler):
+    """Begins an association on a `PatientSocket` and a `StoreProvider`."""
+
+    server: Listener
+
+    def _create_association(self) -> Association:
+        association = super()._create_association()
+        association.dul = StoreProvider(association, self.server.begin_store)
+        # The timers are those of the upper layer that this one takes the place of
+        association.acse_timeout = self.ae.acse_timeout
+        association.network_timeout = self.ae.network_timeout
+        # pynetdicom finds its threads by the first part; the rest makes the name unique
+        association.name = f"AcceptorThread-{uuid.uuid4().hex}"
+        association.set_socket(PatientSocket(association, self.request, self.server.pdu_timeout_s))
+        return association
+
+
+class Listener(ThreadedAssociationServer):
+    """The server: sockets with time limits, a limit on connections, a port that can be shared.
+
+    Parameters
+    ----------
+    begin_store : callable
+        Called with every C-STORE request.
+    pdu_timeout_s : float
+        Time for a peer to send a PDU it began, and for us to send ours.
+    most_connections : int
+        Beyond so many, even unassociated ones, new connections are closed unheard.
+    share_port : bool
+        Whether several processes listen on the port (SO_REUSEPORT).
+    """
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+
+    def __init__(
+        self,
+        *args: Any,
+        begin_store: BeginStore,
+        pdu_timeout_s: float = 30.0,
+        most_connections: int = 64,
+        share_port: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        self.begin_store = begin_store
+        self.pdu_timeout_s = pdu_timeout_s
+        self.most_connections = most_connections
+        self.share_port = share_port
+        super().__init__(*args, **kwargs)
+
+    def server_bind(self) -> None:
+        assert self.socket is not None
+        if self.share_port:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        super().server_bind()
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        peer, address = super().get_request()
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        peer.settimeout(self.pdu_timeout_s)
+        return peer, address
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        if len(self.active_associations) < self.most_connections:
+            return True
+        LOGGER.warning("connection from %s closed: too many", client_address[0])
+        return False
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the associations that are open now."""
+        return [association.name for association in self.active_associations]
+
+
+def start_listener(
+    ae: AE,
+    host: str,
+    port: int,
+    handlers: list[Any],
+    **limits: Any,
+) -> Listener:
+    """Begin to listen in a thread of its own."""
+    server: Any = ae.make_server(
+        (host, port),
+        evt_handlers=handlers,
+        server_class=Listener,
+        request_handler=_Handler,
+        **limits,
+    )
+    # What AE.start_server does for its own server class
+    ae._servers.append(server)
+    threading.Thread(target=server.serve_forever, name="listener", daemon=True).start()
+    listener: Listener = server
+    return listener
+
+
+def reject(event: evt.Event, result: int, source: int, diagnostic: int) -> None:
+    """Answer an association request with A-ASSOCIATE-RJ (PS3.8 9.3.4)."""
+    event.assoc.acse.send_reject(result, source, diagnostic)
+    event.assoc.kill()
+
+
+def stop_listener(server: Listener, patience_s: float = 5.0) -> None:
+    """Stop listening, abort what is open, and wait for the threads."""
+    server.shutdown()
+    deadline = time.monotonic() + patience_s
+    for association in server.active_associations:
+        with suppress(OSError, RuntimeError):
+            association.abort()
+    while server.active_associations and time.monotonic() < deadline:
+        time.sleep(0.02)

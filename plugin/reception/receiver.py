@@ -1,0 +1,243 @@
+"""Storage SCP and Verification SCP (PS3.4 annexes A and B): studies arrive here.
+
+An instance is acknowledged when its file and folder are fsynced and its row is committed, in this
+order, and not before. The process imports no model code, and decodes nothing but a few tags.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pynetdicom import AE, AllStoragePresentationContexts, _config, build_context, evt
+from pynetdicom.association import Association
+
+from dicom_io.errors import ProtocolViolation
+from plugin.reception.committer import Committer
+from plugin.reception.instance_store import InstanceStore
+from plugin.reception.intake import Waiting
+from plugin.reception.listener import Listener, reject, start_listener, stop_listener
+from plugin.reception.pdata import Command
+from plugin.reception.sweep import sweep
+from plugin.state import holds
+from plugin.state.database import SessionFactory
+from plugin.state.spool import Spool
+
+LOGGER = logging.getLogger(__name__)
+VERIFICATION = "1.2.840.10008.1.1"
+MAXIMUM_PDU = 128 * 1024
+
+TRANSFER_SYNTAXES = (
+    "1.2.840.10008.1.2.1",  # Explicit VR Little Endian
+    "1.2.840.10008.1.2",  # Implicit VR Little Endian
+    "1.2.840.10008.1.2.1.99",  # Deflated Explicit VR Little Endian
+    "1.2.840.10008.1.2.2",  # Explicit VR Big Endian (retired)
+    "1.2.840.10008.1.2.4.70",  # JPEG Lossless, first-order prediction
+    "1.2.840.10008.1.2.4.57",  # JPEG Lossless
+    "1.2.840.10008.1.2.4.80",  # JPEG-LS Lossless
+    "1.2.840.10008.1.2.4.81",  # JPEG-LS Near-Lossless
+    "1.2.840.10008.1.2.4.90",  # JPEG 2000 Lossless
+    "1.2.840.10008.1.2.4.91",  # JPEG 2000
+    "1.2.840.10008.1.2.5",  # RLE Lossless
+    "1.2.840.10008.1.2.4.50",  # JPEG Baseline, of secondary captures
+)
+_STORAGE_CLASSES = frozenset(str(cx.abstract_syntax) for cx in AllStoragePresentationContexts)
+
+Peer = tuple[str, str]
+"""AE title, and address or network in CIDR notation."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a peer may do to us."""
+
+    maximum_associations: int = 10
+    network_timeout_s: float = 60.0
+    acse_timeout_s: float = 10.0
+    pdu_timeout_s: float = 30.0
+
+
+@contextmanager
+def running_receiver(
+    sessions: SessionFactory,
+    spool: Spool,
+    *,
+    waiting: Waiting,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    ae_title: str = "CTSCRIBE",
+    redraft_ae_title: str = "CTSCRIBE_AGAIN",
+    peers: Sequence[Peer] = (),
+    limits: Limits = Limits(),
+    share_port: bool = False,
+) -> Iterator[int]:
+    """Receive studies for the length of a `with` block.
+
+    Parameters
+    ----------
+    sessions, spool
+        Where instances are recorded, and where they lie.
+    waiting : Waiting
+        Quiet period and cap of a study.
+    host, port : str, int
+        Where to listen; port 0 takes a free one.
+    ae_title, redraft_ae_title : str
+        Instances sent to the second title ask for a new draft even if they are known. Any other
+        called title is taken for the first.
+    peers : sequence of (AE title, network)
+        Who may open an association from beyond loopback.
+    limits : Limits
+        Time and number of associations.
+    share_port : bool
+        Whether other receiver processes listen on the same port.
+
+    Yields
+    ------
+    int
+        The port.
+    """
+    _config.LOG_HANDLER_LEVEL = "none"  # its handlers print identifiers, and cost time
+    receiver = f"{socket.gethostname()[:20]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    sweep(sessions, spool, receiver=receiver, waiting=waiting)
+    with sessions.begin() as session:
+        holds.forget_dead(session, holds.stale_before(datetime.now(UTC)))
+    server: list[Listener] = []
+    committer = Committer(
+        sessions,
+        receiver=receiver,
+        waiting=waiting,
+        open_associations=lambda: server[0].names if server else (),
+    )
+    reception = _Reception(spool, committer, redraft_ae_title, tuple(peers))
+    committer.start()
+    server.append(_listen(ae_title, host, port, reception, limits, share_port))
+    LOGGER.info("%s listens on %s:%d", ae_title, *server[0].server_address[:2])
+    try:
+        yield int(server[0].server_address[1])
+    finally:
+        stop_listener(server[0])
+        committer.stop()
+
+
+def run_receiver(
+    sessions: SessionFactory, spool: Spool, stop: threading.Event, **options: Any
+) -> None:
+    """Receive until `stop` is set; `options` are those of `running_receiver`."""
+    with running_receiver(sessions, spool, **options):
+        stop.wait()
+
+
+def waiting_of(quiet_s: float, cap_s: float) -> Waiting:
+    return Waiting(timedelta(seconds=quiet_s), timedelta(seconds=cap_s))
+
+
+def _listen(
+    ae_title: str, host: str, port: int, reception: _Reception, limits: Limits, share_port: bool
+) -> Listener:
+    ae = AE(ae_title)
+    ae.maximum_pdu_size = MAXIMUM_PDU
+    ae.maximum_associations = limits.maximum_associations
+    ae.network_timeout = limits.network_timeout_s
+    ae.acse_timeout = limits.acse_timeout_s
+    ae.dimse_timeout = limits.network_timeout_s
+    ae.add_supported_context(VERIFICATION)
+    return start_listener(
+        ae,
+        host,
+        port,
+        reception.handlers(),
+        begin_store=reception.begin_store,
+        pdu_timeout_s=limits.pdu_timeout_s,
+        most_connections=4 * limits.maximum_associations,
+        share_port=share_port,
+    )
+
+
+@dataclass(frozen=True)
+class _Reception:
+    """The handlers of the associations."""
+
+    spool: Spool
+    committer: Committer
+    redraft_ae_title: str
+    peers: tuple[Peer, ...]
+
+    def handlers(self) -> list[Any]:
+        ended = (evt.EVT_RELEASED, evt.EVT_ABORTED, evt.EVT_CONN_CLOSE)
+        return [
+            (evt.EVT_REQUESTED, self.requested),
+            *((event, self.ended) for event in ended),
+        ]
+
+    def requested(self, event: Any) -> None:
+        requestor = event.assoc.requestor
+        title, address = str(requestor.primitive.calling_ae_title), requestor.address
+        if not is_allowed(title, address, self.peers):
+            LOGGER.warning("association from %s refused: not in the allow-list", address)
+            reject(event, 0x01, 0x01, 0x03)  # PS3.8 9.3.4: calling AE title not recognised
+            return
+        _offer_what_is_asked(event)
+
+    def ended(self, event: Any) -> None:
+        self.committer.association_ended(event.assoc.name)
+
+    def begin_store(self, association: Association, request: Command) -> InstanceStore:
+        requestor: Any = association.requestor
+        contexts = {context.context_id: context for context in association.accepted_contexts}
+        if request.context_id not in contexts:
+            raise ProtocolViolation(f"presentation context {request.context_id} is not accepted")
+        return InstanceStore(
+            self.spool,
+            self.committer,
+            request,
+            transfer_syntax_uid=str(contexts[request.context_id].transfer_syntax[0]),
+            association=association.name,
+            source_ae_title=requestor.ae_title.strip(),
+            redraft=requestor.primitive.called_ae_title == self.redraft_ae_title,
+        )
+
+
+def is_allowed(ae_title: str, address: str, peers: Sequence[Peer]) -> bool:
+    """Tell whether a peer may open an association: from loopback always, else by the list."""
+    ip = ipaddress.ip_address(address)
+    if ip.is_loopback:
+        return True
+    return any(
+        ae_title.strip() == title and ip in ipaddress.ip_network(network, strict=False)
+        for title, network in peers
+    )
+
+
+def _offer_what_is_asked(event: Any) -> None:
+    """Support the storage classes that the peer proposes, in the peer's order of syntaxes.
+
+    Offering all of them to everybody costs 80 ms an association.
+    """
+    proposed: dict[str, list[str]] = {}
+    for context in event.assoc.requestor.primitive.presentation_context_definition_list:
+        if context.abstract_syntax in _STORAGE_CLASSES:
+            syntaxes = proposed.setdefault(str(context.abstract_syntax), [])
+            syntaxes += [
+                syntax for syntax in map(str, context.transfer_syntax) if syntax not in syntaxes
+            ]
+    event.assoc.acceptor.supported_contexts = [
+        build_context(VERIFICATION),
+        *(
+            build_context(uid, accepted)
+            for uid, all_ in proposed.items()
+            if (accepted := _ours(all_))
+        ),
+    ]
+
+
+def _ours(syntaxes: list[str]) -> list[str]:
+    return [syntax for syntax in syntaxes if syntax in TRANSFER_SYNTAXES]

@@ -1,0 +1,93 @@
+"""One database, SQLite or PostgreSQL, with the same promises: what is committed stays.
+
+SQLite runs in WAL mode with synchronous=FULL, so a commit survives a power cut, and every
+transaction begins as a writer, so that none fails half-way because another one wrote first.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session, sessionmaker
+
+SessionFactory = sessionmaker[Session]
+
+BUSY_TIMEOUT_S = 60
+_MIGRATIONS = Path(__file__).parents[1] / "migrations"
+# Several processes start at once; one migrates, the others wait. The number is arbitrary.
+_MIGRATION_LOCK = 7246911
+
+
+def open_database(url: str) -> Engine:
+    """Connect, and bring the tables up to date.
+
+    Parameters
+    ----------
+    url : str
+        SQLAlchemy URL, `sqlite:///path` or `postgresql+psycopg://…` (psycopg 3).
+
+    Returns
+    -------
+    sqlalchemy.Engine
+        Pooled, safe to share between threads.
+    """
+    engine = connect(url)
+    with engine.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
+        migrate(connection)
+    return engine
+
+
+def connect(url: str) -> Engine:
+    """Connect without touching the tables."""
+    parsed = make_url(url)
+    if parsed.drivername in ("postgres", "postgresql"):
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.get_backend_name() != "sqlite":
+        return create_engine(parsed, pool_pre_ping=True)
+    if parsed.database:
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_S})
+    event.listen(engine, "connect", _configure_sqlite)
+    event.listen(engine, "begin", _begin_as_writer)
+    return engine
+
+
+def migrate(connection: Connection) -> None:
+    """Run every migration that the database lacks, inside the connection's transaction."""
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def reason_of(error: DBAPIError) -> str:
+    """What the driver says, in one line; the lines after it may quote a row's values."""
+    return (str(error.orig).splitlines() or [type(error.orig).__name__])[0]
+
+
+def session_factory(engine: Engine) -> SessionFactory:
+    """Return the factory that every module takes: `with factory.begin() as session`."""
+    return sessionmaker(engine, expire_on_commit=False)
+
+
+def _configure_sqlite(connection: Any, _record: Any) -> None:
+    # The driver's own transaction handling is off; _begin_as_writer begins them
+    connection.isolation_level = None
+    for pragma in (
+        f"busy_timeout = {BUSY_TIMEOUT_S * 1000}",
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "foreign_keys = ON",
+    ):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _begin_as_writer(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,0 +1,45 @@
+"""The timeline: one row for every step that somebody may ask about later."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from plugin.state.tables import Event, Level
+
+LOGGER = logging.getLogger(__name__)
+_LOG_LEVEL = {Level.INFO: logging.INFO, Level.WARNING: logging.WARNING, Level.ALERT: logging.ERROR}
+
+
+def add_event(
+    session: Session,
+    kind: str,
+    message: str,
+    *,
+    now: datetime,
+    study_id: int | None = None,
+    level: Level = Level.INFO,
+    detail: dict[str, Any] | None = None,
+) -> None:
+    """Write an event in the caller's transaction, and log it; the message holds no identity."""
+    session.add(
+        Event(time=now, study_id=study_id, kind=kind, level=level, message=message, detail=detail)
+    )
+    LOGGER.log(_LOG_LEVEL[level], "%s: %s%s", kind, message, _of_study(study_id))
+
+
+def add_event_once(
+    session: Session, kind: str, message: str, *, now: datetime, study_id: int, level: Level
+) -> None:
+    """Write an event unless the study's latest one of this kind says the same."""
+    of_kind = select(Event.message).where(Event.study_id == study_id, Event.kind == kind)
+    if session.scalar(of_kind.order_by(Event.id.desc()).limit(1)) != message:
+        add_event(session, kind, message, now=now, study_id=study_id, level=level)
+
+
+def _of_study(study_id: int | None) -> str:
+    return "" if study_id is None else f" (study {study_id})"

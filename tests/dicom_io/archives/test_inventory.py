@@ -1,0 +1,68 @@
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from pydicom import Dataset
+from pydicom.uid import generate_uid
+
+from dicom_io.archives import dicomweb, dimse, orthanc
+from dicom_io.archives.inventory import ct_inventory, missing_from
+from tests.objects import write_report, write_slice
+from tests.orthanc import RunningOrthanc, running_orthanc
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOrthanc]:
+    with running_orthanc(tmp_path_factory.mktemp("orthanc")) as running:
+        yield running
+
+
+def by_dimse(server: RunningOrthanc, study: str) -> Mapping[str, int]:
+    titles = {"called_ae_title": "ORTHANC", "calling_ae_title": "CTSCRIBE"}
+    return dimse.count_instances(study, "127.0.0.1", server.dicom_port, **titles)
+
+
+def by_dicomweb(server: RunningOrthanc, study: str) -> Mapping[str, int]:
+    return dicomweb.count_instances(study, f"{server.url}/dicom-web")
+
+
+def by_rest(server: RunningOrthanc, study: str) -> Mapping[str, int]:
+    return orthanc.count_instances(study, server.url)
+
+
+Count = Callable[[RunningOrthanc, str], Mapping[str, int]]
+every_way = pytest.mark.parametrize("count", [by_dimse, by_dicomweb, by_rest])
+
+
+@every_way
+def test_an_archive_tells_how_many_slices_each_ct_series_has(
+    count: Count, server: RunningOrthanc, tmp_path: Path
+) -> None:
+    study, thin, thick = generate_uid(), generate_uid(), generate_uid()
+    for series in (thin, thin, thin, thick):
+        server.upload(write_slice(tmp_path, study, series=series))
+    server.upload(write_report(tmp_path, study))
+    assert count(server, study) == {thin: 3, thick: 1}
+
+
+@every_way
+def test_an_archive_that_lacks_the_study_tells_nothing(
+    count: Count, server: RunningOrthanc
+) -> None:
+    assert count(server, generate_uid()) == {}
+
+
+def test_a_series_whose_number_is_not_told_does_not_count() -> None:
+    told, untold = Dataset(), Dataset()
+    for series, uid in ((told, "1.2.1"), (untold, "1.2.2")):
+        series.Modality, series.SeriesInstanceUID = "CT", uid
+    told.NumberOfSeriesRelatedInstances = 5
+    assert ct_inventory([told, untold]) == {"1.2.1": 5}
+
+
+def test_what_the_archive_holds_and_has_not_arrived_is_missing() -> None:
+    assert missing_from({"a": 3, "b": 2}, {"a": 5, "b": 2, "c": 4}) == 6
+
+
+def test_what_arrived_and_the_archive_does_not_hold_yet_is_not_missing() -> None:
+    assert missing_from({"a": 5, "b": 1}, {"a": 3}) == 0

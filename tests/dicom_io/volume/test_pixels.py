@@ -1,0 +1,188 @@
+"""Stored values: signs, unused bits, padding, transfer syntaxes, damage."""
+
+import gdcm
+import numpy as np
+import pydicom
+import pytest
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ImplicitVRLittleEndian,
+    JPEGLosslessSV1,
+    RLELossless,
+)
+
+from dicom_io.errors import IncompleteSeries, MissingAttribute, UnsupportedTransferSyntax
+from dicom_io.volume.read import read_study
+from dicom_io.volume.volume import build_volume
+from tests.ct import ct_stack, save
+
+AFFINE = np.array([[0, 0, 1, 0], [0, 1, 0, 0], [3, 0, 0, 0], [0, 0, 0, 1]], float)
+RAMP = np.linspace(-1024, 3000, 3 * 64 * 64).astype(int).reshape(3, 64, 64)
+
+
+def hu_of(images, folder):
+    return build_volume(read_study([save(images, folder)]).series[0]).hu
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        {"signed": False, "intercept": -1024},
+        {"signed": True, "intercept": 0},
+        {"signed": False, "intercept": -1024, "bits": 12},
+        {"signed": True, "intercept": 1000, "bits": 13},
+    ],
+)
+def test_signed_and_unsigned_values_become_hu(tmp_path, stored):
+    np.testing.assert_array_equal(hu_of(ct_stack(RAMP, AFFINE, **stored), tmp_path), RAMP)
+
+
+def test_unused_bits_do_not_reach_the_hu(tmp_path):
+    images = ct_stack(RAMP, AFFINE, bits=12)
+    for image in images:
+        overlay = np.frombuffer(image.PixelData, "<u2") | 0xA000
+        image.PixelData = overlay.astype("<u2").tobytes()
+    np.testing.assert_array_equal(hu_of(images, tmp_path), RAMP)
+
+
+def test_twelve_bit_negative_values_extend_their_sign(tmp_path):
+    images = ct_stack(RAMP // 2, AFFINE, signed=True, intercept=0, bits=12)
+    for image in images:
+        cut = np.frombuffer(image.PixelData, "<u2") & 0x0FFF
+        image.PixelData = cut.astype("<u2").tobytes()
+    np.testing.assert_array_equal(hu_of(images, tmp_path), RAMP // 2)
+
+
+def test_bits_stored_above_the_lowest_are_shifted_down(tmp_path):
+    images = ct_stack(RAMP, AFFINE, bits=12)
+    for image in images:
+        image.HighBit = 15
+        image.PixelData = (np.frombuffer(image.PixelData, "<u2") << 4).astype("<u2").tobytes()
+    np.testing.assert_array_equal(hu_of(images, tmp_path), RAMP)
+
+
+@pytest.mark.parametrize(
+    ("padding", "becomes"),
+    [
+        ({"PixelPaddingValue": -2000}, -2000),  # darker than air: as stored
+        ({"PixelPaddingValue": -32768}, -32768),
+        ({"PixelPaddingValue": 32767}, -1024),
+        ({"PixelPaddingValue": 0}, -1024),
+        ({"PixelPaddingValue": 0, "PixelPaddingRangeLimit": 5}, -1024),
+    ],
+)
+def test_padding_is_never_brighter_than_air(tmp_path, padding, becomes):
+    hu = np.full((3, 16, 16), 77)
+    hu[:, :3] = hu[:, -3:] = padding["PixelPaddingValue"]
+    got = hu_of(ct_stack(hu, AFFINE, signed=True, intercept=0, **padding), tmp_path)
+    assert set(np.unique(got)) == {becomes, 77}
+
+
+def test_negative_padding_written_as_if_unsigned_is_understood(tmp_path):
+    hu = np.full((3, 16, 16), 77)
+    hu[:, :3] = hu[:, -3:] = -1000
+    images = ct_stack(hu, AFFINE, signed=True, intercept=0)
+    for image in images:
+        image.add_new("PixelPaddingValue", "US", 65536 - 1000)
+    assert set(np.unique(hu_of(images, tmp_path))) == {-1024, 77}
+
+
+def test_water_is_not_taken_for_padding(tmp_path):
+    hu = np.full((3, 16, 16), -1000)
+    hu[:, 5:10, 5:10] = 0
+    images = ct_stack(hu, AFFINE, signed=True, intercept=0, PixelPaddingValue=0)
+    np.testing.assert_array_equal(hu_of(images, tmp_path), hu)
+
+
+def transcode(path, syntax):
+    """Compress a file in place with GDCM."""
+    reader, change, writer = (
+        gdcm.ImageReader(),
+        gdcm.ImageChangeTransferSyntax(),
+        gdcm.ImageWriter(),
+    )
+    reader.SetFileName(str(path))
+    assert reader.Read()
+    change.SetTransferSyntax(gdcm.TransferSyntax(getattr(gdcm.TransferSyntax, syntax)))
+    change.SetInput(reader.GetImage())
+    assert change.Change()
+    writer.SetFileName(str(path))
+    writer.SetFile(reader.GetFile())
+    writer.SetImage(change.GetOutput())
+    assert writer.Write()
+
+
+@pytest.mark.parametrize(
+    "syntax", ["JPEGLosslessProcess14_1", "JPEGLSLossless", "JPEG2000Lossless", "RLELossless"]
+)
+@pytest.mark.parametrize(
+    "stored",
+    [
+        {"signed": True, "intercept": 0},
+        {"signed": False, "intercept": -1024},
+        {"signed": False, "intercept": -1024, "bits": 12},
+    ],
+)
+def test_compressed_values_are_exact(tmp_path, syntax, stored):
+    save(ct_stack(RAMP, AFFINE, **stored), tmp_path)
+    for path in tmp_path.glob("*.dcm"):
+        transcode(path, syntax)
+    series = read_study([tmp_path]).series[0]
+    assert series.header.file_meta.TransferSyntaxUID.is_encapsulated
+    np.testing.assert_array_equal(build_volume(series).hu, RAMP)
+
+
+def test_deflated_files_are_read(tmp_path):
+    images = ct_stack(RAMP, AFFINE, transfer_syntax=DeflatedExplicitVRLittleEndian)
+    np.testing.assert_array_equal(hu_of(images, tmp_path), RAMP)
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian])
+def test_every_uncompressed_syntax_is_read(tmp_path, syntax):
+    images = ct_stack(RAMP, AFFINE)
+    for image in images:
+        if syntax == ExplicitVRBigEndian:
+            image.PixelData = np.frombuffer(image.PixelData, "<u2").astype(">u2").tobytes()
+            image["PixelData"].VR = "OW"
+        image.file_meta.TransferSyntaxUID = syntax
+    np.testing.assert_array_equal(hu_of(images, tmp_path), RAMP)
+
+
+def test_a_syntax_that_cannot_be_decoded_is_named(tmp_path):
+    images = ct_stack(RAMP, AFFINE, transfer_syntax=RLELossless)
+    for image in images:
+        image.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.100"
+    with pytest.raises(UnsupportedTransferSyntax, match="image 1: no decoder for MPEG2"):
+        hu_of(images, tmp_path)
+
+
+def test_damaged_compressed_data_names_the_image(tmp_path):
+    images = ct_stack(RAMP, AFFINE)
+    for image in images:
+        image.file_meta.TransferSyntaxUID = JPEGLosslessSV1
+        image.PixelData = pydicom.encaps.encapsulate([b"\xff\xd8\xff nonsense"])
+        image["PixelData"].VR = "OB"
+        image["PixelData"].is_undefined_length = True
+    with pytest.raises(UnsupportedTransferSyntax, match=r"image \d: its JPEG Lossless.*decoded"):
+        hu_of(images, tmp_path)
+
+
+def test_a_file_cut_off_in_its_pixels_is_named(tmp_path):
+    save(ct_stack(RAMP, AFFINE), tmp_path)
+    victim = next(tmp_path.glob("*.dcm"))
+    victim.write_bytes(victim.read_bytes()[:-40])
+    with pytest.raises(IncompleteSeries, match=r"image \d: cut off, with \d+ of \d+ bytes"):
+        build_volume(read_study([tmp_path]).series[0])
+
+
+def test_ct_without_rescaling_is_refused(tmp_path):
+    with pytest.raises(MissingAttribute, match=r"image \d: no RescaleSlope"):
+        hu_of(ct_stack(RAMP, AFFINE, RescaleIntercept=None), tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["j2k", "jpeg", "jpegls", "rle"])
+def test_real_compressed_series_decode_alike(cases, kind):
+    reference = build_volume(read_study([cases / "compressed" / "compressed"]).series[0])
+    volume = build_volume(read_study([cases / "compressed" / f"compressed_{kind}"]).series[0])
+    np.testing.assert_array_equal(volume.hu, reference.hu)

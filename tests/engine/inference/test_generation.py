@@ -1,0 +1,246 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from torch import Tensor
+from transformers import Qwen2ForCausalLM
+
+from dicom_io.errors import EngineError
+from engine.checkpoints.checkpoint import Checkpoint
+from engine.inference.generation import (
+    GeneratedTokens,
+    Generator,
+    decode_step,
+    drawn,
+    end_before_loop,
+    pieces,
+)
+from engine.network.med3dvlm import Med3DVLM
+from engine.protocol import Sampling
+from tests.engine.conftest import tiny_tokenizer
+
+PROMPT = torch.rand(12, 16, generator=torch.Generator().manual_seed(3))
+PROMPTS = (-PROMPT[:11], -PROMPT[:7], PROMPT[:8])
+"""Their greedy texts differ."""
+TEN = Sampling(max_new_tokens=10, stop_at_loop=False)
+DRAWN = replace(TEN, temperature=1.0, seed=7)
+
+
+@pytest.fixture
+def model(checkpoint: Checkpoint) -> Med3DVLM:
+    return checkpoint.model
+
+
+@torch.inference_mode()
+def written(
+    model: Med3DVLM, *prompts: Tensor, sampling: Sampling = TEN, eos: int = -1, samples: int = 1
+) -> list[GeneratedTokens]:
+    generator = Generator(model, eos)
+    return generator.write(generator.read(prompts), sampling, samples=samples)
+
+
+@torch.inference_mode()
+def test_cached_keys_and_values_change_nothing(model: Med3DVLM) -> None:
+    (cached,) = written(model, PROMPT)
+    embeddings = PROMPT[None]
+    for token, logprob in zip(cached.ids, cached.logprobs, strict=True):
+        scores = model(embeddings)[0, -1].log_softmax(dim=-1)
+        assert int(scores.argmax()) == token
+        assert float(scores[token]) == pytest.approx(logprob, abs=1e-4)
+        embeddings = torch.cat([embeddings, model.embed_tokens(torch.tensor([[token]]))], dim=1)
+
+
+@torch.inference_mode()
+def test_greedy_tokens_are_those_of_transformers(model: Med3DVLM) -> None:
+    reference = Qwen2ForCausalLM(model.llm_config).eval()
+    reference.model, reference.lm_head = model.model, model.lm_head
+    reference.generation_config.pad_token_id = 0
+    for prompt in PROMPTS:
+        theirs = reference.generate(
+            inputs_embeds=prompt[None],
+            attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
+            max_new_tokens=10,
+            do_sample=False,
+        )
+        assert written(model, prompt)[0].ids == tuple(theirs[0].tolist())
+
+
+def test_the_token_that_ends_a_text_is_not_part_of_it(model: Med3DVLM) -> None:
+    (free,) = written(model, PROMPT)
+    last = free.ids[-1]
+    (ended,) = written(model, PROMPT, eos=last)
+    assert ended.finish_reason == "eos"
+    assert ended.ids == free.ids[: free.ids.index(last)]
+
+
+def test_it_stops_at_the_limit(model: Med3DVLM) -> None:
+    (tokens,) = written(model, PROMPT, sampling=Sampling(max_new_tokens=3))
+    assert (len(tokens.ids), tokens.finish_reason) == (3, "length")
+
+
+@pytest.mark.parametrize("sampling", [TEN, DRAWN], ids=["greedy", "drawn"])
+def test_prompts_of_different_lengths_do_not_disturb_each_other(
+    model: Med3DVLM, sampling: Sampling
+) -> None:
+    alone = [written(model, prompt, sampling=sampling)[0] for prompt in PROMPTS]
+    for one, other in zip(written(model, *PROMPTS, sampling=sampling), alone, strict=True):
+        assert one.ids == other.ids
+        assert one.logprobs == pytest.approx(other.logprobs, abs=1e-5)
+
+
+def test_a_text_that_ends_early_waits_for_the_others(model: Med3DVLM) -> None:
+    alone = [written(model, prompt, eos=5)[0] for prompt in PROMPTS]
+    together = written(model, *PROMPTS, eos=5)
+    assert [tokens.ids for tokens in together] == [tokens.ids for tokens in alone]
+    assert [tokens.finish_reason for tokens in together] == ["length", "eos", "eos"]
+
+
+def test_samples_differ_and_share_one_reading(
+    model: Med3DVLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[tuple[int, ...]] = []
+    forward = model.forward
+    monkeypatch.setattr(
+        model, "forward", lambda x, **how: read.append(tuple(x.shape[:2])) or forward(x, **how)
+    )
+    model.lm_head.weight.data.div_(20)
+    samples = written(model, PROMPT, sampling=DRAWN, samples=4)
+    assert len({tokens.ids for tokens in samples}) > 1
+    assert read == [(1, 12), *[(4, 1)] * 9]
+
+
+def test_log_probabilities_are_those_before_temperature(model: Med3DVLM) -> None:
+    (greedy,) = written(model, PROMPT)
+    (cold,) = written(model, PROMPT, sampling=replace(TEN, temperature=1e-6))
+    assert cold.ids == greedy.ids
+    assert cold.logprobs == pytest.approx(greedy.logprobs, abs=1e-6)
+
+
+def test_the_coldest_temperature_is_greedy(model: Med3DVLM) -> None:
+    (cold,) = written(model, PROMPTS[0], sampling=replace(TEN, temperature=1e-300))
+    assert cold.ids == written(model, PROMPTS[0])[0].ids
+
+
+def test_no_number_becomes_no_text(model: Med3DVLM) -> None:
+    model.lm_head.weight.data.fill_(torch.nan)
+    with pytest.raises(EngineError, match="computed nan"):
+        written(model, PROMPT)
+
+
+def test_a_penalty_ends_a_repetition(model: Med3DVLM) -> None:
+    (free,) = written(model, PROMPT)
+    (varied,) = written(model, PROMPT, sampling=replace(TEN, repetition_penalty=1e6))
+    assert len(set(free.ids)) < len(set(varied.ids)) == 10
+
+
+@torch.inference_mode()
+def test_a_cache_is_used_again_without_a_trace(model: Med3DVLM) -> None:
+    generator = Generator(model, eos_id=-1)
+    first, _, again = (
+        generator.write(generator.read([prompt]), TEN) for prompt in (PROMPT, -PROMPT, PROMPT)
+    )
+    assert first == again
+
+
+def test_a_step_is_one_graph_without_breaks(model: Med3DVLM) -> None:
+    generator = Generator(model, eos_id=-1)
+    (plain,) = written(model, PROMPT)
+    generator._step = torch.compile(decode_step, backend="eager", fullgraph=True, dynamic=False)
+    with torch.inference_mode():
+        (traced,) = generator.write(generator.read([PROMPT]), TEN)
+        assert traced == plain
+        with torch._dynamo.config.patch(error_on_recompile=True):
+            assert generator.write(generator.read([PROMPT[:5]]), TEN) == written(model, PROMPT[:5])
+
+
+LOGITS = torch.tensor([[0.1, 0.4, 0.2, 0.3]]).double().log()
+
+
+@pytest.mark.parametrize(
+    ("uniform", "top_p", "token"),
+    [
+        (0.0, 1, 1),
+        (0.39, 1, 1),
+        (0.41, 1, 3),
+        (0.71, 1, 2),
+        (0.91, 1, 0),
+        (0.999, 1, 0),
+        (0.999, 0.1, 1),
+        (0.56, 0.7, 1),
+        (0.58, 0.7, 3),
+        (0.999, 0.7, 3),
+        (0.999, 0.71, 2),
+    ],
+)
+def test_drawing_inverts_the_distribution_function(
+    uniform: float, top_p: float, token: int
+) -> None:
+    assert drawn(LOGITS, torch.tensor([uniform]).double(), top_p).tolist() == [token]
+
+
+def test_draws_have_the_frequencies_of_the_model() -> None:
+    uniform = torch.rand(4000, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    counts = drawn(LOGITS.expand(4000, 4), uniform, 1.0).bincount(minlength=4)
+    assert (counts / 4000).tolist() == pytest.approx([0.1, 0.4, 0.2, 0.3], abs=0.03)
+
+
+def test_a_text_that_loops_is_cut_after_its_first_repetition(model: Med3DVLM) -> None:
+    (free,) = written(model, PROMPT, sampling=replace(TEN, max_new_tokens=45))
+    (cut,) = written(model, PROMPT, sampling=Sampling(max_new_tokens=45))
+    assert cut.finish_reason == "repetition"
+    assert len(cut.ids) == len(cut.logprobs) < 30
+    assert cut.ids == free.ids[: len(cut.ids)]
+
+
+@pytest.mark.parametrize(
+    ("ids", "end"),
+    [
+        ([9, 8] + [7] * 32, 3),
+        ([9, 8] + [7] * 31, None),
+        ([9] + [1, 2] * 16, 3),
+        ([9, 2] + [1, 2] * 16, 3),
+        ([1, 2] * 16 + [3], None),
+        (list(range(20)) * 3, 20),
+        (list(range(20)) * 2, None),
+        ([99, *list(range(20)) * 3], 21),
+        (list(range(60)), None),
+        ([], None),
+    ],
+)
+def test_a_loop_is_a_passage_again_and_again(ids: list[int], end: int | None) -> None:
+    assert end_before_loop(ids) == end
+
+
+def ids_of(text: str) -> tuple[int, ...]:
+    return tuple(tiny_tokenizer().encode(text).ids)
+
+
+def test_pieces_carry_their_space() -> None:
+    assert pieces(tiny_tokenizer(), ids_of("no ascites. the liver.")) == (
+        *("no", " ascites", ".", " the", " liver", "."),
+    )
+
+
+def test_special_tokens_are_no_text() -> None:
+    no, ascites = ids_of("no ascites")
+    unknown = tiny_tokenizer().token_to_id("<unk>")
+    assert pieces(tiny_tokenizer(), (no, unknown, ascites)) == ("no", "", " ascites")
+
+
+def bytes_tokenizer(text: str) -> tuple[Tokenizer, tuple[int, ...]]:
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE({c: i for i, c in enumerate(alphabet)}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer, tuple(tokenizer.encode(text).ids)
+
+
+def test_a_character_of_several_tokens_belongs_to_its_last() -> None:
+    tokenizer, ids = bytes_tokenizer("≥5")
+    assert pieces(tokenizer, ids) == ("", "", "≥", "5")
+
+
+def test_a_character_that_was_cut_off_is_left_out() -> None:
+    tokenizer, ids = bytes_tokenizer(" 5≥")
+    assert pieces(tokenizer, ids[:-1]) == ("", "5", "", "")

@@ -1,0 +1,99 @@
+import pytest
+import torch
+
+from engine.network.out_of_distribution import (
+    TrainingDistribution,
+    fit_distribution,
+    image_features,
+)
+
+GENERATOR = torch.Generator().manual_seed(0)
+MIX = torch.randn(6, 6, generator=GENERATOR)
+
+
+def like_training(n: int) -> dict[str, torch.Tensor]:
+    return {
+        "stage4": torch.randn(n, 6, generator=GENERATOR) @ MIX + 3.0,
+        "pixels": torch.rand(n, 3, generator=GENERATOR),
+    }
+
+
+@pytest.fixture(scope="module")
+def distribution() -> TrainingDistribution:
+    return fit_distribution(like_training(500), like_training(200))
+
+
+def test_at_most_one_in_a_hundred_images_of_the_same_kind_is_refused(
+    distribution: TrainingDistribution,
+) -> None:
+    fresh = like_training(1000)
+    ratios = torch.stack(list(distribution.novelty(fresh).values()))
+    assert float((ratios > 1).any(dim=0).float().mean()) <= 0.01
+
+
+def test_one_vector_far_off_is_enough(distribution: TrainingDistribution) -> None:
+    features = like_training(1)
+    assert distribution.reason_to_abstain(features) is None
+    features["pixels"] = features["pixels"] + 5.0
+    reason = distribution.reason_to_abstain(features)
+    assert reason is not None
+    assert "intensities and noise" in reason
+
+
+def test_it_knows_which_directions_belong_together(distribution: TrainingDistribution) -> None:
+    features = like_training(1)
+    smallest = torch.linalg.svd(MIX).Vh[-1]
+    features["stage4"] = torch.full((1, 6), 3.0) + 5.0 * smallest
+    assert distribution.reason_to_abstain(features) is not None
+
+
+def test_an_image_that_is_no_number_is_refused(distribution: TrainingDistribution) -> None:
+    features = like_training(1)
+    features["stage4"][0, 0] = torch.nan
+    assert distribution.reason_to_abstain(features) is not None
+
+
+def test_the_reason_is_one_clause(distribution: TrainingDistribution) -> None:
+    features = {name: x + 50.0 for name, x in like_training(1).items()}
+    reason = distribution.reason_to_abstain(features)
+    assert reason is not None
+    assert reason[0].islower()
+    assert not reason.endswith(".")
+
+
+def test_it_survives_a_trip_through_tensors(distribution: TrainingDistribution) -> None:
+    again = TrainingDistribution.from_tensors(distribution.to_tensors())
+    fresh = like_training(3)
+    for name, ratio in distribution.novelty(fresh).items():
+        assert torch.allclose(again.novelty(fresh)[name], ratio)
+
+
+def test_a_constant_feature_does_not_turn_rounding_into_novelty() -> None:
+    def features(n: int) -> dict[str, torch.Tensor]:
+        x = torch.randn(n, 4, generator=GENERATOR)
+        x[:, 0] = 1.0
+        return {"stage0": x}
+
+    distribution = fit_distribution(features(200), features(200))
+    rounded = features(1)
+    rounded["stage0"][0, 0] += 1e-5
+    assert distribution.reason_to_abstain(rounded) is None
+
+
+def test_features_describe_pixels_and_every_stage() -> None:
+    volume = torch.rand(2, 1, 8, 8, 8, generator=GENERATOR)
+    hidden_states = [torch.rand(2, n, c, generator=GENERATOR) for n, c in ((8, 4), (2, 6))]
+    features = image_features(volume, hidden_states)
+    assert {k: tuple(v.shape) for k, v in features.items()} == {
+        "pixels": (2, 19),
+        "stage0": (2, 8),
+        "stage1": (2, 12),
+    }
+    assert torch.allclose(features["pixels"][:, :16].sum(dim=1), torch.ones(2))
+
+
+def test_noise_shows_in_the_pixels() -> None:
+    smooth = torch.linspace(0, 1, 8).expand(1, 1, 8, 8, 8)
+    noisy = torch.rand(1, 1, 8, 8, 8, generator=GENERATOR)
+    steps = [image_features(v, [])["pixels"][0, 16:] for v in (smooth, noisy)]
+    assert (steps[1] > steps[0]).all()

@@ -1,0 +1,48 @@
+import pytest
+
+from engine.sizes.cost import Cost
+from engine.sizes.tables import Row, count_tables
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[Row]:
+    return count_tables()
+
+
+def test_every_projector_of_table_9_costs_what_the_paper_says(rows: list[Row]) -> None:
+    table = [row for row in rows if row.table.startswith("Table 9") and row.paper_parameters]
+    assert [row.name for row in table] == ["2xMLP", "2xMLP-H", "1xMixer-H", "2xMixer-H"]
+    assert all(row.agrees for row in table)
+
+
+def test_the_parts_of_table_12_cost_what_the_paper_says(rows: list[Row]) -> None:
+    table = [row for row in rows if row.table == "Table 12: Med3DVLM" and row.name != "all"]
+    assert [row.paper_operations for row in table] == ["21.59 G", "6.14 G", ""]
+    assert all(row.agrees for row in table)
+
+
+def test_where_the_paper_differs_the_row_says_what_it_must_have_counted(rows: list[Row]) -> None:
+    differing = [row for row in rows if not row.agrees]
+    assert [(row.table, row.name) for row in differing] == [
+        ("Table 12: Med3DVLM", "all"),
+        ("Table 12: M3D-LaMed", "vision tower"),
+        ("Table 12: M3D-LaMed", "all"),
+    ]
+    assert all(row.note for row in differing)
+    assert "253.226 G" in differing[1].note
+
+
+def test_every_vision_tower_is_counted(rows: list[Row]) -> None:
+    towers = [row.name for row in rows if row.table == "Vision towers"]
+    assert len(towers) == 8
+    assert {"DCFormer-large", "ViT3D of the ablation code"} <= set(towers)
+
+
+@pytest.mark.parametrize(
+    ("count", "printed", "agrees"),
+    [(18_244_800, "18.2 M", True), (18_260_000, "18.2 M", False), (18_260_000, "", True)],
+)
+def test_a_count_agrees_if_it_rounds_to_what_is_printed(
+    count: int, printed: str, agrees: bool
+) -> None:
+    assert Row("t", "n", Cost(count, 0, 0), paper_parameters=printed).agrees == agrees

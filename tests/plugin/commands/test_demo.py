@@ -1,0 +1,63 @@
+"""The demo as a newcomer runs it: a process of its own, the embedded model, real associations."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from pydicom import dcmread
+
+from dicom_io.phantoms.phantom import Truth
+from plugin.cli import main
+from reporting.render import report_text
+from tests.plugin.test_cli import CTSCRIBE, ROOT
+from training.evaluation.findings.reader import asserted
+from training.evaluation.findings.score import true_mentions
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory) -> tuple[subprocess.CompletedProcess[str], Path]:
+    output = tmp_path_factory.mktemp("demo") / "out"
+    command = [*CTSCRIBE, "demo", "-o", str(output), "--seed", "7"]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+    )
+    return done, output
+
+
+def test_it_succeeds(demo):
+    done, _ = demo
+    assert done.returncode == 0, done.stderr
+
+
+def test_it_shows_how_long_each_step_took(demo):
+    assert demo[0].stderr.count("done in ") == 4
+
+
+def test_it_shows_draft_timeline_and_where_the_sr_lies(demo):
+    done, output = demo
+    assert "NOT VERIFIED" in done.stdout
+    assert "Demonstration model" in done.stdout
+    assert "delivered to archive and proved" in done.stdout
+    (sr,) = (p for p in (output / "archive").iterdir() if dcmread(p).Modality == "SR")
+    assert str(sr) in done.stdout
+
+
+def test_the_draft_in_the_archive_says_what_the_phantom_has(demo):
+    _, output = demo
+    truth = json.loads((output / "study" / "truth.json").read_text())
+    (sr,) = (output / "archive").iterdir()
+    text = report_text(dcmread(sr)).partition("Findings")[2]
+    wanted = true_mentions(Truth.from_dict(truth))
+    assert asserted(text) == {(mention.finding, mention.side) for mention in wanted}
+
+
+def test_a_folder_that_is_no_earlier_demo_is_left_alone(tmp_path):
+    (tmp_path / "thesis.txt").write_text("x")
+    result = CliRunner().invoke(main, ["demo", "-o", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "choose another -o" in result.stderr
+    assert (tmp_path / "thesis.txt").exists()

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from plugin.cli import main
+from plugin.commands.demo_archive import running_archive
+from plugin.reception.intake import Waiting
+from plugin.reception.receiver import running_receiver
+from plugin.state.database import open_database, session_factory
+from plugin.state.spool import Spool
+from tests.plugin.test_kill import free_port
+
+
+@pytest.fixture
+def examine(tmp_path: Path):
+    def examine(text: str = "", *arguments: str) -> Result:
+        config = tmp_path / "ctscribe.toml"
+        engine, receiver = '[engine]\nmodel = "fake"\n', f"[receiver]\nport = {free_port()}\n"
+        parts = [part for part in (engine, receiver) if part.split("\n")[0] not in text]
+        config.write_text("".join(parts) + text)
+        return CliRunner().invoke(main, ["doctor", "-c", str(config), *arguments])
+
+    return examine
+
+
+def test_a_sound_installation_passes(examine):
+    result = examine()
+    assert result.exit_code == 0
+    assert "FAIL" not in result.stdout
+    assert "drafts stay in the spool" in result.stdout
+
+
+def test_json_is_one_object(examine):
+    findings = json.loads(examine("", "--json").stdout)["findings"]
+    assert [f["check"] for f in findings] == [
+        "spool",
+        "database",
+        "receiver",
+        "model",
+        "destinations",
+    ]
+
+
+def test_a_full_disk_is_found(examine):
+    result = examine("[storage]\nfloor_mb = 99999999999\n")
+    assert result.exit_code == 1
+    assert "free disk space" in result.stdout
+
+
+def test_a_database_that_does_not_answer_is_found(examine):
+    result = examine('[storage]\ndatabase = "postgresql://127.0.0.1:1/none"\n')
+    assert result.exit_code == 1
+    assert "FAIL  database" in result.stdout
+
+
+def test_a_model_that_is_not_there_is_found(examine):
+    result = examine('[engine]\nmodel = "nowhere"\n')
+    assert result.exit_code == 1
+    assert "FAIL  model" in result.stdout
+
+
+def test_a_receiver_that_nobody_may_send_to_is_found(examine):
+    result = examine(f'[receiver]\nhost = "0.0.0.0"\nport = {free_port()}\n')
+    assert result.exit_code == 1
+    assert "receiver.peers" in result.stdout
+
+
+def test_a_running_receiver_answers(examine, tmp_path):
+    engine = open_database(f"sqlite:///{tmp_path / 'other.db'}")
+    waiting = Waiting(timedelta(hours=1), timedelta(hours=2))
+    spool = Spool(tmp_path / "other")
+    with running_receiver(session_factory(engine), spool, waiting=waiting) as port:
+        result = examine(f"[receiver]\nport = {port}\n")
+    engine.dispose()
+    assert result.exit_code == 0
+    assert f"127.0.0.1:{port}: answers" in result.stdout
+
+
+def destination(port: int) -> str:
+    return (
+        '[[destinations]]\nname = "pacs"\nkind = "dimse"\nhost = "127.0.0.1"\n'
+        f'port = {port}\nae_title = "ARCHIVE"\n'
+    )
+
+
+def test_a_destination_that_answers_passes(examine, tmp_path):
+    with running_archive(tmp_path / "archive") as port:
+        result = examine(destination(port))
+    assert result.exit_code == 0
+    assert "destination pacs" in result.stdout
+
+
+def test_a_destination_that_does_not_answer_is_found(examine):
+    result = examine(destination(free_port()))
+    assert result.exit_code == 1
+    assert "FAIL  destination pacs" in result.stdout

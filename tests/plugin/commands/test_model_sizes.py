@@ -1,0 +1,26 @@
+"""`ctscribe model tables` from the command line."""
+
+import json
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from plugin.cli import main
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "variants.md"
+
+
+def test_the_documentation_shows_what_the_command_prints() -> None:
+    result = CliRunner().invoke(main, ["model", "tables"])
+    assert result.exit_code == 0
+    assert f"```\n{result.output}```\n" in DOCUMENT.read_text(encoding="utf-8")
+
+
+def test_json_has_exact_counts_and_the_papers_words() -> None:
+    result = CliRunner().invoke(main, ["model", "tables", "--json"])
+    rows = json.loads(result.output)["rows"]
+    (mixer,) = (row for row in rows if row["name"] == "2xMixer-H")
+    assert mixer["parameters"] == 47_221_248
+    assert mixer["paper"] == {"parameters": "47.22 M", "flops": "6.14 G"}
+    assert mixer["agrees"] is True
+    assert all(row["note"] for row in rows if row["agrees"] is False)

@@ -1,0 +1,214 @@
+"""What `ctscribe status` says at every point of a study's life."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from sqlalchemy import Engine, select
+
+from dicom_io.errors import EngineUnavailable
+from engine.fake import FakeEngine
+from engine.protocol import ModelIdentity
+from plugin.cli import main
+from plugin.drafting import job_ends, jobs
+from plugin.drafting.engine_watch import EngineWatch
+from plugin.drafting.job_ends import NewDraft
+from plugin.reception import intake
+from plugin.state.database import open_database, session_factory
+from plugin.state.tables import Delivery, DeliveryState, DraftState
+from tests.plugin.reception.test_intake import WAITING, arrival, document
+
+LONG_AGO = datetime.now(UTC) - timedelta(hours=5)
+
+
+@pytest.fixture
+def engine(tmp_path: Path):
+    (tmp_path / "spool").mkdir()
+    engine = open_database(f"sqlite:///{tmp_path / 'spool' / 'ctscribe.db'}")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def sessions(engine: Engine):
+    return session_factory(engine)
+
+
+@pytest.fixture
+def arrive(sessions):
+    def arrive(one=None, *, now: datetime = LONG_AGO) -> None:
+        with sessions.begin() as session:
+            one = one or arrival(1)
+            intake.record(session, [one], receiver="r", waiting=WAITING, now=now)
+
+    return arrive
+
+
+@pytest.fixture
+def status(tmp_path: Path):
+    config = tmp_path / "ctscribe.toml"
+    config.write_text('[storage]\nspool = "spool"\n')
+
+    def status(*arguments: str) -> Result:
+        return CliRunner().invoke(main, ["status", *arguments, "-c", str(config)])
+
+    return status
+
+
+def drafted(sessions) -> None:
+    claim = jobs.claim_job(sessions, lease_s=60, attempts=3, now=datetime.now(UTC))
+    draft = NewDraft("1.2.7.1", "1.2.7", "0" * 64, DraftState.COMPLETE, "drafts/1.2.7.1.dcm")
+    job_ends.finish_with_draft(
+        sessions, claim, draft, destinations={"pacs": "dimse"}, now=datetime.now(UTC)
+    )
+
+
+def test_before_the_first_study_it_says_so(status, engine):
+    assert status().stdout == "no study has arrived yet\n"
+
+
+def test_an_unknown_study_is_one_clear_error(status, engine):
+    result = status("A999")
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "ctscribe: no such study has arrived: check the number and the sender's routing\n"
+    )
+
+
+@pytest.mark.parametrize("name", ["A1", "1.2"])
+def test_a_study_is_found_by_accession_number_and_by_uid(status, arrive, name):
+    arrive()
+    assert "study 1.2: 1 instances" in status(name).stdout
+
+
+def test_while_slices_come_it_says_until_when_it_waits(status, arrive):
+    arrive(now=datetime.now(UTC))
+    assert "waiting for more slices until 20" in status("1.2").stdout
+
+
+def test_while_the_model_works_it_says_so(status, arrive, sessions):
+    arrive()
+    jobs.claim_job(sessions, lease_s=60, attempts=3, now=datetime.now(UTC))
+    assert "now: the model is at work" in status("1.2").stdout
+
+
+def test_a_failed_study_says_why_there_is_no_draft(status, arrive, sessions):
+    arrive()
+    claim = jobs.claim_job(sessions, lease_s=60, attempts=3, now=datetime.now(UTC))
+    job_ends.fail_job(sessions, claim, "no series is a CT volume", now=datetime.now(UTC))
+    assert "now: no draft: no series is a CT volume" in status("1.2").stdout
+
+
+def test_a_postponed_study_says_when_and_why(status, arrive, sessions):
+    arrive()
+    claim = jobs.claim_job(sessions, lease_s=60, attempts=3, now=datetime.now(UTC))
+    job_ends.retry_job(sessions, claim, "the engine is down", attempts=3, now=datetime.now(UTC))
+    told = status("1.2").stdout
+    assert "tried again at 20" in told
+    assert "the engine is down" in told
+
+
+def unavailable() -> ModelIdentity:
+    raise EngineUnavailable("ConnectError")
+
+
+def test_while_the_engine_is_down_the_list_and_the_studies_that_wait_say_so(
+    status, arrive, sessions
+):
+    arrive()
+    EngineWatch(sessions, "http://gpu:11180", unavailable).ready()
+    told = "the engine is down, studies wait: ConnectError (since 20"
+    assert status().stdout.startswith(f"ALERT: {told}")
+    assert f"now: due: {told}" in status("1.2").stdout
+    assert json.loads(status("--json").stdout)["alert"].startswith(told)
+
+
+def test_once_the_engine_answers_again_nothing_is_said_of_it(status, arrive, sessions):
+    arrive()
+    EngineWatch(sessions, "http://gpu:11180", unavailable).ready()
+    EngineWatch(sessions, "http://gpu:11180", lambda: FakeEngine().identity).ready()
+    assert "engine" not in status().stdout + status("1.2").stdout
+
+
+def test_a_study_of_documents_alone_says_that_nothing_can_be_read(status, arrive):
+    arrive(document(1))
+    assert "no draft: no image that the model could read has arrived" in status("1.2").stdout
+
+
+def test_a_draft_is_told_with_its_delivery(status, arrive, sessions):
+    arrive()
+    drafted(sessions)
+    assert "now: draft 1 (complete): pacs pending" in status("1.2").stdout
+    with sessions.begin() as session:
+        delivery = session.scalars(select(Delivery)).one()
+        delivery.state, delivery.last_error = DeliveryState.FAILED, "refused with 0xA900"
+    assert "pacs failed (refused with 0xA900)" in status("1.2").stdout
+
+
+def test_the_timeline_is_in_order_of_time(status, arrive, sessions):
+    arrive()
+    drafted(sessions)
+    study = json.loads(status("1.2", "--json").stdout)["studies"][0]
+    assert [e["kind"] for e in study["events"]] == ["received", "begun", "drafted"]
+    assert study["draft"]["deliveries"] == [
+        {"destination": "pacs", "state": "pending", "attempts": 0}
+    ]
+
+
+def test_the_list_shows_the_newest_first(status, arrive):
+    arrive(arrival(1, study="1.3"), now=LONG_AGO)
+    arrive(arrival(2, study="1.4"), now=LONG_AGO + timedelta(minutes=1))
+    rows = json.loads(status("--json").stdout)["studies"]
+    assert [row["study_instance_uid"] for row in rows] == ["1.4", "1.3"]
+    assert status().stdout.count("\n") == 2
+
+
+def test_the_accession_number_is_never_printed(status, arrive):
+    arrive()
+    told = status("A1").stdout + status().stdout + status("A1", "--json").stdout
+    assert "A1" not in told
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("sqlite:///{}/none.db", "there is no database at "),
+        ("sqlite:///{}/broken.db", "the database cannot be opened"),
+        ("postgresql://127.0.0.1:1/none", "the database cannot be opened"),
+    ],
+)
+def test_a_database_that_cannot_be_opened_is_one_clear_error(tmp_path, url, said):
+    (tmp_path / "broken.db").write_bytes(b"no database" * 1000)
+    config = tmp_path / "c.toml"
+    config.write_text(f'[storage]\ndatabase = "{url.format(tmp_path)}"\n')
+    result = CliRunner().invoke(main, ["status", "-c", str(config)])
+    assert result.exit_code == 1
+    assert said in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "none.db").exists()
+
+
+def test_what_a_destination_refused_is_due_again_on_request(tmp_path, status, arrive, sessions):
+    arrive()
+    drafted(sessions)
+    with sessions.begin() as session:
+        session.scalars(select(Delivery)).one().state = DeliveryState.FAILED
+    config = tmp_path / "c.toml"
+    config.write_text(
+        '[storage]\nspool = "spool"\n[[destinations]]\nname = "pacs"\nkind = "orthanc"\n'
+        'url = "http://127.0.0.1:1"\n'
+    )
+    result = CliRunner().invoke(main, ["redeliver", "pacs", "-c", str(config)])
+    assert result.stdout == "1 drafts are due again at pacs\n"
+    assert "pacs pending" in status("1.2").stdout
+
+
+@pytest.mark.usefixtures("status", "engine")
+def test_an_unknown_destination_is_named_with_those_there_are(tmp_path):
+    result = CliRunner().invoke(main, ["redeliver", "pax", "-c", str(tmp_path / "ctscribe.toml")])
+    assert result.exit_code == 1
+    assert "no destination is called pax; the settings have: none" in result.stderr

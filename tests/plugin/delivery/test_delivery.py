@@ -1,0 +1,427 @@
+"""Real databases, real destinations; only the clock is the test's."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+from pydicom.uid import generate_uid
+from sqlalchemy import select
+
+from dicom_io.archives.patient_identity import Found, InstanceReference, identity_of
+from dicom_io.errors import AssociationRejected, PeerUnreachable
+from plugin.commands.demo_archive import running_archive
+from plugin.delivery.delivery import LOOKS_BEFORE_SENDING_AGAIN, deliver_due, delivering
+from plugin.delivery.destinations import (
+    Destination,
+    DicomwebDestination,
+    DimseDestination,
+    OrthancDestination,
+)
+from plugin.delivery.outbox import CLAIM_S, FIRST_PAUSE_S, JITTER, LONGEST_PAUSE_S, Outbox
+from plugin.state.database import SessionFactory
+from plugin.state.spool import Spool
+from plugin.state.tables import Delivery, DeliveryState, Draft, Event, Job, JobState, Level, Study
+from tests.objects import PATIENT_ID, write_report, write_slice
+from tests.orthanc import RunningOrthanc, eventually, free_port, running_orthanc
+
+# pynetdicom leaves the socket of a refused connection to the garbage collector
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+
+
+class Clock:
+    """The test's time."""
+
+    def __init__(self) -> None:
+        self.time = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.time
+
+    def pass_by(self, seconds: float) -> None:
+        self.time += timedelta(seconds=seconds)
+
+
+@dataclass
+class Shelf:
+    """A destination in memory that does what the test says."""
+
+    name: str = "shelf"
+    send_error: Exception | None = None
+    find_error: Exception | None = None
+    hidden: bool = False
+    sent: list[Path] = field(default_factory=list)
+
+    def send(self, path: Path) -> None:
+        if self.send_error is not None:
+            raise self.send_error
+        self.sent.append(path)
+
+    def find(self, reference: InstanceReference) -> Found:
+        if self.find_error is not None:
+            raise self.find_error
+        headers = [dcmread(path) for path in self.sent]
+        held = [one for one in headers if one.SOPInstanceUID == reference.sop_instance_uid]
+        if self.hidden or not held:
+            return Found(0, frozenset())
+        return Found(1, frozenset({identity_of(held[0])}))
+
+    def check(self) -> None:
+        """Always there."""
+
+
+class Service:
+    """A database with drafts, and the outbox on it."""
+
+    def __init__(self, sessions: SessionFactory, spool: Path) -> None:
+        self.sessions = sessions
+        self.spool = spool
+        self.clock = Clock()
+        self.outbox = Outbox(sessions, spool, self.clock)
+
+    def draft(self, *destinations: str, study: str | None = None, revision: int = 1) -> str:
+        """Write a draft due at every destination; the newest of a study is the current one."""
+        study = study or generate_uid()
+        path = write_report(self.spool / "drafts", study)
+        header = dcmread(path)
+        with self.sessions.begin() as session:
+            row = session.scalar(select(Study).where(Study.study_instance_uid == study))
+            row = row or Study(
+                study_instance_uid=study,
+                first_received_at=self.clock(),
+                last_received_at=self.clock(),
+            )
+            for older in row.drafts:
+                older.is_current = False
+            session.add(row)
+            session.flush()
+            job = Job(
+                study=row,
+                revision=revision,
+                state=JobState.DONE,
+                deadline=self.clock(),
+                hard_deadline=self.clock(),
+                not_before=self.clock(),
+                created_at=self.clock(),
+            )
+            draft = Draft(
+                study=row,
+                job=job,
+                revision=revision,
+                state="complete",
+                sop_instance_uid=header.SOPInstanceUID,
+                series_instance_uid=header.SeriesInstanceUID,
+                path=str(path.relative_to(self.spool)),
+                selected_digest="0" * 64,
+                created_at=self.clock(),
+            )
+            draft.deliveries = [
+                Delivery(destination=name, kind="test", not_before=self.clock())
+                for name in destinations
+            ]
+            session.add(draft)
+        return study
+
+    def deliver(self, *destinations: Destination) -> int:
+        return deliver_due(self.outbox, destinations)
+
+    def deliveries(self) -> list[Delivery]:
+        with self.sessions() as session:
+            return list(session.scalars(select(Delivery).order_by(Delivery.id)))
+
+    def states(self) -> list[str]:
+        return [delivery.state for delivery in self.deliveries()]
+
+    def events(self) -> list[Event]:
+        with self.sessions() as session:
+            return list(session.scalars(select(Event).order_by(Event.id)))
+
+
+@pytest.fixture
+def service(sessions: SessionFactory, spool: Spool) -> Service:
+    return Service(sessions, spool.root)
+
+
+@pytest.fixture(scope="module")
+def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOrthanc]:
+    with running_orthanc(tmp_path_factory.mktemp("orthanc")) as running:
+        yield running
+
+
+def every_kind(orthanc: RunningOrthanc) -> tuple[Destination, ...]:
+    return (
+        DimseDestination("dimse", "127.0.0.1", orthanc.dicom_port, "ORTHANC"),
+        DicomwebDestination("dicomweb", f"{orthanc.url}/dicom-web"),
+        OrthancDestination("orthanc", orthanc.url),
+    )
+
+
+def test_a_draft_is_delivered_to_every_kind_of_destination_and_proved(
+    service: Service, orthanc: RunningOrthanc
+) -> None:
+    service.draft("dimse", "dicomweb", "orthanc")
+    assert service.deliver(*every_kind(orthanc)) == 3
+    assert service.states() == [DeliveryState.PROVED] * 3
+    assert all(delivery.proved_at == service.clock() for delivery in service.deliveries())
+    told = [event.message for event in service.events() if event.kind == "delivered"]
+    assert sorted(told) == [
+        f"draft 1: delivered to {name} and proved" for name in ("dicomweb", "dimse", "orthanc")
+    ]
+
+
+def test_what_is_proved_is_not_delivered_again(service: Service) -> None:
+    shelf = Shelf()
+    service.draft("shelf")
+    assert service.deliver(shelf) == 1
+    service.clock.pass_by(1e6)
+    assert service.deliver(shelf) == 0
+    assert len(shelf.sent) == 1
+
+
+def test_nothing_due_and_no_destination_are_no_attempts(service: Service) -> None:
+    assert service.deliver() == 0
+    assert service.deliver(Shelf()) == 0
+
+
+@pytest.mark.parametrize("kind", ["dimse", "dicomweb", "orthanc"])
+def test_a_report_filed_beside_another_patient_alerts_and_is_not_proved(
+    service: Service, orthanc: RunningOrthanc, tmp_path: Path, kind: str
+) -> None:
+    study = service.draft(kind)
+    orthanc.upload(write_slice(tmp_path, study, patient_id="somebody else"))
+    service.deliver(*every_kind(orthanc))
+    assert service.states() == [DeliveryState.FAILED]
+    alert = service.events()[-1]
+    assert alert.level == Level.ALERT
+    assert "under another patient or study" in alert.message
+    assert "somebody else" not in alert.message
+    assert PATIENT_ID not in alert.message
+
+
+def test_a_destination_that_comes_up_later_gets_the_draft(service: Service, tmp_path: Path) -> None:
+    port = free_port()
+    destination = DimseDestination("archive", "127.0.0.1", port, "ARCHIVE")
+    service.draft("archive")
+    service.deliver(destination)
+    assert service.states() == [DeliveryState.PENDING]
+    assert service.deliver(destination) == 0, "the pause is kept"
+    with running_archive(tmp_path / "archive", port=port):
+        service.clock.pass_by(FIRST_PAUSE_S * 2)
+        assert service.deliver(destination) == 1
+    assert service.states() == [DeliveryState.PROVED]
+
+
+def test_pauses_double_up_to_an_hour(service: Service) -> None:
+    shelf = Shelf(send_error=PeerUnreachable("away"))
+    service.draft("shelf")
+    for attempt in range(12):
+        assert service.deliver(shelf) == 1
+        delivery = service.deliveries()[0]
+        pause = (delivery.not_before - service.clock()).total_seconds()
+        expected = min(FIRST_PAUSE_S * 2**attempt, LONGEST_PAUSE_S)
+        assert expected * (1 - JITTER) <= pause <= expected * (1 + JITTER)
+        service.clock.pass_by(pause)
+    assert delivery.attempts == 12
+    assert delivery.last_error == "away"
+
+
+def test_the_pause_survives_a_restart(service: Service) -> None:
+    service.draft("shelf")
+    service.deliver(Shelf(send_error=PeerUnreachable("away")))
+    restarted = Service(service.sessions, service.spool)
+    assert restarted.deliver(Shelf()) == 0
+    restarted.clock.pass_by(FIRST_PAUSE_S * 2)
+    assert restarted.deliver(Shelf()) == 1
+
+
+def test_a_refusal_fails_and_waits_for_a_person(service: Service) -> None:
+    shelf = Shelf(send_error=AssociationRejected("ARCHIVE refuses the request (0xA900)"))
+    service.draft("shelf")
+    service.deliver(shelf)
+    service.clock.pass_by(1e6)
+    assert service.deliver(shelf) == 0
+    assert service.states() == [DeliveryState.FAILED]
+    assert service.events()[-1].level == Level.ALERT
+    shelf.send_error = None
+    assert service.outbox.requeue("shelf") == 1
+    service.deliver(shelf)
+    assert service.states() == [DeliveryState.PROVED]
+
+
+def test_one_destination_failing_does_not_touch_another(service: Service) -> None:
+    service.draft("away", "shelf")
+    service.deliver(Shelf("away", send_error=PeerUnreachable("away")), Shelf())
+    assert service.states() == [DeliveryState.PENDING, DeliveryState.PROVED]
+
+
+def test_a_slow_destination_holds_up_no_other(service: Service) -> None:
+    let_go = threading.Event()
+
+    class Slow(Shelf):
+        def send(self, path: Path) -> None:
+            assert let_go.wait(30)
+
+    service.outbox = Outbox(service.sessions, service.spool)
+    service.draft("slow", "shelf")
+    with delivering(service.outbox, (Slow("slow"), Shelf()), 0.01):
+        proved = [DeliveryState.PENDING, DeliveryState.PROVED]
+        try:
+            eventually(lambda: service.states() == proved, "the other is proved")
+        finally:
+            let_go.set()
+
+
+def test_a_destination_that_does_not_answer_is_left_after_one_attempt(service: Service) -> None:
+    for _ in range(3):
+        service.draft("shelf")
+    assert service.deliver(Shelf(send_error=PeerUnreachable("away"))) == 1
+
+
+def test_a_refused_draft_does_not_hold_up_the_next(service: Service) -> None:
+    for _ in range(3):
+        service.draft("shelf")
+    assert service.deliver(Shelf(send_error=AssociationRejected("no"))) == 3
+
+
+@pytest.mark.parametrize("method", ["send", "find"])
+def test_an_attempt_that_died_is_made_again_and_proved_once(
+    service: Service, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    shelf = Shelf()
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    service.draft("shelf")
+    with monkeypatch.context() as dying:
+        dying.setattr(shelf, method, die)
+        with pytest.raises(KeyboardInterrupt):
+            service.deliver(shelf)
+    assert service.deliver(shelf) == 0, "the claim is kept for a while"
+    service.clock.pass_by(CLAIM_S + 1)
+    assert service.deliver(shelf) == 1
+    assert service.states() == [DeliveryState.PROVED]
+    assert [event.kind for event in service.events()] == ["sent", "delivered"]
+
+
+def test_a_death_after_sending_and_before_recording_sends_the_same_report_again(
+    service: Service, orthanc: RunningOrthanc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    destination = every_kind(orthanc)[0]
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    study = service.draft("dimse")
+    with monkeypatch.context() as dying:
+        dying.setattr(Outbox, "record_sent", die)
+        with pytest.raises(KeyboardInterrupt):
+            service.deliver(destination)
+    service.clock.pass_by(CLAIM_S + 1)
+    service.deliver(destination)
+    assert service.states() == [DeliveryState.PROVED]
+    held = orthanc.get(f"/dicom-web/studies/{study}/instances")
+    assert len(held) == 1
+
+
+def test_a_sent_draft_is_not_sent_again_while_the_proof_waits(service: Service) -> None:
+    shelf = Shelf(find_error=PeerUnreachable("away"))
+    service.draft("shelf")
+    service.deliver(shelf)
+    assert service.states() == [DeliveryState.SENT]
+    shelf.find_error = None
+    service.clock.pass_by(FIRST_PAUSE_S * 2)
+    service.deliver(shelf)
+    assert service.states() == [DeliveryState.PROVED]
+    assert len(shelf.sent) == 1
+
+
+def test_a_report_that_is_never_shown_is_sent_again(service: Service) -> None:
+    shelf = Shelf(hidden=True)
+    service.draft("shelf")
+    for _ in range(LOOKS_BEFORE_SENDING_AGAIN + 1):
+        service.deliver(shelf)
+        service.clock.pass_by(LONGEST_PAUSE_S)
+    assert len(shelf.sent) == 2
+    shelf.hidden = False
+    service.deliver(shelf)
+    assert service.states() == [DeliveryState.PROVED]
+
+
+def test_a_draft_superseded_before_it_was_sent_is_not_sent(service: Service) -> None:
+    shelf = Shelf()
+    study = service.draft("shelf")
+    service.draft("shelf", study=study, revision=2)
+    assert service.deliver(shelf) == 1
+    assert service.states() == [DeliveryState.CANCELLED, DeliveryState.PROVED]
+    assert len(shelf.sent) == 1
+
+
+def test_a_draft_superseded_after_it_was_sent_is_still_proved(service: Service) -> None:
+    shelf = Shelf(find_error=PeerUnreachable("away"))
+    study = service.draft("shelf")
+    service.deliver(shelf)
+    service.draft("shelf", study=study, revision=2)
+    shelf.find_error = None
+    service.clock.pass_by(FIRST_PAUSE_S * 2)
+    service.deliver(shelf)
+    assert service.states() == [DeliveryState.PROVED, DeliveryState.PROVED]
+
+
+def test_two_processes_do_not_take_the_same_delivery(service: Service) -> None:
+    service.draft("shelf")
+    other = Outbox(service.sessions, service.spool, service.clock)
+    assert service.outbox.claim("shelf") is not None
+    assert other.claim("shelf") is None
+
+
+def test_a_late_failure_does_not_undo_a_proof(service: Service) -> None:
+    service.draft("shelf")
+    due = service.outbox.claim("shelf")
+    assert due is not None
+    service.outbox.record_proved(service.outbox.record_sent(due))
+    service.outbox.fail(due, "too late")
+    service.outbox.postpone(due, "too late")
+    assert service.states() == [DeliveryState.PROVED]
+
+
+def test_a_lost_report_is_told(service: Service) -> None:
+    service.draft("shelf")
+    for path in (service.spool / "drafts").iterdir():
+        path.unlink()
+    service.deliver(Shelf())
+    assert service.deliveries()[0].last_error == "the report is no longer in the spool"
+
+
+def test_delivery_goes_on_after_an_error_nobody_foresaw(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(Shelf):
+        def send(self, path: Path) -> None:
+            if not self.sent:
+                self.sent.append(path)
+                raise ArithmeticError(PATIENT_ID)
+            super().send(path)
+
+    service.outbox = Outbox(service.sessions, service.spool, service.clock)
+    service.draft("shelf")
+    with delivering(service.outbox, (Broken(),), 0.01):
+        eventually(lambda: "ArithmeticError" in caplog.text, "the error is logged")
+        service.clock.pass_by(CLAIM_S + 1)
+        eventually(lambda: service.states() == [DeliveryState.PROVED], "it goes on")
+    assert PATIENT_ID not in caplog.text
+
+
+def test_events_and_log_name_no_patient(service: Service, caplog: pytest.LogCaptureFixture) -> None:
+    service.draft("shelf")
+    with caplog.at_level("INFO"):
+        service.deliver(Shelf())
+    told = caplog.text + "".join(event.message for event in service.events())
+    assert "delivered to shelf and proved" in told
+    assert PATIENT_ID not in told
+    assert "Müller" not in told

@@ -1,0 +1,30 @@
+import pytest
+
+from dicom_io.errors import ConfigurationError
+from plugin.delivery.destinations import DicomwebDestination, OrthancDestination, read_credentials
+
+
+def test_credentials_come_from_the_named_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PACS_LOGIN", "ctscribe:a:b")
+    assert read_credentials("PACS_LOGIN") == ("ctscribe", "a:b")
+
+
+def test_no_variable_means_no_credentials() -> None:
+    assert read_credentials(None) is None
+
+
+@pytest.mark.parametrize("value", ["", "only-a-user", ":only-a-password"])
+def test_a_variable_without_user_and_password_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("PACS_LOGIN", value)
+    with pytest.raises(ConfigurationError, match="PACS_LOGIN") as raised:
+        read_credentials("PACS_LOGIN")
+    assert not value or value not in str(raised.value)
+
+
+@pytest.mark.parametrize("kind", [DicomwebDestination, OrthancDestination])
+def test_a_destination_does_not_show_its_password(
+    kind: type[DicomwebDestination] | type[OrthancDestination],
+) -> None:
+    assert "secret" not in repr(kind("pacs", "http://127.0.0.1", ("user", "secret")))

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+
+from dicom_io.errors import DicomError, OutOfDeviceMemory
+from dicom_io.phantoms.dicom_study import write_study
+from dicom_io.phantoms.phantom import make_phantom
+from engine.fake import FakeEngine
+from plugin.drafting.pipeline import Pipeline, select
+from reporting.render import report_text
+from reporting.sr import Predecessor
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("study")
+    return sorted(write_study(make_phantom(21, matrix=32), folder).iterdir())
+
+
+def test_what_the_model_wrote_stands_in_the_sr(paths):
+    report = Pipeline(FakeEngine("Findings: Ascites. Impression: Ascites.")).make_report(paths)
+    assert report.state == "complete"
+    assert "Ascites." in report_text(report.sr)
+
+
+def test_technique_comes_from_the_headers_and_never_from_the_model(paths):
+    engine = FakeEngine("Technique: MRI of the knee. Findings: Ascites. Impression: Ascites.")
+    text = report_text(Pipeline(engine).make_report(paths).sr)
+    assert "knee" not in text
+    assert "CT scanner: ctscribe phantom." in text
+
+
+def test_an_abstaining_model_leaves_technique_and_the_reason(paths):
+    engine = FakeEngine(abstained="the images are unlike those the model was trained on")
+    report = Pipeline(engine).make_report(paths)
+    assert report.state == "abstained"
+    text = report_text(report.sr)
+    assert "unlike those the model was trained on" in text
+    assert "CT scanner" in text
+    assert "Impression" not in text
+
+
+def test_a_text_that_was_cut_off_says_so(paths):
+    engine = FakeEngine("Findings: Ascites is present. The spleen is large. Impression: Ascites.")
+    report = Pipeline(engine, max_new_tokens=5).make_report(paths)
+    assert report.state == "partial"
+    assert report.draft.notices
+
+
+def test_incomplete_input_stands_in_the_draft(paths):
+    why = "instances were still arriving after 600 s"
+    report = Pipeline(FakeEngine()).make_report(paths, incomplete=why)
+    assert why in report_text(report.sr)
+
+
+def test_the_successor_names_its_predecessor(paths):
+    predecessor = Predecessor("1.2.3", "1.2.4", "1.2.5")
+    sr = Pipeline(FakeEngine()).make_report(paths, revision=2, predecessor=predecessor).sr
+    series = sr.PredecessorDocumentsSequence[0].ReferencedSeriesSequence[0]
+    assert series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == "1.2.5"
+
+
+def test_the_digest_depends_on_the_slices_and_not_on_their_order(paths):
+    assert select(paths) == select(paths[::-1])
+    assert select(paths) == Pipeline(FakeEngine()).make_report(paths).selected_digest
+    assert select(paths) != select(paths[:-1])
+
+
+def test_each_step_is_told_before_it_begins(paths):
+    from dicom_io.volume.read import read_study
+
+    told: list[str] = []
+    Pipeline(FakeEngine()).report_study(read_study(paths), progress=told.append)
+    assert told[0] == "choose the series"
+    assert told[-1] == "make the Structured Report"
+
+
+def test_an_engines_failure_is_passed_on_as_it_is(paths):
+    engine = FakeEngine(failure=OutOfDeviceMemory("cpu has not enough free memory"))
+    with pytest.raises(OutOfDeviceMemory) as raised:
+        Pipeline(engine).make_report(paths)
+    assert raised.value.retryable
+
+
+def test_images_of_two_patients_under_one_study_get_no_draft(paths, tmp_path):
+    stranger = dcmread(paths[3])
+    stranger.PatientID = "SOMEBODY-ELSE"
+    stranger.save_as(tmp_path / "stranger.dcm")
+    with pytest.raises(DicomError, match="name 2 different patients") as raised:
+        Pipeline(FakeEngine()).make_report([*paths[:3], *paths[4:], tmp_path])
+    assert "SOMEBODY" not in str(raised.value)
+
+
+def test_nothing_to_read_is_an_error_of_the_input(tmp_path):
+    with pytest.raises(DicomError):
+        Pipeline(FakeEngine()).make_report([tmp_path])

@@ -1,0 +1,339 @@
+"""One job at a time, and every way it can end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom import Dataset, dcmread
+from sqlalchemy import select, update
+from sqlalchemy.exc import OperationalError
+
+from dicom_io.errors import (
+    EngineUnavailable,
+    NoUsableSeries,
+    OutOfDeviceMemory,
+    StoreFull,
+)
+from plugin.drafting import jobs
+from plugin.drafting.worker import Worker
+from plugin.reception import intake
+from plugin.state.database import SessionFactory
+from plugin.state.spool import Spool
+from plugin.state.tables import Draft, Event, Job
+from tests.plugin.intake_objects import make_slice, new_uid
+from tests.plugin.reception.test_intake import WAITING, arrival
+
+
+@dataclass(frozen=True)
+class Report:
+    sr: Dataset
+    selected_digest: str = "d" * 64
+    series_instance_uid: str = "1.2.7"
+    state: str = "complete"
+    selection: tuple[str, ...] = ("read series 2",)
+
+
+@dataclass
+class Model:
+    """Stands for pipeline and engine."""
+
+    calls: list[dict[str, Any]] = field(default_factory=list)
+    error: Exception | None = None
+    digest: str = "d" * 64
+    seconds: float = 0
+
+    def report(self, paths: Any, **what: Any) -> Report:
+        self.calls.append({"paths": list(paths), **what})
+        time.sleep(self.seconds)
+        if self.error is not None:
+            raise self.error
+        return Report(make_slice(new_uid()), self.digest)
+
+    def select(self, paths: Any) -> str:
+        return self.digest
+
+
+@pytest.fixture
+def model() -> Model:
+    return Model()
+
+
+@pytest.fixture
+def worker(sessions: SessionFactory, spool: Spool, model: Model) -> Worker:
+    return Worker(sessions, spool, model.report, model.select, {"pacs": "dimse"}, attempts=3)
+
+
+@pytest.fixture
+def arrive(sessions: SessionFactory):
+    def arrive(number: int, *, redraft: bool = False) -> None:
+        """A slice of long ago, so that its study is due."""
+        then = datetime.now(UTC) - timedelta(hours=1) + timedelta(seconds=number)
+        one = arrival(number)
+        if redraft:
+            one = intake.Arrival(**{**one.__dict__, "redraft": True})
+        with sessions.begin() as session:
+            intake.record(session, [one], receiver="r", waiting=WAITING, now=then)
+
+    return arrive
+
+
+def rows(sessions: SessionFactory, table: Any) -> list[Any]:
+    with sessions() as session:
+        return list(session.scalars(select(table).order_by(table.id)))
+
+
+def test_without_a_complete_study_there_is_nothing_to_do(worker):
+    assert not worker.work_once()
+
+
+def test_a_complete_study_becomes_a_draft_in_the_spool(worker, arrive, sessions, spool, model):
+    arrive(1)
+    assert worker.work_once()
+    (draft,) = rows(sessions, Draft)
+    assert dcmread(spool.absolute(draft.path)).SOPInstanceUID == draft.sop_instance_uid
+    assert model.calls == [
+        {
+            "paths": [spool.root / "instances/1.dcm"],
+            "revision": 1,
+            "predecessor": None,
+            "incomplete": None,
+        }
+    ]
+
+
+def test_the_timeline_tells_which_series_was_read(worker, arrive, sessions):
+    arrive(1)
+    worker.work_once()
+    assert "read series 2" in [event.message for event in rows(sessions, Event)]
+
+
+def test_late_slices_that_change_the_selection_make_a_successor(worker, arrive, sessions, model):
+    arrive(1)
+    worker.work_once()
+    model.digest = "e" * 64
+    arrive(2)
+    worker.work_once()
+    first, second = rows(sessions, Draft)
+    assert model.calls[1]["predecessor"].sop_instance_uid == first.sop_instance_uid
+    assert second.is_current
+
+
+def test_late_slices_that_change_nothing_cost_no_run_of_the_model(worker, arrive, sessions, model):
+    arrive(1)
+    worker.work_once()
+    arrive(2)
+    worker.work_once()
+    assert len(model.calls) == 1
+    assert rows(sessions, Event)[-1].kind == "unchanged"
+
+
+def test_a_draft_that_is_asked_for_again_is_made_again(worker, arrive, sessions, model):
+    arrive(1)
+    worker.work_once()
+    arrive(1, redraft=True)
+    worker.work_once()
+    assert len(model.calls) == 2
+    assert len(rows(sessions, Draft)) == 2
+
+
+def test_an_unusable_study_fails_with_its_reason(worker, arrive, sessions, model):
+    arrive(1)
+    model.error = NoUsableSeries("no series is a CT volume")
+    worker.work_once()
+    assert rows(sessions, Job)[0].state == "failed"
+    assert rows(sessions, Event)[-1].message == "no draft: no series is a CT volume"
+
+
+def test_a_failure_that_may_pass_postpones(worker, arrive, sessions, model):
+    arrive(1)
+    model.error = OutOfDeviceMemory("cuda:0 is full")
+    worker.work_once()
+    (job,) = rows(sessions, Job)
+    assert (job.state, job.attempts) == ("pending", 1)
+    assert job.not_before > datetime.now(UTC)
+
+
+def due_at_once(sessions: SessionFactory) -> None:
+    with sessions.begin() as session:
+        session.execute(update(Job).values(not_before=datetime.now(UTC)))
+
+
+def test_an_engine_that_is_down_costs_a_study_no_attempt(worker, arrive, sessions, model):
+    arrive(1)
+    model.error = EngineUnavailable("the engine does not answer")
+    for _ in range(2 * worker.attempts):
+        worker.work_once()
+        due_at_once(sessions)
+    (job,) = rows(sessions, Job)
+    assert (job.state, job.attempts) == ("pending", 0)
+    model.error = None
+    worker.work_once()
+    assert len(rows(sessions, Draft)) == 1
+
+
+def test_a_study_that_brings_the_engine_down_again_and_again_lets_others_pass(
+    worker, arrive, sessions, model
+):
+    arrive(1)
+    model.error = EngineUnavailable("the engine does not answer")
+    pauses = []
+    for _ in range(3):
+        worker.work_once()
+        pauses.append(rows(sessions, Job)[0].not_before - datetime.now(UTC))
+        due_at_once(sessions)
+    assert pauses[0] < pauses[1] < pauses[2]
+    assert rows(sessions, Event)[-1].message == "tried again in 8 s: the engine does not answer"
+
+
+def test_slices_that_came_while_the_engine_was_down_are_read_in_one_run(
+    worker, arrive, sessions, model
+):
+    arrive(1)
+
+    def report(paths: Any, **what: Any) -> Report:
+        arrive(2)
+        raise EngineUnavailable("the engine does not answer")
+
+    Worker(sessions, worker.spool, report, model.select, {}).work_once()
+    assert [job.state for job in rows(sessions, Job)] == ["cancelled", "pending"]
+
+
+def test_no_job_is_begun_before_the_engine_is_ready(sessions, spool, model, arrive):
+    arrive(1)
+    answers = iter([False, False, True])
+    stop = threading.Event()
+
+    def ready() -> bool:
+        if (answer := next(answers, None)) is None:
+            stop.set()
+        return bool(answer)
+
+    Worker(sessions, spool, model.report, model.select, {}, ready=ready).run(stop, poll_s=0.01)
+    assert len(rows(sessions, Draft)) == 1
+    assert [event.kind for event in rows(sessions, Event)].count("begun") == 1
+
+
+def test_a_fault_of_ours_is_named_by_class_and_place_not_by_its_text(
+    worker, arrive, sessions, model, caplog
+):
+    arrive(1)
+    model.error = ValueError("Müller^Zoë")
+    worker.work_once()
+    told = rows(sessions, Event)[-1].message
+    assert "internal error: ValueError at test_worker.py:" in told
+    assert "Müller" not in told + caplog.text
+
+
+def test_a_model_that_is_slower_than_the_lease_keeps_its_job(sessions, spool, model, arrive):
+    arrive(1)
+    model.seconds = 1.2
+    slow = Worker(sessions, spool, model.report, model.select, {}, lease_s=0.6)
+    threads = [threading.Thread(target=slow.work_once) for _ in range(2)]
+    threads[0].start()
+    time.sleep(0.9)
+    threads[1].start()
+    for thread in threads:
+        thread.join()
+    assert len(model.calls) == 1
+    assert len(rows(sessions, Draft)) == 1
+
+
+def test_a_worker_whose_job_was_taken_over_discards_its_draft(
+    worker, arrive, sessions, model, caplog
+):
+    arrive(1)
+
+    def report(paths: Any, **what: Any) -> Report:
+        with sessions.begin() as session:
+            session.execute(update(Job).values(lease_owner="another"))
+        return Report(make_slice(new_uid()))
+
+    Worker(sessions, worker.spool, report, model.select, {}).work_once()
+    assert rows(sessions, Draft) == []
+    assert "taken over by another worker" in caplog.text
+
+
+def test_two_workers_share_the_studies(worker, sessions, spool, model):
+    then = datetime.now(UTC) - timedelta(hours=1)
+    for number in range(6):
+        with sessions.begin() as session:
+            one = arrival(number, study=f"1.2.{number}")
+            intake.record(session, [one], receiver="r", waiting=WAITING, now=then)
+
+    def work() -> None:
+        while worker.work_once():
+            pass
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(model.calls) == 6
+    assert len(rows(sessions, Draft)) == 6
+
+
+def test_it_goes_on_when_the_database_did_not_answer(worker, arrive, sessions, monkeypatch):
+    arrive(1)
+    stop = threading.Event()
+    claim_job, answers = jobs.claim_job, iter([False, True])
+
+    def sometimes(*args: Any, **kwargs: Any) -> Any:
+        if not next(answers, True):
+            raise OperationalError("", {}, Exception("connection lost"))
+        claimed = claim_job(*args, **kwargs)
+        if claimed is None:
+            stop.set()
+        return claimed
+
+    monkeypatch.setattr("plugin.drafting.worker.jobs.claim_job", sometimes)
+    worker.run(stop, poll_s=0.01)
+    assert len(rows(sessions, Draft)) == 1
+
+
+def test_a_stopped_worker_finishes_the_job_in_hand(worker, arrive, sessions, model):
+    arrive(1)
+    model.seconds = 0.5
+    stop = threading.Event()
+    thread = threading.Thread(target=worker.run, args=(stop, 0.01))
+    thread.start()
+    while not model.calls:
+        time.sleep(0.01)
+    stop.set()
+    thread.join()
+    assert len(rows(sessions, Draft)) == 1
+
+
+def test_a_draft_lies_in_the_drafts_folder(worker, arrive, sessions):
+    arrive(1)
+    worker.work_once()
+    assert Path(rows(sessions, Draft)[0].path).parent == Path("drafts")
+
+
+def test_a_full_disk_costs_no_study_its_draft(worker, arrive, sessions, spool, monkeypatch):
+    arrive(1)
+    with monkeypatch.context() as full:
+        full.setattr(Spool, "write_draft", raises(StoreFull("the spool's disk is full")))
+        for _ in range(worker.attempts + 2):
+            assert worker.work_once()
+            make_due(sessions)
+    assert worker.work_once()
+    assert len(rows(sessions, Draft)) == 1
+
+
+def raises(error: Exception) -> Any:
+    def fail(*_: Any) -> Any:
+        raise error
+
+    return fail
+
+
+def make_due(sessions: SessionFactory) -> None:
+    with sessions.begin() as session:
+        session.execute(update(Job).values(not_before=datetime.now(UTC) - timedelta(minutes=1)))

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import zlib
+from io import BytesIO
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydicom import Dataset, Sequence
+from pydicom.dataelem import DataElement
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEGLosslessSV1,
+)
+
+from dicom_io.device import DEVICE_UID
+from dicom_io.errors import DicomError, MissingAttribute
+from plugin.reception.header import read_header, valid_uid
+
+
+def a_dataset() -> Dataset:
+    dataset = Dataset()
+    dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.2"
+    dataset.SOPInstanceUID = "1.2.3.4"
+    dataset.StudyInstanceUID = "1.2.3"
+    dataset.SeriesInstanceUID = "1.2.3.1"
+    dataset.Modality = "CT"
+    dataset.AccessionNumber = "A1"
+    item = Dataset()
+    item.CodeValue = "T-D4000"
+    dataset.AnatomicRegionSequence = Sequence([item])
+    dataset.add(DataElement(0x7FE00010, "OW", bytes(64)))
+    return dataset
+
+
+def encode(dataset: Dataset, *, implicit: bool = False, little: bool = True) -> bytes:
+    buffer = BytesIO()
+    dataset.save_as(buffer, implicit_vr=implicit, little_endian=little)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("syntax", "data"),
+    [
+        (ExplicitVRLittleEndian, encode(a_dataset())),
+        (ImplicitVRLittleEndian, encode(a_dataset(), implicit=True)),
+        (ExplicitVRBigEndian, encode(a_dataset(), little=False)),
+    ],
+)
+def test_the_few_values_are_read_from_every_encoding(syntax: str, data: bytes) -> None:
+    header = read_header(data, syntax)
+    assert header.sop_instance_uid == "1.2.3.4"
+    assert header.study_instance_uid == "1.2.3"
+    assert header.series_instance_uid == "1.2.3.1"
+    assert header.modality == "CT"
+    assert header.accession_number == "A1"
+    assert not header.own
+
+
+def deflate(data: bytes) -> bytes:
+    deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return deflater.compress(data) + deflater.flush()
+
+
+def test_a_deflated_data_set_is_read() -> None:
+    data = deflate(encode(a_dataset()))
+    assert read_header(data, DeflatedExplicitVRLittleEndian).sop_instance_uid == "1.2.3.4"
+
+
+def test_a_truncated_deflated_data_set_is_refused() -> None:
+    data = deflate(encode(a_dataset()))[:-8]
+    with pytest.raises(DicomError, match="truncated"):
+        read_header(data, DeflatedExplicitVRLittleEndian)
+
+
+def test_encapsulated_pixel_data_is_walked_to_its_end() -> None:
+    fragments = (
+        b"\xe0\x7f\x10\x00OB\x00\x00\xff\xff\xff\xff"
+        b"\xfe\xff\x00\xe0\x00\x00\x00\x00\xfe\xff\x00\xe0\x04\x00\x00\x00\xff\xd8\xff\xd9"
+    )
+    dataset = a_dataset()
+    del dataset[0x7FE00010]
+    whole = encode(dataset) + fragments + b"\xfe\xff\xdd\xe0\x00\x00\x00\x00"
+    assert read_header(whole, JPEGLosslessSV1).modality == "CT"
+    with pytest.raises(DicomError, match="truncated"):
+        read_header(whole[:-8], JPEGLosslessSV1)
+
+
+@given(st.integers(min_value=1))
+def test_every_truncation_is_noticed(cut: int) -> None:
+    data = encode(a_dataset())
+    with pytest.raises((DicomError, MissingAttribute)):
+        read_header(data[: len(data) - 1 - cut % (len(data) - 1)], ExplicitVRLittleEndian)
+
+
+@given(st.binary(max_size=400))
+def test_garbage_raises_nothing_but_our_errors(data: bytes) -> None:
+    for syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian):
+        with pytest.raises(DicomError):
+            read_header(data, syntax)
+
+
+def test_sequences_of_undefined_length_are_walked() -> None:
+    dataset = a_dataset()
+    dataset["AnatomicRegionSequence"].is_undefined_length = True
+    dataset.AnatomicRegionSequence[0].is_undefined_length_sequence_item = True
+    assert read_header(encode(dataset), ExplicitVRLittleEndian).accession_number == "A1"
+
+
+@pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"])
+def test_a_missing_uid_is_named(keyword: str) -> None:
+    dataset = a_dataset()
+    delattr(dataset, keyword)
+    with pytest.raises(MissingAttribute, match=keyword):
+        read_header(encode(dataset), ExplicitVRLittleEndian)
+
+
+@pytest.mark.parametrize("uid", ["", "..", "../../etc", "1/2", ".1", "1.2\0", "1" * 65, "1.2\n"])
+def test_what_is_no_uid_becomes_no_file_name(uid: str) -> None:
+    assert not valid_uid(uid)
+
+
+def test_our_own_objects_are_known_by_their_device() -> None:
+    dataset = a_dataset()
+    dataset.DeviceUID = DEVICE_UID
+    assert read_header(encode(dataset), ExplicitVRLittleEndian).own

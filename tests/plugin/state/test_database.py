@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from plugin.state.database import SessionFactory, open_database, reason_of
+from plugin.state.tables import Base, Event, Job, Study
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def a_study(uid: str = "1.2.3") -> Study:
+    return Study(study_instance_uid=uid, first_received_at=NOON, last_received_at=NOON)
+
+
+def test_the_migrations_make_exactly_the_tables_of_the_models(engine: Engine) -> None:
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+
+
+def test_opening_a_database_again_changes_nothing(engine: Engine, database_url: str) -> None:
+    again = open_database(database_url)
+    with again.connect() as connection:
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).all() != []
+    again.dispose()
+
+
+def test_processes_that_start_together_migrate_once(database_url: str) -> None:
+    failures: list[Exception] = []
+
+    def start() -> None:
+        try:
+            open_database(database_url).dispose()
+        except Exception as error:  # noqa: BLE001
+            failures.append(error)
+
+    threads = [threading.Thread(target=start) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+
+
+def test_sqlite_keeps_what_it_committed(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    engine = open_database(f"sqlite:///{tmp_path / 'x.db'}")
+    with engine.connect() as connection:
+        assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
+        assert connection.execute(text("PRAGMA synchronous")).scalar() == 2
+        assert connection.execute(text("PRAGMA foreign_keys")).scalar() == 1
+    engine.dispose()
+
+
+def test_moments_come_back_in_utc(sessions: SessionFactory) -> None:
+    summer = datetime(2026, 7, 1, 14, tzinfo=timezone(timedelta(hours=2)))
+    with sessions.begin() as session:
+        session.add(Event(time=summer, kind="k", message="m"))
+    with sessions.begin() as session:
+        (event,) = session.query(Event).all()
+        assert event.time == summer
+        assert event.time.utcoffset() == timedelta(0)
+
+
+def test_a_study_has_at_most_one_pending_job(sessions: SessionFactory) -> None:
+    def job(revision: int) -> Job:
+        return Job(
+            study_id=1,
+            revision=revision,
+            deadline=NOON,
+            hard_deadline=NOON,
+            not_before=NOON,
+            created_at=NOON,
+        )
+
+    with sessions.begin() as session:
+        session.add(a_study())
+        session.flush()
+        session.add(job(1))
+    with pytest.raises(IntegrityError), sessions.begin() as session:
+        session.add(job(2))
+
+
+def test_a_drivers_words_are_told_without_the_values_of_a_row() -> None:
+    error = DBAPIError("INSERT", {}, Exception("duplicate key\nDETAIL:  Key (x)=(Zebra) exists"))
+    assert reason_of(error) == "duplicate key"
+    assert reason_of(DBAPIError("SELECT", {}, ValueError())) == "ValueError"

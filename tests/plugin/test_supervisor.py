@@ -1,0 +1,121 @@
+"""The supervisor, with shell commands for processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from plugin import supervisor as service
+from plugin.supervisor import supervise
+from tests.waiting import eventually
+
+ROOT = Path(__file__).parents[2]
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")")[1][:3]
+
+
+def pids(folder: Path) -> list[int]:
+    return [int(path.name) for path in folder.iterdir()]
+
+
+@contextmanager
+def supervised(*scripts: str, patience_s: float = 5.0) -> Iterator[None]:
+    stop = threading.Event()
+    thread = threading.Thread(
+        target=supervise,
+        args=([["-c", script] for script in scripts],),
+        kwargs={"program": ["/bin/sh"], "stop": stop, "patience_s": patience_s},
+    )
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    monkeypatch.setattr(service, "FIRST_PAUSE_S", 0.05)
+
+
+def test_every_command_runs(tmp_path):
+    with supervised(*(f"touch {tmp_path}/{n}; sleep 60" for n in "ab")):
+        assert eventually(lambda: {p.name for p in tmp_path.iterdir()} == {"a", "b"})
+
+
+def test_a_process_that_dies_is_started_again(tmp_path):
+    with supervised(f"touch {tmp_path}/$$; exec sleep 60"):
+        assert eventually(lambda: len(pids(tmp_path)) == 1)
+        os.kill(pids(tmp_path)[0], signal.SIGKILL)
+        assert eventually(lambda: len(pids(tmp_path)) == 2)
+
+
+def test_a_process_that_keeps_dying_is_started_ever_more_rarely(tmp_path):
+    with supervised(f"touch {tmp_path}/$$; exit 3"):
+        time.sleep(1.6)
+    assert 2 <= len(pids(tmp_path)) <= 6
+
+
+def test_one_that_dies_leaves_the_other_alone(tmp_path):
+    steady = tmp_path / "steady"
+    steady.mkdir()
+    with supervised("exit 1", f"touch {steady}/$$; exec sleep 60"):
+        time.sleep(0.7)
+        assert len(pids(steady)) == 1
+        assert alive(pids(steady)[0])
+
+
+def test_at_the_end_all_are_asked_to_stop(tmp_path):
+    forever = f"touch {tmp_path}/up; while :; do sleep 0.05; done"
+    script = f"trap 'touch {tmp_path}/stopped; exit 0' TERM; {forever}"
+    with supervised(script):
+        assert eventually((tmp_path / "up").exists)
+    assert (tmp_path / "stopped").exists()
+
+
+def test_one_that_does_not_stop_is_killed(tmp_path):
+    script = f"trap '' TERM; touch {tmp_path}/$$; while :; do sleep 0.05; done"
+    with supervised(script, patience_s=0.3):
+        assert eventually(lambda: len(pids(tmp_path)) == 1)
+    assert not alive(pids(tmp_path)[0])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's parent-death signal is Linux's")
+def test_no_process_outlives_a_supervisor_that_was_killed(tmp_path):
+    program = (
+        "from plugin.supervisor import supervise;"
+        f"supervise([['-c', 'touch {tmp_path}/$$; exec sleep 60']], program=['/bin/sh'])"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT) as supervisor:
+        assert eventually(lambda: len(pids(tmp_path)) == 1)
+        supervisor.kill()
+    assert eventually(lambda: not alive(pids(tmp_path)[0]))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_with_status_0(tmp_path, number):
+    program = (
+        "from plugin.supervisor import supervise;"
+        f"supervise([['-c', 'touch {tmp_path}/$$; exec sleep 60']], program=['/bin/sh'])"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT) as supervisor:
+        assert eventually(lambda: len(pids(tmp_path)) == 1)
+        supervisor.send_signal(number)
+        assert supervisor.wait(20) == 0
+    assert not alive(pids(tmp_path)[0])

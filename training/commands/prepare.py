@@ -1,0 +1,185 @@
+"""The training commands of `ctscribe`, found through the entry points of pyproject.toml."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from training.data.splits import PARTS
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+DAY = click.DateTime(["%Y-%m-%d"])
+EXISTING = click.Path(exists=True, file_okay=False, path_type=Path)
+processes_option = click.option(
+    "--processes", type=click.IntRange(min=1), default=1, show_default=True
+)
+held_out_option = click.option(
+    "--held-out",
+    type=click.FloatRange(0, 0.3, min_open=True),
+    default=0.05,
+    show_default=True,
+    help="Fraction of the grouped split that goes to validation, and to test.",
+)
+seed_option = click.option("--seed", default=0, show_default=True, help="Of the grouped split.")
+
+
+def seed_range(_: click.Context, option: click.Parameter, value: str | None) -> range | None:
+    """Read an option `first:last`, half open."""
+    if value is None:
+        return None
+    first, _colon, last = value.partition(":")
+    if not (first.isdecimal() and last.isdecimal() and int(first) < int(last)):
+        raise click.BadParameter(f"{value!r} is not first:last", param=option)
+    return range(int(first), int(last))
+
+
+@click.group()
+def prepare() -> None:
+    """Make training data: a store of model inputs, reports and questions."""
+
+
+@prepare.command()
+@click.argument("raw", type=EXISTING)
+@click.argument("out", type=FOLDER)
+@click.option(
+    "--size",
+    nargs=3,
+    type=click.IntRange(min=1),
+    default=(128, 256, 256),
+    show_default=True,
+    help="Depth, height and width of the model's input.",
+)
+@held_out_option
+@seed_option
+@processes_option
+def m3d(
+    raw: Path, out: Path, size: tuple[int, int, int], held_out: float, seed: int, processes: int
+) -> None:
+    """M3D as it is downloaded (RAW) → a training store (OUT). Run it again to go on."""
+    from dicom_io.model_input.preprocess import PreprocessSpec
+    from training.data.prepare import prepare_m3d
+
+    spec = PreprocessSpec(size=size)
+    report = prepare_m3d(raw, out, spec=spec, processes=processes, held_out=held_out, seed=seed)
+    click.echo(report.summary())
+    click.echo(f"everything rejected, and why: {out / 'report.json'}")
+
+
+@prepare.command()
+@click.argument("out", type=FOLDER)
+@click.option("--seeds", callback=seed_range, help="Of the patients; 1:101 without --recipe.")
+@click.option("--recipe", help="Name or file of a recipe: make the store that it trains on.")
+@click.option(
+    "--train", callback=seed_range, help="Of a part of the store, in place of the recipe's."
+)
+@click.option("--validation", callback=seed_range, help="Likewise.")
+@click.option("--test", callback=seed_range, help="Likewise; what is not named is left out then.")
+@processes_option
+def phantoms(
+    out: Path,
+    seeds: range | None,
+    recipe: str | None,
+    processes: int,
+    **parts: range | None,
+) -> None:
+    """Synthetic patients in M3D's raw layout, or with --recipe a training store of them.
+
+    Seeds are first:last, half open.
+    """
+    named = {part: chosen for part in PARTS if (chosen := parts[part]) is not None}
+    if recipe is None:
+        if named:
+            raise click.UsageError("the parts of a store need --recipe")
+        from training.data.phantom_m3d import write_raw
+
+        write_raw(out, seeds or range(1, 101), processes=processes)
+    else:
+        if seeds is not None:
+            raise click.UsageError("--seeds has no part; name it: --train, --validation or --test")
+        from training.data.phantoms import write_phantoms
+        from training.recipe.recipe import load_recipe
+
+        wanted = load_recipe(recipe)
+        of_parts = named or wanted.seeds
+        if not of_parts:
+            raise click.UsageError(f"recipe {wanted.name} names no seeds: --train, --test")
+        write_phantoms(out, of_parts, wanted.preprocess_spec, processes=processes)
+    click.echo(out)
+
+
+@prepare.command()
+@click.argument("source")
+@click.argument("out", type=FOLDER)
+@click.option("--from", "first", type=DAY, help="First day of the studies.")
+@click.option("--to", "last", type=DAY, help="Last day of the studies.")
+@click.option("--modality", default="CT", show_default=True)
+@click.option("--limit", type=click.IntRange(min=1), help="Studies at most.")
+@click.option(
+    "--reports",
+    default="sr",
+    show_default=True,
+    help='"sr": in the studies; a .csv or .jsonl file; or a folder of HL7 messages.',
+)
+@click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    metavar="WHAT=NAME",
+    help="Where a report's accession, text, patient, status, written or addendum stands.",
+)
+@click.option("--model", default="embedded", show_default=True, help="Whose preprocessing.")
+@click.option("--series", type=click.Choice(["best", "all"]), default="best", show_default=True)
+@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Studies a minute.")
+@click.option("--hours", metavar="20:00-06:00", help="Fetch within these hours only.")
+@click.option("--work", type=FOLDER, help="Holds key and identities.  [default: OUT.private]")
+@click.option("--accept-all", is_flag=True, help="Build without a person's review.")
+@click.option(
+    "--keep-private",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="List of private elements whose numbers are kept, one a line: 0019,xx23 GEMS_ACQU_01.",
+)
+@click.option(
+    "--recognizer",
+    metavar="MODEL",
+    help="spaCy pipeline that looks for names too: an installed package or a folder.",
+)
+@held_out_option
+@seed_option
+def site(source: str, out: Path, **options: Any) -> None:
+    """A hospital's studies and reports (SOURCE) → a de-identified training store (OUT).
+
+    SOURCE is a folder of DICOM files, or an archive: orthanc+http://HOST:PORT,
+    dicomweb+https://HOST/ROOT or dimse://TITLE@HOST:PORT. The first call collects and writes a list
+    for review, the next one builds. Run it again to go on.
+    """
+    from training.site.command import Options, run
+
+    run(source, out, Options(**options))
+
+
+@prepare.command()
+@click.argument("store", type=EXISTING)
+@click.option(
+    "--work",
+    type=EXISTING,
+    help="Working folder of `prepare site`: every value that it knows is searched in every byte.",
+)
+def verify(store: Path, work: Path | None) -> None:
+    """Read a STORE again: digests, reports, that its splits do not leak, that it names nobody."""
+    from training.data.store import open_store, verify
+
+    if open_store(store).header.source == "site":
+        from training.site.verify import faults as faults_of_site
+
+        faults = list(faults_of_site(store, work))
+    elif work is not None:
+        raise click.BadParameter("only a store of `prepare site` has one", param_hint="--work")
+    else:
+        faults = list(verify(store))
+    for fault in faults:
+        click.echo(fault)
+    click.echo(f"{len(faults)} faults" if faults else "sound")
+    sys.exit(1 if faults else 0)

@@ -1,0 +1,351 @@
+"""Findings that a report names: which, whether asserted, on which side, how large.
+
+Rules only, documented in docs/finding-score.md; the vocabulary is `terms.toml`.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from training.evaluation.findings.assertion import Span, Status, status_of
+
+SIDES = ("left", "right")
+
+
+@dataclass(frozen=True)
+class Mention:
+    """One finding that a text names.
+
+    Parameters
+    ----------
+    finding : str
+        Its name in the vocabulary.
+    status : {"present", "uncertain", "absent"}
+    side : {"left", "right"}, optional
+        The patient's; both sides are two mentions. None where none is stated, or none counts.
+    size_mm : float, optional
+        The largest diameter that is stated, of findings whose size counts.
+    """
+
+    finding: str
+    status: Status
+    side: str | None = None
+    size_mm: float | None = None
+
+
+@dataclass(frozen=True)
+class Term:
+    """How a finding may be worded, and what of it counts."""
+
+    finding: str
+    pattern: re.Pattern[str]
+    sided: bool
+    sized: bool
+    organs: frozenset[str]
+    unnamed: bool
+    unless: re.Pattern[str] | None
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The terms of every finding, and the organs that decide what a general term means."""
+
+    terms: tuple[Term, ...]
+    organs: Mapping[str, re.Pattern[str]]
+    parts: Mapping[str, re.Pattern[str]]
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(term.finding for term in self.terms))
+
+
+@dataclass(frozen=True)
+class Named:
+    """A term where it stands in a sentence."""
+
+    term: Term
+    span: Span
+
+
+_DROPPED = (
+    "technique|comparison|indication|clinical (?:history|information|indication|details)|history"
+    "|procedure|reason for (?:exam|study|the study)|exam|examination|dose"
+)
+_HEADING = re.compile(
+    rf"(?:^|(?<=[.\n]))\s*(?:(?P<dropped>{_DROPPED})|findings|impression|conclusion|opinion"
+    r"|results?|report)\s*:",
+    re.IGNORECASE,
+)
+_ABBREVIATION = re.compile(r"\b(approx|lt|rt|e\.g|i\.e|dr|vs|cf|fig|ca)\.(?=\s+[\w(])", re.I)
+_SENTENCE = re.compile(r"(?<=[.!;])\s+|(?<=\?)\s+|\n+|\s+[•*-]\s+")
+_BOTH_SIDES = re.compile(
+    r"\b(left|right)(?:[ -]sided)? ?"
+    r"(?:and|&|/|>|<|or|as well as|(?:greater|more|larger|less|smaller) than)"
+    r"(?: on)?(?: the)? ?(?!\1)(?:left|right)\b"
+)
+_SIDE = re.compile(
+    r"\b(?:(?P<both>bilateral(?:ly)?|both|b/l|biapical|bibasal|bibasilar)"
+    r"|(?P<left>left|lt)|(?P<right>right|rt))\b"
+)
+_SPLIT = re.compile(
+    r",|\band\b|\bwith(?:out)?\b|\bbut\b|\bwhile\b|\bwhereas\b|\bas well as\b|\bplus\b"
+)
+_OWN_CLAUSE = re.compile(
+    r"\b(?:is|are|was|were|shows?|contains?|appears?|demonstrates?|has|have)\b"
+)
+_SIZE = re.compile(
+    r"(\d+(?:\.\d+)?)(?:\s*(?:mm|cm)?\s*(?:x|×|\*|by|-|–|to)\s*(\d+(?:\.\d+)?))?"
+    r"(?:\s*(?:mm|cm)?\s*(?:x|×|\*|by)\s*(\d+(?:\.\d+)?))?\s*(mm|cm)\b"
+)
+_REFERS_BACK = re.compile(
+    r"^(?:it|this|that|these|they|the (?:largest|largest one)|largest|measur)"
+)
+
+
+def read_findings(report: str, vocabulary: Vocabulary | None = None) -> list[Mention]:
+    """Read every finding that a report names, sentence by sentence.
+
+    Parameters
+    ----------
+    report : str
+        Sections such as technique, comparison and history are left out where they have a heading.
+    """
+    known = vocabulary or default_vocabulary()
+    mentions: list[Mention] = []
+    for sentence in _sentences(report):
+        found = list(_read_sentence(sentence, known))
+        if not found and mentions and _REFERS_BACK.match(sentence):
+            mentions[-1] = _completed(mentions[-1], sentence, known)
+        mentions += found
+    return mentions
+
+
+def asserted(report: str) -> frozenset[tuple[str, str | None]]:
+    """Return (finding, side) of everything that a report says is there."""
+    return frozenset((m.finding, m.side) for m in read_findings(report) if m.status == "present")
+
+
+@cache
+def default_vocabulary() -> Vocabulary:
+    """Read `terms.toml`."""
+    path = Path(__file__).with_name("terms.toml")
+    return parse_vocabulary(tomllib.loads(path.read_text("utf-8")))
+
+
+def parse_vocabulary(values: Mapping[str, Any]) -> Vocabulary:
+    """Compile what a vocabulary file holds."""
+    organs = {name: _word(pattern) for name, pattern in values["organs"].items()}
+    parts = {name: _word(pattern) for name, pattern in values.get("parts", {}).items()}
+    any_organ = "|".join(values["organs"].values())
+    terms = tuple(
+        Term(
+            finding=finding,
+            pattern=_term(pattern, any_organ),
+            sided=entry.get("sided", False),
+            sized=entry.get("sized", False),
+            organs=frozenset(entry.get("organs", ())),
+            unnamed=entry.get("unnamed", False),
+            unless=_word(entry["unless"]) if "unless" in entry else None,
+        )
+        for finding, entry in values["findings"].items()
+        for pattern in entry["terms"]
+    )
+    return Vocabulary(terms, organs, parts)
+
+
+def _term(pattern: str, any_organ: str) -> re.Pattern[str]:
+    """Compile a term; ` ~ ` stands for listed organs and a few words that name no organ."""
+    listed = rf"(?:,? (?:and |or )?(?:the )?(?:{any_organ}))*"
+    gap = rf"{listed} (?:(?!(?:{any_organ})\b)[\w/-]+ ){{0,8}}?"
+    before, *after = pattern.split(" ~ ")
+    return _word(before.replace(" ", "[ -]") + "".join(gap + a.replace(" ", "[ -]") for a in after))
+
+
+def _word(pattern: str) -> re.Pattern[str]:
+    return re.compile(rf"\b(?:{pattern})\b")
+
+
+def _sentences(report: str) -> Iterator[str]:
+    text = _ABBREVIATION.sub(r"\1", _body(report))
+    for sentence in _SENTENCE.split(text):
+        plain = " ".join(sentence.lower().split()).strip(" .;!-•*")
+        if plain:
+            yield _BOTH_SIDES.sub("bilateral", plain)
+
+
+def _body(report: str) -> str:
+    """Leave out the sections that say nothing of this study's images."""
+    headings = list(_HEADING.finditer(report))
+    ends = [heading.start() for heading in headings[1:]] + [len(report)]
+    before = report[: headings[0].start()] if headings else report
+    kept = (
+        [
+            report[heading.end() : end]
+            for heading, end in zip(headings, ends, strict=True)
+            if not heading["dropped"]
+        ]
+        if headings
+        else []
+    )
+    return "\n".join([before, *kept])
+
+
+def _read_sentence(sentence: str, known: Vocabulary) -> Iterator[Mention]:
+    named = [
+        Named(term, match.span())
+        for term in known.terms
+        for match in term.pattern.finditer(sentence)
+    ]
+    segments = _segments(sentence, [n.span for n in named])
+    meant = [n for n in named if _is_meant(n, sentence, segments, known)]
+    for one in _longest(meant):
+        status = status_of(sentence, one.span)
+        size = _size(sentence, one, segments) if one.term.sized else None
+        for side in _sides(sentence, one, segments, known) if one.term.sided else (None,):
+            yield Mention(one.term.finding, status, side, size)
+
+
+def _longest(named: Sequence[Named]) -> Iterator[Named]:
+    """Leave out what overlaps a longer wording of the same finding."""
+    taken: list[Named] = []
+    for one in sorted(named, key=lambda n: n.span[0] - n.span[1]):
+        if all(
+            other.term.finding != one.term.finding or not _overlap(other.span, one.span)
+            for other in taken
+        ):
+            taken.append(one)
+    yield from sorted(taken, key=lambda n: n.span)
+
+
+def _segments(sentence: str, terms: Sequence[Span]) -> list[Span]:
+    """Split a sentence so that each part has the sides, sizes and organs of its own terms.
+
+    A part without term and without verb belongs to the one before: "a cyst at the pole, 20 mm".
+    """
+    cuts = [m.start() for m in _SPLIT.finditer(sentence) if not _inside(m.start(), terms)]
+    borders = [0, *cuts, len(sentence)]
+    parts: list[Span] = []
+    for part in pairwise(borders):
+        has_term = any(_overlap(part, term) for term in terms)
+        follows = parts and any(_overlap(parts[-1], term) for term in terms)
+        if follows and not has_term and not _OWN_CLAUSE.search(sentence[slice(*part)]):
+            parts[-1] = (parts[-1][0], part[1])
+        else:
+            parts.append(part)
+    return parts
+
+
+def _is_meant(named: Named, sentence: str, segments: Sequence[Span], known: Vocabulary) -> bool:
+    term = named.term
+    here = _segment_of(named, segments)
+    if term.unless and term.unless.search(sentence[slice(*here)]):
+        return False
+    if not term.organs:
+        return True
+    organs = _organs(named, sentence, segments, known)
+    return bool(organs & term.organs) or (term.unnamed and not organs)
+
+
+def _organs(
+    named: Named, sentence: str, segments: Sequence[Span], known: Vocabulary
+) -> frozenset[str]:
+    """Return the organ nearest to a term, in its own part or else in those before."""
+    at = segments.index(_segment_of(named, segments))
+    for part in reversed(segments[: at + 1]):
+        found = [
+            (span, organ)
+            for span, organ in _organs_in(sentence, known)
+            if part[0] <= span[0] < part[1]
+        ]
+        if found:
+            nearest = min(_distance(span, named.span) for span, _ in found)
+            return frozenset(o for span, o in found if _distance(span, named.span) == nearest)
+    return frozenset()
+
+
+def _organs_in(sentence: str, known: Vocabulary) -> Iterator[tuple[Span, str]]:
+    """Yield organs where they stand; a part "of the spleen" is the spleen's."""
+    strong = [
+        (m.span(), o) for o, pattern in known.organs.items() for m in pattern.finditer(sentence)
+    ]
+    yield from strong
+    for organ, pattern in known.parts.items():
+        for match in pattern.finditer(sentence):
+            rest = sentence[match.end() :]
+            owned = re.match(r" of (?:the |both )?(?:left |right )?", rest)
+            owner = match.end() + owned.end() if owned else -1
+            yield match.span(), next((o for span, o in strong if span[0] == owner), organ)
+
+
+def _sides(
+    sentence: str, named: Named, segments: Sequence[Span], known: Vocabulary
+) -> tuple[str | None, ...]:
+    """Return the sides stated with a term, or else before it of the same organ."""
+    at = segments.index(_segment_of(named, segments))
+    own = _organs(named, sentence, segments, known)
+    for part in reversed(segments[: at + 1]):
+        sides = _sides_in(sentence[slice(*part)])
+        if sides:
+            return sides
+        of_part = _organs_of(sentence, part, known)
+        if own and of_part and not own & of_part:
+            break
+    return (None,)
+
+
+def _organs_of(sentence: str, part: Span, known: Vocabulary) -> frozenset[str]:
+    return frozenset(o for span, o in _organs_in(sentence, known) if part[0] <= span[0] < part[1])
+
+
+def _sides_in(text: str) -> tuple[str, ...]:
+    found = list(_SIDE.finditer(text))
+    if any(match["both"] for match in found):
+        return SIDES
+    return tuple(side for side in SIDES if any(match[side] for match in found))
+
+
+def _size(sentence: str, named: Named, segments: Sequence[Span]) -> float | None:
+    """Return the size nearest to a term in its part of the sentence."""
+    start, end = _segment_of(named, segments)
+    sizes = list(_SIZE.finditer(sentence, start, end))
+    if not sizes:
+        return None
+    return _millimetres(min(sizes, key=lambda match: _distance(match.span(), named.span)))
+
+
+def _millimetres(size: re.Match[str]) -> float:
+    """The largest of the diameters, of a range its upper end."""
+    numbers = [float(number) for number in size.groups()[:3] if number]
+    return max(numbers) * (10 if size[4] == "cm" else 1)
+
+
+def _completed(mention: Mention, sentence: str, known: Vocabulary) -> Mention:
+    """Give a mention the size that the next sentence states: "It measures 8 mm."."""
+    size = _SIZE.search(sentence)
+    sized = any(t.sized for t in known.terms if t.finding == mention.finding)
+    if size and sized and mention.size_mm is None:
+        return replace(mention, size_mm=_millimetres(size))
+    return mention
+
+
+def _segment_of(named: Named, segments: Iterable[Span]) -> Span:
+    return next(s for s in segments if s[0] <= named.span[0] < s[1])
+
+
+def _inside(position: int, spans: Iterable[Span]) -> bool:
+    return any(start < position < end for start, end in spans)
+
+
+def _overlap(a: Span, b: Span) -> bool:
+    return a[0] < b[1] and b[0] < a[1]
+
+
+def _distance(a: Span, b: Span) -> int:
+    return max(a[0] - b[1], b[0] - a[1], 0)

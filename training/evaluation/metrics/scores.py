@@ -1,0 +1,111 @@
+"""Texts of a system against references: every metric, each sample by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+from dicom_io.errors import UnusableData
+from training.evaluation.folder import Output
+from training.evaluation.items import Item
+from training.evaluation.metrics.bootstrap import Bootstrap, Interval, mean, summed
+from training.evaluation.metrics.text_metrics import Scores, TextMetric
+from training.evaluation.tables import Cell, Table
+
+LIBRARIES = (
+    "sacrebleu",
+    "rouge-score",
+    "nltk",
+    "bert-score",
+    "transformers",
+    "tokenizers",
+    "torch",
+    "numpy",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class TextScores:
+    """What each metric gave.
+
+    Parameters
+    ----------
+    scores : dict of str to ndarray
+        In [0, 1], shape (n,), by the metric's name.
+    missing : dict of str to str
+        Why a metric was not computed.
+    """
+
+    scores: dict[str, Scores]
+    missing: dict[str, str]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return tuple(f"{name}: not computed; {why}." for name, why in self.missing.items())
+
+
+def notes_of(scored: Iterable[TextScores]) -> tuple[str, ...]:
+    """What is missing in any of them, each said once."""
+    return tuple(dict.fromkeys(note for scores in scored for note in scores.notes))
+
+
+def score_texts(
+    metrics: Iterable[TextMetric], items: Sequence[Item], texts: Sequence[str]
+) -> TextScores:
+    """Score a text for each item with every metric that has what it needs."""
+    references = [item.reference for item in items]
+    scores: dict[str, Scores] = {}
+    missing: dict[str, str] = {}
+    for metric in metrics:
+        try:
+            scores[metric.name] = metric.score(texts, references)
+        except UnusableData as error:
+            missing[metric.name] = str(error)
+        except ImportError as error:
+            missing[metric.name] = f"needs {error.name}: pip install 'ctscribe[evaluation]'"
+    return TextScores(scores, missing)
+
+
+def percent(draws: Bootstrap, scores: Scores) -> Interval:
+    """Return the mean of scores in percent."""
+    return draws.interval(summed(scores), mean).times(100)
+
+
+def cell(draws: Bootstrap, scored: TextScores, metric: str) -> Cell:
+    """Return a metric's mean for a table, or that it was not computed."""
+    if metric in scored.scores:
+        return percent(draws, scored.scores[metric])
+    return "not computed"
+
+
+def difference_table(
+    draws: Bootstrap, figures: Sequence[tuple[str, Scores, Scores]], name: str, title: str
+) -> Table:
+    """Lay out second minus first, in pairs, for figures that are means."""
+    rows = tuple(
+        (label, draws.difference(summed(first), summed(second), mean).times(100))
+        for label, first, second in figures
+    )
+    return Table(name, title, ("figure", "difference"), rows)
+
+
+def endings(outputs: Sequence[Output]) -> dict[str, int]:
+    """Count what became of the texts."""
+    return {
+        "texts": len(outputs),
+        "abstained": sum(output.abstained is not None for output in outputs),
+        "cut off": sum(output.finish_reason == "length" for output in outputs),
+        "empty": sum(not output.text.strip() for output in outputs),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of everything that the figures depend on."""
+    found: dict[str, str] = {}
+    for library in LIBRARIES:
+        try:
+            found[library] = version(library)
+        except PackageNotFoundError:
+            found[library] = "not installed"
+    return found

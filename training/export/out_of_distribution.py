@@ -1,0 +1,75 @@
+"""The training distribution of a vision tower, outside of which its model abstains."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import track
+
+from dicom_io.errors import UnusableData
+from engine.checkpoints.layouts.native import NOVELTY
+from engine.checkpoints.tensor_files import read_tensors, write_tensors
+from engine.network.med3dvlm import Med3DVLM
+from engine.network.out_of_distribution import (
+    TrainingDistribution,
+    fit_distribution,
+    image_features,
+)
+from training.data.store import Store, as_unit_interval
+from training.stages.material import Material
+
+
+def keep_distribution(model: Med3DVLM, material: Material, images: int, out: Path) -> None:
+    """Measure the training distribution once for a run, in `out`; one process does.
+
+    Raises
+    ------
+    UnusableData
+        No validation part says how far an unseen image may lie.
+    """
+    if os.environ.get("RANK", "0") != "0" or (out / NOVELTY).exists():
+        return
+    seen, unseen = material.split["train"][:images], material.split["validation"]
+    if not unseen:
+        raise UnusableData("novelty needs images in the validation part: they set its limit")
+    distribution = training_distribution(model, material.store, seen, unseen)
+    write_tensors(distribution.to_tensors(), out, stem=Path(NOVELTY).stem)
+
+
+def read_distribution(out: Path) -> TrainingDistribution | None:
+    """Read what `keep_distribution` left in a run."""
+    path = out / NOVELTY
+    return TrainingDistribution.from_tensors(read_tensors([path])) if path.exists() else None
+
+
+@torch.no_grad()
+def training_distribution(
+    model: Med3DVLM, store: Store, seen: Sequence[str], unseen: Sequence[str]
+) -> TrainingDistribution:
+    """Fit what images look like to a vision tower.
+
+    Parameters
+    ----------
+    model : Med3DVLM
+    store : Store
+        In 16 bits: the texture of 8 is not that of the inputs which the model will be given.
+    seen, unseen : sequence of str
+        Images that the distribution is fitted to, and those that set its limits.
+    """
+    tower = model.get_submodule("model.vision_tower").eval()
+    device, console = next(tower.parameters()).device, Console(stderr=True)
+    described = []
+    for key in track([*seen, *unseen], "training distribution", console=console):
+        volume = as_unit_interval(store.stored(key))[None].to(device)
+        features = image_features(volume, model.encode_image(volume))
+        described.append({name: feature.cpu() for name, feature in features.items()})
+    joined = {name: torch.cat([d[name] for d in described]) for name in described[0]}
+    n = len(seen)
+    return fit_distribution(
+        {name: features[:n] for name, features in joined.items()},
+        {name: features[n:] for name, features in joined.items()},
+    )

@@ -1,0 +1,250 @@
+"""A recipe: everything that decides a training run, in one TOML file."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from dicom_io.errors import RecipeError
+from dicom_io.model_input.preprocess import PreprocessSpec
+from engine.network.projector import ProjectorConfig, StreamConfig
+from engine.network.vision import VisionConfig
+from training.data.splits import PARTS
+from training.data.splits import Part as DataPart
+from training.recipe.model import LanguageModel, Mixer, Positive, Table, TextEncoder, Vision, ViT3D
+from training.recipe.stages import Contrastive, Finetune, Projector, TextStage
+
+FOLDER = Path(__file__).parent
+
+
+class Run(Table):
+    """How a run is executed; none of it changes what is learned, but for the rounding.
+
+    Parameters
+    ----------
+    precision : {"bf16", "fp32"}
+        Of the arithmetic (autocast). The trained weights and the optimizer stay in float32.
+    zero : {0, 1, 2, 3}
+        DeepSpeed's ZeRO stage where several processes work: what each keeps a part of only.
+        0 nothing, 1 the optimizer's state, 2 the gradients too, 3 the weights too.
+    workers : int
+        Processes that read ahead, for each rank.
+    save_every, keep : int
+        Steps between two states on disk, and how many of the latest stay.
+    log_every : int
+        Steps between two lines in the log.
+    validate_every : int
+        Steps between two validations; 0 leaves it to the end.
+    validation_items : int
+        The first so many of the validation part are looked at.
+    check_memory : bool
+        Whether a stage that does not fit the GPU, by `ctscribe train memory`, is refused.
+    trackers : tuple of str
+        What Accelerate reports to beside TensorBoard, e.g. "wandb", "mlflow".
+    """
+
+    precision: Literal["bf16", "fp32"] = "bf16"
+    zero: Literal[0, 1, 2, 3] = 2
+    workers: Annotated[int, Field(ge=0)] = 4
+    save_every: Positive = 500
+    keep: Positive = 2
+    log_every: Positive = 10
+    validate_every: Annotated[int, Field(ge=0)] = 0
+    validation_items: Positive = 1000
+    check_memory: bool = True
+    trackers: tuple[str, ...] = ()
+
+
+class Phantoms(Table):
+    """The synthetic patients of each part of a store: first and last seed, half open."""
+
+    train: tuple[int, int]
+    validation: tuple[int, int]
+    test: tuple[int, int]
+
+
+class Novelty(Table):
+    """The training distribution, outside of which the exported model abstains.
+
+    Parameters
+    ----------
+    images : int
+        The first so many of the training part are measured; the validation part sets the limit.
+    """
+
+    images: Positive
+
+
+class Card(Table):
+    """What the exported model says of itself.
+
+    Parameters
+    ----------
+    name : str, optional
+        By default that of the recipe, with the stage.
+    version : str
+    findings : tuple of str
+        The only ones that it may write; empty where there is no closed list.
+    questions : tuple of str
+        The only ones that it can be asked, likewise.
+    """
+
+    name: str | None = None
+    version: str = "1"
+    findings: tuple[str, ...] = ()
+    questions: tuple[str, ...] = ()
+
+
+class Ablation(Table):
+    """What `ctscribe eval ablation` needs beside the base recipe, which is the full model.
+
+    Parameters
+    ----------
+    vit3d : ViT3D
+        What takes the place of DCFormer.
+    reports : int
+        The first so many test reports are written and scored.
+    questions : int
+        Likewise, of each type, open and closed.
+    max_new_tokens : int
+        A longer text is cut.
+    """
+
+    vit3d: ViT3D
+    reports: Positive = 100
+    questions: Positive = 60
+    max_new_tokens: Positive = 96
+
+
+class Recipe(Table):
+    """The whole file; `preprocess` is checked against the store's before anything is read."""
+
+    name: str
+    seed: int = 0
+    split: Literal["paper", "grouped"] | None = None
+    card: Card = Card()
+    phantoms: Phantoms | None = None
+    preprocess: dict[str, Any]
+    vision: Vision = Vision()
+    text_encoder: TextEncoder | None = None
+    llm: LanguageModel | None = None
+    mixer: Mixer = Mixer()
+    run: Run = Run()
+    novelty: Novelty | None = None
+    contrastive: Contrastive | None = None
+    language: TextStage | None = None
+    projector: Projector | None = None
+    finetune: Finetune | None = None
+    ablation: Ablation | None = None
+
+    @field_validator("preprocess")
+    @classmethod
+    def _makes_sense(cls, values: dict[str, Any]) -> dict[str, Any]:
+        PreprocessSpec.from_dict(values)
+        return values
+
+    @model_validator(mode="after")
+    def _quantized_weights_are_not_spread(self) -> Recipe:
+        quantized = self.finetune is not None and self.finetune.quantization != "none"
+        if quantized and self.run.zero == 3:
+            raise ValueError("finetune.quantization and run.zero = 3 do not go together")
+        return self
+
+    @property
+    def preprocess_spec(self) -> PreprocessSpec:
+        return PreprocessSpec.from_dict(self.preprocess)
+
+    @property
+    def seeds(self) -> dict[DataPart, range]:
+        """The phantoms of each part of its store; none where it is no recipe for phantoms."""
+        named = self.phantoms.model_dump() if self.phantoms else {}
+        return {part: range(*named[part]) for part in PARTS if part in named}
+
+    @property
+    def vision_config(self) -> VisionConfig:
+        return self.vision.config(self.preprocess_spec.size)
+
+    def projector_config(self, width: int) -> ProjectorConfig:
+        """Projector between the vision tower and a language model of this width."""
+        (low, low_channels), (high, high_channels) = self.vision_config.shapes[-2:]
+        return ProjectorConfig(
+            StreamConfig(low, low_channels, self.mixer.low),
+            StreamConfig(high, high_channels, self.mixer.high),
+            width,
+            self.mixer.kind,
+        )
+
+
+def load_recipe(name: str | Path, changes: Iterable[str] = ()) -> Recipe:
+    """Read and validate a recipe.
+
+    Parameters
+    ----------
+    name : str or Path
+        A file, or one of those that come along: "paper", "authors", "site".
+    changes : iterable of str
+        Keys to set otherwise, such as "contrastive.micro_batch=8"; values as in TOML.
+
+    Raises
+    ------
+    RecipeError
+        There is no such recipe, or a key is unknown, missing or makes no sense; the message names
+        file and key.
+    """
+    path = FOLDER / f"{name}.toml" if str(name) in shipped() else Path(name)
+    if not path.is_file():
+        raise RecipeError(f"no recipe {name}: neither a file nor one of {', '.join(shipped())}")
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+        for change in changes:
+            _set(values, change)
+        return Recipe.model_validate(_beside(path.parent, values))
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{path}: {error}") from error
+    except ValidationError as error:
+        raise RecipeError(f"{path}: {'; '.join(_faults(error))}") from error
+
+
+def shipped() -> list[str]:
+    """Names of the recipes that come along."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def _beside(folder: Path, values: dict[str, Any]) -> dict[str, Any]:
+    """Let `pretrained` name a folder that lies beside the recipe."""
+    for table in ("text_encoder", "llm"):
+        named = values.get(table, {}).get("pretrained")
+        if isinstance(named, str) and (folder / named).is_dir():
+            values[table]["pretrained"] = str(folder / named)
+    return values
+
+
+def _set(values: dict[str, Any], change: str) -> None:
+    key, equals, text = change.partition("=")
+    *tables, last = key.strip().split(".")
+    if not equals:
+        raise RecipeError(f"--set {change}: not KEY=VALUE")
+    for name in tables:
+        values = values.setdefault(name, {})
+        if not isinstance(values, dict):
+            raise RecipeError(f"--set {change}: {name} is no table")
+    values[last] = _value(text)
+
+
+def _value(text: str) -> Any:
+    """A value as TOML writes it; a word without quotes is text."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _faults(error: ValidationError) -> Iterable[str]:
+    for fault in error.errors():
+        key = ".".join(map(str, fault["loc"])) or "the recipe"
+        unknown = fault["type"] == "extra_forbidden"
+        yield f"{key}: {'unknown key' if unknown else fault['msg']}"

@@ -1,0 +1,140 @@
+"""What the headers of a study say of persons, numbers, dates and places: to look for in texts."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from pydicom import DataElement, Dataset
+from pydicom.multival import MultiValue
+
+from training.site.deidentify.folding import folded
+from training.site.deidentify.words import word_list
+
+_NUMBERS = word_list("elements_with_numbers")
+_PLACES = word_list("elements_with_places")
+_NAME_PARTS = re.compile(r"[\^=,;\s]+")
+
+
+@dataclass(frozen=True)
+class KnownValues:
+    """What identifies, of one study.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Of the patient and everybody else, as DICOM writes person names (PS3.5 6.2.1) or as text.
+    numbers : tuple of str
+        IDs, accession numbers, UIDs, telephone numbers, serial numbers.
+    dates : tuple of str
+        YYYYMMDD.
+    places : tuple of str
+        Institutions, departments, addresses.
+    """
+
+    names: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
+    dates: tuple[str, ...] = ()
+    places: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, headers: Iterable[Dataset]) -> KnownValues:
+        """Collect from every header of a study, before de-identification, at any depth."""
+        found: dict[str, list[str]] = {"names": [], "numbers": [], "dates": [], "places": []}
+        for header in headers:
+            for element in elements(header):
+                if kind := _kind(element):
+                    found[kind] += _values(element)
+        return cls().plus(**found)
+
+    def plus(
+        self,
+        *,
+        names: Iterable[str] = (),
+        numbers: Iterable[str] = (),
+        dates: Iterable[str] = (),
+        places: Iterable[str] = (),
+    ) -> KnownValues:
+        """Add what a report's own fields say."""
+        return KnownValues(
+            _joined(self.names, names),
+            _joined(self.numbers, numbers),
+            _joined(self.dates, (date[:8] for date in dates if date[:8].isdecimal())),
+            _joined(self.places, places),
+        )
+
+    def to_dict(self) -> dict[str, list[str]]:
+        return {name: list(values) for name, values in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Iterable[str]]) -> KnownValues:
+        return cls(**{f.name: tuple(values[f.name]) for f in fields(cls)})
+
+    def save(self, work: Path, study: str) -> None:
+        """Keep in the working folder, for `read_known`."""
+        folder = work / "known"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        path = folder / f"{study}.json"
+        unfinished = path.with_suffix(".part")
+        unfinished.write_text(json.dumps(self.to_dict(), ensure_ascii=False), "utf-8")
+        unfinished.replace(path)
+
+
+def read_known(work: Path) -> dict[str, KnownValues]:
+    """Read what a working folder knows, by the pseudonym of the study."""
+    return {
+        path.stem: KnownValues.from_dict(json.loads(path.read_text("utf-8")))
+        for path in sorted((work / "known").glob("*.json"))
+    }
+
+
+def names_in(header: Dataset) -> frozenset[str]:
+    """Every word of every person's name in a header, folded."""
+    names = (value for e in elements(header) if e.VR == "PN" for value in _values(e))
+    return frozenset(word for name in names for word in name_words(name))
+
+
+def name_words(name: str) -> list[str]:
+    """The words of a person's name, folded, whichever way it is written."""
+    return [word for word in _NAME_PARTS.split(folded(name)) if word.strip("'.-")]
+
+
+def elements(dataset: Dataset) -> Iterator[DataElement]:
+    """Every element that can be read, at any depth; pixel data is not."""
+    for tag in list(dataset.keys()):
+        if tag.group == 0x7FE0:
+            continue
+        try:
+            element = dataset[tag]
+        except (ValueError, TypeError, OverflowError, NotImplementedError, AttributeError):
+            continue  # damaged: its value cannot be compared with anything
+        if element.VR == "SQ":
+            for item in element.value:
+                yield from elements(item)
+        else:
+            yield element
+
+
+def _kind(element: DataElement) -> str | None:
+    if element.VR == "PN":
+        return "names"
+    if element.VR in ("DA", "DT"):
+        return "dates"
+    if element.keyword in _NUMBERS:
+        return "numbers"
+    return "places" if element.keyword in _PLACES else None
+
+
+def _values(element: DataElement) -> list[str]:
+    value: Any = element.value
+    parts = value if isinstance(value, MultiValue | list) else [value]
+    return [str(part) for part in parts if part is not None and not isinstance(part, bytes)]
+
+
+def _joined(mine: Iterable[str], more: Iterable[str]) -> tuple[str, ...]:
+    stripped = (value.strip() for value in more if value)
+    return tuple(dict.fromkeys((*mine, *(value for value in stripped if value))))

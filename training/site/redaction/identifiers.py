@@ -1,0 +1,130 @@
+"""Find what identifies in a report, and replace it by typed placeholders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+import regex
+
+from training.site.deidentify.folding import fold
+from training.site.deidentify.known import KnownValues
+from training.site.redaction.gazetteer import persons, strange_words, towns
+from training.site.redaction.known_values import known_values
+from training.site.redaction.patterns import RULES
+from training.site.redaction.spans import KINDS, Change, Kind, apply, in_placeholder, merged
+
+__all__ = ["KINDS", "Change", "Kind", "KnownValues", "Recognizer", "apply", "find_identifiers"]
+
+
+_ROUNDS = 5
+"""Of looking again at the text with placeholders; the second one finds nothing, as a rule."""
+
+
+_INITIALS = regex.compile(r"(?<![\p{L}.])(?:\p{Lu}\.[ -]?){1,3}\Z")
+
+
+class Recognizer(Protocol):
+    """A model that names persons, places and the like; the rules work without one.
+
+    It is asked once, about the text as it was written: it knows no placeholders.
+    """
+
+    def __call__(self, text: str) -> Iterable[Change]: ...
+
+
+def find_identifiers(
+    text: str, known: KnownValues, recognizers: Sequence[Recognizer] = ()
+) -> list[Change]:
+    """Find names, dates, times, numbers, places and signatures.
+
+    Parameters
+    ----------
+    text : str
+        A report, `folding.tidied`.
+    known : KnownValues
+        What the headers of its study hold: these are found in any spelling, and whether or not
+        they are also ordinary words.
+    recognizers : sequence of Recognizer
+        Add to what the rules find.
+
+    Returns
+    -------
+    list of Change
+        In order, none overlapping.
+    """
+    proposed = [change for recognizer in recognizers for change in recognizer(text)]
+    changes = merged(text, [*_found(text, known), *_all_trimmed(text, proposed)])
+    for _ in range(_ROUNDS):
+        # a placeholder may show what the word beside it is
+        more = _found_beside(text, changes, known)
+        if not more:
+            break
+        changes = merged(text, [*changes, *more])
+    return changes
+
+
+def _found(text: str, known: KnownValues) -> Iterator[Change]:
+    found = [*known_values(text, known), *general_identifiers(text), *persons(text)]
+    found += towns(text, [change for change in found if change.kind == "PLACE"])
+    found += strange_words(text)
+    return _all_trimmed(text, found)
+
+
+def _found_beside(text: str, changes: Sequence[Change], known: KnownValues) -> list[Change]:
+    """What is found in the text with placeholders and was not in the original, as its spans."""
+    changed = apply(text, changes)
+    places = _places(text, changes)
+    more = []
+    for change in _found(changed, known):
+        if not in_placeholder(changed, change):
+            start, end = places[change.start], places[change.end - 1] + 1
+            more.append(replace(change, start=start, end=end))
+    return more
+
+
+def _places(text: str, changes: Sequence[Change]) -> list[int]:
+    """Where each character of the changed text comes from; a placeholder from where it begins."""
+    places: list[int] = []
+    end = 0
+    for change in changes:
+        places += range(end, change.start)
+        width = len(change.placeholder)
+        places += [change.start] * (width - 1) + [change.end - 1]
+        end = change.end
+    return [*places, *range(end, len(text))]
+
+
+def general_identifiers(text: str) -> Iterator[Change]:
+    """Find what can be told without knowing whose report it is."""
+    compared = fold(text)
+    for rule in RULES:
+        searched = compared.text if rule.folded else text
+        for match in rule.pattern.finditer(searched):
+            told = "told" in rule.pattern.groupindex and match.group("told") is not None
+            start, end = match.span("told" if told else 0)
+            if start == end:
+                continue
+            if rule.folded:
+                start, end = compared.span(start, end)
+            yield Change(start, end, rule.kind, rule.name)
+
+
+def _all_trimmed(text: str, changes: Iterable[Change]) -> Iterator[Change]:
+    yield from (trimmed for change in changes if (trimmed := _trimmed(text, change)))
+
+
+def _trimmed(text: str, change: Change) -> Change | None:
+    """The change without white space at its ends; None where nothing else is in it.
+
+    Initials before a name belong to it.
+    """
+    inner = text[change.start : change.end].strip()
+    if not inner:
+        return None
+    start = text.index(inner, change.start)
+    end = start + len(inner)
+    if change.kind == "NAME" and (initials := _INITIALS.search(text, 0, start)):
+        start = initials.start()
+    return replace(change, start=start, end=end)

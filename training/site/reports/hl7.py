@@ -1,0 +1,205 @@
+"""Reports from HL7 v2 result messages (ORU), as an interface engine writes them into a folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import hl7
+
+from dicom_io.errors import UnusableData
+from training.site.reports.hl7_messages import Message, Segment, messages_in
+from training.site.reports.reports import Report, Status
+from training.site.reports.sections import kind_of_heading
+
+ACCESSION_FIELD = "OBR-3"
+
+_TEXT_TYPES = ("TX", "FT", "ST")
+# Observation ID suffixes (HL7 v2.5.1, 7.2.4)
+_SUFFIXES = {
+    "GDT": "Findings",
+    "IMP": "Impression",
+    "ADT": "Addendum",
+    "REC": "Recommendation",
+    "TCM": "Technique",
+}
+_VOID = {"D", "W", "X"}
+_PEOPLE = {
+    "PID": (5, 6, 9),
+    "PD1": (4,),
+    "NK1": (2,),
+    "PV1": (7, 8, 9, 17),
+    "ORC": (10, 11, 12),
+    "OBR": (16, 28, 32, 33, 34, 35),
+    "OBX": (16,),
+}
+_NUMBERS = {
+    "PID": (2, 3, 4, 13, 14, 18, 19, 20),
+    "NK1": (5,),
+    "PV1": (19, 50),
+    "ORC": (2, 3, 4, 14),
+    "OBR": (2, 3, 17, 18, 19, 20, 21),
+}
+
+
+@dataclass
+class _Order:
+    """One OBR with what belongs to it."""
+
+    request: Segment
+    control: Segment | None
+    observations: list[Segment] = field(default_factory=list)
+
+
+def read_messages(folder: Path, accession_field: str = ACCESSION_FIELD) -> Iterator[Report]:
+    """Read every ORU message in the files of a folder, batches included.
+
+    Files that hold no HL7 message, and messages of other types, are passed over.
+
+    Parameters
+    ----------
+    folder : Path
+        Searched recursively.
+    accession_field : str
+        Where the accession number stands, such as "OBR-3" (the filler order number), "OBR-18" or
+        "ORC-3". An empty OBR-3 is looked up in ORC-3, which is the same number.
+
+    Raises
+    ------
+    UnusableData
+        A message cannot be read. It is named by the place of its file in the order of their names,
+        for a name may tell whose report it is.
+    """
+    place = re.fullmatch(r"(OBR|ORC|PID|PV1)-(\d{1,2})", accession_field)
+    if not place:
+        raise UnusableData(f"{accession_field!r} is no field of HL7 such as OBR-3 or ORC-3")
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    for count, path in enumerate(files, start=1):
+        try:
+            for message in messages_in(path.read_bytes()):
+                yield from _reports(message, place[1], int(place[2]))
+        except (hl7.HL7Exception, LookupError, ValueError) as error:
+            raise UnusableData(
+                f"file {count} of {len(files)} of the HL7 folder, in the order of their names, "
+                f"cannot be read ({type(error).__name__})"
+            ) from None
+
+
+def _reports(message: Message, segment: str, number: int) -> Iterator[Report]:
+    if message.kind != "ORU":
+        return
+    first = {one.kind: one for one in reversed(message.segments)}
+    patients = _identifiers([one for one in message.segments if one.kind == "PID"], {"PID": (3,)})
+    for order in _orders(message):
+        places = {**first, "OBR": order.request, "ORC": order.control}
+        status = _status(order)
+        text, addendum = _text(order.observations)
+        accession = _value(places.get(segment), number)
+        if not accession and (segment, number) == ("OBR", 3):
+            accession = _value(order.control, 3)
+        if accession and (text or status == "withdrawn"):
+            yield Report(
+                accession_number=accession,
+                text=text,
+                status=status,
+                addendum=addendum,
+                written=_moment(first["MSH"].first(7) or order.request.first(22)),
+                patient_ids=patients,
+                names=_names(message.segments),
+                numbers=_identifiers(message.segments, _NUMBERS),
+            )
+
+
+def _orders(message: Message) -> Iterator[_Order]:
+    order, control = None, None
+    for segment in message.segments:
+        if segment.kind == "ORC":
+            control = segment
+        elif segment.kind == "OBR":
+            if order:
+                yield order
+            order, control = _Order(segment, control), None
+        elif segment.kind == "OBX" and order:
+            order.observations.append(segment)
+    if order:
+        yield order
+
+
+def _value(segment: Segment | None, number: int) -> str:
+    return segment.first(number) if segment else ""
+
+
+def _moment(written: str) -> str:
+    """Digits of a time stamp, without fraction and time zone."""
+    return "".join(re.findall(r"^\d{4,14}", written))
+
+
+def _status(order: _Order) -> Status:
+    """What OBR-25 and OBX-11 say (tables 0123 and 0085); signed only where they agree."""
+    request = order.request.first(25)
+    stated = {one.first(11) or request for one in order.observations if _is_text(one)}
+    if request == "X" or (stated and stated <= _VOID):
+        return "withdrawn"
+    stated -= _VOID
+    if request not in ("", "F", "C") or not stated or not stated <= {"F", "C", "U"}:
+        return "preliminary"
+    return "corrected" if "C" in stated | {request} else "final"
+
+
+def _text(observations: Sequence[Segment]) -> tuple[str, bool]:
+    """The lines of all text observations under their headings, and whether all are an addendum."""
+    lines: list[str] = []
+    headings: list[str] = []
+    for observation in observations:
+        if not _is_text(observation) or observation.first(11) in _VOID:
+            continue
+        heading = _heading(observation)
+        if heading and headings[-1:] != [heading]:
+            lines.append(f"{heading}:")
+        headings.append(heading)
+        unescaped = observation.separators.unescaped
+        lines += [unescaped(line) for line in observation.repetitions(5) or [""]]
+    addendum = bool(headings) and all(kind_of_heading(one) == "addendum" for one in headings)
+    return "\n".join(lines).strip(), addendum
+
+
+def _is_text(observation: Segment) -> bool:
+    return observation.first(2) in _TEXT_TYPES
+
+
+def _heading(observation: Segment) -> str:
+    """The section of an observation: the suffix of its identifier, or its name if it is one."""
+    identifier, *names = observation.components(3)
+    for suffix in identifier.split(observation.separators.subcomponent)[1:]:
+        if suffix in _SUFFIXES:
+            return _SUFFIXES[suffix]
+    headings = (n for n in (identifier, *names[:1]) if kind_of_heading(n) not in (None, "report"))
+    return next(headings, "")
+
+
+def _names(segments: Sequence[Segment]) -> tuple[str, ...]:
+    """Everybody that a message names, as DICOM writes names: family^given."""
+    found = set()
+    for segment in segments:
+        for number in _PEOPLE.get(segment.kind, ()):
+            for person in segment.repetitions(number):
+                parts = person.split(segment.separators.component)
+                # XCN has an identifier before the name, XPN has not
+                named = parts[1:3] if segment.kind not in ("PID", "NK1") else parts[:2]
+                plain = [segment.separators.unescaped(part).strip() for part in named]
+                found.add("^".join(part for part in plain if part))
+    return tuple(sorted(found - {""}))
+
+
+def _identifiers(
+    segments: Sequence[Segment], places: Mapping[str, tuple[int, ...]]
+) -> tuple[str, ...]:
+    found = set()
+    for segment in segments:
+        for number in places.get(segment.kind, ()):
+            for value in segment.repetitions(number):
+                part = value.partition(segment.separators.component)[0]
+                found.add(segment.separators.unescaped(part).strip())
+    return tuple(sorted(found - {""}))
