@@ -45,17 +45,17 @@ def main() -> None:
 @main.command()
 @click.option(
     "-o",
-    "--output",
+    "--out",
     default=Path("demo-output"),
     show_default=True,
     type=click.Path(file_okay=False, path_type=Path),
 )
 @click.option("--seed", default=7, show_default=True, help="Which phantom patient.")
-def demo(output: Path, seed: int) -> None:
+def demo(out: Path, seed: int) -> None:
     """Phantom CT study, C-STORE, embedded model, draft SR: all on this machine."""
     from plugin.commands.demo import run_demo
 
-    run_demo(output, seed)
+    run_demo(out, seed)
 
 
 @main.command()
@@ -107,7 +107,7 @@ def engine(config: Path | None) -> None:
 @paths_argument
 @click.option(
     "-o",
-    "--output",
+    "--out",
     required=True,
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder for the SR files.",
@@ -115,31 +115,31 @@ def engine(config: Path | None) -> None:
 @model_option
 @click.option("--device", default="auto", show_default=True)
 @json_option
-def report(paths: tuple[Path, ...], output: Path, model: str, device: str, as_json: bool) -> None:
+def report(paths: tuple[Path, ...], out: Path, model: str, device: str, as_json: bool) -> None:
     """Draft the report of each study in PATHS (files or folders), without network."""
     from plugin.commands.report import report_studies
 
-    sys.exit(report_studies(paths, output, model=model, device=device, as_json=as_json))
+    sys.exit(report_studies(paths, out, model=model, device=device, as_json=as_json))
 
 
 @main.command()
 @paths_argument
 @click.option(
     "-o",
-    "--output",
+    "--out",
     required=True,
     type=click.Path(dir_okay=False, path_type=Path),
     help="The NIfTI file to write (.nii or .nii.gz).",
 )
 @click.option("--model-input", is_flag=True, help="Write what the model sees instead of HU.")
 @model_option
-def volume(paths: tuple[Path, ...], output: Path, model_input: bool, model: str) -> None:
+def volume(paths: tuple[Path, ...], out: Path, model_input: bool, model: str) -> None:
     """Write the volume that is built from the study in PATHS as NIfTI."""
-    if not output.name.endswith((".nii", ".nii.gz")):
-        raise click.BadParameter(f"{output} does not end in .nii or .nii.gz", param_hint="-o")
+    if not out.name.endswith((".nii", ".nii.gz")):
+        raise click.BadParameter(f"{out} does not end in .nii or .nii.gz", param_hint="-o")
     from plugin.commands.report import export_volume
 
-    export_volume(paths, output, model=model if model_input else None)
+    export_volume(paths, out, model=model if model_input else None)
 
 
 @main.command()
@@ -168,7 +168,7 @@ def ask(
 @main.command()
 @click.option(
     "-o",
-    "--output",
+    "--out",
     required=True,
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder for the study, made if it is missing.",
@@ -177,13 +177,13 @@ def ask(
 @click.option("--plane", type=click.Choice(PLANES), help="Of the slices, in place of a random one.")
 @click.option("--phase", type=click.Choice(PHASES), help="Of the contrast, likewise.")
 @click.option("--focal", is_flag=True, help="Plant nodules, lesions, cysts and aneurysms too.")
-def phantom(output: Path, seed: int, plane: Plane | None, phase: Phase | None, focal: bool) -> None:
+def phantom(out: Path, seed: int, plane: Plane | None, phase: Phase | None, focal: bool) -> None:
     """Write a synthetic CT study as DICOM, with its ground truth as JSON beside it."""
     from dicom_io.phantoms.dicom_study import write_study
     from dicom_io.phantoms.phantom import make_phantom
 
     made = make_phantom(seed, plane=plane, phase=phase, focal=focal)
-    click.echo(write_study(made, output))
+    click.echo(write_study(made, out))
 
 
 @main.command()

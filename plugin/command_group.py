@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import click
 
 from dicom_io.errors import CtscribeError
+from plugin.renamed_options import rename_options
 
 GROUP = "ctscribe.commands"
 
@@ -29,6 +30,9 @@ class Commands(click.Group):
             return own
         command: click.Command = _added()[cmd_name].load()
         return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, rename_options(args))
 
     def invoke(self, ctx: click.Context) -> Any:
         """Print an error of ours as one line on standard error, and exit with status 1."""
