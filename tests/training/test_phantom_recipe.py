@@ -17,8 +17,8 @@ from engine.protocol import Sampling
 from plugin.cli import main
 from training.data.store import open_store
 from training.export.out_of_distribution import keep_distribution
+from training.learner.material import Material
 from training.recipe.recipe import Recipe, load_recipe
-from training.stages.material import Material
 from training.wording.vocabulary import FOLDER, phantom_tokenizer
 
 SMALL = (

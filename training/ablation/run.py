@@ -17,11 +17,11 @@ from training.ablation.training import Variants
 from training.ablation.variants import TABLES, models_of, pairs_of
 from training.data.phantoms import write_phantoms
 from training.evaluation.folder import claimed
-from training.evaluation.metrics.scores import score_texts, versions
 from training.evaluation.metrics.text_metrics import TextMetric
+from training.evaluation.scores import score_texts, versions
 from training.evaluation.tables import write_tables
+from training.learner.material import open_material
 from training.recipe.recipe import Recipe
-from training.stages.material import open_material
 
 
 def run_ablation(

@@ -16,7 +16,6 @@ from training.evaluation.findings.reader import default_vocabulary, read_finding
 from training.evaluation.findings.score import counts
 from training.evaluation.folder import Output, read_outputs
 from training.evaluation.items import Item, question_items, report_items
-from training.evaluation.metrics.scores import score_texts
 from training.evaluation.metrics.text_metrics import TextMetric
 from training.evaluation.published import DIRECTIONS, RANKS
 from training.evaluation.questions import judged, letter_occurs
@@ -27,9 +26,10 @@ from training.evaluation.retrieval import (
     pool_sizes,
     ranks,
 )
+from training.evaluation.scores import score_texts
 from training.evaluation.systems import ModelSystem
+from training.learner.material import Material
 from training.recipe.recipe import Recipe
-from training.stages.material import Material
 
 Array = NDArray[np.float64]
 Scores = Mapping[str, Array]

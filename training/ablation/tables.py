@@ -14,10 +14,10 @@ from training.ablation.comparisons import OPEN, REPORTS, BySeed, draws_of
 from training.ablation.scoring import CORRECT, FINDINGS, Array, Scoring, averaged, recall_name
 from training.ablation.variants import PAIRS, RETRIEVAL, ROWS, Pair, Row, models_of, pairs_of
 from training.evaluation import published
-from training.evaluation.metrics.scores import percent
 from training.evaluation.published import DIRECTIONS, RANKS, System
 from training.evaluation.questions import by_type
 from training.evaluation.reports import PAPER_METRICS
+from training.evaluation.scores import percent
 from training.evaluation.tables import Cell, Table
 from training.recipe.recipe import Recipe
 

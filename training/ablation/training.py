@@ -8,12 +8,12 @@ from pathlib import Path
 from training.ablation.jobs import Job
 from training.ablation.scoring import Scoring
 from training.ablation.variants import Model, Pair, models_of, pairs_of
+from training.learner.begin import StageName
+from training.learner.material import Material
 from training.recipe.recipe import Recipe
 from training.stages.answers import train_answers
-from training.stages.begin import StageName
 from training.stages.contrastive import train_contrastive
 from training.stages.language import train_language
-from training.stages.material import Material
 
 
 class Variants:

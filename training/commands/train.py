@@ -36,8 +36,8 @@ def stage_options(command: Callable[..., None]) -> Callable[..., None]:
         split: str | None,
         changes: tuple[str, ...],
     ) -> None:
+        from training.learner.material import open_material
         from training.recipe.recipe import load_recipe
-        from training.stages.material import open_material
 
         loaded = load_recipe(recipe, changes)
         command(loaded, open_material(loaded, data, split), out, start)

@@ -12,6 +12,7 @@ import numpy as np
 from dicom_io.model_input.preprocess import PreprocessSpec, prepare
 from dicom_io.phantoms.phantom import FINDINGS, Truth, draw_truth, make_phantom
 from training.data.phantom_questions import questions, yes_no_questions
+from training.data.phantom_text import report_text
 from training.data.questions import LETTERS, Question
 from training.data.shards import (
     Made,
@@ -25,7 +26,6 @@ from training.data.shards import (
 )
 from training.data.splits import PARTS, Part, normalised
 from training.data.store import Header
-from training.wording.phantom_text import report_text
 
 _QUESTION_FILES: Mapping[Part, str] = {"train": "train", "validation": "val", "test": "test"}
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from dicom_io.errors import UnusableData
 from training.evaluation.metrics.bootstrap import Bootstrap
-from training.evaluation.metrics.scores import difference_table
+from training.evaluation.scores import difference_table
 from training.evaluation.tables import Table
 
 Scores = Mapping[str, tuple[str, float]]

@@ -14,10 +14,10 @@ from training.evaluation import published
 from training.evaluation.folder import Output, claimed
 from training.evaluation.items import Item, Task, question_items, write_items
 from training.evaluation.metrics.bootstrap import Bootstrap, mean_of_means, summed_by
-from training.evaluation.metrics.scores import TextScores, endings, notes_of, score_texts
 from training.evaluation.metrics.text_metrics import Scores, TextMetric
 from training.evaluation.plots import bars
 from training.evaluation.reports import PAPER_METRICS, write_scores
+from training.evaluation.scores import TextScores, endings, notes_of, score_texts
 from training.evaluation.setting import Setting
 from training.evaluation.systems import System
 from training.evaluation.tables import Cell, Table, write_tables

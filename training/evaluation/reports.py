@@ -14,7 +14,9 @@ from training.evaluation.findings.score import finding_table
 from training.evaluation.folder import Output, claimed
 from training.evaluation.items import PAPER_REPORTS, Item, report_items, write_items
 from training.evaluation.metrics.bootstrap import Bootstrap
-from training.evaluation.metrics.scores import (
+from training.evaluation.metrics.text_metrics import TextMetric
+from training.evaluation.plots import bars
+from training.evaluation.scores import (
     TextScores,
     cell,
     difference_table,
@@ -22,8 +24,6 @@ from training.evaluation.metrics.scores import (
     notes_of,
     score_texts,
 )
-from training.evaluation.metrics.text_metrics import TextMetric
-from training.evaluation.plots import bars
 from training.evaluation.setting import Setting
 from training.evaluation.systems import System
 from training.evaluation.tables import Table, write_tables

@@ -27,10 +27,10 @@ from training.evaluation import published
 from training.evaluation.folder import claimed
 from training.evaluation.items import Item, report_items
 from training.evaluation.metrics.bootstrap import Bootstrap, mean, summed
-from training.evaluation.metrics.scores import TextScores
 from training.evaluation.plots import lines
 from training.evaluation.published import DIRECTIONS, RANKS, System
 from training.evaluation.reports import write_scores
+from training.evaluation.scores import TextScores
 from training.evaluation.setting import Setting
 from training.evaluation.tables import Cell, Table, write_tables
 

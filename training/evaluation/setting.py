@@ -10,7 +10,7 @@ from typing import Any
 from training.data.store import Protocol, Store
 from training.evaluation.items import Item
 from training.evaluation.metrics.bootstrap import Bootstrap
-from training.evaluation.metrics.scores import versions
+from training.evaluation.scores import versions
 
 SPLITS: Mapping[Protocol, str] = {
     "paper": "protocol paper: the official split, by file; cases and texts of train come again",

@@ -18,11 +18,11 @@ from engine.checkpoints.inspection import part_of
 from engine.checkpoints.weights import NAMED_AT_MOST
 from training.export import model_card
 from training.export.out_of_distribution import read_distribution
+from training.learner.adapters import merge_adapters
+from training.learner.begin import STAGES, StageName, begin
 from training.recipe.recipe import Recipe
 from training.recipe.stages import AnswerStage, Finetune, Projector
 from training.run import states
-from training.stages.adapters import merge_adapters
-from training.stages.begin import STAGES, StageName, begin
 
 SUMMARIES = {
     "projector": "Stage 2: the projector has learnt; the language model has not.",

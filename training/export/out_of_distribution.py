@@ -20,7 +20,7 @@ from engine.network.out_of_distribution import (
     image_features,
 )
 from training.data.store import Store, as_unit_interval
-from training.stages.material import Material
+from training.learner.material import Material
 
 
 def keep_distribution(model: Med3DVLM, material: Material, images: int, out: Path) -> None:

@@ -28,14 +28,14 @@ from engine.network.contrastive import ContrastiveConfig, pair_without_weights
 from engine.network.med3dvlm import Med3DVLM, Med3DVLMConfig
 from engine.protocol import Quantization
 from engine.sizes.memory import Alive, int8_bytes, nf4_bytes
+from training.learner.adapters import adapted_layers
+from training.learner.begin import DTYPES, answering
+from training.learner.pair import prepare_pair
 from training.recipe.recipe import Recipe
 from training.recipe.stages import AnswerStage, Contrastive, Finetune, Stage
 from training.run.backend import deepspeed_config
 from training.run.batch_norm import share_batch_norm
 from training.run.dropout import drop_by_items
-from training.stages.adapters import adapted_layers
-from training.stages.begin import DTYPES, answering
-from training.stages.pair import prepare_pair
 
 Name = Literal["contrastive", "projector", "finetune"]
 

@@ -8,8 +8,8 @@ from pydantic import Field, model_validator
 
 from engine.network.contrastive import Loss
 from engine.protocol import Quantization
+from training.data.report_questions import M3D_REPORT_QUESTIONS
 from training.recipe.model import Positive, Table
-from training.wording.report_questions import M3D_REPORT_QUESTIONS
 
 Kind = Literal["reports", "open", "closed", "yes_no"]
 """What stages 2 and 3 learn to answer."""

@@ -1,1 +1,1 @@
-"""The stages of the paper, each as a task for `training.run`."""
+"""The stages of the paper, each run from its start to its checkpoint."""

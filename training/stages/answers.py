@@ -16,16 +16,16 @@ from training.data.splits import Part
 from training.data.store import as_unit_interval
 from training.export.export import export
 from training.export.out_of_distribution import keep_distribution
+from training.learner.answering import Answers, Batch, loss, weight
+from training.learner.begin import Begun, StageName, begin
+from training.learner.features import Features
+from training.learner.material import Material
 from training.memory.check import require_room, sizes
 from training.recipe.recipe import Recipe
 from training.run.launch import launched_rank, launched_ranks, own_device
 from training.run.loop import train
 from training.run.ranks import rank, total, world
 from training.run.task import Task
-from training.stages.answering import Answers, Batch, loss, weight
-from training.stages.begin import Begun, StageName, begin
-from training.stages.features import Features
-from training.stages.material import Material
 from training.wording.conversation import Script, turns
 
 
@@ -44,7 +44,7 @@ def train_answers(
     out : Path
         Of the run.
     start : str
-        What the stage begins with (`training.stages.starting_checkpoint.starting_checkpoint`).
+        What the stage begins with (`training.learner.begin.starting_checkpoint`).
 
     Returns
     -------

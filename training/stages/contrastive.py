@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,59 +15,20 @@ from torch import Tensor, nn
 from dicom_io.errors import RecipeError
 from engine.checkpoints.weights import assemble
 from engine.network.contrastive import ContrastivePair, pair_without_weights
-from training.data.store import Store, as_unit_interval
+from training.data.store import as_unit_interval
 from training.export.model_card import export_pair
+from training.learner.material import Material
+from training.learner.pair import make_pair, prepare_pair
+from training.learner.pairs import PairBatch, Pairs
+from training.learner.statements import pair_weights, with_statements
 from training.memory.check import require_room
 from training.recipe.recipe import Recipe
 from training.run.loop import Trained, train
 from training.run.losses import ring_siglip_loss, shared_clip_loss
 from training.run.ranks import gathered, rank, world
 from training.run.task import Task
-from training.stages.augmentation import augment
-from training.stages.material import Material
-from training.stages.pair import make_pair, prepare_pair
-from training.stages.statements import pair_weights, with_statements
 
 LOSSES = {"siglip": ring_siglip_loss, "clip": shared_clip_loss}
-
-
-class PairBatch(NamedTuple):
-    """Images (B, 1, D, H, W), as integers of the store or augmented, and the tokens of reports."""
-
-    volumes: Tensor
-    input_ids: Tensor
-    attention_mask: Tensor
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Images with their reports."""
-
-    store: Store
-    keys: Sequence[str]
-    tokenizer: Tokenizer
-    augmented: bool = False
-
-    def __len__(self) -> int:
-        return len(self.keys)
-
-    def example(self, item: int, rng: np.random.Generator) -> tuple[Tensor, list[int]]:
-        """Read an image and the tokens of its report."""
-        key = self.keys[item]
-        volume = self.store.stored(key)
-        if self.augmented:
-            volume = augment(as_unit_interval(volume), rng)
-        return volume, self.tokenizer.encode(self.store.report(key)).ids
-
-    def collate(self, examples: list[tuple[Tensor, list[int]]]) -> PairBatch:
-        """Pad the reports to the longest."""
-        volumes, rows = zip(*examples, strict=True)
-        input_ids = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.long)
-        attention_mask = torch.zeros_like(input_ids)
-        for i, row in enumerate(rows):
-            input_ids[i, : len(row)] = torch.tensor(row)
-            attention_mask[i, : len(row)] = 1
-        return PairBatch(torch.stack(volumes), input_ids, attention_mask)
 
 
 def train_contrastive(

@@ -22,14 +22,14 @@ from dicom_io.phantoms.phantom import Truth
 from engine.checkpoints.layouts.native import write_end_of_text
 from engine.checkpoints.tensor_files import write_tensors
 from engine.checkpoints.tokenizer_files import TOKENIZER
+from training.data.phantom_text import facts_text
 from training.data.store import Store
+from training.learner.language_model import Language, read_language_model
+from training.learner.material import Material
 from training.recipe.recipe import Recipe
 from training.run.loop import train
 from training.run.task import Task
-from training.stages.material import Material
-from training.stages.starting_checkpoint import Language, read_language_model
 from training.wording.conversation import IGNORED, Script, Turn, padded, turns
-from training.wording.phantom_text import facts_text
 
 
 class Told(NamedTuple):

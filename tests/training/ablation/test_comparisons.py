@@ -8,8 +8,8 @@ from training.ablation.scoring import CORRECT, FINDINGS, Scoring, recall_name
 from training.ablation.tables import Layout
 from training.ablation.variants import FULL, SIGLIP, TABLES, Model, Pair, models_of, pairs_of
 from training.evaluation.metrics.bootstrap import Interval
+from training.learner.material import open_material
 from training.recipe.recipe import load_recipe
-from training.stages.material import open_material
 
 GOOD = Comparison(9, "2xMLP", "2xMLP-Mixer-H", "METEOR", 21.32, Interval(3.0, 1.0, 5.0), (3.0,))
 

@@ -3,9 +3,9 @@ import pytest
 
 from dicom_io.phantoms.phantom import FINDINGS, Truth, draw_truth
 from engine.fake import FakeEngine
+from training.data.phantom_text import report_text
 from training.evaluation.metrics.bootstrap import Bootstrap
 from training.evaluation.phantoms import evaluate_phantoms, phantom_tables, section
-from training.wording.phantom_text import report_text
 
 REPORT = "Technique: axial, delayed. Findings: There is ascites. Impression: Ascites."
 

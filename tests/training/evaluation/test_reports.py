@@ -7,9 +7,9 @@ import pytest
 from dicom_io.errors import UnusableData
 from training.evaluation.folder import read_outputs
 from training.evaluation.items import report_items
-from training.evaluation.metrics.scores import score_texts
 from training.evaluation.metrics.text_metrics import BLEU_1, METEOR, ROUGE_1, PairMetric, rouge_1
 from training.evaluation.reports import evaluate_reports
+from training.evaluation.scores import score_texts
 from training.evaluation.setting import Setting
 from training.evaluation.systems import ModelSystem, Predictions
 

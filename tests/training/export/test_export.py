@@ -18,9 +18,9 @@ from tests.engine.conftest import input_for
 from tests.engine.published import published_model, write_settings
 from tests.training import tiny
 from training.export.export import export, put_weights
+from training.learner.begin import begin
 from training.recipe.recipe import load_recipe
 from training.run.states import latest, trained_weights
-from training.stages.begin import begin
 
 
 @pytest.fixture(scope="module")

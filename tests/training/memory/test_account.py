@@ -12,6 +12,7 @@ from engine.network.med3dvlm import Med3DVLM, Med3DVLMConfig
 from engine.sizes.memory import PUBLISHED_MODEL, Alive, weight_bytes
 from plugin.cli import main
 from tests.training import tiny
+from training.learner.begin import answering
 from training.memory.account import (
     ACTIVATIONS,
     GRADIENTS,
@@ -30,7 +31,6 @@ from training.recipe.recipe import load_recipe
 from training.recipe.stages import Contrastive
 from training.run.batch_norm import share_batch_norm
 from training.run.dropout import drop_by_items
-from training.stages.begin import answering
 from training.stages.contrastive import prepare_pair
 from training.wording.conversation import IGNORED
 

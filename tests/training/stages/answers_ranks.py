@@ -13,10 +13,10 @@ from safetensors.torch import save_file
 
 import training.run.loop as loop
 from tests.training import tiny
+from training.learner.begin import begin
+from training.learner.material import open_material
 from training.recipe.stages import Stage
 from training.stages.answers import answer_task
-from training.stages.begin import begin
-from training.stages.material import open_material
 
 WAYS = {
     "projector-zero2": ("projector", 2, {}),

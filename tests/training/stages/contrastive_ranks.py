@@ -12,10 +12,10 @@ from accelerate.state import PartialState
 from safetensors.torch import save_file
 
 import training.run.loop as loop
+from training.learner.material import open_material
 from training.recipe.recipe import load_recipe
 from training.recipe.stages import Stage
 from training.stages.contrastive import contrastive_task, make_pair
-from training.stages.material import open_material
 
 COMMON = ["contrastive.learning_rate=0.05", "contrastive.epochs=1"]
 WAYS = {

@@ -17,11 +17,11 @@ from plugin.cli import main
 from tests.training import tiny
 from tests.training.run.processes import CTSCRIBE, run_ranks, start, start_each
 from training.data.phantoms import write_phantoms
+from training.learner.begin import begin
+from training.learner.material import open_material
 from training.recipe.recipe import Recipe
 from training.run.loop import Running
 from training.stages.answers import answer_task, train_answers
-from training.stages.begin import begin
-from training.stages.material import open_material
 
 WAYS = ("projector-zero2", "projector-zero3", "finetune-zero2", "finetune-zero3")
 

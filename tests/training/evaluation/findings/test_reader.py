@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dicom_io.phantoms.phantom import draw_truth, make_phantom
+from training.data.phantom_text import report_text
 from training.data.prose import study_findings
 from training.evaluation.findings.reader import (
     Mention,
@@ -12,7 +13,6 @@ from training.evaluation.findings.reader import (
     read_findings,
 )
 from training.evaluation.findings.score import true_mentions
-from training.wording.phantom_text import report_text
 
 
 def said(text: str, status: str = "present") -> set[str]:

@@ -5,8 +5,8 @@ import pytest
 
 from dicom_io.errors import UnusableData
 from training.data.store import digest
+from training.learner.material import open_material
 from training.recipe.recipe import load_recipe
-from training.stages.material import open_material
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from transformers.models.qwen2 import Qwen2Config
 from engine.checkpoints.description import Prompt
 from engine.network.med3dvlm import Med3DVLM, Med3DVLMConfig
 from tests.training import tiny
-from training.stages.adapters import add_adapters
-from training.stages.answering import Answering, Answers, Batch, loss, weight
+from training.learner.adapters import add_adapters
+from training.learner.answering import Answering, Answers, Batch, loss, weight
 from training.wording.conversation import IGNORED, Script, turns
 
 WORDS = tiny.tokenizer()

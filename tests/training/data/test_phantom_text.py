@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from dicom_io.phantoms.phantom import FINDINGS, Finding, Truth, draw_truth
+from training.data.phantom_text import facts, facts_text, report_text, statements
 from training.evaluation.findings.reader import asserted
 from training.evaluation.findings.score import true_mentions
 from training.evaluation.phantoms import section
-from training.wording.phantom_text import facts, facts_text, report_text, statements
 
 HEALTHY = Truth("axial", "arterial", ())
 

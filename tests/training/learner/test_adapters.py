@@ -8,7 +8,7 @@ from engine.network.med3dvlm import Med3DVLM, Med3DVLMConfig
 from engine.network.projector import ProjectorConfig, StreamConfig
 from engine.protocol import Quantization
 from tests.training import tiny
-from training.stages.adapters import TARGETS, adapted_layers, add_adapters, merge_adapters
+from training.learner.adapters import TARGETS, adapted_layers, add_adapters, merge_adapters
 
 LLM = Qwen2Config(vocab_size=40, **{**tiny.QWEN, "hidden_size": 64, "intermediate_size": 128})
 PROJECTOR = ProjectorConfig(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -20,15 +20,13 @@ from torch.nn import functional as F
 from dicom_io.errors import UnusableData
 from dicom_io.phantoms.phantom import Truth
 from engine.network.contrastive import ContrastivePair, pairwise_sigmoid_loss
+from training.data.phantom_text import statements
 from training.data.store import as_unit_interval
+from training.learner.pairs import Pairs
 from training.run.losses import ring_siglip_loss
 from training.run.ranks import world
 from training.run.task import Task
 from training.wording.conversation import padded
-from training.wording.phantom_text import statements
-
-if TYPE_CHECKING:
-    from training.stages.contrastive import Pairs
 
 STATEMENTS = statements()
 WORDINGS = [(i, words) for i, s in enumerate(STATEMENTS) for words in s.wordings]
@@ -136,7 +134,7 @@ def with_statements(task: Task[Any], tokenizer: Tokenizer) -> Task[StatementBatc
     return Task(
         name=task.name,
         module=StatementPair(cast(ContrastivePair, task.module), tokenizer),
-        data=StatementPairs(cast("Pairs", task.data)),
+        data=StatementPairs(cast(Pairs, task.data)),
         weight=lambda batch: float(len(batch.volumes)),
         loss=loss,
         validate=task.validate,

@@ -6,7 +6,7 @@ import torch
 from engine.network.vision import vision_tower
 from tests.training import tiny
 from training.data.store import as_unit_interval
-from training.stages.features import SHARD, Features
+from training.learner.features import SHARD, Features
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_those_of_another_tower_or_other_images_are_not_taken(store, tower, see,
 
 
 def test_processes_share_the_files(store, tower, see, tmp_path, monkeypatch):
-    monkeypatch.setattr("training.stages.features.SHARD", 3)
+    monkeypatch.setattr("training.learner.features.SHARD", 3)
     features = Features(tmp_path, store, store.images, tower)
     features.compute(see, rank=1, world=2)
     assert not features.complete

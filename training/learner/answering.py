@@ -14,9 +14,9 @@ from torch.nn import functional as F
 from engine.checkpoints.inspection import part_of
 from engine.network.med3dvlm import Med3DVLM
 from training.data.store import Store, as_unit_interval
+from training.learner.augmentation import augment
+from training.learner.features import Features
 from training.recipe.stages import Part
-from training.stages.augmentation import augment
-from training.stages.features import Features
 from training.wording.conversation import IGNORED, Example, Script, Turn, padded
 
 
@@ -129,7 +129,7 @@ class Answers:
     features : Features, optional
         What the vision tower saw; without them the volumes are read.
     augmented : bool
-        As the authors do (`training.stages.augmentation`).
+        As the authors do (`training.learner.augmentation`).
     """
 
     store: Store

@@ -13,9 +13,9 @@ from engine.network.dcformer import DCFormerConfig
 from tests.training.stages.small import write_store
 from training.data.phantoms import write_phantoms
 from training.data.store import as_unit_interval, open_store
+from training.learner.pairs import Pairs
+from training.learner.statements import STATEMENTS, StatementPair, StatementPairs, pair_weights
 from training.run.losses import ring_siglip_loss
-from training.stages.contrastive import Pairs
-from training.stages.statements import STATEMENTS, StatementPair, StatementPairs, pair_weights
 from training.wording.vocabulary import FOLDER
 
 SIZE = (16, 32, 32)

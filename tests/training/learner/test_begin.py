@@ -9,7 +9,8 @@ from engine.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from engine.checkpoints.tensor_files import read_tensors
 from engine.network.med3dvlm import Med3DVLMConfig
 from tests.training import tiny
-from training.stages.starting_checkpoint import read_language_model, starting_checkpoint
+from training.learner.begin import starting_checkpoint
+from training.learner.language_model import read_language_model
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from training.stages.augmentation import augment
+from training.learner.augmentation import augment
 
 VOLUME = torch.rand(1, 2, 4, 4, generator=torch.Generator().manual_seed(0))
 

@@ -1,7 +1,8 @@
-"""What stages 2 and 3 begin with.
+"""What stages 2 and 3 begin with, and the module that they train.
 
 Stage 2: a vision tower that has seen reports, a language model, and between them a projector that
 has learnt nothing yet (paper, section 3.2.2). Stage 3: what stage 2 left, or published weights.
+Training and export build the module alike, so that trained weights find their places by name.
 """
 
 from __future__ import annotations
@@ -9,54 +10,102 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
-from tokenizers import Tokenizer
 from torch import Tensor
-from transformers.models.qwen2 import Qwen2Config, Qwen2ForCausalLM
 
 from dicom_io.errors import CheckpointMismatch, RecipeError
 from engine.checkpoints.checkpoint import Checkpoint, describe, load_described
-from engine.checkpoints.description import Description, ModelCard, Prompt, read_config
+from engine.checkpoints.description import Description, ModelCard
 from engine.checkpoints.families import build
-from engine.checkpoints.hub import checkpoint_folder
-from engine.checkpoints.layouts.vlm_qwen import QWEN_EOS, TOWER, llm_config
+from engine.checkpoints.layouts.vlm_qwen import TOWER
 from engine.checkpoints.loose import load_vision_tower
-from engine.checkpoints.manifest import digest_of
-from engine.checkpoints.tensor_files import read_tensors, weight_files
-from engine.checkpoints.tokenizer_files import eos_token, read_tokenizer, tokenizer_files
-from engine.checkpoints.weights import EMBEDDINGS, HEAD, assemble
+from engine.checkpoints.weights import assemble
 from engine.network.contrastive import ContrastiveConfig
-from engine.network.med3dvlm import VISION_TOWER, Med3DVLMConfig
+from engine.network.med3dvlm import VISION_TOWER, Med3DVLM, Med3DVLMConfig
 from engine.network.projector import ProjectorConfig, projector
+from training.learner.adapters import add_adapters
+from training.learner.answering import Answering
+from training.learner.language_model import read_language_model
 from training.recipe.recipe import Recipe
+from training.recipe.stages import AnswerStage, Finetune
+from training.run.recompute import recompute
 
 PROJECTOR = "model.mm_projector."
 
+StageName = Literal["projector", "finetune"]
+STAGES: tuple[StageName, ...] = get_args(StageName)
+
+DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+"""Of what is frozen in the language model, by the recipe's precision."""
+
 
 @dataclass(frozen=True, eq=False)
-class Language:
-    """A Qwen2 with its tokenizer, which knows the placeholder of an image token.
+class Begun:
+    """A stage before its first step; `module.model` is the checkpoint's, with adapters."""
+
+    stage: AnswerStage
+    checkpoint: Checkpoint
+    module: Answering
+
+
+def table_of(recipe: Recipe, name: StageName) -> AnswerStage:
+    """Return a stage's table.
+
+    Raises
+    ------
+    RecipeError
+        The recipe has none.
+    """
+    stage: AnswerStage | None = getattr(recipe, name)
+    if stage is None:
+        raise RecipeError(f"recipe {recipe.name} has no table {name}")
+    return stage
+
+
+def begin(recipe: Recipe, name: StageName, start: str, device: torch.device | str = "cpu") -> Begun:
+    """Load what the stage begins with and say what of it learns.
 
     Parameters
     ----------
-    config : Qwen2Config
-        Its vocabulary is the tokenizer's.
-    tensors : mapping
-        Its weights, under the names of `Med3DVLM`.
-    tokenizer : Tokenizer
-    prompt : Prompt
-        Placeholder and end of a text.
-    digest : str
-        Of its files.
-    """
+    recipe : Recipe
+    name : {"projector", "finetune"}
+    start : str
+        See `starting_checkpoint`.
+    device : torch.device or str
+        Where quantized weights go.
 
-    config: Qwen2Config
-    tensors: Mapping[str, Tensor]
-    tokenizer: Tokenizer
-    prompt: Prompt
-    digest: str
+    Raises
+    ------
+    EngineError, RecipeError
+        See there.
+    """
+    stage = table_of(recipe, name)
+    checkpoint = starting_checkpoint(recipe, start, DTYPES[recipe.run.precision])
+    model = checkpoint.model
+    assert isinstance(model, Med3DVLM)
+    return Begun(stage, checkpoint, answering(model, stage, recipe.seed, device))
+
+
+def answering(
+    model: Med3DVLM, stage: AnswerStage, seed: int, device: torch.device | str = "cpu"
+) -> Answering:
+    """Add the stage's adapters to a model, and freeze what does not learn."""
+    if isinstance(stage, Finetune):
+        add_adapters(
+            model,
+            rank=stage.lora_rank,
+            alpha=stage.lora_alpha,
+            dropout=stage.lora_dropout,
+            seed=seed,
+            quantization=stage.quantization,
+            device=device,
+        )
+    module = Answering(model, stage.train, stage.batch_norm)
+    if stage.gradient_checkpointing:
+        recompute(model.llm_layers)
+    return module
 
 
 def starting_checkpoint(recipe: Recipe, name: str, dtype: torch.dtype) -> Checkpoint:
@@ -106,40 +155,6 @@ def continued(found: Description, dtype: torch.dtype) -> Checkpoint:
     return checkpoint
 
 
-def read_language_model(recipe: Recipe) -> Language:
-    """Read the recipe's language model, and give its tokenizer the placeholder of an image token.
-
-    Raises
-    ------
-    RecipeError
-        The recipe names none.
-    CheckpointMismatch
-        It is no Qwen2, or damaged.
-    """
-    if recipe.llm is None:
-        raise RecipeError("the recipe has no table llm: which language model?")
-    folder = checkpoint_folder(recipe.llm.pretrained)
-    tokenizer = read_tokenizer(folder)
-    known = tokenizer.get_vocab_size()
-    prompt = Prompt("", eos_token=eos_token(folder) or QWEN_EOS)
-    tokenizer.add_special_tokens([prompt.image_token])
-    count = tokenizer.get_vocab_size()
-    if recipe.llm.sizes is not None and not any(folder.glob("*.safetensors")):
-        config = Qwen2Config(vocab_size=count, **recipe.llm.sizes.model_dump())
-        tensors = _untrained(config, recipe.seed)
-        return Language(config, tensors, tokenizer, prompt, f"untrained, seed {recipe.seed}")
-    values = read_config(folder)
-    if values.get("model_type") != "qwen2":
-        raise CheckpointMismatch(f"{folder} has model_type {values.get('model_type')!r}, not qwen2")
-    config = llm_config(Qwen2Config, {**values, "vocab_size": count})
-    weights = weight_files(folder)
-    tensors = read_tensors(weights)
-    for name in {EMBEDDINGS, HEAD} & tensors.keys():
-        tensors[name] = _rows_for(tensors[name], known, count)
-    digest = digest_of([*tokenizer_files(folder), *weights])
-    return Language(config, tensors, tokenizer, prompt, digest)
-
-
 def _begun(
     recipe: Recipe, tower: Mapping[str, Tensor], origin: str, dtype: torch.dtype
 ) -> Checkpoint:
@@ -167,18 +182,6 @@ def _untrained_projector(config: ProjectorConfig, seed: int) -> dict[str, Tensor
         torch.manual_seed(seed)
         state = projector(config).state_dict()
     return {f"{PROJECTOR}{name}": tensor for name, tensor in state.items()}
-
-
-def _untrained(config: Qwen2Config, seed: int) -> dict[str, Tensor]:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return dict(Qwen2ForCausalLM(config).state_dict())
-
-
-def _rows_for(rows: Tensor, known: int, count: int) -> Tensor:
-    """Cut off padding; a new token begins as the mean of the others, as in the authors' code."""
-    mean = rows[:known].float().mean(dim=0, keepdim=True).to(rows.dtype)
-    return torch.cat([rows[:known], mean.expand(count - known, -1)])
 
 
 def _require_alike(found: Description, recipe: Recipe) -> None:
