@@ -3,17 +3,20 @@ from pathlib import Path
 
 import pytest
 
+from tests.repository import ROOT
+
 
 @pytest.fixture(scope="session")
 def cases() -> Path:
-    """A folder of real DICOM series beside the repository; they are nobody's to publish.
+    """A folder of real DICOM series; they are nobody's to publish.
 
-    A clone alone has none and skips. Whoever names the folder in CTSCRIBE_CASES must have it.
+    CTSCRIBE_CASES names it, or it lies beside the repository. A clone alone has none and skips;
+    whoever names a folder must have it.
     """
     named = os.environ.get("CTSCRIBE_CASES")
-    folder = Path(named or Path(__file__).parents[2] / "shared" / "cases")
+    folder = Path(named) if named else ROOT.parent / "shared" / "cases"
     if not folder.is_dir():
         if named:
-            pytest.fail("CTSCRIBE_CASES names no folder")
+            pytest.fail(f"CTSCRIBE_CASES names no folder: {named}")
         pytest.skip("no folder of real DICOM series (CTSCRIBE_CASES)")
     return folder

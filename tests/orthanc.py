@@ -15,9 +15,9 @@ from typing import Any
 
 import httpx
 
+from tests.repository import ROOT
 from tests.services import require
 
-REPOSITORY = Path(__file__).parents[1]
 PYTHON_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancPython.so")
 
 
@@ -85,7 +85,7 @@ def running_orthanc(
     """
     require(shutil.which("Orthanc") is not None, "Orthanc")
     require(PYTHON_PLUGIN.is_file(), "Orthanc's Python plugin")
-    configuration = json.loads((REPOSITORY / "orthanc.json").read_text())
+    configuration = json.loads((ROOT / "orthanc.json").read_text())
     configuration |= {
         "StorageDirectory": str(folder / "storage"),
         "IndexDirectory": str(folder / "storage"),
@@ -101,7 +101,7 @@ def running_orthanc(
     url = f"http://127.0.0.1:{configuration['HttpPort']}"
     with (folder / "orthanc.log").open("ab") as log:
         process = subprocess.Popen(
-            ["Orthanc", str(folder / "orthanc.json")], cwd=REPOSITORY, stdout=log, stderr=log
+            ["Orthanc", str(folder / "orthanc.json")], cwd=ROOT, stdout=log, stderr=log
         )
     try:
         running = RunningOrthanc(url, configuration["DicomPort"], folder, process)

@@ -1,7 +1,6 @@
 """The conformance statement says what the code does."""
 
 import re
-from pathlib import Path
 
 import pytest
 from pydicom.uid import UID, EnhancedSRStorage
@@ -20,8 +19,9 @@ from plugin.reception.patient_socket import LARGEST_PDU
 from plugin.settings import Receiver
 from reporting.draft import DRAFT_NOTICE
 from reporting.sr import SERIES_NUMBER_BASE
+from tests.repository import ROOT
 
-PAGE = (Path(__file__).parents[1] / "docs" / "conformance.md").read_text("utf-8")
+PAGE = (ROOT / "docs" / "conformance.md").read_text("utf-8")
 
 
 MOST_CONTEXTS = 128

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.repository import ROOT
+
 PAGES = sorted(
     p
     for p in [
@@ -17,7 +18,7 @@ PAGES = sorted(
 )
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 PATH = re.compile(r"`((?:plugin|dicom_io|engine|training|reporting|tests|docs|bench)/[\w./-]+)`")
-MODULE = re.compile(r"python -m ((?:training|bench)\.\w+)")
+MODULE = re.compile(r"python -m ((?:training|bench)\.[\w.]+)")
 
 
 def names(page: Path) -> str:

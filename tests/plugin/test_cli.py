@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from plugin.cli import main
+from tests.repository import ROOT
 
-ROOT = Path(__file__).parents[2]
 CTSCRIBE = [sys.executable, "-c", "from plugin.cli import main; main()"]
 COMMANDS = sorted(main.commands)
 

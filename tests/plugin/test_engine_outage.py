@@ -32,12 +32,12 @@ from plugin.state.tables import Draft, Event, Job
 from plugin.supervisor import CTSCRIBE
 from reporting.render import report_text
 from tests.orthanc import free_port
+from tests.repository import ROOT
 from tests.waiting import eventually
 
 STUDIES = 4
 SLICES = 24
 OUTAGES_S = (6.0, 0.5)  # longer than the client is patient, and shorter
-ROOT = Path(__file__).parents[2]
 
 
 class EngineProcess:

@@ -22,8 +22,8 @@ from plugin.state.spool import Spool
 from plugin.state.tables import Delivery, DeliveryState, Draft, Instance, Job, JobState, Study
 from tests.plugin.intake_objects import association, make_slice, new_uid
 from tests.plugin.programs import selected
+from tests.repository import ROOT
 
-ROOT = Path(__file__).parents[2]
 SLICES = 6
 STUDIES = 5
 # A hold goes stale after 30 s, a delivery that died is made again after 60 s; a busy machine

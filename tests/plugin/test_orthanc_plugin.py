@@ -17,7 +17,8 @@ from pynetdicom import AE, AllStoragePresentationContexts, evt
 
 from plugin.settings import Settings
 from tests.objects import write_report, write_slice
-from tests.orthanc import REPOSITORY, RunningOrthanc, eventually, free_port, running_orthanc
+from tests.orthanc import RunningOrthanc, eventually, free_port, running_orthanc
+from tests.repository import ROOT
 
 Start = Callable[[], AbstractContextManager[RunningOrthanc]]
 
@@ -230,7 +231,7 @@ def test_a_deleted_study_is_forgotten(start: Start, slices: list[Path]) -> None:
 
 
 def test_the_configuration_and_the_assistants_defaults_agree() -> None:
-    configuration = json.loads((REPOSITORY / "orthanc.json").read_text())
+    configuration = json.loads((ROOT / "orthanc.json").read_text())
     receiver = Settings().receiver
     assert configuration["DefaultEncoding"] == "Utf8"
     assert configuration["DicomModalities"] == {
@@ -240,7 +241,7 @@ def test_the_configuration_and_the_assistants_defaults_agree() -> None:
 
 
 def test_orthanc_answers_only_its_own_machine_over_http() -> None:
-    configuration = json.loads((REPOSITORY / "orthanc.json").read_text())
+    configuration = json.loads((ROOT / "orthanc.json").read_text())
     assert configuration["RemoteAccessAllowed"] is False
     assert not configuration["DicomAlwaysAllowFind"]
     assert not configuration["DicomAlwaysAllowMove"]

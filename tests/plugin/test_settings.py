@@ -5,8 +5,9 @@ import pytest
 
 from dicom_io.errors import ConfigurationError
 from plugin.settings import Section, Settings, load_settings
+from tests.repository import ROOT
 
-DOCS = Path(__file__).parents[2] / "docs" / "settings.md"
+DOCS = ROOT / "docs" / "settings.md"
 
 
 def written(tmp_path: Path, text: str) -> Path:

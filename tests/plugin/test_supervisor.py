@@ -16,9 +16,8 @@ import pytest
 
 from plugin import supervisor as service
 from plugin.supervisor import supervise
+from tests.repository import ROOT
 from tests.waiting import eventually
-
-ROOT = Path(__file__).parents[2]
 
 
 def alive(pid: int) -> bool:

@@ -81,9 +81,13 @@ def test_it_reports_all_but_one_in_a_hundred_phantoms(evaluation):
     assert evaluation["abstained"] <= 1
 
 
+REAL = ("philips_head", "ge_head_tilt", "failing", "compressed")
+
+
 def test_it_abstains_on_every_real_series(shipped, cases):
     reported, volumes = [], 0
-    for folder in sorted(p.parent for p in cases.rglob("*") if p.is_file() and p.parent != cases):
+    files = (p for name in REAL for p in (cases / name).rglob("*") if p.is_file())
+    for folder in sorted({p.parent for p in files}):
         for study in read_studies([folder]):
             for series in study.series:
                 try:

@@ -21,9 +21,9 @@ from engine.fake import FakeEngine
 from tests.engine.conftest import input_for
 from tests.engine.servers import closing_client
 from tests.orthanc import free_port
+from tests.repository import ROOT
 from tests.waiting import eventually
 
-ROOT = Path(__file__).parents[3]
 CONFIGURATION = ROOT / "ray-serve.yaml"
 START_S = 120
 QUIET = {

@@ -13,7 +13,8 @@ from pydicom import dcmread
 from dicom_io.phantoms.phantom import Truth
 from plugin.cli import main
 from reporting.render import report_text
-from tests.plugin.test_cli import CTSCRIBE, ROOT
+from tests.plugin.test_cli import CTSCRIBE
+from tests.repository import ROOT
 from training.evaluation.findings.reader import asserted
 from training.evaluation.findings.score import true_mentions
 

@@ -1,13 +1,13 @@
 """`ctscribe model tables` from the command line."""
 
 import json
-from pathlib import Path
 
 from click.testing import CliRunner
 
 from plugin.cli import main
+from tests.repository import ROOT
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "variants.md"
+DOCUMENT = ROOT / "docs" / "variants.md"
 
 
 def test_the_documentation_shows_what_the_command_prints() -> None:

@@ -1,7 +1,6 @@
 import math
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -9,6 +8,7 @@ from pydantic import BaseModel
 
 from dicom_io.errors import RecipeError
 from engine.network.projector import PUBLISHED
+from tests.repository import ROOT
 from training.recipe.model import LanguageModelSizes
 from training.recipe.recipe import Recipe, load_recipe
 
@@ -120,7 +120,7 @@ def keys(table: type[BaseModel]) -> Iterator[str]:
 
 
 def test_every_key_stands_in_the_training_page():
-    page = (Path(__file__).parents[3] / "docs" / "training.md").read_text("utf-8")
+    page = (ROOT / "docs" / "training.md").read_text("utf-8")
     named = set(re.findall(r"[a-z0-9_]+", page))
     # sizes of the untrained language model, which are Qwen2's own
     sizes = set(LanguageModelSizes.model_fields) | {"sizes"}

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).parents[3]
+from tests.repository import ROOT
+
 BIN = Path(sys.executable).parent
 CTSCRIBE = str(BIN / "ctscribe")
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "training" / "slurm" / "train.sbatch"
+from tests.repository import ROOT
+
+SCRIPT = ROOT / "training" / "slurm" / "train.sbatch"
 
 STUBS = {
     "scontrol": 'echo "scontrol $*" >>"$LOG"; [ "$1" = show ] && printf "node7\\nnode8\\n"; true',

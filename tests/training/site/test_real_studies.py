@@ -1,5 +1,6 @@
 """Real series of scanners, with invented reports beside them."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,23 +12,21 @@ from dicom_io.types import Study
 from dicom_io.volume.read import read_study
 from dicom_io.volume.series import choose_series, series_window
 from dicom_io.volume.volume import build_volume
-from tests.services import require
 from tests.training.site.structured import FINDINGS, section, structured_report
 from tests.training.site.studies import SPEC, wanted
 from training.data.store import ImageRecord, Store, open_store, quantised, verify
 from training.site.prepare import prepare_site
 
-CASES = Path(__file__).parents[4] / "shared" / "cases"
 NAMES = {"philips_head": "spiral", "ge_head_tilt": "tilted"}
 
 
-def study_of(name: str) -> Study:
-    return read_study([CASES / name])
+@pytest.fixture(scope="module")
+def study_of(cases: Path) -> Callable[[str], Study]:
+    return lambda name: read_study([cases / name])
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory) -> Store:
-    require(CASES.is_dir(), "shared/cases")
+def prepared(study_of, tmp_path_factory) -> Store:
     folder = tmp_path_factory.mktemp("real")
     for name in NAMES:
         study = study_of(name)
@@ -58,7 +57,7 @@ def stored(store: Store, name: str) -> ImageRecord:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_input_is_that_of_the_service(prepared, name):
+def test_the_input_is_that_of_the_service(prepared, study_of, name):
     series = choose_series(study_of(name)).series
     volume = build_volume(series)
     made = prepare(volume, SPEC, series_window(series))
@@ -70,7 +69,7 @@ def test_the_input_is_that_of_the_service(prepared, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_patient_is_not_named(prepared, name):
+def test_the_patient_is_not_named(prepared, study_of, name):
     patient = str(study_of(name).series[0].header.PatientID)
     for path in prepared.folder.rglob("*"):
         assert not path.is_file() or patient.encode() not in path.read_bytes()
