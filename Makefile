@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test lint bench coverage clean
+.PHONY: demo test lint docs bench coverage clean
 
 demo: .venv/.runtime
 	$(BIN)/ctscribe demo
@@ -16,6 +16,11 @@ lint: .venv/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Writes the options of every command into docs/command-line.md, then the site into build/site
+docs: .venv/.test
+	$(BIN)/python docs/options.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 coverage: .venv/.test
 	$(BIN)/coverage run -m pytest $(ARGS)
