@@ -22,7 +22,7 @@ from dicom_io.model_input.preprocess import ModelInput, PreprocessSpec, prepare
 from dicom_io.phantoms.dicom_study import write_study
 from dicom_io.phantoms.phantom import make_phantom
 from dicom_io.volume.read import read_study
-from dicom_io.volume.series import choose_series, series_window
+from dicom_io.volume.series import choose_series
 from dicom_io.volume.volume import build_volume
 from engine.serving.wire import ReportTask, pack, unpack
 
@@ -31,8 +31,8 @@ Encode, Decode = Callable[[bytes], bytes], Callable[[bytes], bytes]
 
 def a_model_input() -> ModelInput:
     with TemporaryDirectory() as folder:
-        series = choose_series(read_study([write_study(make_phantom(5), Path(folder))])).series
-        return prepare(build_volume(series), PreprocessSpec(), series_window(series))
+        stack = choose_series(read_study([write_study(make_phantom(5), Path(folder))])).stack
+        return prepare(build_volume(stack), PreprocessSpec(), stack.window)
 
 
 def planes(raw: bytes) -> bytes:

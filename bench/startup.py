@@ -55,9 +55,9 @@ def take_steps(study: Path, started: float) -> Steps:
     model = report.load_engine()
     steps.end("load the model")
     choice = report.choose_series(found)
-    volume = report.build_volume(choice.series)
+    volume = report.build_volume(choice.stack)
     steps.end("build the volume")
-    model_input = report.prepare(volume, model.preprocess, report.series_window(choice.series))
+    model_input = report.prepare(volume, model.preprocess, choice.stack.window)
     steps.end("prepare the model's input")
 
     def encoded(module: torch.nn.Module, *_: object) -> None:

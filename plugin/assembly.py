@@ -63,7 +63,7 @@ def run_worker(settings: Settings, stop: threading.Event | None = None) -> None:
     from plugin.delivery.outbox import Outbox
     from plugin.drafting.completeness import ArchiveCount, nothing_known
     from plugin.drafting.engine_watch import EngineWatch
-    from plugin.drafting.pipeline import Pipeline, select
+    from plugin.drafting.pipeline import Pipeline
     from plugin.drafting.worker import Worker
 
     stop = stop or stop_on_signals()
@@ -75,7 +75,6 @@ def run_worker(settings: Settings, stop: threading.Event | None = None) -> None:
             sessions,
             spool,
             make_report=Pipeline(engine, settings.engine.max_new_tokens).make_report,
-            select=select,
             destinations={one.name: one.kind for one in settings.destinations},
             lease_s=settings.worker.lease_s,
             attempts=settings.worker.attempts,

@@ -15,8 +15,11 @@ MOST_MISSING_TOGETHER = 2
 MOST_MISSING_SHARE = 0.1
 """More missing slices than this, side by side or of the whole series, are not interpolated."""
 
+# Positions are rounded to hundredths of a millimetre: equal distances differ by less than 5 %
 _EQUAL = 0.05
+# A distance within a fifth of a whole multiple of the usual one is slices that are missing
 _WHOLE = 0.2
+# Two equal distances side by side may be two gaps, three are a protocol
 _REGULAR_RUN = 3
 
 
@@ -38,7 +41,7 @@ def missing_slices(slices: Sequence[Slice], places_mm: NDArray[np.float64]) -> t
         Too many slices are missing; the message names the positions.
     """
     distances = np.diff(places_mm)
-    missing = _missing(distances, np.array([plane.number for plane in slices]))
+    missing = _missing(distances, np.array([one.number for one in slices]))
     gaps = [
         f"{_slices(count)} missing between {_place(slices[k])} and {_place(slices[k + 1])}"
         for k, count in enumerate(missing)
@@ -93,6 +96,6 @@ def _slices(count: int) -> str:
     return "1 slice is" if count == 1 else f"{count} slices are"
 
 
-def _place(plane: Slice) -> str:
-    x, y, z = plane.position
-    return f"image {plane.number} at ({x:.1f}, {y:.1f}, {z:.1f}) mm"
+def _place(one: Slice) -> str:
+    x, y, z = one.position
+    return f"image {one.number} at ({x:.1f}, {y:.1f}, {z:.1f}) mm"

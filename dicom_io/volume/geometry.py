@@ -1,4 +1,4 @@
-"""The regular grid that a stack of image planes lies on, or is resampled to."""
+"""The regular grid that the slices of a stack lie on, or are resampled to."""
 
 from __future__ import annotations
 
@@ -10,28 +10,30 @@ from numpy.typing import NDArray
 
 from dicom_io.errors import GeometryError
 from dicom_io.volume.gaps import missing_slices
+from dicom_io.volume.grouping import along_normal, refuse_mixture, refuse_repeated_positions
 from dicom_io.volume.slices import Slice, name_slices
-from dicom_io.volume.stacks import along_normal, refuse_mixture, refuse_repeated_positions
 
 PLACE_TOLERANCE = 0.01
 """How far a slice may lie off the even grid, as a share of the spacing (at least 0.01 mm)."""
 
+# What lies less than half a pixel off needs no resampling: its nearest pixel is its own
 _SHEAR_TOLERANCE_PIXELS = 0.5
+# A shift by a thousandth of a pixel is rounding, and needs no further row
 _ROUNDING = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """How the planes of a stack become a volume.
+    """How the slices of a stack become a volume.
 
     Parameters
     ----------
     slices : tuple of Slice
         Sorted along the normal (row direction × column direction).
     places : ndarray of float64, shape (N,)
-        Index of each plane along D of the volume; whole numbers where nothing is resampled.
+        Index of each slice along D of the volume; whole numbers where nothing is resampled.
     shifts : ndarray of float64, shape (N, 2)
-        Row and column of the volume at which each plane's first pixel comes to lie; all zero where
+        Row and column of the volume at which each slice's first pixel comes to lie; all zero where
         nothing is sheared.
     affine_lps : ndarray of float64, shape (4, 4)
         Of the volume.
@@ -50,17 +52,17 @@ class Grid:
 
 
 def grid_of(slices: Sequence[Slice]) -> Grid:
-    """Order the planes of one stack and find their grid.
+    """Order the slices of one stack and find their grid.
 
     The volume's D axis runs along the normal, H and W along the columns and rows of the first
-    plane. Where planes are displaced within their plane by more than half a pixel (gantry tilt),
+    slice. Where slices are displaced within their plane by more than half a pixel (gantry tilt),
     D is perpendicular to them and they are to be moved by `shifts`; a smaller displacement stays in
     the affine.
 
     Raises
     ------
     GeometryError
-        Planes differ in orientation, size or kind, share a position, are fewer than two, or are
+        Slices differ in orientation, size or kind, share a position, are fewer than two, or are
         scattered within their plane.
     IncompleteSeries
         More slices are missing than may be interpolated.
@@ -119,15 +121,15 @@ def _unevenness(distance: NDArray[np.float64], spacing: float) -> str:
     )
 
 
-def _pixel(plane: Slice) -> NDArray[np.float64]:
+def _pixel(one: Slice) -> NDArray[np.float64]:
     """Size along the columns (H) and along the rows (W), mm."""
-    return np.array(plane.pixel_spacing)
+    return np.array(one.pixel_spacing)
 
 
 def _offsets_mm(slices: Sequence[Slice]) -> NDArray[np.float64]:
-    """How far each first pixel lies from that of the first plane, along H and W: (N, 2)."""
+    """How far each first pixel lies from that of the first slice, along H and W: (N, 2)."""
     first = slices[0]
-    moved = np.array([plane.position - first.position for plane in slices])
+    moved = np.array([one.position - first.position for one in slices])
     return np.stack([moved @ first.column, moved @ first.row], axis=1)
 
 
@@ -140,7 +142,7 @@ def _refuse_scattered(offsets: NDArray[np.float64], most_mm: float) -> None:
 
 
 def _displacement(distance: NDArray[np.float64], offsets: NDArray[np.float64]) -> str:
-    """One sentence on what moves the planes: a tilted gantry moves them evenly."""
+    """One sentence on what moves the slices: a tilted gantry moves them evenly."""
     slope = offsets[-1] / distance[-1]
     if np.abs(offsets - distance[:, None] * slope).max() > 1.0:
         most = np.abs(offsets).max()

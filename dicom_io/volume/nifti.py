@@ -1,37 +1,40 @@
-"""Volumes as NIfTI files, for anybody who wants to look at what was built."""
+"""Arrays on an affine as NIfTI files, for anybody who wants to look at what was built."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
 from numpy.typing import NDArray
 
-from dicom_io.model_input.preprocess import ModelInput
-from dicom_io.types import Volume
-
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
-def write_nifti(image: Volume | ModelInput, path: Path) -> None:
-    """Write a volume in HU, or what the model saw, as NIfTI-1 (`.nii` or `.nii.gz`).
+def write_nifti(
+    path: Path, array: NDArray[Any], affine_lps: NDArray[np.float64], description: str
+) -> None:
+    """Write a volume in HU, or what a model saw, as NIfTI-1 (`.nii` or `.nii.gz`).
 
     Axes are stored as dcm2niix stores them: columns, rows from the bottom up, slices, with an sform
     and a qform to RAS mm; a sheared affine is exact in the sform alone.
 
     Parameters
     ----------
-    image : Volume or ModelInput
-        int16 stays int16, float32 stays float32.
     path : Path
         The file to write.
+    array : ndarray of int16 or float32, shape (D, H, W)
+        The type is kept.
+    affine_lps : ndarray of float64, shape (4, 4)
+        Maps (d, h, w, 1) to patient coordinates in mm, LPS.
+    description : str
+        What the values are; up to 80 characters of ASCII.
     """
-    array = image.hu if isinstance(image, Volume) else image.pixels[0]
-    affine = _LPS_TO_RAS @ image.affine_lps[:, [2, 1, 0, 3]] @ _upwards(array.shape[1])
+    affine = _LPS_TO_RAS @ affine_lps[:, [2, 1, 0, 3]] @ _upwards(array.shape[1])
     nifti = nibabel.Nifti1Image(array[:, ::-1].T, affine)  # type: ignore[no-untyped-call]
     nifti.header.set_xyzt_units("mm")  # type: ignore[no-untyped-call]
-    nifti.header["descrip"] = "CT in HU" if isinstance(image, Volume) else "model input, 0 to 1"
+    nifti.header["descrip"] = description
     nibabel.save(nifti, path)
 
 

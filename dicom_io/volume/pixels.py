@@ -21,37 +21,32 @@ _LEAST_TISSUE_HU, _MOST_TISSUE_HU = -1000, 3071
 
 
 def hu_of_slices(slices: Sequence[Slice]) -> Iterator[NDArray[Any]]:
-    """Decode one plane after the other: (H, W) of int32, or float32 where HU are not whole."""
+    """Decode one slice after the other: (H, W) of int32, or float32 where HU are not whole."""
     path, dataset = None, Dataset()
-    for plane in slices:
-        if plane.instance.path != path:
-            path = plane.instance.path
+    for one in slices:
+        if one.instance.path != path:
+            path = one.instance.path
             dataset = pydicom.dcmread(path, force=True)
-        yield _hu(plane, dataset)
+        yield _hu(one, dataset)
 
 
-def has_whole_hu(slices: Sequence[Slice]) -> bool:
-    """Whether slope and intercept of every plane make whole numbers of HU."""
-    return all(plane.slope.is_integer() and plane.intercept.is_integer() for plane in slices)
-
-
-def _hu(plane: Slice, dataset: Dataset) -> NDArray[Any]:
-    stored = _decode(plane, dataset)
-    if has_whole_hu([plane]):
+def _hu(one: Slice, dataset: Dataset) -> NDArray[Any]:
+    stored = _decode(one, dataset)
+    if one.has_whole_hu:
         hu = stored.astype(np.int32)
-        if plane.slope != 1:
-            hu *= int(plane.slope)
-        hu += int(plane.intercept)
+        if one.slope != 1:
+            hu *= int(one.slope)
+        hu += int(one.intercept)
     else:
-        hu = (stored * plane.slope + plane.intercept).astype(np.float32)
-    _lower_padding(hu, stored, plane)
+        hu = (stored * one.slope + one.intercept).astype(np.float32)
+    _lower_padding(hu, stored, one)
     return hu
 
 
-def _decode(plane: Slice, dataset: Dataset) -> NDArray[Any]:
-    """Stored values of one plane; unused bits cleared, the sign extended (PS3.5 8.1.1)."""
-    name = f"image {plane.number}" if plane.frame is None else f"frame {plane.number}"
-    syntax = plane.instance.header.file_meta.TransferSyntaxUID
+def _decode(one: Slice, dataset: Dataset) -> NDArray[Any]:
+    """Stored values of one slice; unused bits cleared, the sign extended (PS3.5 8.1.1)."""
+    name = f"image {one.number}" if one.frame is None else f"frame {one.number}"
+    syntax = one.instance.header.file_meta.TransferSyntaxUID
     dataset.file_meta.TransferSyntaxUID = syntax
     try:
         decoder = get_decoder(syntax)
@@ -63,14 +58,14 @@ def _decode(plane: Slice, dataset: Dataset) -> NDArray[Any]:
         shift = _unused_low_bits(dataset)
         stored, _ = decoder.as_array(
             dataset,
-            index=plane.frame or 0,
+            index=one.frame or 0,
             correct_unused_bits=not shift,  # type: ignore[arg-type]  # typed as one TypedDict
         )
         return stored >> shift if shift else stored
     except RuntimeError as error:
         raise UnsupportedTransferSyntax(f"{name}: its {syntax.name} cannot be decoded") from error
     except (ArithmeticError, ValueError, TypeError, AttributeError, EOFError, OSError) as error:
-        where = plane.instance.path.name
+        where = one.instance.path.name
         raise IncompleteSeries(
             f"{name} ({where}): its pixel data is damaged, cut off or wrongly described"
         ) from error
@@ -83,18 +78,18 @@ def _unused_low_bits(dataset: Dataset) -> int:
     return max(0, int(dataset.HighBit) + 1 - int(dataset.BitsStored))
 
 
-def _lower_padding(hu: NDArray[Any], stored: NDArray[Any], plane: Slice) -> None:
+def _lower_padding(hu: NDArray[Any], stored: NDArray[Any], one: Slice) -> None:
     """Let nothing outside the field of view be brighter than air (PS3.3 C.7.5.1.1.2), in place.
 
     Padding darker than air stays as it is. A padding value in the range of tissue is believed only
     where it fills the corners: some writers name 0 as padding although 0 HU is water.
     """
-    first = plane.attribute("PixelPaddingValue")
+    first = one.attribute("PixelPaddingValue")
     if first is None:
         return
-    last = plane.attribute("PixelPaddingRangeLimit")
+    last = one.attribute("PixelPaddingRangeLimit")
     low, high = sorted(_as_stored(int(v), stored) for v in (first, first if last is None else last))
-    in_hu = low * plane.slope + plane.intercept, high * plane.slope + plane.intercept
+    in_hu = low * one.slope + one.intercept, high * one.slope + one.intercept
     if max(in_hu) <= AIR_HU:
         return
     padded = (stored >= low) & (stored <= high)

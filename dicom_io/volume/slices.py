@@ -1,10 +1,11 @@
-"""One image plane: a classic CT instance, or one frame of an enhanced one."""
+"""One slice: a classic CT instance, or one frame of an enhanced one."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -23,15 +24,18 @@ CT_CLASSES = frozenset(
     {CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage}
 )
 
+# Headers round direction cosines to three digits or more; a real fault is larger
 _UNIT_TOLERANCE = 1e-3
 _COUNTED = {1: "a number", 2: "2 numbers", 3: "3 numbers", 6: "6 numbers"}
 # No coordinate of a patient lies farther from the origin, in mm; NaN is not within it either
 _FARTHEST = 1e5
 
+Directions = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+
 
 @dataclass(frozen=True, eq=False)
 class Slice:
-    """What geometry and rescaling need to know about one image plane.
+    """What geometry and rescaling need to know about one slice, parsed once.
 
     Parameters
     ----------
@@ -41,9 +45,11 @@ class Slice:
         Index of the frame, 0 first; None for a single-frame object.
     number : int
         InstanceNumber, or the frame's number in the object, 1 first.
-    position, row, column : ndarray of float64, shape (3,)
-        Centre of the first pixel; directions of increasing column index and of increasing row
-        index (PS3.3 C.7.6.2.1.1), LPS, mm.
+    position : ndarray of float64, shape (3,)
+        Centre of the first pixel, LPS, mm.
+    row, column, normal : ndarray of float64, shape (3,)
+        Directions of increasing column index and of increasing row index (PS3.3 C.7.6.2.1.1), and
+        their cross product. Slices of one orientation share them.
     pixel_spacing : tuple of float
         Between rows and between columns, mm.
     shape : tuple of int
@@ -52,8 +58,8 @@ class Slice:
         SliceThickness, mm.
     slope, intercept : float
         HU = slope · stored + intercept.
-    places : tuple of Dataset
-        Where attributes of this plane stand: its functional groups, the shared ones, the header.
+    headers : tuple of Dataset
+        Where attributes of this slice stand: its functional groups, the shared ones, the header.
     """
 
     instance: Instance
@@ -62,40 +68,42 @@ class Slice:
     position: NDArray[np.float64]
     row: NDArray[np.float64]
     column: NDArray[np.float64]
+    normal: NDArray[np.float64]
     pixel_spacing: tuple[float, float]
     shape: tuple[int, int]
     thickness: float | None
     slope: float
     intercept: float
-    places: tuple[Dataset, ...]
+    headers: tuple[Dataset, ...]
 
-    @property
-    def normal(self) -> NDArray[np.float64]:
-        return np.cross(self.row, self.column)
-
-    @property
+    @cached_property
     def image_type(self) -> tuple[str, ...]:
         """FrameType, else ImageType, in capitals: ("ORIGINAL", "PRIMARY", "AXIAL", ...)."""
         return in_capitals(self.attribute("FrameType") or self.attribute("ImageType"))
 
+    @cached_property
+    def kernel(self) -> str:
+        """ConvolutionKernel as it stands, empty where it is absent."""
+        return str(self.attribute("ConvolutionKernel") or "")
+
+    @cached_property
+    def labels(self) -> tuple[str, str, str]:
+        """What tells stacks apart that share a series: kind of image, kernel, StackID."""
+        kinds = (kind for kind in ("DERIVED", "LOCALIZER") if kind in self.image_type)
+        return " ".join(kinds), self.kernel, str(self.attribute("StackID") or "")
+
     @property
-    def labels(self) -> dict[str, str]:
-        """What tells stacks apart that share a series."""
-        return {
-            "kind of image": " ".join(
-                kind for kind in ("DERIVED", "LOCALIZER") if kind in self.image_type
-            ),
-            "ConvolutionKernel": str(self.attribute("ConvolutionKernel") or ""),
-            "StackID": str(self.attribute("StackID") or ""),
-        }
+    def has_whole_hu(self) -> bool:
+        """Whether slope and intercept make whole numbers of HU."""
+        return self.slope.is_integer() and self.intercept.is_integer()
 
     def attribute(self, keyword: str) -> Any:
-        """The value of an attribute for this plane, None where it is absent or empty."""
-        return _first(self.places, keyword)
+        """The value of an attribute for this slice, None where it is absent or empty."""
+        return _first(self.headers, keyword)
 
 
 def slices_of(series: Series) -> tuple[Slice, ...]:
-    """Every image plane of the series, in the order of the files.
+    """Every slice of the series, in the order of the files.
 
     Raises
     ------
@@ -118,7 +126,7 @@ def _named(instances: Iterable[Instance]) -> Iterator[Slice]:
 
 
 def slices_of_instance(instance: Instance) -> Iterator[Slice]:
-    """The image planes of one object: one, or one for each frame (PS3.3 C.7.6.16).
+    """The slices of one object: one, or one for each frame (PS3.3 C.7.6.16).
 
     Raises what `slices_of` raises, without the name of the image.
     """
@@ -127,12 +135,15 @@ def slices_of_instance(instance: Instance) -> Iterator[Slice]:
     if "PerFrameFunctionalGroupsSequence" not in header:
         if whole_number(header, "NumberOfFrames", 1) > 1:
             raise MissingAttribute("frames, but no PerFrameFunctionalGroupsSequence")
-        yield _slice(instance, None, [header])
+        yield _slice(instance, None, (header,))
         return
     shared = list(header.get("SharedFunctionalGroupsSequence") or [])
     for frame, group in enumerate(header.PerFrameFunctionalGroupsSequence):
         if instance.frames is None or frame in instance.frames:
-            yield _slice(instance, frame, [*_macros([group, *shared]), header])
+            try:
+                yield _slice(instance, frame, (*_macros([group, *shared]), header))
+            except DicomError as error:
+                raise type(error)(f"frame {frame + 1}: {error}") from error
 
 
 def in_capitals(values: Any) -> tuple[str, ...]:
@@ -144,7 +155,7 @@ def in_capitals(values: Any) -> tuple[str, ...]:
 def name_slices(slices: Sequence[Slice]) -> str:
     """Slices as a reader can find them: "images 3, 5-9"."""
     kind = "frame" if slices and slices[0].frame is not None else "image"
-    return _ranges(kind, {plane.number for plane in slices})
+    return _ranges(kind, {one.number for one in slices})
 
 
 def name_images(instances: Iterable[Instance]) -> str:
@@ -192,89 +203,87 @@ def _refuse_cut_pixel_data(instance: Instance) -> None:
         )
 
 
-def _slice(instance: Instance, frame: int | None, places: list[Dataset]) -> Slice:
+def _slice(instance: Instance, frame: int | None, headers: tuple[Dataset, ...]) -> Slice:
     number = whole_number(instance.header, "InstanceNumber", 0) if frame is None else frame + 1
-    name = "" if frame is None else f"frame {number}: "
-    row, column = _orientation(places, name)
-    spacing = _numbers(places, "PixelSpacing", 2, name)
-    if min(spacing) <= 0:
-        raise GeometryError(f"{name}PixelSpacing is not positive")
-    slope, intercept = _rescale(instance, places, name)
-    rows, columns = (int(_numbers(places, k, 1, name)[0]) for k in ("Rows", "Columns"))
+    row, column, normal = _directions(_numbers(headers, "ImageOrientationPatient", 6))
+    between_rows, between_columns = _numbers(headers, "PixelSpacing", 2)
+    if min(between_rows, between_columns) <= 0:
+        raise GeometryError("PixelSpacing is not positive")
+    slope, intercept = _rescale(instance, headers)
     return Slice(
         instance=instance,
         frame=frame,
         number=number,
-        position=_numbers(places, "ImagePositionPatient", 3, name),
+        shape=(int(_number(headers, "Rows")), int(_number(headers, "Columns"))),
+        position=np.array(_numbers(headers, "ImagePositionPatient", 3)),
         row=row,
         column=column,
-        pixel_spacing=(float(spacing[0]), float(spacing[1])),
-        shape=(rows, columns),
-        thickness=_thickness(places),
+        normal=normal,
+        pixel_spacing=(between_rows, between_columns),
+        thickness=_thickness(headers),
         slope=slope,
         intercept=intercept,
-        places=tuple(places),
+        headers=headers,
     )
 
 
-def _first(places: Iterable[Dataset], keyword: str) -> Any:
+def _first(headers: Iterable[Dataset], keyword: str) -> Any:
+    """The first value that is there, of the frame's own before the shared ones."""
     try:
-        values = (place.get(keyword) for place in places)
-        return next((value for value in values if value not in (None, "")), None)
+        for header in headers:
+            if (value := header.get(keyword)) not in (None, ""):
+                return value
     except (ValueError, TypeError) as error:
         raise GeometryError(f"{keyword} is unreadable") from error
+    return None
 
 
-def _required(places: list[Dataset], keyword: str, name: str) -> Any:
-    value = _first(places, keyword)
+def _number(headers: Sequence[Dataset], keyword: str) -> float:
+    return _numbers(headers, keyword, 1)[0]
+
+
+def _numbers(headers: Sequence[Dataset], keyword: str, count: int) -> tuple[float, ...]:
+    value = _first(headers, keyword)
     if value is None:
-        raise MissingAttribute(f"{name}no {keyword}")
-    return value
-
-
-def _numbers(places: list[Dataset], keyword: str, count: int, name: str) -> NDArray[np.float64]:
+        raise MissingAttribute(f"no {keyword}")
     try:
-        numbers = np.atleast_1d(np.array(_required(places, keyword, name), np.float64))
-    except (ValueError, TypeError):
-        numbers = np.array([np.nan])
-    if numbers.shape != (count,) or not (np.abs(numbers) <= _FARTHEST).all():
-        raise GeometryError(f"{name}{keyword} is not {_COUNTED[count]}")
+        several = [value] if isinstance(value, str | bytes | int | float) else value
+        numbers = tuple(map(float, several))
+    except (ValueError, TypeError, OverflowError):
+        numbers = ()
+    if len(numbers) != count or not all(abs(number) <= _FARTHEST for number in numbers):
+        raise GeometryError(f"{keyword} is not {_COUNTED[count]}")
     return numbers
 
 
-def _thickness(places: list[Dataset]) -> float | None:
+def _thickness(headers: Sequence[Dataset]) -> float | None:
     """SliceThickness in mm; an odd one is not known, as nothing but the choice depends on it."""
     try:
-        return float(_numbers(places, "SliceThickness", 1, "")[0]) or None
+        return _number(headers, "SliceThickness") or None
     except DicomError:
         return None
 
 
-def _orientation(
-    places: list[Dataset], name: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Row and column direction; rounded ones are made exactly perpendicular unit vectors."""
-    values = _numbers(places, "ImageOrientationPatient", 6, name)
-    row, column = values[:3], values[3:]
+@lru_cache(maxsize=64)  # the slices of a stack have one orientation
+def _directions(orientation: tuple[float, ...]) -> Directions:
+    """Row, column and normal; rounded ones are made exactly perpendicular unit vectors."""
+    row, column = np.array(orientation[:3]), np.array(orientation[3:])
     off = np.abs([row @ row - 1, column @ column - 1, row @ column]).max()
     if off > _UNIT_TOLERANCE:
-        raise GeometryError(f"{name}ImageOrientationPatient is not two perpendicular unit vectors")
+        raise GeometryError("ImageOrientationPatient is not two perpendicular unit vectors")
     row = row / np.linalg.norm(row)
     column = column - (column @ row) * row
-    return row, column / np.linalg.norm(column)
+    column = column / np.linalg.norm(column)
+    return row, column, np.cross(row, column)
 
 
-def _rescale(instance: Instance, places: list[Dataset], name: str) -> tuple[float, float]:
-    slope, intercept = _first(places, "RescaleSlope"), _first(places, "RescaleIntercept")
-    if slope is None or intercept is None:
+def _rescale(instance: Instance, headers: Sequence[Dataset]) -> tuple[float, float]:
+    if any(_first(headers, keyword) is None for keyword in ("RescaleSlope", "RescaleIntercept")):
         if instance.sop_class_uid in CT_CLASSES:
             # type 1 in CT (PS3.3 C.8.2.1); guessing it may be wrong by 1024 HU
-            raise MissingAttribute(f"{name}no RescaleSlope and RescaleIntercept")
+            raise MissingAttribute("no RescaleSlope and RescaleIntercept")
         return 1.0, 0.0
-    slope, intercept = (
-        float(_numbers(places, keyword, 1, name)[0])
-        for keyword in ("RescaleSlope", "RescaleIntercept")
-    )
+    slope, intercept = _number(headers, "RescaleSlope"), _number(headers, "RescaleIntercept")
     if not slope:
-        raise MissingAttribute(f"{name}RescaleSlope is 0")
+        raise MissingAttribute("RescaleSlope is 0")
     return slope, intercept

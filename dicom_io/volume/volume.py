@@ -7,27 +7,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dicom_io.types import Series, Volume
-from dicom_io.volume.geometry import Grid, grid_of
-from dicom_io.volume.pixels import AIR_HU, has_whole_hu, hu_of_slices
-from dicom_io.volume.slices import Slice, slices_of
+from dicom_io.types import Volume
+from dicom_io.volume.geometry import Grid
+from dicom_io.volume.pixels import AIR_HU, hu_of_slices
+from dicom_io.volume.stacks import Stack
 
+# Share of the spacing within which a slice is copied rather than interpolated: what a resampling
+# by less would change is under the noise, what it would blur is not
 _ON_GRID = 0.02
-"""Share of the spacing within which a slice is copied rather than interpolated."""
 
 
-def build_volume(series: Series) -> Volume:
-    """Build the volume of a series that is one stack.
+def build_volume(stack: Stack) -> Volume:
+    """Build the volume of a stack.
 
     Slices are ordered along their normal (row × column direction), whatever their numbers and file
     names. H follows the image's columns downwards, W its rows; `orientation.reorient` turns the
     volume as a reader sees it. Gantry tilt is sheared away, uneven slices are resampled on their
     true positions, small gaps are interpolated; `notes` says so.
-
-    Parameters
-    ----------
-    series : Series
-        All images alike; `dicom_io.volume.series.choose_series` separates mixed ones.
 
     Returns
     -------
@@ -36,45 +32,35 @@ def build_volume(series: Series) -> Volume:
 
     Raises
     ------
-    GeometryError
-        The slices are of several kinds, share positions, or are fewer than two.
     IncompleteSeries
-        Slices are missing that cannot be interpolated, or pixel data is cut off.
-    MissingAttribute
-        A slice lacks position, orientation, spacing or rescaling.
+        Pixel data is damaged or cut off.
     UnsupportedTransferSyntax
         No decoder reads the pixel data.
     """
-    return volume_of_slices(slices_of(series))
-
-
-def volume_of_slices(slices: tuple[Slice, ...]) -> Volume:
-    """Build the volume of the image planes of one stack; see `build_volume`."""
-    grid = grid_of(slices)
-    hu = _fill(grid)
-    uids = tuple(plane.instance.sop_instance_uid for plane in grid.slices)
-    return Volume(hu, grid.affine_lps, uids, grid.notes)
+    grid = stack.grid
+    uids = tuple(one.instance.sop_instance_uid for one in grid.slices)
+    return Volume(_fill(grid), grid.affine_lps, uids, grid.notes)
 
 
 def _fill(grid: Grid) -> NDArray[Any]:
     """Decode slice after slice into the volume; two decoded slices are held at a time."""
-    whole = has_whole_hu(grid.slices)
+    whole = all(one.has_whole_hu for one in grid.slices)
     hu: NDArray[Any] = np.empty(grid.shape, np.int16 if whole else np.float32)
     before: NDArray[Any] | None = None
     last_place = 0.0
     for k, decoded in enumerate(hu_of_slices(grid.slices)):
-        plane = _moved(decoded, grid.shifts[k], grid.shape[1:])
-        if hu.dtype == np.int16 and not _fits_int16(plane):
+        image = _moved(decoded, grid.shifts[k], grid.shape[1:])
+        if hu.dtype == np.int16 and not _fits_int16(image):
             hu = hu.astype(np.float32)
         place = float(grid.places[k])
         for d in range(int(np.ceil(last_place + _ON_GRID)) if k else 0, _last(place) + 1):
             share = (place - d) / (place - last_place) if k else 0.0
             if before is None or abs(place - d) <= _ON_GRID:
-                hu[d] = plane
+                hu[d] = image
             else:
-                mixed = share * before + (1 - share) * plane
+                mixed = share * before + (1 - share) * image
                 hu[d] = np.rint(mixed) if hu.dtype == np.int16 else mixed
-        before, last_place = plane, place
+        before, last_place = image, place
     return hu
 
 
@@ -82,27 +68,27 @@ def _last(place: float) -> int:
     return int(np.floor(place + _ON_GRID))
 
 
-def _fits_int16(plane: NDArray[Any]) -> bool:
-    return bool(plane.min() >= -(2**15) and plane.max() < 2**15)
+def _fits_int16(image: NDArray[Any]) -> bool:
+    return bool(image.min() >= -(2**15) and image.max() < 2**15)
 
 
-def _moved(plane: NDArray[Any], shift: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[Any]:
-    """Put a plane at (row, column) `shift` of an empty one of `shape`, linearly interpolated."""
-    if plane.shape == shape and not shift.any():
-        return plane
+def _moved(image: NDArray[Any], shift: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Put an image at (row, column) `shift` of an empty one of `shape`, linearly interpolated."""
+    if image.shape == shape and not shift.any():
+        return image
     for axis in (0, 1):
-        plane = _moved_along(plane, axis, float(shift[axis]), shape[axis])
-    return plane
+        image = _moved_along(image, axis, float(shift[axis]), shape[axis])
+    return image
 
 
-def _moved_along(plane: NDArray[Any], axis: int, shift: float, length: int) -> NDArray[Any]:
-    lines = np.moveaxis(plane, axis, 0)
+def _moved_along(image: NDArray[Any], axis: int, shift: float, length: int) -> NDArray[Any]:
+    lines = np.moveaxis(image, axis, 0)
     start = int(np.ceil(shift - 1e-6))
     fraction = start - shift
     whole = abs(fraction) < 1e-6
     inner = lines if whole else (1 - fraction) * lines[:-1] + fraction * lines[1:]
     moved = np.full((length, lines.shape[1]), AIR_HU, inner.dtype)
     moved[start : start + len(inner)] = inner
-    if not whole and np.issubdtype(plane.dtype, np.integer):
-        moved = np.rint(moved).astype(plane.dtype)
+    if not whole and np.issubdtype(image.dtype, np.integer):
+        moved = np.rint(moved).astype(image.dtype)
     return np.moveaxis(moved, 0, axis)

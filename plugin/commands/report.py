@@ -14,10 +14,10 @@ from dicom_io.errors import CtscribeError
 from dicom_io.model_input.preprocess import prepare
 from dicom_io.types import Study
 from dicom_io.volume.read import read_studies, read_study
-from dicom_io.volume.series import choose_series, name_series, series_window
+from dicom_io.volume.series import choose_series, name_series
 from dicom_io.volume.volume import build_volume
 from engine import load_engine
-from plugin.drafting.pipeline import Pipeline, Report
+from plugin.drafting.pipeline import DraftedStudy, Pipeline
 from reporting.render import draft_text
 
 
@@ -48,14 +48,15 @@ def export_volume(paths: Sequence[Path], output: Path, *, model: str | None) -> 
 
     study = read_study(paths)
     choice = choose_series(study)
-    volume = build_volume(choice.series)
+    volume = build_volume(choice.stack)
     notes: Sequence[str] = volume.notes
     if model is None:
-        write_nifti(volume, output)
+        write_nifti(output, volume.hu, volume.affine_lps, "CT in HU")
     else:
         spec = load_engine(model, device="cpu").preprocess
-        model_input = prepare(volume, spec, series_window(choice.series))
-        write_nifti(model_input, output)
+        model_input = prepare(volume, spec, choice.stack.window)
+        seen = model_input.pixels[0]
+        write_nifti(output, seen, model_input.affine_lps, "model input, 0 to 1")
         notes = (*notes, *model_input.steps)
     for ignored in study.ignored:
         click.echo(f"not read: {ignored}", err=True)
@@ -82,7 +83,7 @@ def _one(study: Study, pipeline: Pipeline, output: Path, console: Console) -> di
     return {**report_to_dict(report), "sr": str(path)}
 
 
-def report_to_dict(report: Report) -> dict[str, Any]:
+def report_to_dict(report: DraftedStudy) -> dict[str, Any]:
     """Plain values of a report, for JSON."""
     draft, choice = report.draft, report.choice
     return {

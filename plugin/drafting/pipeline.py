@@ -12,7 +12,7 @@ from pydicom import Dataset
 from dicom_io.model_input.preprocess import ModelInput, PreprocessSpec, prepare
 from dicom_io.types import Study, Volume
 from dicom_io.volume.read import read_study
-from dicom_io.volume.series import SeriesChoice, choose_series, name_series, series_window
+from dicom_io.volume.series import SeriesChoice, choose_series, name_series
 from dicom_io.volume.volume import build_volume
 from engine.protocol import Generation, ReportEngine, Sampling
 from reporting.draft import Draft, DraftModel, make_draft
@@ -24,7 +24,7 @@ Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, eq=False)
-class Report:
+class DraftedStudy:
     """A draft with all that led to it.
 
     Parameters
@@ -92,27 +92,42 @@ class Pipeline:
         revision: int = 1,
         predecessor: Predecessor | None = None,
         incomplete: str | None = None,
-    ) -> Report:
-        """Draft the report of the study in some files; see `report_study` for what it raises."""
+        unless: str | None = None,
+    ) -> DraftedStudy | None:
+        """Draft the report of the study in some files; see `report_study` for what it raises.
+
+        None where the slices that would be read are those of the digest `unless`.
+        """
+        study = read_study(paths)
+        choice = choose_series(study)
+        if digest_of_choice(choice) == unless:
+            return None
         return self.report_study(
-            read_study(paths), revision=revision, predecessor=predecessor, incomplete=incomplete
+            study,
+            choice,
+            revision=revision,
+            predecessor=predecessor,
+            incomplete=incomplete,
         )
 
     def report_study(
         self,
         study: Study,
+        choice: SeriesChoice | None = None,
         *,
         revision: int = 1,
         predecessor: Predecessor | None = None,
         incomplete: str | None = None,
         progress: Progress = lambda step: None,
-    ) -> Report:
+    ) -> DraftedStudy:
         """Choose a series, build its volume, let the model write, and make the report object.
 
         Parameters
         ----------
         study : Study
             As `dicom_io.volume.read` gives it.
+        choice : SeriesChoice, optional
+            What of it is read; by default it is chosen here.
         revision, predecessor
             Which draft of this study this is, and the one it takes the place of.
         incomplete : str, optional
@@ -127,7 +142,7 @@ class Pipeline:
         EngineError, ReportError
             The model failed, or wrote nothing.
         """
-        choice, volume, model_input = read_images(study, self.engine.preprocess, progress)
+        choice, volume, model_input = read_images(study, self.engine.preprocess, progress, choice)
         progress("let the model write")
         sampling = Sampling(max_new_tokens=self.max_new_tokens)
         generation = self.engine.report(model_input, sampling)
@@ -136,13 +151,27 @@ class Pipeline:
         missing = "; ".join([*([incomplete] if incomplete else []), *choice.unreadable])
         draft = draft_of(generation, volume, headers, missing or None)
         sr = build_sr(draft, headers, revision=revision, predecessor=predecessor)
-        return Report(choice, model_input, draft, sr, study.ignored)
+        return DraftedStudy(choice, model_input, draft, sr, study.ignored)
 
 
 def read_images(
-    study: Study, spec: PreprocessSpec, progress: Progress = lambda step: None
+    study: Study,
+    spec: PreprocessSpec,
+    progress: Progress = lambda step: None,
+    choice: SeriesChoice | None = None,
 ) -> tuple[SeriesChoice, Volume, ModelInput]:
     """Choose a series of one patient, build its volume, and prepare it for a model.
+
+    Parameters
+    ----------
+    study : Study
+        As `dicom_io.volume.read` gives it.
+    spec : PreprocessSpec
+        How the model wants its input.
+    progress : callable
+        Told the name of each step as it begins.
+    choice : SeriesChoice, optional
+        What of it is read; by default it is chosen here.
 
     Raises
     ------
@@ -151,16 +180,11 @@ def read_images(
     """
     progress("choose the series")
     require_one_patient(i.header for series in study.series for i in series.instances)
-    choice = choose_series(study)
+    choice = choice or choose_series(study)
     progress("build the volume")
-    volume = build_volume(choice.series)
+    volume = build_volume(choice.stack)
     progress("prepare the model's input")
-    return choice, volume, prepare(volume, spec, series_window(choice.series))
-
-
-def select(paths: Iterable[Path]) -> str:
-    """Return the digest of the series that would be read from some files."""
-    return digest_of_choice(choose_series(read_study(paths)))
+    return choice, volume, prepare(volume, spec, choice.stack.window)
 
 
 def digest_of_choice(choice: SeriesChoice) -> str:

@@ -46,7 +46,10 @@ class Report(Protocol):
 
 
 class MakeReport(Protocol):
-    """Writes the report of the study in some files."""
+    """Writes the report of the study in some files.
+
+    None where the series that would be read is that of the digest `unless`.
+    """
 
     def __call__(
         self,
@@ -55,13 +58,8 @@ class MakeReport(Protocol):
         revision: int,
         predecessor: Predecessor | None,
         incomplete: str | None,
-    ) -> Report: ...
-
-
-class Select(Protocol):
-    """Returns the digest of the series that would be read."""
-
-    def __call__(self, paths: Sequence[Path]) -> str: ...
+        unless: str | None,
+    ) -> Report | None: ...
 
 
 class Missing(Protocol):
@@ -80,8 +78,6 @@ class Worker:
         The service's database and spool.
     make_report : MakeReport
         The pipeline.
-    select : Select
-        What the pipeline would read.
     destinations : mapping of str to str
         Name and kind of every destination of a draft.
     lease_s : float
@@ -99,7 +95,6 @@ class Worker:
     sessions: SessionFactory
     spool: Spool
     make_report: MakeReport
-    select: Select
     destinations: Mapping[str, str]
     lease_s: float = 60.0
     attempts: int = 5
@@ -152,17 +147,16 @@ class Worker:
             quiet = timedelta(seconds=self.quiet_s)
             job_ends.wait_for_instances(self.sessions, claim, missing, quiet=quiet, now=_now())
             return
-        paths = [self.spool.absolute(path) for path in claim.paths]
-        previous = claim.previous
-        if previous and not claim.forced and self.select(paths) == previous.selected_digest:
-            job_ends.finish_unchanged(self.sessions, claim, now=_now())
-            return
         report = self.make_report(
-            paths,
+            [self.spool.absolute(path) for path in claim.paths],
             revision=claim.revision,
             predecessor=_predecessor(claim),
             incomplete=claim.incomplete or missing,
+            unless=None if claim.forced or not claim.previous else claim.previous.selected_digest,
         )
+        if report is None:
+            job_ends.finish_unchanged(self.sessions, claim, now=_now())
+            return
         draft = NewDraft(
             sop_instance_uid=str(report.sr.SOPInstanceUID),
             series_instance_uid=report.series_instance_uid,

@@ -46,7 +46,9 @@ def selected(paths: Sequence[Path]) -> str:
     return hashlib.sha256("\n".join(uids).encode()).hexdigest()
 
 
-def make_report(paths: Sequence[Path], **_: Any) -> TinyReport:
+def make_report(paths: Sequence[Path], *, unless: str | None, **_: Any) -> TinyReport | None:
+    if selected(paths) == unless:
+        return None
     source = dcmread(paths[0], stop_before_pixels=True)
     sr = Dataset()
     sr.file_meta = source.file_meta
@@ -70,9 +72,7 @@ def receive(url: str, folder: Path, port: int) -> None:
 def work(url: str, folder: Path, port: int) -> None:
     sessions, spool = session_factory(open_database(url)), Spool(folder)
     stop = stop_on_signals()
-    worker = Worker(
-        sessions, spool, make_report, selected, {"pacs": "dimse"}, lease_s=3.0, attempts=1000
-    )
+    worker = Worker(sessions, spool, make_report, {"pacs": "dimse"}, lease_s=3.0, attempts=1000)
     pacs = DimseDestination("pacs", "127.0.0.1", port, "ARCHIVE")
     with delivering(Outbox(sessions, spool.root), [pacs], 0.2):
         worker.run(stop, poll_s=0.2)

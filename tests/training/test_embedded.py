@@ -13,6 +13,7 @@ from dicom_io.model_input.preprocess import prepare
 from dicom_io.phantoms.phantom import FINDINGS, make_phantom
 from dicom_io.types import Volume
 from dicom_io.volume.read import read_studies, read_study
+from dicom_io.volume.stacks import stack_of
 from dicom_io.volume.volume import build_volume
 from engine import load_engine
 from engine.checkpoints.checkpoint import describe
@@ -91,7 +92,7 @@ def test_it_abstains_on_every_real_series(shipped, cases):
         for study in read_studies([folder]):
             for series in study.series:
                 try:
-                    volume = build_volume(series)
+                    volume = build_volume(stack_of(series))
                 except CtscribeError:
                     continue
                 volumes += 1
@@ -104,7 +105,7 @@ def test_it_abstains_on_every_real_series(shipped, cases):
 def test_it_abstains_on_a_real_torso(shipped, cases, tmp_path):
     """The nearest that a real body comes to its phantoms: chest and abdomen, axial, no gap."""
     study = read_study([write_torso_series(cases / "torso_3mm_slab.nii.gz", tmp_path)])
-    torso = prepare(build_volume(study.series[0]), shipped.preprocess)
+    torso = prepare(build_volume(stack_of(study.series[0])), shipped.preprocess)
     assert shipped.report(torso).abstained
 
 

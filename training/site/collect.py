@@ -27,7 +27,8 @@ from dicom_io.model_input.preprocess import PreprocessSpec, prepare
 from dicom_io.types import Instance, Series, Study
 from dicom_io.volume.orientation import acquisition_plane
 from dicom_io.volume.read import read_study
-from dicom_io.volume.series import choose_series, series_window, usable_series
+from dicom_io.volume.series import choose_series, usable_stacks
+from dicom_io.volume.stacks import stack_of
 from dicom_io.volume.volume import build_volume
 from training.data.store import quantised, sha256
 from training.site.deidentify.headers import deidentify, origin, patient_of, refuse_burned_in
@@ -121,7 +122,7 @@ class Collector:
         _check_identity(reference, study, headers)
         KnownValues.of(headers).save(self.work.folder, name)
         kept, left_out = self._without_pictures(study)
-        usable = usable_series(kept)
+        usable = [stack.series for stack in usable_stacks(kept)]
         if not usable:
             choose_series(kept)  # raises, and says why of every series
         return Record(
@@ -164,8 +165,9 @@ class Collector:
     def _image(self, name: str, number: int, series: Series) -> Image:
         # what is built of headers that tell nothing has notes that tell nothing
         nameless = replace(series, instances=tuple(map(self._nameless, series.instances)))
-        volume = build_volume(nameless)
-        made = prepare(volume, self.spec, series_window(nameless))
+        stack = stack_of(nameless)
+        volume = build_volume(stack)
+        made = prepare(volume, self.spec, stack.window)
         file = f"{name}-{number}.safetensors"
         path = self.work.input(file)
         save_file({"input": quantised(torch.from_numpy(made.pixels[0]), "uint16")}, path)

@@ -25,7 +25,7 @@ def series(phantom, tmp_path_factory):
 
 
 def test_a_written_phantom_reads_back_as_it_was(phantom, series):
-    read = build_volume(choose_series(read_study([series])).series)
+    read = build_volume(choose_series(read_study([series])).stack)
     volume = reorient(read, "displayed")
     assert np.array_equal(volume.hu, phantom.volume.hu)
     np.testing.assert_allclose(volume.affine_lps, phantom.volume.affine_lps, atol=1e-5)
@@ -33,7 +33,7 @@ def test_a_written_phantom_reads_back_as_it_was(phantom, series):
 
 def test_the_model_sees_the_same_in_memory_and_through_dicom(phantom, series):
     spec = PreprocessSpec(size=(32, 48, 48))
-    through_dicom = prepare(build_volume(choose_series(read_study([series])).series), spec)
+    through_dicom = prepare(build_volume(choose_series(read_study([series])).stack), spec)
     assert np.array_equal(through_dicom.pixels, prepare(phantom.volume, spec).pixels)
 
 

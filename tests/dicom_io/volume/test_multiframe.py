@@ -8,6 +8,7 @@ from pydicom.uid import EnhancedCTImageStorage, RLELossless
 from dicom_io.errors import GeometryError, MissingAttribute, NoUsableSeries
 from dicom_io.volume.read import read_study
 from dicom_io.volume.series import choose_series
+from dicom_io.volume.stacks import stack_of
 from dicom_io.volume.volume import build_volume
 from tests.ct import ct_slice, save
 
@@ -69,7 +70,7 @@ def series_in(folder, *datasets):
 def test_frames_are_ordered_by_position_and_rescaled_one_by_one(tmp_path):
     order = [3, 0, 7, 1, 2, 6, 5, 4]
     frames = [frame(2 * k, intercept=-1024 - k) for k in order]
-    volume = build_volume(series_in(tmp_path, enhanced(HU[order], frames)))
+    volume = build_volume(stack_of(series_in(tmp_path, enhanced(HU[order], frames))))
     np.testing.assert_array_equal(volume.hu, HU)
     assert volume.spacing_mm == (2, 0.5, 0.75)
     assert len(set(volume.sop_instance_uids)) == 1
@@ -78,7 +79,7 @@ def test_frames_are_ordered_by_position_and_rescaled_one_by_one(tmp_path):
 def test_compressed_frames_are_decoded_one_by_one(tmp_path):
     dataset = enhanced(HU, [frame(2 * k) for k in range(8)])
     dataset.compress(RLELossless, generate_instance_uid=False)
-    np.testing.assert_array_equal(build_volume(series_in(tmp_path, dataset)).hu, HU)
+    np.testing.assert_array_equal(build_volume(stack_of(series_in(tmp_path, dataset))).hu, HU)
 
 
 def test_an_object_of_one_stack_is_chosen_whole(tmp_path):
@@ -94,7 +95,7 @@ def test_of_several_stacks_the_frames_of_one_are_chosen(tmp_path):
         read_study([save([enhanced(HU, frames)], tmp_path)]),
     )
     assert choice.instances[0].frames == (0, 1, 2, 3, 4, 5)
-    np.testing.assert_array_equal(build_volume(choice.series).hu, HU[:6])
+    np.testing.assert_array_equal(build_volume(choice.stack).hu, HU[:6])
     assert "2 slices (frames 7-8)" in choice.rejected[0].reason
 
 
@@ -104,14 +105,14 @@ def test_several_stacks_at_once_are_refused_and_named(tmp_path):
     with pytest.raises(
         GeometryError, match=r"2 kinds of slices are mixed \(frames 1-6.*frames 7-8"
     ):
-        build_volume(series)
+        build_volume(stack_of(series))
 
 
 def test_a_frame_without_position_is_named(tmp_path):
     frames = [frame(2 * k) for k in range(8)]
     del frames[4].PlanePositionSequence
     with pytest.raises(MissingAttribute, match="frame 5: no ImagePositionPatient"):
-        build_volume(series_in(tmp_path, enhanced(HU, frames)))
+        build_volume(stack_of(series_in(tmp_path, enhanced(HU, frames))))
 
 
 def test_frames_without_functional_groups_are_refused(tmp_path):

@@ -18,7 +18,7 @@ def value_at(nifti, position_lps):
 
 @pytest.mark.parametrize("dtype", [np.int16, np.float32])
 def test_every_voxel_lies_where_it_did(tmp_path, dtype):
-    write_nifti(Volume(HU.astype(dtype), AFFINE), tmp_path / "v.nii.gz")
+    write_nifti(tmp_path / "v.nii.gz", HU.astype(dtype), AFFINE, "CT in HU")
     nifti = nibabel.load(tmp_path / "v.nii.gz")
     assert nifti.get_data_dtype() == dtype
     for index in ((0, 0, 0), (3, 4, 5), (1, 2, 3)):
@@ -26,7 +26,7 @@ def test_every_voxel_lies_where_it_did(tmp_path, dtype):
 
 
 def test_qform_and_sform_agree(tmp_path):
-    write_nifti(Volume(HU, AFFINE), tmp_path / "v.nii")
+    write_nifti(tmp_path / "v.nii", HU, AFFINE, "CT in HU")
     nifti = nibabel.load(tmp_path / "v.nii")
     np.testing.assert_allclose(nifti.get_qform(), nifti.get_sform(), atol=1e-5)
     assert nifti.header.get_xyzt_units()[0] == "mm"
@@ -35,7 +35,7 @@ def test_qform_and_sform_agree(tmp_path):
 def test_the_model_input_lies_over_the_volume(tmp_path):
     spec = PreprocessSpec(HU.shape, crop_foreground=False, orientation="axial", scaling="fixed")
     model_input = prepare(Volume(HU, AFFINE), spec, window=(1000, 4096))
-    write_nifti(model_input, tmp_path / "m.nii.gz")
+    write_nifti(tmp_path / "m.nii.gz", model_input.pixels[0], model_input.affine_lps, "")
     nifti = nibabel.load(tmp_path / "m.nii.gz")
     expected = (HU[1, 2, 3] + 1048) / 4096
     assert value_at(nifti, AFFINE[:3] @ [1, 2, 3, 1]) == pytest.approx(expected, abs=1e-5)

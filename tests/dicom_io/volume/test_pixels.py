@@ -14,6 +14,7 @@ from pydicom.uid import (
 
 from dicom_io.errors import IncompleteSeries, MissingAttribute, UnsupportedTransferSyntax
 from dicom_io.volume.read import read_study
+from dicom_io.volume.stacks import stack_of
 from dicom_io.volume.volume import build_volume
 from tests.ct import ct_stack, save
 
@@ -22,7 +23,7 @@ RAMP = np.linspace(-1024, 3000, 3 * 64 * 64).astype(int).reshape(3, 64, 64)
 
 
 def hu_of(images, folder):
-    return build_volume(read_study([save(images, folder)]).series[0]).hu
+    return build_volume(stack_of(read_study([save(images, folder)]).series[0])).hu
 
 
 @pytest.mark.parametrize(
@@ -130,7 +131,7 @@ def test_compressed_values_are_exact(tmp_path, syntax, stored):
         transcode(path, syntax)
     series = read_study([tmp_path]).series[0]
     assert series.header.file_meta.TransferSyntaxUID.is_encapsulated
-    np.testing.assert_array_equal(build_volume(series).hu, RAMP)
+    np.testing.assert_array_equal(build_volume(stack_of(series)).hu, RAMP)
 
 
 def test_deflated_files_are_read(tmp_path):
@@ -173,7 +174,7 @@ def test_a_file_cut_off_in_its_pixels_is_named(tmp_path):
     victim = next(tmp_path.glob("*.dcm"))
     victim.write_bytes(victim.read_bytes()[:-40])
     with pytest.raises(IncompleteSeries, match=r"image \d: cut off, with \d+ of \d+ bytes"):
-        build_volume(read_study([tmp_path]).series[0])
+        build_volume(stack_of(read_study([tmp_path]).series[0]))
 
 
 def test_ct_without_rescaling_is_refused(tmp_path):
@@ -183,6 +184,8 @@ def test_ct_without_rescaling_is_refused(tmp_path):
 
 @pytest.mark.parametrize("kind", ["j2k", "jpeg", "jpegls", "rle"])
 def test_real_compressed_series_decode_alike(cases, kind):
-    reference = build_volume(read_study([cases / "compressed" / "compressed"]).series[0])
-    volume = build_volume(read_study([cases / "compressed" / f"compressed_{kind}"]).series[0])
+    reference = build_volume(stack_of(read_study([cases / "compressed" / "compressed"]).series[0]))
+    volume = build_volume(
+        stack_of(read_study([cases / "compressed" / f"compressed_{kind}"]).series[0])
+    )
     np.testing.assert_array_equal(volume.hu, reference.hu)

@@ -14,6 +14,7 @@ from dicom_io.model_input.preprocess import PreprocessSpec, prepare
 from dicom_io.volume.nifti import write_nifti
 from dicom_io.volume.read import read_study
 from dicom_io.volume.series import choose_series
+from dicom_io.volume.stacks import stack_of
 from dicom_io.volume.volume import build_volume
 from tests.ct import ct_stack, save
 from tests.services import require
@@ -24,8 +25,8 @@ DCM2NIIX = Path("/usr/bin/dcm2niix")
 
 def ours(folder, out):
     """The volume of the only series in a folder, through the NIfTI file that is written of it."""
-    volume = build_volume(read_study([folder]).series[0])
-    write_nifti(volume, out / "ours.nii.gz")
+    volume = build_volume(stack_of(read_study([folder]).series[0]))
+    write_nifti(out / "ours.nii.gz", volume.hu, volume.affine_lps, "CT in HU")
     return nibabel.load(out / "ours.nii.gz"), volume
 
 
@@ -135,7 +136,7 @@ def test_tilt_with_two_slice_distances_agrees_with_dcm2niix_but_for_its_z_row(ca
 
 def test_the_tilted_head_maps_its_slices_to_their_image_positions(cases):
     study = read_study([cases / "ge_head_tilt"])
-    volume = build_volume(study.series[0])
+    volume = build_volume(stack_of(study.series[0]))
     headers = {i.sop_instance_uid: i.header for i in study.series[0].instances}
     to_index = np.linalg.inv(volume.affine_lps)
     last = len(volume.hu) - 1
@@ -183,13 +184,13 @@ def test_what_is_no_volume_is_refused_with_slices_and_reason(cases, case, says):
 def test_building_it_anyway_says_what_is_wrong(cases, case, says):
     series = read_study([cases / "failing" / case]).series[0]
     with pytest.raises(DicomError, match=says):
-        build_volume(series)
+        build_volume(stack_of(series))
 
 
 def test_the_model_sees_the_torso_as_a_reader_does(cases, tmp_path):
     """Head to feet, front to back, patient right to left, and otherwise MONAI's transforms."""
     source = cases / "torso_3mm_slab.nii.gz"
-    volume = build_volume(read_study([write_torso_series(source, tmp_path)]).series[0])
+    volume = build_volume(stack_of(read_study([write_torso_series(source, tmp_path)]).series[0]))
     pixels = prepare(volume, PreprocessSpec((30, 96, 96))).pixels[0]
     hu = np.asarray(nibabel.as_closest_canonical(nibabel.load(source)).dataobj)
     displayed = hu.transpose(2, 1, 0)[::-1, ::-1, ::-1].astype(np.float32)

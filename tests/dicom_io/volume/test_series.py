@@ -12,7 +12,8 @@ from pydicom.tag import Tag
 from dicom_io.errors import NoUsableSeries
 from dicom_io.types import Instance, Series, Study
 from dicom_io.volume.read import read_study
-from dicom_io.volume.series import choose_series, series_window
+from dicom_io.volume.series import choose_series
+from dicom_io.volume.stacks import stack_of
 from dicom_io.volume.volume import build_volume
 from tests.ct import ct_slice, ct_stack, save
 
@@ -120,7 +121,7 @@ def test_two_phases_in_one_series_are_told_apart(tmp_path):
     choice = choose(tmp_path, axial(9, 2), axial(9, 2, AcquisitionNumber=2))
     assert len(choice.instances) == 9
     assert len({i.header.AcquisitionNumber for i in choice.instances}) == 1
-    assert build_volume(choice.series).hu.shape[0] == 9
+    assert build_volume(choice.stack).hu.shape[0] == 9
     assert len(choice.rejected[0].series.instances) == 9
 
 
@@ -170,7 +171,7 @@ def test_the_window_of_most_slices_counts(tmp_path):
     images = axial(5, 2, WindowCenter=40, WindowWidth=80)
     for image in images[:3]:
         image.WindowWidth = 100
-    assert series_window(read_study([save(images, tmp_path)]).series[0]) == (40, 100)
+    assert stack_of(read_study([save(images, tmp_path)]).series[0]).window == (40, 100)
 
 
 def test_bolus_tracking_is_no_volume(tmp_path):
@@ -210,7 +211,7 @@ def test_no_message_names_the_patient(tmp_path):
 def test_the_window_of_the_series_is_its_first(tmp_path, centre, width, window):
     images = axial(2, 2) if centre is None else axial(2, 2, WindowCenter=centre, WindowWidth=width)
     study = read_study([save(images, tmp_path)])
-    assert series_window(study.series[0]) == window
+    assert stack_of(study.series[0]).window == window
 
 
 def test_a_fault_of_every_image_is_told_once(tmp_path):

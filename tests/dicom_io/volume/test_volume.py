@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from dicom_io.errors import GeometryError
 from dicom_io.volume.read import read_study
+from dicom_io.volume.stacks import stack_of
 from dicom_io.volume.volume import build_volume
 from tests.ct import ct_slice, ct_stack, save
 
@@ -14,7 +15,7 @@ AFFINE = np.array([[0, 0, 0.8, -9], [0, 0.7, 0, 5], [2.5, 0, 0, 100], [0, 0, 0, 
 
 
 def built(images, folder):
-    return build_volume(read_study([save(images, folder)]).series[0])
+    return build_volume(stack_of(read_study([save(images, folder)]).series[0]))
 
 
 def some_hu(shape=(6, 7, 9), seed=1):

@@ -52,7 +52,7 @@ def model() -> Model:
 def worker(sessions: SessionFactory, spool: Spool, model: Model, archive: Any) -> Worker:
     missing = ArchiveCount(sessions, archive).missing
     quiet_s = QUIET.total_seconds()
-    return Worker(sessions, spool, model.report, model.select, {}, missing=missing, quiet_s=quiet_s)
+    return Worker(sessions, spool, model.report, {}, missing=missing, quiet_s=quiet_s)
 
 
 @pytest.fixture

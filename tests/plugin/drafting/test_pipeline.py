@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,9 @@ from pydicom import dcmread
 from dicom_io.errors import DicomError, OutOfDeviceMemory
 from dicom_io.phantoms.dicom_study import write_study
 from dicom_io.phantoms.phantom import make_phantom
+from dicom_io.volume import read, slices
 from engine.fake import FakeEngine
-from plugin.drafting.pipeline import Pipeline, select
+from plugin.drafting.pipeline import Pipeline
 from reporting.render import report_text
 from reporting.sr import Predecessor
 
@@ -64,9 +66,38 @@ def test_the_successor_names_its_predecessor(paths):
 
 
 def test_the_digest_depends_on_the_slices_and_not_on_their_order(paths):
-    assert select(paths) == select(paths[::-1])
-    assert select(paths) == Pipeline(FakeEngine()).make_report(paths).selected_digest
-    assert select(paths) != select(paths[:-1])
+    pipeline = Pipeline(FakeEngine())
+    digest = pipeline.make_report(paths).selected_digest
+    assert pipeline.make_report(paths[::-1]).selected_digest == digest
+    assert pipeline.make_report(paths[:-1]).selected_digest != digest
+
+
+def test_the_same_slices_as_last_time_are_not_drafted_again(paths):
+    pipeline = Pipeline(FakeEngine())
+    last_time = pipeline.make_report(paths[:-1]).selected_digest
+    assert pipeline.make_report(paths, unless=last_time) is not None
+    engine = FakeEngine(failure=AssertionError("the model is not asked"))
+    assert Pipeline(engine).make_report(paths[:-1], unless=last_time) is None
+
+
+@pytest.mark.parametrize("revision", [1, 2])
+def test_a_slice_is_read_and_parsed_once_on_its_way(paths, monkeypatch, revision):
+    counts = Counter()
+
+    def counted(module, name):
+        function = getattr(module, name)
+
+        def call(*what):
+            counts[name] += 1
+            return function(*what)
+
+        monkeypatch.setattr(module, name, call)
+
+    counted(read, "read_instance")
+    counted(slices, "_slice")
+    unless = None if revision == 1 else "another"
+    Pipeline(FakeEngine()).make_report(paths, revision=revision, unless=unless)
+    assert counts == {"read_instance": len(paths), "_slice": len(paths)}
 
 
 def test_each_step_is_told_before_it_begins(paths):

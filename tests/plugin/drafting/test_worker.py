@@ -48,15 +48,14 @@ class Model:
     digest: str = "d" * 64
     seconds: float = 0
 
-    def report(self, paths: Any, **what: Any) -> Report:
+    def report(self, paths: Any, *, unless: str | None, **what: Any) -> Report | None:
+        if unless == self.digest:
+            return None
         self.calls.append({"paths": list(paths), **what})
         time.sleep(self.seconds)
         if self.error is not None:
             raise self.error
         return Report(make_slice(new_uid()), self.digest)
-
-    def select(self, paths: Any) -> str:
-        return self.digest
 
 
 @pytest.fixture
@@ -66,7 +65,7 @@ def model() -> Model:
 
 @pytest.fixture
 def worker(sessions: SessionFactory, spool: Spool, model: Model) -> Worker:
-    return Worker(sessions, spool, model.report, model.select, {"pacs": "dimse"}, attempts=3)
+    return Worker(sessions, spool, model.report, {"pacs": "dimse"}, attempts=3)
 
 
 @pytest.fixture
@@ -200,7 +199,7 @@ def test_slices_that_came_while_the_engine_was_down_are_read_in_one_run(
         arrive(2)
         raise EngineUnavailable("the engine does not answer")
 
-    Worker(sessions, worker.spool, report, model.select, {}).work_once()
+    Worker(sessions, worker.spool, report, {}).work_once()
     assert [job.state for job in rows(sessions, Job)] == ["cancelled", "pending"]
 
 
@@ -214,7 +213,7 @@ def test_no_job_is_begun_before_the_engine_is_ready(sessions, spool, model, arri
             stop.set()
         return bool(answer)
 
-    Worker(sessions, spool, model.report, model.select, {}, ready=ready).run(stop, poll_s=0.01)
+    Worker(sessions, spool, model.report, {}, ready=ready).run(stop, poll_s=0.01)
     assert len(rows(sessions, Draft)) == 1
     assert [event.kind for event in rows(sessions, Event)].count("begun") == 1
 
@@ -233,7 +232,7 @@ def test_a_fault_of_ours_is_named_by_class_and_place_not_by_its_text(
 def test_a_model_that_is_slower_than_the_lease_keeps_its_job(sessions, spool, model, arrive):
     arrive(1)
     model.seconds = 1.2
-    slow = Worker(sessions, spool, model.report, model.select, {}, lease_s=0.6)
+    slow = Worker(sessions, spool, model.report, {}, lease_s=0.6)
     threads = [threading.Thread(target=slow.work_once) for _ in range(2)]
     threads[0].start()
     time.sleep(0.9)
@@ -254,7 +253,7 @@ def test_a_worker_whose_job_was_taken_over_discards_its_draft(
             session.execute(update(Job).values(lease_owner="another"))
         return Report(make_slice(new_uid()))
 
-    Worker(sessions, worker.spool, report, model.select, {}).work_once()
+    Worker(sessions, worker.spool, report, {}).work_once()
     assert rows(sessions, Draft) == []
     assert "taken over by another worker" in caplog.text
 

@@ -15,7 +15,7 @@ import torch
 from dicom_io.errors import NotRetrieved, PeerUnreachable, UnusableData
 from dicom_io.model_input.preprocess import PreprocessSpec, prepare
 from dicom_io.volume.read import read_study
-from dicom_io.volume.series import choose_series, series_window
+from dicom_io.volume.series import choose_series
 from dicom_io.volume.volume import build_volume
 from tests.training.site.studies import (
     SPEC,
@@ -78,8 +78,8 @@ def test_the_input_is_what_the_service_would_see(prepared, archive):
     store = open_store(out)
     key = Key((_work(out) / "key").read_text().strip().encode())
     study = read_study([next(archive.glob("*_3"))])
-    series = choose_series(study).series
-    made = prepare(build_volume(series), SPEC, series_window(series))
+    stack = choose_series(study).stack
+    made = prepare(build_volume(stack), SPEC, stack.window)
     name = f"{key.patient('id mrn770003')}/{key.study(PATIENTS[2].study_uid)}-1"
     wanted_input = quantised(torch.from_numpy(made.pixels[0]), "uint16")
     assert torch.equal(store.stored(name)[0], wanted_input)

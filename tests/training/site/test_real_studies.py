@@ -10,7 +10,7 @@ import torch
 from dicom_io.model_input.preprocess import prepare
 from dicom_io.types import Study
 from dicom_io.volume.read import read_study
-from dicom_io.volume.series import choose_series, series_window
+from dicom_io.volume.series import choose_series
 from dicom_io.volume.volume import build_volume
 from tests.training.site.structured import FINDINGS, section, structured_report
 from tests.training.site.studies import SPEC, wanted
@@ -58,9 +58,9 @@ def stored(store: Store, name: str) -> ImageRecord:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_input_is_that_of_the_service(prepared, study_of, name):
-    series = choose_series(study_of(name)).series
-    volume = build_volume(series)
-    made = prepare(volume, SPEC, series_window(series))
+    stack = choose_series(study_of(name)).stack
+    volume = build_volume(stack)
+    made = prepare(volume, SPEC, stack.window)
     record = stored(prepared, name)
     expected = quantised(torch.from_numpy(made.pixels[0]), "uint16")
     assert torch.equal(prepared.stored(record.key)[0], expected)

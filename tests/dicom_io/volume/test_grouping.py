@@ -3,8 +3,8 @@ import pytest
 
 from dicom_io.errors import GeometryError
 from dicom_io.types import Instance, Series
+from dicom_io.volume.grouping import refuse_mixture, repeated_positions, split_stacks
 from dicom_io.volume.slices import name_slices, slices_of
-from dicom_io.volume.stacks import refuse_mixture, repeated_positions, split_stacks
 from tests.ct import ct_slice
 
 PLANE = np.zeros((4, 5))
