@@ -2,45 +2,69 @@
 
 from __future__ import annotations
 
-import uuid
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine, select, text
+from sqlalchemy import Engine, select
 
 from plugin.state.database import SessionFactory, open_database, session_factory
 from plugin.state.spool import Spool
-from tests.postgres import running_cluster, server_binaries
+from tests.postgres import Cluster, running_cluster, server_binaries
 from tests.services import require
+
+DATABASES = ["sqlite", "postgresql"]
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """URL of a private PostgreSQL server, `{}` where the database's name goes."""
+def postgres() -> Iterator[Cluster]:
+    """A private PostgreSQL server."""
     binaries = server_binaries()
     require(binaries is not None, "PostgreSQL's server (Debian package postgresql)")
     assert binaries is not None
-    with running_cluster(binaries) as url:
-        yield url
+    with running_cluster(binaries) as cluster:
+        yield cluster
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """URL of an empty database."""
+@pytest.fixture(scope="session")
+def postgres_template(postgres: Cluster) -> Iterator[str]:
+    """Name of a database with all tables and no row."""
+    with postgres.database() as name:
+        open_database(postgres.url(name)).dispose()
+        yield name
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same as a file."""
+    path = tmp_path_factory.mktemp("database") / "template.db"
+    open_database(f"sqlite:///{path}").dispose()
+    return path
+
+
+@pytest.fixture(params=DATABASES)
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """URL of a database with all tables and no row."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'ctscribe.db'}"
-    return new_postgres_database(request.getfixturevalue("postgres"))
+        copy = shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "ctscribe.db")
+        yield f"sqlite:///{copy}"
+        return
+    template, cluster = map(request.getfixturevalue, ("postgres_template", "postgres"))
+    with cluster.database(template) as name:
+        yield cluster.url(name)
 
 
-def new_postgres_database(server: str) -> str:
-    name = f"test_{uuid.uuid4().hex}"
-    admin = create_engine(server.format("postgres"), isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    admin.dispose()
-    return server.format(name)
+@pytest.fixture(params=DATABASES)
+def bare_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """URL of a database without tables."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'bare.db'}"
+        return
+    cluster = request.getfixturevalue("postgres")
+    with cluster.database() as name:
+        yield cluster.url(name)
 
 
 @pytest.fixture

@@ -31,12 +31,12 @@ def test_opening_a_database_again_changes_nothing(engine: Engine, database_url: 
     again.dispose()
 
 
-def test_processes_that_start_together_migrate_once(database_url: str) -> None:
+def test_processes_that_start_together_migrate_once(bare_database_url: str) -> None:
     failures: list[Exception] = []
 
     def start() -> None:
         try:
-            open_database(database_url).dispose()
+            open_database(bare_database_url).dispose()
         except Exception as error:  # noqa: BLE001
             failures.append(error)
 
