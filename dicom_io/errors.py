@@ -128,7 +128,18 @@ class PeerUnreachable(PluginError):
 
 
 class AssociationRejected(PluginError):
-    """A peer answers and refuses the association or the object."""
+    """A peer answers and refuses the association or the object.
+
+    Parameters
+    ----------
+    message : str
+    status : int, optional
+        Of HTTP or of DIMSE, where the peer told one.
+    """
+
+    def __init__(self, message: str, status: int | None = None):
+        super().__init__(message)
+        self.status = status
 
 
 class ProtocolViolation(PluginError):

@@ -10,14 +10,14 @@ from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
+from dicom_io.archives.archive import Archive
+from dicom_io.archives.dicomweb import Dicomweb
+from dicom_io.archives.dimse import Dimse
+from dicom_io.archives.orthanc import Orthanc
 from dicom_io.errors import ConfigurationError
-from plugin.delivery import destinations as kinds
-from plugin.settings import (
-    Destination,
-    DicomwebDestination,
-    DimseDestination,
-    Settings,
-)
+from plugin.delivery.destinations import Destination, read_credentials
+from plugin.settings import Destination as DestinationSettings
+from plugin.settings import DicomwebDestination, DimseDestination, Settings
 from plugin.state.database import SessionFactory, open_database, session_factory
 from plugin.state.spool import Spool
 from plugin.supervisor import stop_on_signals
@@ -187,19 +187,12 @@ def requeue(settings: Settings, name: str) -> int:
     return Outbox(open_sessions(settings), settings.storage.spool).requeue(name)
 
 
-def destination(settings: Destination) -> kinds.Destination:
+def destination(settings: DestinationSettings) -> Destination:
     """Build the destination that a table of the settings describes."""
+    archive: Archive
     if isinstance(settings, DimseDestination):
-        return kinds.DimseDestination(
-            settings.name,
-            settings.host,
-            settings.port,
-            settings.ae_title,
-            settings.calling_ae_title,
-        )
-    kind = (
-        kinds.DicomwebDestination
-        if isinstance(settings, DicomwebDestination)
-        else kinds.OrthancDestination
-    )
-    return kind(settings.name, settings.url, kinds.read_credentials(settings.credentials_env))
+        archive = Dimse(settings.host, settings.port, settings.ae_title, settings.calling_ae_title)
+    else:
+        kind = Dicomweb if isinstance(settings, DicomwebDestination) else Orthanc
+        archive = kind(settings.url, read_credentials(settings.credentials_env))
+    return Destination(settings.name, archive)

@@ -9,8 +9,8 @@ from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelMove,
 )
 
-from dicom_io.archives import query_retrieve
-from dicom_io.archives.dimse import Timeouts
+from dicom_io.archives import retrieval
+from dicom_io.archives.association import PATIENCE, UNCOMPRESSED, Timeouts
 from dicom_io.device import DEVICE_UID, MANUFACTURER, MODEL_NAME
 from plugin.reception import dimse_status as statuses
 from plugin.reception import instance_store as store
@@ -47,13 +47,13 @@ def test_the_statuses_are_those_that_are_answered():
 
 
 def test_images_are_retrieved_in_every_syntax_that_the_receiver_takes():
-    offered = {*query_retrieve.UNCOMPRESSED, *query_retrieve.COMPRESSED}
+    offered = {*UNCOMPRESSED, *retrieval.COMPRESSED}
     left = set(receiver.TRANSFER_SYNTAXES) - offered
     assert {UID(uid).name for uid in left} == {
         "Deflated Explicit VR Little Endian",
         "Explicit VR Big Endian",
     }
-    contexts = list(query_retrieve._storage_contexts())
+    contexts = list(retrieval.storage_contexts())
     assert len(contexts) < MOST_CONTEXTS
 
 
@@ -74,8 +74,8 @@ def test_images_are_retrieved_in_every_syntax_that_the_receiver_takes():
         f"({EnhancedSRStorage})",
         f"({StudyRootQueryRetrieveInformationModelGet})",
         f"({StudyRootQueryRetrieveInformationModelMove})",
-        f"{query_retrieve.PATIENCE.dimse_s:.0f} s for the answer to a command, as an archive",
-        f"answered with 0x{query_retrieve.REFUSED:04X}",
+        f"{PATIENCE.dimse_s:.0f} s for the answer to a command, as an archive",
+        f"answered with 0x{retrieval.REFUSED:04X}",
         f"| DeviceUID | {DEVICE_UID},",
         f"`{DRAFT_NOTICE}`",
         f"| SeriesNumber | {SERIES_NUMBER_BASE} + revision |",

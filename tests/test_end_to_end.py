@@ -14,7 +14,7 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import EnhancedSRStorage
 
-from dicom_io.archives.dimse import echo
+from dicom_io.archives.dimse import Dimse
 from dicom_io.errors import CtscribeError
 from tests.orthanc import RunningOrthanc, eventually, free_port, running_orthanc
 from tests.services import require
@@ -91,7 +91,7 @@ def service(configuration: Path, receiver: int) -> Iterator[None]:
 
 def answers(port: int) -> bool:
     try:
-        echo("127.0.0.1", port, called_ae_title="CTSCRIBE", calling_ae_title="TEST")
+        Dimse("127.0.0.1", port, "CTSCRIBE", "TEST").check()
     except CtscribeError:
         return False
     return True

@@ -1,135 +1,189 @@
-"""DICOMweb client: STOW-RS stores one instance, QIDO-RS finds it again (PS3.18 10.5, 10.6)."""
+"""DICOMweb user agent: STOW-RS, QIDO-RS and WADO-RS (PS3.18 10.4 to 10.6)."""
 
 from __future__ import annotations
 
-import json
-import uuid
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 from pydicom import Dataset, dcmread
+from pydicom.errors import InvalidDicomError
 
-from dicom_io.archives.http import TIMEOUT, ask, ask_again, displayable
-from dicom_io.archives.inventory import ct_inventory
-from dicom_io.archives.patient_identity import Found, InstanceReference, identities_of
-from dicom_io.errors import AssociationRejected, PeerUnreachable
+from dicom_io.archives.http import (
+    PATIENCE,
+    TIMEOUT,
+    Credentials,
+    ask,
+    ask_again,
+    connected,
+    displayable,
+)
+from dicom_io.archives.inventory import STUDY_KEYS, SeriesReference, ct_inventory, wanted_series
+from dicom_io.archives.multipart import enclose, parts
+from dicom_io.archives.patient_identity import identities_of
+from dicom_io.archives.proof import Found, InstanceReference
+from dicom_io.errors import AssociationRejected, NotRetrieved, PeerUnreachable
 
 DICOM_JSON = {"Accept": "application/dicom+json"}
+AS_STORED = {"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'}
 # PS3.18 I.2.2 uses the failure reasons of C-STORE: 0xA7xx is out of resources
 OUT_OF_RESOURCES = range(0xA700, 0xA800)
 
 
-def store(path: Path, url: str, *, credentials: tuple[str, str] | None = None) -> None:
-    """Store one instance with STOW-RS (PS3.18 10.5).
+@dataclass(frozen=True)
+class Dicomweb:
+    """An archive reached by DICOMweb.
 
     Parameters
     ----------
-    path : Path
-        A DICOM file.
     url : str
-        Root of the DICOMweb service, such as `http://127.0.0.1:18042/dicom-web`.
+        Root of the service, such as `http://127.0.0.1:18042/dicom-web`.
     credentials : (str, str), optional
-        User and password for HTTP Basic authentication.
-
-    Raises
-    ------
-    PeerUnreachable
-        No answer, or the service cannot store now.
-    AssociationRejected
-        The service refuses the request or the instance.
+        User and password, for HTTP Basic authentication.
+    token : str, optional
+        For `Authorization: Bearer`.
     """
-    study = dcmread(path, stop_before_pixels=True, specific_tags=["StudyInstanceUID"])
-    boundary = uuid.uuid4().hex
-    headers = {
-        "Accept": "application/dicom+json",
-        "Content-Type": f'multipart/related; type="application/dicom"; boundary={boundary}',
-    }
-    body = b"".join(
-        (
-            f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode(),
-            path.read_bytes(),
-            f"\r\n--{boundary}--\r\n".encode(),
-        )
-    )
-    peer = displayable(url)
-    with _client(url, credentials) as client:
-        where = f"studies/{study.StudyInstanceUID}"
-        answer = ask(lambda: client.post(where, content=body, headers=headers), peer)
-    _check_stored(answer, peer)
 
+    url: str
+    credentials: Credentials | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
 
-def find_instance(
-    reference: InstanceReference, url: str, *, credentials: tuple[str, str] | None = None
-) -> Found:
-    """Look for one instance with QIDO-RS (PS3.18 10.6), and for the patient of its study.
+    def store(self, *paths: Path) -> None:
+        """Store instances by STOW-RS, one a request (PS3.18 10.5)."""
+        with self._client() as client:
+            for path in paths:
+                study = dcmread(path, stop_before_pixels=True, specific_tags=["StudyInstanceUID"])
+                body, content_type = enclose(path.read_bytes())
+                headers = DICOM_JSON | {"Content-Type": content_type}
+                where = f"studies/{study.StudyInstanceUID}"
+                post = partial(client.post, where, content=body, headers=headers)
+                self._check_stored(ask(post, self._peer))
 
-    Raises
-    ------
-    PeerUnreachable
-        No answer after three attempts.
-    AssociationRejected
-        The service refuses the query, or answers with something else than DICOM JSON.
-    """
-    study, series = reference.study_instance_uid, reference.series_instance_uid
-    with _client(url, credentials) as client:
-        instances = _query(
-            client,
-            f"studies/{study}/series/{series}/instances",
-            SOPInstanceUID=reference.sop_instance_uid,
-        )
-        studies = _query(
-            client, "studies", StudyInstanceUID=study, includefield="PatientID,PatientName"
-        )
-    held = [one for one in instances if one.get("SOPInstanceUID") == reference.sop_instance_uid]
-    return Found(len(held), identities_of(studies))
+    def find(self, reference: InstanceReference) -> Found:
+        """Look for an instance by QIDO-RS, and for the patient of its study (PS3.18 10.6)."""
+        study, series = reference.study_instance_uid, reference.series_instance_uid
+        uid = reference.sop_instance_uid
+        path = f"studies/{study}/series/{series}/instances"
+        with self._client() as client:
+            instances = self._query(client, path, SOPInstanceUID=uid)
+            studies = self._query(
+                client, "studies", StudyInstanceUID=study, includefield="PatientID,PatientName"
+            )
+        held = [one for one in instances if one.get("SOPInstanceUID") == uid]
+        return Found(len(held), identities_of(studies))
 
-
-def count_instances(
-    study_instance_uid: str, url: str, *, credentials: tuple[str, str] | None = None
-) -> dict[str, int]:
-    """Ask how many instances the service holds of each CT series of a study (PS3.18 10.6).
-
-    Raises as `find_instance`.
-    """
-    with _client(url, credentials) as client:
+    def count(self, study_instance_uid: str) -> dict[str, int]:
+        """Ask for NumberOfSeriesRelatedInstances of each CT series (PS3.18 table 10.6.3-4)."""
         path = f"studies/{study_instance_uid}/series"
-        return ct_inventory(_query(client, path, includefield="NumberOfSeriesRelatedInstances"))
+        with self._client() as client:
+            return ct_inventory(
+                self._query(client, path, includefield="NumberOfSeriesRelatedInstances")
+            )
+
+    def search(self, dates: str, modality: str) -> list[Dataset]:
+        """List studies by QIDO-RS, page after page."""
+        wanted = {"ModalitiesInStudy": modality} | ({"StudyDate": dates} if dates else {})
+        with self._patient_client() as client:
+            return self._every(
+                client, "studies", "StudyInstanceUID", **wanted, includefield=list(STUDY_KEYS)
+            )
+
+    def fetch(self, study_instance_uid: str, folder: Path) -> None:
+        """Download a study by WADO-RS, series after series (PS3.18 10.4)."""
+        try:
+            with self._patient_client() as client:
+                answers = self._every(
+                    client,
+                    f"studies/{study_instance_uid}/series",
+                    "SeriesInstanceUID",
+                    includefield="NumberOfSeriesRelatedInstances",
+                )
+                for series in wanted_series(answers, study_instance_uid):
+                    series.check(self._download(client, series, folder))
+        except AssociationRejected as error:
+            if error.status == httpx.codes.NOT_FOUND:
+                raise NotRetrieved(f"{self._peer} answers 404") from None
+            raise
+
+    def check(self) -> None:
+        """Verify that the service answers a query."""
+        with self._client() as client:
+            self._query(client, "studies", limit="1")
+
+    @property
+    def _peer(self) -> str:
+        return displayable(self.url)
+
+    def _client(self, **options: Any) -> httpx.Client:
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else None
+        options = {"timeout": TIMEOUT} | options
+        return httpx.Client(base_url=self.url, auth=self.credentials, headers=headers, **options)
+
+    def _patient_client(self) -> httpx.Client:
+        """A client for lists and images, which servers may keep elsewhere."""
+        return self._client(timeout=PATIENCE, follow_redirects=True)
+
+    def _query(self, client: httpx.Client, path: str, **parameters: Any) -> list[Dataset]:
+        get = partial(client.get, path, params=parameters, headers=DICOM_JSON)
+        return self._data_sets(ask_again(get, self._peer))
+
+    def _every(
+        self, client: httpx.Client, path: str, keyword: str, **parameters: Any
+    ) -> list[Dataset]:
+        """Page through the answers; a server may cap them, or take no notice of the offset.
+
+        (Orthanc 1.10 does the latter: an answer that brings nothing new is the last.)
+        """
+        found: dict[tuple[str, str], Dataset] = {}
+        before = -1
+        while before < len(found):
+            before = len(found)
+            for answer in self._query(client, path, **parameters, offset=before):
+                patient = str(answer.get("PatientID", ""))
+                found[str(answer.get(keyword, "")), patient] = answer
+        return list(found.values())
+
+    def _download(self, client: httpx.Client, series: SeriesReference, folder: Path) -> int:
+        """Save the objects of a series under numbers as they arrive; returns how many."""
+        path = f"studies/{series.study_instance_uid}/series/{series.series_instance_uid}"
+        request = client.build_request("GET", path, headers=AS_STORED)
+        number = first = len(list(folder.iterdir()))
+        send = partial(client.send, request, stream=True)
+        with closing(ask_again(send, self._peer)) as answer, connected(self._peer):
+            for part in parts(answer.iter_bytes(), answer.headers.get("Content-Type", "")):
+                target = folder / f"{number:06d}.dcm"
+                with target.open("wb") as file:
+                    file.writelines(part)
+                _check_object(target)
+                number += 1
+        return number - first
+
+    def _check_stored(self, answer: httpx.Response) -> None:
+        """Read the store response: 202 says that some instance was not stored (PS3.18 10.5.3)."""
+        sets = self._data_sets(answer)
+        for item in (failed for one in sets for failed in one.get("FailedSOPSequence") or ()):
+            reason = int(item.get("FailureReason") or 0)
+            message = f"{self._peer} did not store the instance (0x{reason:04X})"
+            if reason in OUT_OF_RESOURCES:
+                raise PeerUnreachable(message)
+            raise AssociationRejected(message, reason)
+
+    def _data_sets(self, answer: httpx.Response) -> list[Dataset]:
+        """Read an answer: a list to a query, one data set to a store, or nothing at all."""
+        try:
+            content = answer.json() if answer.content else []
+            listed = [content] if isinstance(content, dict) else content
+            return [Dataset.from_json(one) for one in listed]
+        # what servers send instead of DICOM JSON fails in any of these ways
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise AssociationRejected(f"{self._peer} does not answer with DICOM JSON") from None
 
 
-def check(url: str, *, credentials: tuple[str, str] | None = None) -> None:
-    """Verify that the service answers a query; errors as in `find_instance`."""
-    with _client(url, credentials) as client:
-        _query(client, "studies", limit="1")
-
-
-def _client(url: str, credentials: tuple[str, str] | None) -> httpx.Client:
-    return httpx.Client(base_url=url, auth=credentials, timeout=TIMEOUT, follow_redirects=False)
-
-
-def _query(client: httpx.Client, path: str, **parameters: str) -> list[Dataset]:
-    peer = displayable(str(client.base_url))
-    answer = ask_again(lambda: client.get(path, params=parameters, headers=DICOM_JSON), peer)
-    if answer.status_code == httpx.codes.NO_CONTENT:
-        return []
-    return [Dataset.from_json(one) for one in _json(answer, peer)]
-
-
-def _json(answer: httpx.Response, peer: str) -> Any:
+def _check_object(path: Path) -> None:
     try:
-        return answer.json()
-    except json.JSONDecodeError:
-        raise AssociationRejected(f"{peer} does not answer with DICOM JSON") from None
-
-
-def _check_stored(answer: httpx.Response, peer: str) -> None:
-    """Read the store response: 202 says that some instance was not stored (PS3.18 10.5.3)."""
-    if not answer.content:
-        return
-    failed = Dataset.from_json(_json(answer, peer)).get("FailedSOPSequence")
-    for item in failed or ():
-        reason = int(item.get("FailureReason") or 0)
-        message = f"{peer} did not store the instance (0x{reason:04X})"
-        raise (
-            PeerUnreachable(message) if reason in OUT_OF_RESOURCES else AssociationRejected(message)
-        )
+        dcmread(path, stop_before_pixels=True)
+    except (InvalidDicomError, EOFError, ValueError) as error:
+        raise NotRetrieved(f"a part of the answer is no object ({type(error).__name__})") from None

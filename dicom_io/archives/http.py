@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import httpx
 
 from dicom_io.errors import AssociationRejected, PeerUnreachable
 
+Credentials = tuple[str, str]
+"""User and password, for HTTP Basic authentication."""
+
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+PATIENCE = httpx.Timeout(600.0, connect=10.0)
+"""Between two pieces of a long list or a series: an archive may have to read them from tape."""
+
+# A GET changes nothing; three attempts within two seconds bridge the restart of a proxy
 GET_ATTEMPTS = 3
 GET_PAUSE_S = 0.5
 # RFC 9110 and RFC 6585: the same request may succeed later
@@ -34,15 +42,15 @@ def ask(request: Callable[[], httpx.Response], peer: str) -> httpx.Response:
         Any other status: the peer answers and refuses. Its body may hold a patient's identity
         and is not repeated.
     """
-    try:
+    with connected(peer):
         response = request()
-    except httpx.HTTPError as error:
-        raise PeerUnreachable(f"{peer} does not answer: {type(error).__name__}") from None
     if response.is_success:
         return response
-    if response.is_server_error or response.status_code in RETRYABLE_STATUS:
-        raise PeerUnreachable(f"{peer} answers {response.status_code}")
-    raise AssociationRejected(f"{peer} refuses with {response.status_code}")
+    response.close()
+    status = response.status_code
+    if response.is_server_error or status in RETRYABLE_STATUS:
+        raise PeerUnreachable(f"{peer} answers {status}")
+    raise AssociationRejected(f"{peer} refuses with {status}", status)
 
 
 def ask_again(request: Callable[[], httpx.Response], peer: str) -> httpx.Response:
@@ -53,6 +61,15 @@ def ask_again(request: Callable[[], httpx.Response], peer: str) -> httpx.Respons
         except PeerUnreachable:
             time.sleep(GET_PAUSE_S * attempt)
     return ask(request, peer)
+
+
+@contextmanager
+def connected(peer: str) -> Iterator[None]:
+    """Map what fails on the line within a block to `PeerUnreachable`."""
+    try:
+        yield
+    except httpx.HTTPError as error:
+        raise PeerUnreachable(f"{peer} does not answer: {type(error).__name__}") from None
 
 
 def displayable(url: str) -> str:

@@ -1,26 +1,16 @@
-"""Proof of delivery: what to look for on a destination, and what finding it says.
+"""Who an object belongs to, as far as two systems must agree on it.
 
-The identities here are compared in memory only. They have no readable `repr`, so that none can
-slip into a log line.
+Identities are compared in memory only. They have no readable `repr`, so that none can slip into a
+log line.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from enum import Enum
 
 from pydicom import Dataset
 from pydicom.valuerep import PersonName
-
-
-@dataclass(frozen=True)
-class InstanceReference:
-    """The three UIDs that name one SOP Instance in its study (PS3.4 C.6.2.1)."""
-
-    study_instance_uid: str
-    series_instance_uid: str
-    sop_instance_uid: str
 
 
 @dataclass(frozen=True)
@@ -30,47 +20,6 @@ class Identity:
     study_instance_uid: str
     patient_id: str = field(repr=False)
     patient_name: str = field(repr=False)
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a destination holds.
-
-    Parameters
-    ----------
-    instances : int
-        How many instances answer to the reference; 0 while it has not arrived.
-    identities : frozenset of Identity
-        Of the instance's study as the destination knows it. More than one when the destination
-        keeps two patients apart under one StudyInstanceUID.
-    """
-
-    instances: int
-    identities: frozenset[Identity]
-
-
-class Verdict(Enum):
-    """What a look at the destination proves."""
-
-    PROVED = "proved"
-    MISSING = "missing"
-    WRONG_IDENTITY = "wrong identity"
-
-
-def judge(found: Found, expected: Identity) -> Verdict:
-    """Return whether the destination holds the instance under `expected`, and nothing else."""
-    if not found.instances:
-        return Verdict.MISSING
-    if found.identities != {expected}:
-        return Verdict.WRONG_IDENTITY
-    return Verdict.PROVED
-
-
-def reference_of(header: Dataset) -> InstanceReference:
-    """Return the reference of an instance from its header."""
-    return InstanceReference(
-        str(header.StudyInstanceUID), str(header.SeriesInstanceUID), str(header.SOPInstanceUID)
-    )
 
 
 def identity_of(header: Dataset) -> Identity:

@@ -1,62 +1,162 @@
-"""What is asked of an archive that is to give studies, and how completeness is judged."""
+"""Retrieval by DIMSE: what C-GET and C-MOVE ask for, and where it arrives (PS3.4 C.4)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
 
-from pydicom import Dataset
-
-from dicom_io.errors import NotRetrieved
-
-WANTED = ("CT", "SR")
-"""Modalities of the series that are fetched: images, and the reports beside them."""
-
-STUDY_KEYS = (
-    "StudyInstanceUID",
-    "PatientID",
-    "AccessionNumber",
-    "StudyDate",
+from pydicom import Dataset, dcmread
+from pydicom.uid import (
+    JPEG2000,
+    UID,
+    CTImageStorage,
+    EnhancedCTImageStorage,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    LegacyConvertedEnhancedCTImageStorage,
+    RLELossless,
 )
-"""What a query for studies asks to be told."""
+from pynetdicom import AE, AllStoragePresentationContexts, build_role, evt
+from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
+
+from dicom_io.archives.association import UNCOMPRESSED, check_status
+from dicom_io.archives.inventory import SeriesReference
+from dicom_io.errors import NotRetrieved, PeerUnreachable
+
+IMAGES = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
+# What else lies in series of modality CT or SR: reports, captures, documents, presentations
+_FAMILIES = ("88", "7", "104", "11", "66")
+_STORAGE = "1.2.840.10008.5.1.4.1.1."
+OTHERS = tuple(
+    sop_class
+    for sop_class in sorted(UID(str(c.abstract_syntax)) for c in AllStoragePresentationContexts)
+    if sop_class.startswith(_STORAGE)
+    and sop_class.removeprefix(_STORAGE).partition(".")[0] in _FAMILIES
+)
+COMPRESSED = (
+    JPEGLosslessSV1,
+    JPEGLossless,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    JPEG2000Lossless,
+    JPEG2000,
+    RLELossless,
+    JPEGBaseline8Bit,
+)
+# PS3.4 C.4.2.1.5 and PS3.7 C.5.6: unable to perform sub-operations; not authorised
+SUCCESS, UNABLE, REFUSED = 0x0000, 0xA702, 0x0124
 
 
 @dataclass(frozen=True)
-class SeriesReference:
-    """A series that is to be fetched.
+class Listener:
+    """Where C-MOVE is to send to: the archive must know our title at this address."""
+
+    host: str
+    port: int
+
+
+class Inbox:
+    """Keeps what arrives of one study in a folder, under numbers."""
+
+    def __init__(self, folder: Path, study_instance_uid: str) -> None:
+        self.folder, self.study_instance_uid = folder, study_instance_uid
+        self.received: set[str] = set()
+        self._first = len(list(folder.iterdir()))
+
+    def store(self, event: Any) -> int:
+        """Store an instance (PS3.4 C.4.3.2), but none of another study."""
+        content = event.encoded_dataset()
+        header = dcmread(BytesIO(content), specific_tags=["StudyInstanceUID", "SOPInstanceUID"])
+        if header.get("StudyInstanceUID") != self.study_instance_uid:
+            return REFUSED
+        uid = str(header.SOPInstanceUID)
+        if uid not in self.received:
+            number = self._first + len(self.received)
+            (self.folder / f"{number:06d}.dcm").write_bytes(content)
+            self.received.add(uid)
+        return SUCCESS
+
+
+def storage_contexts() -> Iterator[tuple[UID, list[UID]]]:
+    """A context for each encoding, as the archive sends what it holds as it is."""
+    for sop_class in (*IMAGES, *OTHERS):
+        yield sop_class, list(UNCOMPRESSED)
+    for sop_class in IMAGES:
+        for syntax in COMPRESSED:
+            yield sop_class, [syntax]
+
+
+def storage_roles() -> list[SCP_SCU_RoleSelectionNegotiation]:
+    """We are to receive over an association that we ask for (PS3.7 D.3.3.4)."""
+    return [build_role(sop_class, scp_role=True) for sop_class in (*IMAGES, *OTHERS)]
+
+
+def identifier(series: SeriesReference) -> Dataset:
+    """What a request to retrieve a series names (PS3.4 C.4.2.1.4)."""
+    wanted = Dataset()
+    wanted.QueryRetrieveLevel = "SERIES"
+    wanted.StudyInstanceUID = series.study_instance_uid
+    wanted.SeriesInstanceUID = series.series_instance_uid
+    return wanted
+
+
+def finish(answers: Iterable[tuple[Dataset, Dataset | None]], ae_title: str) -> None:
+    """Wait for the end of a retrieval; its last answer counts what failed (PS3.4 C.4.2.1).
+
+    Raises
+    ------
+    NotRetrieved
+        The archive cannot send all of it, as objects that went to tape.
+    PeerUnreachable, AssociationRejected
+        Any other status that is no success.
+    """
+    last = Dataset()
+    for last, _ in answers:
+        code = last.get("Status")
+        if code == UNABLE or (code is not None and code >> 12 == 0xC):
+            raise NotRetrieved(f"{ae_title} cannot send it (0x{code:04X})")
+        check_status(last, ae_title)
+    failed = last.get("NumberOfFailedSuboperations") or 0
+    if failed:
+        raise NotRetrieved(f"{ae_title} failed to send {failed} instances")
+
+
+@contextmanager
+def listening(ae: AE, listener: Listener, inbox: Inbox) -> Iterator[None]:
+    """Be a Storage SCP while a C-MOVE runs.
 
     Parameters
     ----------
-    instances : int, optional
-        How many the archive says that it holds.
+    ae : AE
+        Ours; takes objects that are sent to its own title only.
+    listener : Listener
+        Where to listen.
+    inbox : Inbox
+        What arrives goes there.
+
+    Raises
+    ------
+    PeerUnreachable
+        The port is taken.
     """
-
-    study_instance_uid: str = field(repr=False)
-    series_instance_uid: str = field(repr=False)
-    instances: int | None = None
-
-    @classmethod
-    def of(cls, answer: Dataset, study_instance_uid: str) -> SeriesReference:
-        """Read an answer to a query for series (PS3.4 table C.6-3)."""
-        count = answer.get("NumberOfSeriesRelatedInstances")
-        number = int(count) if count not in (None, "") else None
-        return cls(study_instance_uid, str(answer.SeriesInstanceUID), number)
-
-    def check(self, received: int) -> None:
-        """Refuse a series of which less came than the archive holds.
-
-        Raises
-        ------
-        NotRetrieved
-            Which series is not said.
-        """
-        if received == 0 or (self.instances is not None and received < self.instances):
-            held = "some" if self.instances is None else self.instances
-            raise NotRetrieved(f"{received} of {held} instances of a series came")
-
-
-def wanted_series(answers: Iterable[Dataset], study_instance_uid: str) -> list[SeriesReference]:
-    """The series of a study that are to be fetched, in the order of their UIDs."""
-    found = (a for a in answers if a.get("Modality") in WANTED)
-    references = (SeriesReference.of(answer, study_instance_uid) for answer in found)
-    return sorted(references, key=lambda series: series.series_instance_uid)
+    ae.require_called_aet = True
+    for context in AllStoragePresentationContexts:
+        ae.add_supported_context(str(context.abstract_syntax), [*UNCOMPRESSED, *COMPRESSED])
+    handlers: list[Any] = [(evt.EVT_C_STORE, inbox.store)]
+    where = (listener.host, listener.port)
+    try:
+        server: Any = ae.start_server(where, block=False, evt_handlers=handlers)
+    except OSError as error:
+        raise PeerUnreachable(f"port {listener.port} cannot be listened on here") from error
+    try:
+        yield
+    finally:
+        server.shutdown()

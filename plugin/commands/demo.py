@@ -15,7 +15,7 @@ from pydicom import dcmread
 from rich.console import Console
 from sqlalchemy import select
 
-from dicom_io.archives import dimse
+from dicom_io.archives.dimse import Dimse
 from dicom_io.errors import CtscribeError, PluginError
 from dicom_io.phantoms.dicom_study import write_study
 from dicom_io.phantoms.phantom import make_phantom
@@ -52,11 +52,12 @@ def run_demo(output: Path, seed: int) -> None:
         series = write_study(make_phantom(seed, matrix=160), output / "study")
     with running_archive(output / "archive", ae_title=ARCHIVE) as archive_port:
         settings = load_settings(_configuration(output, archive_port))
+        receiver = _receiver(settings)
         with _running_service(output) as service:
             with steps.timed("start the service"):
-                _wait_for(service, lambda: _answers(settings))
+                _wait_for(service, lambda: _answers(receiver))
             with steps.timed("send the study by C-STORE"):
-                _send(series, settings)
+                receiver.store(*sorted(series.iterdir()))
             with steps.timed("wait for the quiet period, the draft and the proof of delivery"):
                 _wait_for(service, lambda: _proved(settings) is not None)
     _show(settings, output)
@@ -136,28 +137,17 @@ def _wait_for(service: subprocess.Popen[bytes], condition: Callable[[], bool]) -
         time.sleep(0.1)
 
 
-def _answers(settings: Settings) -> bool:
+def _receiver(settings: Settings) -> Dimse:
     receiver = settings.receiver
+    return Dimse(receiver.host, receiver.port, receiver.ae_title, calling_ae_title="DEMO")
+
+
+def _answers(receiver: Dimse) -> bool:
     try:
-        dimse.echo(
-            receiver.host,
-            receiver.port,
-            called_ae_title=receiver.ae_title,
-            calling_ae_title="DEMO",
-        )
+        receiver.check()
     except CtscribeError:
         return False
     return True
-
-
-def _send(series: Path, settings: Settings) -> None:
-    dimse.store_all(
-        sorted(series.iterdir()),
-        settings.receiver.host,
-        settings.receiver.port,
-        called_ae_title=settings.receiver.ae_title,
-        calling_ae_title="DEMO",
-    )
 
 
 def _proved(settings: Settings) -> Path | None:

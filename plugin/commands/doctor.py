@@ -100,11 +100,11 @@ def check_receiver(settings: Settings) -> Finding:
 
 
 def _echo(settings: Settings) -> None:
-    from dicom_io.archives.dimse import echo
+    from dicom_io.archives.dimse import Dimse
 
     receiver = settings.receiver
     host = "127.0.0.1" if receiver.host == "0.0.0.0" else receiver.host  # noqa: S104
-    echo(host, receiver.port, called_ae_title=receiver.ae_title, calling_ae_title="CTSCRIBE")
+    Dimse(host, receiver.port, receiver.ae_title).check()
 
 
 def check_model(settings: Settings) -> Finding:
@@ -126,7 +126,7 @@ def check_destinations(settings: Settings) -> Iterator[Finding]:
     if not settings.destinations:
         yield Finding("destinations", True, "none: drafts stay in the spool")
     for one in settings.destinations:
-        yield _reachable(f"destination {one.name}", one.kind, destination(one).check)
+        yield _reachable(f"destination {one.name}", one.kind, destination(one).archive.check)
 
 
 def _reachable(check: str, where: str, call: Callable[[], None]) -> Finding:

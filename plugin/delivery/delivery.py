@@ -12,12 +12,12 @@ import logging
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from pydicom import dcmread
 
-from dicom_io.archives.patient_identity import Verdict, identity_of, judge, reference_of
+from dicom_io.archives.patient_identity import identity_of
+from dicom_io.archives.proof import InstanceReference, Verdict, judge
 from dicom_io.errors import AssociationRejected, PeerUnreachable
 from plugin.delivery.destinations import Destination
 from plugin.delivery.outbox import Due, Outbox
@@ -25,27 +25,6 @@ from plugin.delivery.outbox import Due, Outbox
 LOGGER = logging.getLogger(__name__)
 # An archive may take a report in some time before it shows it: only then is it sent again
 LOOKS_BEFORE_SENDING_AGAIN = 5
-
-
-def deliver_due(outbox: Outbox, destinations: Sequence[Destination]) -> int:
-    """Make every attempt that is due, all destinations at the same time.
-
-    Parameters
-    ----------
-    outbox : Outbox
-        The deliveries of the service's database.
-    destinations : sequence of Destination
-        One that does not answer is left after one attempt, and holds up no other.
-
-    Returns
-    -------
-    int
-        How many attempts were made.
-    """
-    if not destinations:
-        return 0
-    with ThreadPoolExecutor(len(destinations), "delivery") as pool:
-        return sum(pool.map(lambda one: _deliver_to(outbox, one), destinations))
 
 
 @contextmanager
@@ -73,21 +52,18 @@ def _deliver_until(
 ) -> None:
     while not ended.wait(poll_s):
         try:
-            _deliver_to(outbox, destination)
+            deliver_to(outbox, destination)
         except Exception as error:  # noqa: BLE001  one surprise must not end all delivery
             # What was claimed falls due again. The text is left out: it may name a patient
             where = "".join(traceback.format_tb(error.__traceback__))
             LOGGER.error("delivery to %s: %s\n%s", destination.name, type(error).__name__, where)
 
 
-def _deliver_to(outbox: Outbox, destination: Destination) -> int:
+def deliver_to(outbox: Outbox, destination: Destination) -> None:
     """Work through what is due at one destination, while it answers."""
-    attempts = 0
-    answers = True
-    while answers and (due := outbox.claim(destination.name)) is not None:
-        answers = _attempt(outbox, destination, due)
-        attempts += 1
-    return attempts
+    while (due := outbox.claim(destination.name)) is not None:
+        if not _attempt(outbox, destination, due):
+            return
 
 
 def _attempt(outbox: Outbox, destination: Destination, due: Due) -> bool:
@@ -97,7 +73,7 @@ def _attempt(outbox: Outbox, destination: Destination, due: Due) -> bool:
         return True
     try:
         if not due.sent:
-            destination.send(due.path)
+            destination.archive.store(due.path)
             due = outbox.record_sent(due)
         _prove(outbox, destination, due)
     except PeerUnreachable as error:
@@ -110,7 +86,8 @@ def _attempt(outbox: Outbox, destination: Destination, due: Due) -> bool:
 
 def _prove(outbox: Outbox, destination: Destination, due: Due) -> None:
     header = dcmread(due.path, stop_before_pixels=True)
-    verdict = judge(destination.find(reference_of(header)), identity_of(header))
+    found = destination.archive.find(InstanceReference.of(header))
+    verdict = judge(found, identity_of(header))
     if verdict is Verdict.PROVED:
         outbox.record_proved(due)
     elif verdict is Verdict.MISSING:

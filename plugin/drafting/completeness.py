@@ -27,12 +27,12 @@ class ArchiveCount:
     ----------
     sessions : SessionFactory
         Of the service's database.
-    archive : Destination
-        Is asked for its CT series of the study, those that this service is not sent included.
+    destination : Destination
+        Its archive is asked for all CT series of the study, those included that are not sent here.
     """
 
     sessions: SessionFactory
-    archive: Destination
+    destination: Destination
 
     def missing(self, study_id: int, study_instance_uid: str) -> str | None:
         """Say which instances have not arrived; None where all have, or nobody can tell.
@@ -40,15 +40,16 @@ class ArchiveCount:
         An archive that does not answer delays no draft: the quiet period has decided already.
         """
         try:
-            inventory = self.archive.count(study_instance_uid)
+            inventory = self.destination.archive.count(study_instance_uid)
         except (PeerUnreachable, AssociationRejected) as error:
-            self._tell(study_id, f"the slices could not be counted at {self.archive.name}: {error}")
+            where = self.destination.name
+            self._tell(study_id, f"the slices could not be counted at {where}: {error}")
             return None
         missing = missing_from(self._received(study_id), inventory)
         if not missing:
             return None
         total = sum(inventory.values())
-        return f"{missing} of {total} CT instances at {self.archive.name} have not arrived"
+        return f"{missing} of {total} CT instances at {self.destination.name} have not arrived"
 
     def _received(self, study_id: int) -> dict[str, int]:
         rows = (

@@ -15,8 +15,9 @@ from typing import Any
 from pydicom import Dataset, dcmread
 from pydicom.uid import generate_uid
 
+from dicom_io.archives.dimse import Dimse
 from plugin.delivery.delivery import delivering
-from plugin.delivery.destinations import DimseDestination
+from plugin.delivery.destinations import Destination
 from plugin.delivery.outbox import Outbox
 from plugin.drafting.worker import Worker
 from plugin.reception.receiver import run_receiver, waiting_of
@@ -73,7 +74,7 @@ def work(url: str, folder: Path, port: int) -> None:
     sessions, spool = session_factory(open_database(url)), Spool(folder)
     stop = stop_on_signals()
     worker = Worker(sessions, spool, make_report, {"pacs": "dimse"}, lease_s=3.0, attempts=1000)
-    pacs = DimseDestination("pacs", "127.0.0.1", port, "ARCHIVE")
+    pacs = Destination("pacs", Dimse("127.0.0.1", port, "ARCHIVE"))
     with delivering(Outbox(sessions, spool.root), [pacs], 0.2):
         worker.run(stop, poll_s=0.2)
 

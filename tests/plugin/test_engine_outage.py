@@ -18,7 +18,7 @@ import pytest
 from pydicom import Dataset, dcmread
 from sqlalchemy import select
 
-from dicom_io.archives.dimse import store_all
+from dicom_io.archives.dimse import Dimse
 from dicom_io.phantoms.dicom_study import write_study
 from dicom_io.phantoms.phantom import make_phantom
 from engine.fake import FakeEngine
@@ -117,7 +117,7 @@ def rows(sessions: SessionFactory, table: Any) -> list[Any]:
 
 def send(studies: list[list[Path]], port: int) -> None:
     for study in studies:
-        store_all(study, "127.0.0.1", port, called_ae_title="CTSCRIBE", calling_ae_title="CT1")
+        Dimse("127.0.0.1", port, "CTSCRIBE", "CT1").store(*study)
         time.sleep(0.5)
 
 

@@ -1,20 +1,29 @@
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 from pydicom.uid import generate_uid
 
-from dicom_io.archives import dicomweb, orthanc
-from dicom_io.archives.patient_identity import Verdict, identity_of, judge, reference_of
-from dicom_io.errors import AssociationRejected, PeerUnreachable
+from dicom_io.archives.dicomweb import Dicomweb
+from dicom_io.archives.orthanc import Orthanc
+from dicom_io.archives.patient_identity import identity_of
+from dicom_io.archives.proof import InstanceReference, Verdict, judge
+from dicom_io.errors import AssociationRejected, NotRetrieved, PeerUnreachable
+from tests.ct import ct_slice
 from tests.objects import write_report, write_slice
 from tests.orthanc import RunningOrthanc, free_port, running_orthanc
 from tests.web import answering
 
 PASSWORD = {"AuthenticationEnabled": True, "RegisteredUsers": {"ctscribe": "only in this test"}}
 CREDENTIALS = ("ctscribe", "only in this test")
+STUDY = "1.2.826.0.1.3680043.8.498.6"
+SERIES = f"{STUDY}.1"
+JSON = {"Content-Type": "application/dicom+json"}
+Answer = Callable[[str], httpx.Response]
 
 
 @pytest.fixture(scope="module")
@@ -35,27 +44,27 @@ def report(tmp_path: Path) -> Path:
 
 def test_what_was_stored_is_found_under_its_patient(url: str, report: Path) -> None:
     header = dcmread(report)
-    dicomweb.store(report, url)
-    found = dicomweb.find_instance(reference_of(header), url)
+    Dicomweb(url).store(report)
+    found = Dicomweb(url).find(InstanceReference.of(header))
     assert judge(found, identity_of(header)) is Verdict.PROVED
 
 
 def test_storing_again_changes_nothing(url: str, report: Path) -> None:
-    dicomweb.store(report, url)
-    dicomweb.store(report, url)
-    assert dicomweb.find_instance(reference_of(dcmread(report)), url).instances == 1
+    Dicomweb(url).store(report)
+    Dicomweb(url).store(report)
+    assert Dicomweb(url).find(InstanceReference.of(dcmread(report))).instances == 1
 
 
 def test_what_was_never_stored_is_not_found(url: str, report: Path) -> None:
-    assert dicomweb.find_instance(reference_of(dcmread(report)), url).instances == 0
+    assert Dicomweb(url).find(InstanceReference.of(dcmread(report))).instances == 0
 
 
 def test_a_report_beside_another_patients_slices_is_no_proof(url: str, tmp_path: Path) -> None:
     study = generate_uid()
     report = write_report(tmp_path, study)
-    dicomweb.store(write_slice(tmp_path, study, patient_id="somebody else"), url)
-    dicomweb.store(report, url)
-    found = dicomweb.find_instance(reference_of(dcmread(report)), url)
+    Dicomweb(url).store(write_slice(tmp_path, study, patient_id="somebody else"))
+    Dicomweb(url).store(report)
+    found = Dicomweb(url).find(InstanceReference.of(dcmread(report)))
     assert judge(found, identity_of(dcmread(report))) is Verdict.WRONG_IDENTITY
 
 
@@ -63,15 +72,15 @@ def test_a_service_with_password_needs_it(tmp_path: Path, report: Path) -> None:
     with running_orthanc(tmp_path / "orthanc", **PASSWORD, credentials=CREDENTIALS) as server:
         url = f"{server.url}/dicom-web"
         with pytest.raises(AssociationRejected, match="401"):
-            dicomweb.store(report, url)
-        dicomweb.store(report, url, credentials=CREDENTIALS)
-        orthanc.check(server.url, credentials=CREDENTIALS)
-        dicomweb.check(url, credentials=CREDENTIALS)
+            Dicomweb(url).store(report)
+        Dicomweb(url, CREDENTIALS).store(report)
+        Orthanc(server.url, CREDENTIALS).check()
+        Dicomweb(url, CREDENTIALS).check()
 
 
 def test_nobody_listening_is_worth_a_retry(report: Path) -> None:
     with pytest.raises(PeerUnreachable, match="ConnectError"):
-        dicomweb.store(report, f"http://127.0.0.1:{free_port()}/dicom-web")
+        Dicomweb(f"http://127.0.0.1:{free_port()}/dicom-web").store(report)
 
 
 def test_a_failed_instance_in_the_response_is_a_rejection(report: Path) -> None:
@@ -81,7 +90,7 @@ def test_a_failed_instance_in_the_response_is_a_rejection(report: Path) -> None:
         answering(lambda _: httpx.Response(202, json=body)) as url,
         pytest.raises(AssociationRejected, match="0xA900"),
     ):
-        dicomweb.store(report, url)
+        Dicomweb(url).store(report)
 
 
 def test_an_instance_refused_for_want_of_resources_is_worth_a_retry(report: Path) -> None:
@@ -91,7 +100,7 @@ def test_an_instance_refused_for_want_of_resources_is_worth_a_retry(report: Path
         answering(lambda _: httpx.Response(202, json=body)) as url,
         pytest.raises(PeerUnreachable, match="0xA700"),
     ):
-        dicomweb.store(report, url)
+        Dicomweb(url).store(report)
 
 
 def test_a_conflict_is_a_rejection_and_does_not_repeat_the_answer(report: Path) -> None:
@@ -99,7 +108,7 @@ def test_a_conflict_is_a_rejection_and_does_not_repeat_the_answer(report: Path) 
         answering(lambda _: httpx.Response(409, text="Müller")) as url,
         pytest.raises(AssociationRejected) as raised,
     ):
-        dicomweb.store(report, url)
+        Dicomweb(url).store(report)
     assert "Müller" not in str(raised.value)
 
 
@@ -108,4 +117,100 @@ def test_a_web_page_instead_of_dicom_json_is_a_rejection(report: Path) -> None:
         answering(lambda _: httpx.Response(200, text="<html>login</html>")) as url,
         pytest.raises(AssociationRejected, match="DICOM JSON"),
     ):
-        dicomweb.find_instance(reference_of(dcmread(report)), url)
+        Dicomweb(url).find(InstanceReference.of(dcmread(report)))
+
+
+def encoded(number: int) -> bytes:
+    named = {"StudyInstanceUID": STUDY, "SeriesInstanceUID": SERIES}
+    image = ct_slice(
+        np.zeros((8, 8)), (0, 0, number), number=number, SOPInstanceUID=generate_uid(), **named
+    )
+    buffer = BytesIO()
+    image.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def multipart(*parts: bytes) -> httpx.Response:
+    head = b"Content-Type: application/dicom\r\n\r\n"
+    body = b"".join(b"--b\r\n" + head + part + b"\r\n" for part in parts) + b"--b--\r\n"
+    kind = 'multipart/related; type="application/dicom"; boundary=b'
+    return httpx.Response(200, content=body, headers={"Content-Type": kind})
+
+
+def serving(series: httpx.Response, held: int | None = None, modality: str = "CT") -> Answer:
+    """A server of one series that says it holds `held` images."""
+    answer = Dataset()
+    answer.Modality, answer.SeriesInstanceUID = modality, SERIES
+    if held is not None:
+        answer.NumberOfSeriesRelatedInstances = held
+    listed = f"[{answer.to_json()}]"
+
+    def answered(request: str) -> httpx.Response:
+        if "/series?" in request:
+            return httpx.Response(200, text=listed, headers=JSON)
+        return series
+
+    return answered
+
+
+def test_the_images_of_a_series_are_kept_under_numbers(tmp_path: Path) -> None:
+    with answering(serving(multipart(encoded(1), encoded(2)), 2)) as url:
+        Dicomweb(url).fetch(STUDY, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["000000.dcm", "000001.dcm"]
+    assert dcmread(tmp_path / "000001.dcm").InstanceNumber == 2
+
+
+def test_series_of_other_modalities_stay_where_they_are(tmp_path: Path) -> None:
+    with answering(serving(multipart(encoded(1)), 1, modality="PR")) as url:
+        Dicomweb(url).fetch(STUDY, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("series", "why"),
+    [
+        (multipart(encoded(1)), "1 of 2 instances"),
+        (multipart(encoded(1), b"no object"), "is no object"),
+        (httpx.Response(404), "404"),
+    ],
+)
+def test_less_than_the_server_says_is_not_retrieved(
+    tmp_path: Path, series: httpx.Response, why: str
+) -> None:
+    with answering(serving(series, 2)) as url, pytest.raises(NotRetrieved, match=why):
+        Dicomweb(url).fetch(STUDY, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (httpx.Response(500), PeerUnreachable),
+        (httpx.Response(401), AssociationRejected),
+        (httpx.Response(403), AssociationRejected),
+        (httpx.Response(200, text="<html>"), AssociationRejected),
+    ],
+)
+def test_a_refusal_is_told_from_a_fault(answer: httpx.Response, error: type[Exception]) -> None:
+    with answering(lambda _: answer) as url, pytest.raises(error):
+        Dicomweb(url).search("20240101-20240102", "CT")
+
+
+def test_a_server_that_takes_no_notice_of_the_offset_is_asked_twice() -> None:
+    asked: list[str] = []
+    study = Dataset()
+    study.StudyInstanceUID, study.PatientID = STUDY, "P1"
+
+    def answer(request: str) -> httpx.Response:
+        asked.append(request.rpartition("offset=")[2])
+        return httpx.Response(200, text=f"[{study.to_json()}]", headers=JSON)
+
+    with answering(answer) as url:
+        found = Dicomweb(url).search("", "CT")
+    assert ([one.StudyInstanceUID for one in found], asked) == ([STUDY], ["0", "1"])
+
+
+def test_a_token_is_sent_and_not_shown() -> None:
+    server = Dicomweb("http://127.0.0.1:1", token="secret")
+    with server._client() as client:
+        assert client.headers["Authorization"] == "Bearer secret"
+    assert "secret" not in repr(server)

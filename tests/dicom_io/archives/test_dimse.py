@@ -12,15 +12,20 @@ from pydicom.uid import ImplicitVRLittleEndian, generate_uid
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Verification
 
-from dicom_io.archives import dimse
-from dicom_io.archives.patient_identity import Verdict, identity_of, judge, reference_of
+from dicom_io.archives.association import Timeouts
+from dicom_io.archives.dimse import Dimse
+from dicom_io.archives.patient_identity import identity_of
+from dicom_io.archives.proof import InstanceReference, Verdict, judge
 from dicom_io.errors import AssociationRejected, PeerUnreachable
 from plugin.commands.demo_archive import running_archive
 from tests.objects import PATIENT_ID, write_report
 from tests.orthanc import free_port, running_orthanc
 
-TITLES = {"called_ae_title": "ARCHIVE", "calling_ae_title": "CTSCRIBE"}
-QUICK = dimse.Timeouts(connect_s=2, acse_s=2, dimse_s=2)
+QUICK = Timeouts(connect_s=2, acse_s=2, dimse_s=2)
+
+
+def archive(port: int, **options: Any) -> Dimse:
+    return Dimse("127.0.0.1", port, "ARCHIVE", **options)
 
 
 @contextmanager
@@ -47,35 +52,34 @@ def report(tmp_path: Path) -> Path:
 def test_what_was_stored_is_found_under_its_patient(report: Path, tmp_path: Path) -> None:
     header = dcmread(report)
     with running_archive(tmp_path / "archive") as port:
-        dimse.store(report, "127.0.0.1", port, **TITLES)
-        found = dimse.find_instance(reference_of(header), "127.0.0.1", port, **TITLES)
+        archive(port).store(report)
+        found = archive(port).find(InstanceReference.of(header))
     assert judge(found, identity_of(header)) is Verdict.PROVED
 
 
 def test_what_was_never_stored_is_not_found(report: Path, tmp_path: Path) -> None:
     with running_archive(tmp_path / "archive") as port:
-        found = dimse.find_instance(reference_of(dcmread(report)), "127.0.0.1", port, **TITLES)
+        found = archive(port).find(InstanceReference.of(dcmread(report)))
     assert found.instances == 0
 
 
 def test_orthanc_answers_with_names_of_every_script(report: Path, tmp_path: Path) -> None:
     header = dcmread(report)
-    titles = {"called_ae_title": "ORTHANC", "calling_ae_title": "CTSCRIBE"}
     with running_orthanc(tmp_path / "orthanc") as orthanc:
-        dimse.echo("127.0.0.1", orthanc.dicom_port, **titles)
-        dimse.store(report, "127.0.0.1", orthanc.dicom_port, **titles)
-        found = dimse.find_instance(reference_of(header), "127.0.0.1", orthanc.dicom_port, **titles)
+        peer = Dimse("127.0.0.1", orthanc.dicom_port, "ORTHANC")
+        peer.check()
+        peer.store(report)
+        found = peer.find(InstanceReference.of(header))
     assert judge(found, identity_of(header)) is Verdict.PROVED
 
 
 def test_orthanc_lets_no_stranger_query(report: Path, tmp_path: Path) -> None:
-    titles = {"called_ae_title": "ORTHANC", "calling_ae_title": "STRANGER"}
-    reference = reference_of(dcmread(report))
+    reference = InstanceReference.of(dcmread(report))
     with (
         running_orthanc(tmp_path / "orthanc") as orthanc,
         pytest.raises((AssociationRejected, PeerUnreachable), match="ORTHANC"),
     ):
-        dimse.find_instance(reference, "127.0.0.1", orthanc.dicom_port, **titles)
+        Dimse("127.0.0.1", orthanc.dicom_port, "ORTHANC", "STRANGER").find(reference)
 
 
 def test_a_peer_that_takes_implicit_vr_only_is_served(report: Path) -> None:
@@ -89,7 +93,7 @@ def test_a_peer_that_takes_implicit_vr_only_is_served(report: Path) -> None:
         return 0
 
     with serving(implicit, EVT_C_STORE=keep) as port:
-        dimse.store(report, "127.0.0.1", port, **TITLES)
+        archive(port).store(report)
     assert received[0].PatientID == PATIENT_ID
 
 
@@ -97,7 +101,7 @@ def test_a_peer_that_takes_implicit_vr_only_is_served(report: Path) -> None:
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 def test_nobody_listening_is_worth_a_retry(report: Path) -> None:
     with pytest.raises(PeerUnreachable, match="ARCHIVE does not answer"):
-        dimse.store(report, "127.0.0.1", free_port(), **TITLES, timeouts=QUICK)
+        archive(free_port(), timeouts=QUICK).store(report)
 
 
 def test_a_silent_peer_is_given_up_after_the_timeout(report: Path) -> None:
@@ -106,7 +110,7 @@ def test_a_silent_peer_is_given_up_after_the_timeout(report: Path) -> None:
         silent.listen()
         port = silent.getsockname()[1]
         with pytest.raises(PeerUnreachable):
-            dimse.echo("127.0.0.1", port, **TITLES, timeouts=QUICK)
+            archive(port, timeouts=QUICK).check()
 
 
 def test_a_peer_silent_after_the_association_is_given_up(report: Path) -> None:
@@ -119,7 +123,7 @@ def test_a_peer_silent_after_the_association_is_given_up(report: Path) -> None:
     with serving(storage, EVT_C_STORE=never) as port:
         try:
             with pytest.raises(PeerUnreachable, match="went silent"):
-                dimse.store(report, "127.0.0.1", port, **TITLES, timeouts=QUICK)
+                archive(port, timeouts=QUICK).store(report)
         finally:
             ended.set()
 
@@ -130,7 +134,7 @@ def test_a_refused_object_is_not_worth_a_retry(report: Path, status: int) -> Non
         serving(storage, EVT_C_STORE=lambda _: status) as port,
         pytest.raises(AssociationRejected, match=f"0x{status:04X}"),
     ):
-        dimse.store(report, "127.0.0.1", port, **TITLES)
+        archive(port).store(report)
 
 
 @pytest.mark.parametrize("status", [0xA700, 0xA701])
@@ -139,12 +143,12 @@ def test_a_peer_out_of_resources_is_worth_a_retry(report: Path, status: int) -> 
         serving(storage, EVT_C_STORE=lambda _: status) as port,
         pytest.raises(PeerUnreachable, match=f"0x{status:04X}"),
     ):
-        dimse.store(report, "127.0.0.1", port, **TITLES)
+        archive(port).store(report)
 
 
 def test_a_stored_object_with_coerced_elements_is_stored(report: Path) -> None:
     with serving(storage, EVT_C_STORE=lambda _: 0xB000) as port:
-        dimse.store(report, "127.0.0.1", port, **TITLES)
+        archive(port).store(report)
 
 
 def test_an_unknown_ae_title_is_a_rejection() -> None:
@@ -156,7 +160,7 @@ def test_an_unknown_ae_title_is_a_rejection() -> None:
         serving(choosy) as port,
         pytest.raises(AssociationRejected, match="rejects the association"),
     ):
-        dimse.echo("127.0.0.1", port, **TITLES)
+        archive(port).check()
 
 
 def test_a_full_peer_is_worth_a_retry() -> None:
@@ -170,7 +174,7 @@ def test_a_full_peer_is_worth_a_retry() -> None:
         holder = ae.associate("127.0.0.1", port)
         try:
             with pytest.raises(PeerUnreachable):
-                dimse.echo("127.0.0.1", port, **TITLES)
+                archive(port).check()
         finally:
             holder.release()
 
@@ -180,7 +184,7 @@ def test_a_peer_without_the_sop_class_is_a_rejection(report: Path) -> None:
         serving(lambda ae: ae.add_supported_context(Verification)) as port,
         pytest.raises(AssociationRejected, match="SOP class"),
     ):
-        dimse.store(report, "127.0.0.1", port, **TITLES)
+        archive(port).store(report)
 
 
 def test_a_failed_query_is_a_rejection(report: Path) -> None:
@@ -191,7 +195,7 @@ def test_a_failed_query_is_a_rejection(report: Path) -> None:
         yield 0xA900, None
 
     with serving(query, EVT_C_FIND=refuse) as port, pytest.raises(AssociationRejected):
-        dimse.find_instance(reference_of(dcmread(report)), "127.0.0.1", port, **TITLES)
+        archive(port).find(InstanceReference.of(dcmread(report)))
 
 
 def test_no_patient_reaches_the_log(
@@ -199,8 +203,8 @@ def test_no_patient_reaches_the_log(
 ) -> None:
     header = dcmread(report)
     with caplog.at_level(logging.INFO), running_archive(tmp_path / "archive") as port:
-        dimse.store(report, "127.0.0.1", port, **TITLES)
-        dimse.find_instance(reference_of(header), "127.0.0.1", port, **TITLES)
+        archive(port).store(report)
+        archive(port).find(InstanceReference.of(header))
     assert "Find SCP Response" in caplog.text
     assert PATIENT_ID not in caplog.text
     assert "Müller" not in caplog.text

@@ -4,6 +4,8 @@ import httpx
 import pytest
 
 from dicom_io.archives import http
+from dicom_io.archives.dicomweb import Dicomweb
+from dicom_io.archives.orthanc import Orthanc
 from dicom_io.errors import AssociationRejected, PeerUnreachable
 
 
@@ -66,3 +68,8 @@ def test_a_timeout_is_worth_a_retry() -> None:
 def test_credentials_in_a_url_are_not_displayed() -> None:
     shown = http.displayable("http://user:secret@pacs:8042/dicom-web?token=secret")
     assert shown == "http://pacs:8042/dicom-web"
+
+
+@pytest.mark.parametrize("kind", [Dicomweb, Orthanc])
+def test_an_archive_does_not_show_its_password(kind: type[Dicomweb] | type[Orthanc]) -> None:
+    assert "secret" not in repr(kind("http://127.0.0.1", ("user", "secret")))

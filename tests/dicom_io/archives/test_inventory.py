@@ -1,12 +1,15 @@
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from pydicom import Dataset
 from pydicom.uid import generate_uid
 
-from dicom_io.archives import dicomweb, dimse, orthanc
+from dicom_io.archives.archive import Archive
+from dicom_io.archives.dicomweb import Dicomweb
+from dicom_io.archives.dimse import Dimse
 from dicom_io.archives.inventory import ct_inventory, missing_from
+from dicom_io.archives.orthanc import Orthanc
 from tests.objects import write_report, write_slice
 from tests.orthanc import RunningOrthanc, running_orthanc
 
@@ -17,39 +20,36 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOrthanc]
         yield running
 
 
-def by_dimse(server: RunningOrthanc, study: str) -> Mapping[str, int]:
-    titles = {"called_ae_title": "ORTHANC", "calling_ae_title": "CTSCRIBE"}
-    return dimse.count_instances(study, "127.0.0.1", server.dicom_port, **titles)
+def by_dimse(server: RunningOrthanc) -> Archive:
+    return Dimse("127.0.0.1", server.dicom_port, "ORTHANC")
 
 
-def by_dicomweb(server: RunningOrthanc, study: str) -> Mapping[str, int]:
-    return dicomweb.count_instances(study, f"{server.url}/dicom-web")
+def by_dicomweb(server: RunningOrthanc) -> Archive:
+    return Dicomweb(f"{server.url}/dicom-web")
 
 
-def by_rest(server: RunningOrthanc, study: str) -> Mapping[str, int]:
-    return orthanc.count_instances(study, server.url)
+def by_rest(server: RunningOrthanc) -> Archive:
+    return Orthanc(server.url)
 
 
-Count = Callable[[RunningOrthanc, str], Mapping[str, int]]
-every_way = pytest.mark.parametrize("count", [by_dimse, by_dicomweb, by_rest])
+Way = Callable[[RunningOrthanc], Archive]
+every_way = pytest.mark.parametrize("way", [by_dimse, by_dicomweb, by_rest])
 
 
 @every_way
 def test_an_archive_tells_how_many_slices_each_ct_series_has(
-    count: Count, server: RunningOrthanc, tmp_path: Path
+    way: Way, server: RunningOrthanc, tmp_path: Path
 ) -> None:
     study, thin, thick = generate_uid(), generate_uid(), generate_uid()
     for series in (thin, thin, thin, thick):
         server.upload(write_slice(tmp_path, study, series=series))
     server.upload(write_report(tmp_path, study))
-    assert count(server, study) == {thin: 3, thick: 1}
+    assert way(server).count(study) == {thin: 3, thick: 1}
 
 
 @every_way
-def test_an_archive_that_lacks_the_study_tells_nothing(
-    count: Count, server: RunningOrthanc
-) -> None:
-    assert count(server, generate_uid()) == {}
+def test_an_archive_that_lacks_the_study_tells_nothing(way: Way, server: RunningOrthanc) -> None:
+    assert way(server).count(generate_uid()) == {}
 
 
 def test_a_series_whose_number_is_not_told_does_not_count() -> None:

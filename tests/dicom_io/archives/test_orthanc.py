@@ -6,8 +6,9 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import generate_uid
 
-from dicom_io.archives import orthanc
-from dicom_io.archives.patient_identity import Verdict, identity_of, judge, reference_of
+from dicom_io.archives.orthanc import Orthanc
+from dicom_io.archives.patient_identity import identity_of
+from dicom_io.archives.proof import InstanceReference, Verdict, judge
 from dicom_io.errors import AssociationRejected, PeerUnreachable
 from tests.objects import write_report, write_slice
 from tests.orthanc import RunningOrthanc, free_port, running_orthanc
@@ -27,19 +28,19 @@ def report(tmp_path: Path) -> Path:
 
 def test_what_was_stored_is_found_under_its_patient(server: RunningOrthanc, report: Path) -> None:
     header = dcmread(report)
-    orthanc.store(report, server.url)
-    found = orthanc.find_instance(reference_of(header), server.url)
+    Orthanc(server.url).store(report)
+    found = Orthanc(server.url).find(InstanceReference.of(header))
     assert judge(found, identity_of(header)) is Verdict.PROVED
 
 
 def test_storing_again_changes_nothing(server: RunningOrthanc, report: Path) -> None:
-    orthanc.store(report, server.url)
-    orthanc.store(report, f"{server.url}/")
-    assert orthanc.find_instance(reference_of(dcmread(report)), server.url).instances == 1
+    Orthanc(server.url).store(report)
+    Orthanc(f"{server.url}/").store(report)
+    assert Orthanc(server.url).find(InstanceReference.of(dcmread(report))).instances == 1
 
 
 def test_what_was_never_stored_is_not_found(server: RunningOrthanc, report: Path) -> None:
-    assert orthanc.find_instance(reference_of(dcmread(report)), server.url).instances == 0
+    assert Orthanc(server.url).find(InstanceReference.of(dcmread(report))).instances == 0
 
 
 def test_a_report_beside_another_patients_slices_is_no_proof(
@@ -47,9 +48,9 @@ def test_a_report_beside_another_patients_slices_is_no_proof(
 ) -> None:
     study = generate_uid()
     report = write_report(tmp_path, study)
-    orthanc.store(write_slice(tmp_path, study, patient_id="somebody else"), server.url)
-    orthanc.store(report, server.url)
-    found = orthanc.find_instance(reference_of(dcmread(report)), server.url)
+    Orthanc(server.url).store(write_slice(tmp_path, study, patient_id="somebody else"))
+    Orthanc(server.url).store(report)
+    found = Orthanc(server.url).find(InstanceReference.of(dcmread(report)))
     assert judge(found, identity_of(dcmread(report))) is Verdict.WRONG_IDENTITY
 
 
@@ -57,12 +58,12 @@ def test_what_is_no_dicom_file_is_a_rejection(server: RunningOrthanc, tmp_path: 
     garbage = tmp_path / "garbage.dcm"
     garbage.write_bytes(b"not DICOM")
     with pytest.raises(AssociationRejected, match="400"):
-        orthanc.store(garbage, server.url)
+        Orthanc(server.url).store(garbage)
 
 
 def test_nobody_listening_is_worth_a_retry(report: Path) -> None:
     with pytest.raises(PeerUnreachable):
-        orthanc.store(report, f"http://127.0.0.1:{free_port()}")
+        Orthanc(f"http://127.0.0.1:{free_port()}").store(report)
 
 
 def test_a_filtered_instance_is_a_rejection(report: Path) -> None:
@@ -70,4 +71,4 @@ def test_a_filtered_instance_is_a_rejection(report: Path) -> None:
         answering(lambda _: httpx.Response(200, json={"Status": "FilteredOut"})) as url,
         pytest.raises(AssociationRejected, match="FilteredOut"),
     ):
-        orthanc.store(report, url)
+        Orthanc(url).store(report)

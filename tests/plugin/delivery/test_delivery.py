@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 from pydicom.uid import generate_uid
 from sqlalchemy import select
 
-from dicom_io.archives.patient_identity import Found, InstanceReference, identity_of
+from dicom_io.archives.dicomweb import Dicomweb
+from dicom_io.archives.dimse import Dimse
+from dicom_io.archives.orthanc import Orthanc
+from dicom_io.archives.patient_identity import identity_of
+from dicom_io.archives.proof import Found, InstanceReference
 from dicom_io.errors import AssociationRejected, PeerUnreachable
 from plugin.commands.demo_archive import running_archive
-from plugin.delivery.delivery import LOOKS_BEFORE_SENDING_AGAIN, deliver_due, delivering
-from plugin.delivery.destinations import (
-    Destination,
-    DicomwebDestination,
-    DimseDestination,
-    OrthancDestination,
-)
-from plugin.delivery.outbox import CLAIM_S, FIRST_PAUSE_S, JITTER, LONGEST_PAUSE_S, Outbox
+from plugin.delivery.delivery import LOOKS_BEFORE_SENDING_AGAIN, deliver_to, delivering
+from plugin.delivery.destinations import Destination
+from plugin.delivery.outbox import CLAIM_S, FIRST_PAUSE_S, JITTER, LONGEST_PAUSE_S, Due, Outbox
 from plugin.state.database import SessionFactory
 from plugin.state.spool import Spool
 from plugin.state.tables import Delivery, DeliveryState, Draft, Event, Job, JobState, Level, Study
@@ -49,18 +48,17 @@ class Clock:
 
 @dataclass
 class Shelf:
-    """A destination in memory that does what the test says."""
+    """An archive in memory that does what the test says."""
 
-    name: str = "shelf"
     send_error: Exception | None = None
     find_error: Exception | None = None
     hidden: bool = False
     sent: list[Path] = field(default_factory=list)
 
-    def send(self, path: Path) -> None:
+    def store(self, *paths: Path) -> None:
         if self.send_error is not None:
             raise self.send_error
-        self.sent.append(path)
+        self.sent.extend(paths)
 
     def find(self, reference: InstanceReference) -> Found:
         if self.find_error is not None:
@@ -71,8 +69,31 @@ class Shelf:
             return Found(0, frozenset())
         return Found(1, frozenset({identity_of(held[0])}))
 
+    def count(self, study_instance_uid: str) -> Mapping[str, int]:
+        raise AssertionError("delivery does not count")
+
+    def search(self, dates: str, modality: str) -> list[Dataset]:
+        raise AssertionError("delivery does not search")
+
+    def fetch(self, study_instance_uid: str, folder: Path) -> None:
+        raise AssertionError("delivery does not fetch")
+
     def check(self) -> None:
         """Always there."""
+
+    def named(self, name: str = "shelf") -> Destination:
+        return Destination(name, self)
+
+
+class CountedOutbox(Outbox):
+    """Knows how many attempts were begun."""
+
+    attempts = 0
+
+    def claim(self, destination: str) -> Due | None:
+        due = super().claim(destination)
+        self.attempts += due is not None
+        return due
 
 
 class Service:
@@ -82,7 +103,7 @@ class Service:
         self.sessions = sessions
         self.spool = spool
         self.clock = Clock()
-        self.outbox = Outbox(sessions, spool, self.clock)
+        self.outbox = CountedOutbox(sessions, spool, self.clock)
 
     def draft(self, *destinations: str, study: str | None = None, revision: int = 1) -> str:
         """Write a draft due at every destination; the newest of a study is the current one."""
@@ -128,7 +149,11 @@ class Service:
         return study
 
     def deliver(self, *destinations: Destination) -> int:
-        return deliver_due(self.outbox, destinations)
+        """Make every attempt that is due, as the service's threads do; returns how many."""
+        before = self.outbox.attempts
+        for one in destinations:
+            deliver_to(self.outbox, one)
+        return self.outbox.attempts - before
 
     def deliveries(self) -> list[Delivery]:
         with self.sessions() as session:
@@ -155,9 +180,9 @@ def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOrthanc
 
 def every_kind(orthanc: RunningOrthanc) -> tuple[Destination, ...]:
     return (
-        DimseDestination("dimse", "127.0.0.1", orthanc.dicom_port, "ORTHANC"),
-        DicomwebDestination("dicomweb", f"{orthanc.url}/dicom-web"),
-        OrthancDestination("orthanc", orthanc.url),
+        Destination("dimse", Dimse("127.0.0.1", orthanc.dicom_port, "ORTHANC")),
+        Destination("dicomweb", Dicomweb(f"{orthanc.url}/dicom-web")),
+        Destination("orthanc", Orthanc(orthanc.url)),
     )
 
 
@@ -177,15 +202,15 @@ def test_a_draft_is_delivered_to_every_kind_of_destination_and_proved(
 def test_what_is_proved_is_not_delivered_again(service: Service) -> None:
     shelf = Shelf()
     service.draft("shelf")
-    assert service.deliver(shelf) == 1
+    assert service.deliver(shelf.named()) == 1
     service.clock.pass_by(1e6)
-    assert service.deliver(shelf) == 0
+    assert service.deliver(shelf.named()) == 0
     assert len(shelf.sent) == 1
 
 
 def test_nothing_due_and_no_destination_are_no_attempts(service: Service) -> None:
     assert service.deliver() == 0
-    assert service.deliver(Shelf()) == 0
+    assert service.deliver(Shelf().named()) == 0
 
 
 @pytest.mark.parametrize("kind", ["dimse", "dicomweb", "orthanc"])
@@ -205,7 +230,7 @@ def test_a_report_filed_beside_another_patient_alerts_and_is_not_proved(
 
 def test_a_destination_that_comes_up_later_gets_the_draft(service: Service, tmp_path: Path) -> None:
     port = free_port()
-    destination = DimseDestination("archive", "127.0.0.1", port, "ARCHIVE")
+    destination = Destination("archive", Dimse("127.0.0.1", port, "ARCHIVE"))
     service.draft("archive")
     service.deliver(destination)
     assert service.states() == [DeliveryState.PENDING]
@@ -220,7 +245,7 @@ def test_pauses_double_up_to_an_hour(service: Service) -> None:
     shelf = Shelf(send_error=PeerUnreachable("away"))
     service.draft("shelf")
     for attempt in range(12):
-        assert service.deliver(shelf) == 1
+        assert service.deliver(shelf.named()) == 1
         delivery = service.deliveries()[0]
         pause = (delivery.not_before - service.clock()).total_seconds()
         expected = min(FIRST_PAUSE_S * 2**attempt, LONGEST_PAUSE_S)
@@ -232,30 +257,30 @@ def test_pauses_double_up_to_an_hour(service: Service) -> None:
 
 def test_the_pause_survives_a_restart(service: Service) -> None:
     service.draft("shelf")
-    service.deliver(Shelf(send_error=PeerUnreachable("away")))
+    service.deliver(Shelf(send_error=PeerUnreachable("away")).named())
     restarted = Service(service.sessions, service.spool)
-    assert restarted.deliver(Shelf()) == 0
+    assert restarted.deliver(Shelf().named()) == 0
     restarted.clock.pass_by(FIRST_PAUSE_S * 2)
-    assert restarted.deliver(Shelf()) == 1
+    assert restarted.deliver(Shelf().named()) == 1
 
 
 def test_a_refusal_fails_and_waits_for_a_person(service: Service) -> None:
     shelf = Shelf(send_error=AssociationRejected("ARCHIVE refuses the request (0xA900)"))
     service.draft("shelf")
-    service.deliver(shelf)
+    service.deliver(shelf.named())
     service.clock.pass_by(1e6)
-    assert service.deliver(shelf) == 0
+    assert service.deliver(shelf.named()) == 0
     assert service.states() == [DeliveryState.FAILED]
     assert service.events()[-1].level == Level.ALERT
     shelf.send_error = None
     assert service.outbox.requeue("shelf") == 1
-    service.deliver(shelf)
+    service.deliver(shelf.named())
     assert service.states() == [DeliveryState.PROVED]
 
 
 def test_one_destination_failing_does_not_touch_another(service: Service) -> None:
     service.draft("away", "shelf")
-    service.deliver(Shelf("away", send_error=PeerUnreachable("away")), Shelf())
+    service.deliver(Shelf(send_error=PeerUnreachable("away")).named("away"), Shelf().named())
     assert service.states() == [DeliveryState.PENDING, DeliveryState.PROVED]
 
 
@@ -263,12 +288,12 @@ def test_a_slow_destination_holds_up_no_other(service: Service) -> None:
     let_go = threading.Event()
 
     class Slow(Shelf):
-        def send(self, path: Path) -> None:
+        def store(self, *paths: Path) -> None:
             assert let_go.wait(30)
 
-    service.outbox = Outbox(service.sessions, service.spool)
+    service.outbox = CountedOutbox(service.sessions, service.spool)
     service.draft("slow", "shelf")
-    with delivering(service.outbox, (Slow("slow"), Shelf()), 0.01):
+    with delivering(service.outbox, (Slow().named("slow"), Shelf().named()), 0.01):
         proved = [DeliveryState.PENDING, DeliveryState.PROVED]
         try:
             eventually(lambda: service.states() == proved, "the other is proved")
@@ -279,16 +304,16 @@ def test_a_slow_destination_holds_up_no_other(service: Service) -> None:
 def test_a_destination_that_does_not_answer_is_left_after_one_attempt(service: Service) -> None:
     for _ in range(3):
         service.draft("shelf")
-    assert service.deliver(Shelf(send_error=PeerUnreachable("away"))) == 1
+    assert service.deliver(Shelf(send_error=PeerUnreachable("away")).named()) == 1
 
 
 def test_a_refused_draft_does_not_hold_up_the_next(service: Service) -> None:
     for _ in range(3):
         service.draft("shelf")
-    assert service.deliver(Shelf(send_error=AssociationRejected("no"))) == 3
+    assert service.deliver(Shelf(send_error=AssociationRejected("no")).named()) == 3
 
 
-@pytest.mark.parametrize("method", ["send", "find"])
+@pytest.mark.parametrize("method", ["store", "find"])
 def test_an_attempt_that_died_is_made_again_and_proved_once(
     service: Service, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
@@ -301,10 +326,10 @@ def test_an_attempt_that_died_is_made_again_and_proved_once(
     with monkeypatch.context() as dying:
         dying.setattr(shelf, method, die)
         with pytest.raises(KeyboardInterrupt):
-            service.deliver(shelf)
-    assert service.deliver(shelf) == 0, "the claim is kept for a while"
+            service.deliver(shelf.named())
+    assert service.deliver(shelf.named()) == 0, "the claim is kept for a while"
     service.clock.pass_by(CLAIM_S + 1)
-    assert service.deliver(shelf) == 1
+    assert service.deliver(shelf.named()) == 1
     assert service.states() == [DeliveryState.PROVED]
     assert [event.kind for event in service.events()] == ["sent", "delivered"]
 
@@ -332,11 +357,11 @@ def test_a_death_after_sending_and_before_recording_sends_the_same_report_again(
 def test_a_sent_draft_is_not_sent_again_while_the_proof_waits(service: Service) -> None:
     shelf = Shelf(find_error=PeerUnreachable("away"))
     service.draft("shelf")
-    service.deliver(shelf)
+    service.deliver(shelf.named())
     assert service.states() == [DeliveryState.SENT]
     shelf.find_error = None
     service.clock.pass_by(FIRST_PAUSE_S * 2)
-    service.deliver(shelf)
+    service.deliver(shelf.named())
     assert service.states() == [DeliveryState.PROVED]
     assert len(shelf.sent) == 1
 
@@ -345,11 +370,11 @@ def test_a_report_that_is_never_shown_is_sent_again(service: Service) -> None:
     shelf = Shelf(hidden=True)
     service.draft("shelf")
     for _ in range(LOOKS_BEFORE_SENDING_AGAIN + 1):
-        service.deliver(shelf)
+        service.deliver(shelf.named())
         service.clock.pass_by(LONGEST_PAUSE_S)
     assert len(shelf.sent) == 2
     shelf.hidden = False
-    service.deliver(shelf)
+    service.deliver(shelf.named())
     assert service.states() == [DeliveryState.PROVED]
 
 
@@ -357,7 +382,7 @@ def test_a_draft_superseded_before_it_was_sent_is_not_sent(service: Service) -> 
     shelf = Shelf()
     study = service.draft("shelf")
     service.draft("shelf", study=study, revision=2)
-    assert service.deliver(shelf) == 1
+    assert service.deliver(shelf.named()) == 1
     assert service.states() == [DeliveryState.CANCELLED, DeliveryState.PROVED]
     assert len(shelf.sent) == 1
 
@@ -365,11 +390,11 @@ def test_a_draft_superseded_before_it_was_sent_is_not_sent(service: Service) -> 
 def test_a_draft_superseded_after_it_was_sent_is_still_proved(service: Service) -> None:
     shelf = Shelf(find_error=PeerUnreachable("away"))
     study = service.draft("shelf")
-    service.deliver(shelf)
+    service.deliver(shelf.named())
     service.draft("shelf", study=study, revision=2)
     shelf.find_error = None
     service.clock.pass_by(FIRST_PAUSE_S * 2)
-    service.deliver(shelf)
+    service.deliver(shelf.named())
     assert service.states() == [DeliveryState.PROVED, DeliveryState.PROVED]
 
 
@@ -394,7 +419,7 @@ def test_a_lost_report_is_told(service: Service) -> None:
     service.draft("shelf")
     for path in (service.spool / "drafts").iterdir():
         path.unlink()
-    service.deliver(Shelf())
+    service.deliver(Shelf().named())
     assert service.deliveries()[0].last_error == "the report is no longer in the spool"
 
 
@@ -402,15 +427,15 @@ def test_delivery_goes_on_after_an_error_nobody_foresaw(
     service: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Broken(Shelf):
-        def send(self, path: Path) -> None:
+        def store(self, *paths: Path) -> None:
             if not self.sent:
-                self.sent.append(path)
+                self.sent.extend(paths)
                 raise ArithmeticError(PATIENT_ID)
-            super().send(path)
+            super().store(*paths)
 
-    service.outbox = Outbox(service.sessions, service.spool, service.clock)
+    service.outbox = CountedOutbox(service.sessions, service.spool, service.clock)
     service.draft("shelf")
-    with delivering(service.outbox, (Broken(),), 0.01):
+    with delivering(service.outbox, (Broken().named(),), 0.01):
         eventually(lambda: "ArithmeticError" in caplog.text, "the error is logged")
         service.clock.pass_by(CLAIM_S + 1)
         eventually(lambda: service.states() == [DeliveryState.PROVED], "it goes on")
@@ -420,7 +445,7 @@ def test_delivery_goes_on_after_an_error_nobody_foresaw(
 def test_events_and_log_name_no_patient(service: Service, caplog: pytest.LogCaptureFixture) -> None:
     service.draft("shelf")
     with caplog.at_level("INFO"):
-        service.deliver(Shelf())
+        service.deliver(Shelf().named())
     told = caplog.text + "".join(event.message for event in service.events())
     assert "delivered to shelf and proved" in told
     assert PATIENT_ID not in told

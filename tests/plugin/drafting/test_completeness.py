@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from dicom_io.errors import PeerUnreachable
+from plugin.delivery.destinations import Destination
 from plugin.drafting.completeness import ArchiveCount
 from plugin.drafting.worker import Worker
 from plugin.reception import intake
@@ -26,11 +27,10 @@ QUIET, CAP = timedelta(seconds=60), timedelta(hours=2)
 
 @dataclass
 class Archive:
-    """Stands for a destination."""
+    """Stands for a destination's archive."""
 
     inventory: dict[str, int] = field(default_factory=dict)
     down: bool = False
-    name: str = "pacs"
 
     def count(self, study_instance_uid: str) -> Mapping[str, int]:
         if self.down:
@@ -50,7 +50,7 @@ def model() -> Model:
 
 @pytest.fixture
 def worker(sessions: SessionFactory, spool: Spool, model: Model, archive: Any) -> Worker:
-    missing = ArchiveCount(sessions, archive).missing
+    missing = ArchiveCount(sessions, Destination("pacs", archive)).missing
     quiet_s = QUIET.total_seconds()
     return Worker(sessions, spool, model.report, {}, missing=missing, quiet_s=quiet_s)
 

@@ -55,7 +55,7 @@ _LEAST_BITS = 9
 Rules = dict[tuple[int, int], Callable[[Dataset, tuple[int, int]], None]]
 
 
-_TALKATIVE = ("pydicom", "pynetdicom", "dicomweb_client", "retrying", "urllib3", "spacy")
+_TALKATIVE = ("pydicom", "pynetdicom", "httpx", "httpcore", "spacy")
 
 
 @contextmanager

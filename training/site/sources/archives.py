@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from datetime import timedelta
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
-from pydicom import Dataset
-
-from dicom_io.archives import orthanc
-from dicom_io.archives.query_retrieve import Archive, Listener
-from dicom_io.archives.wado import WadoServer
+from dicom_io.archives.archive import Archive
+from dicom_io.archives.dicomweb import Dicomweb
+from dicom_io.archives.dimse import Dimse
+from dicom_io.archives.http import Credentials
+from dicom_io.archives.orthanc import Orthanc
+from dicom_io.archives.retrieval import Listener
 from dicom_io.errors import UnusableData
 from training.site.sources.source import Query, Source, StudyReference
 
@@ -26,45 +26,17 @@ CALLING_AE_TITLE = "CTSCRIBE"
 
 
 @dataclass(frozen=True)
-class OrthancSource:
-    """Orthanc by its REST API."""
-
-    url: str
-    credentials: tuple[str, str] | None = field(default=None, repr=False)
-
-    def studies(self, query: Query) -> Iterator[StudyReference]:
-        found = orthanc.find_studies(
-            query.date_range, query.modality, self.url, credentials=self.credentials
-        )
-        yield from _in_order(found, query)
-
-    def fetch(self, study: StudyReference, folder: Path) -> None:
-        uid = study.study_instance_uid
-        orthanc.fetch_study(uid, folder, self.url, credentials=self.credentials)
-
-
-@dataclass(frozen=True)
-class DicomwebSource:
-    """A DICOMweb server by QIDO-RS and WADO-RS."""
-
-    server: WadoServer
-
-    def studies(self, query: Query) -> Iterator[StudyReference]:
-        yield from _in_order(self.server.find_studies(query.date_range, query.modality), query)
-
-    def fetch(self, study: StudyReference, folder: Path) -> None:
-        self.server.fetch_study(study.study_instance_uid, folder)
-
-
-@dataclass(frozen=True)
-class DimseSource:
-    """A PACS by C-FIND, and C-GET or C-MOVE."""
+class ArchiveSource:
+    """An archive of any kind."""
 
     archive: Archive
 
     def studies(self, query: Query) -> Iterator[StudyReference]:
-        """List studies, day by day where both ends are given: archives cap long answers."""
-        yield from _in_order(self.archive.find_studies(_days(query), query.modality), query)
+        """List studies by date and UID, each once; those that do not match were not asked for."""
+        answers = self.archive.search(query.date_range, query.modality)
+        studies = {StudyReference.of(one) for one in answers}
+        wanted = (study for study in studies if query.covers(study.study_date))
+        yield from sorted(wanted, key=lambda s: (s.study_date, s.study_instance_uid, s.patient_id))
 
     def fetch(self, study: StudyReference, folder: Path) -> None:
         self.archive.fetch(study.study_instance_uid, folder)
@@ -84,7 +56,7 @@ def open_archive(name: str) -> Source:
     """
     kind, plus, url = name.partition("+")
     if name.startswith("dimse://"):
-        return DimseSource(_archive(name))
+        return ArchiveSource(_dimse(name))
     if not plus or not re.match(r"https?://[^/]", url) or kind not in ("orthanc", "dicomweb"):
         raise UnusableData(
             "SOURCE is neither a folder nor an archive: orthanc+http://HOST:PORT, "
@@ -93,16 +65,16 @@ def open_archive(name: str) -> Source:
     if "@" in urlsplit(url).netloc:
         raise UnusableData(f"credentials stand in {USER} and {PASSWORD}, not in SOURCE")
     if kind == "orthanc":
-        return OrthancSource(url, _credentials())
-    return DicomwebSource(WadoServer(url, _credentials(), os.environ.get(TOKEN)))
+        return ArchiveSource(Orthanc(url, _credentials()))
+    return ArchiveSource(Dicomweb(url, _credentials(), os.environ.get(TOKEN)))
 
 
-def _credentials() -> tuple[str, str] | None:
+def _credentials() -> Credentials | None:
     user = os.environ.get(USER)
     return (user, os.environ.get(PASSWORD, "")) if user else None
 
 
-def _archive(name: str) -> Archive:
+def _dimse(name: str) -> Dimse:
     parts = urlsplit(name)
     options = dict(parse_qsl(parts.query))
     unknown = set(options) - {"calling", "listen"}
@@ -110,7 +82,7 @@ def _archive(name: str) -> Archive:
     named = re.fullmatch(r"[^@]{1,16}@([^@:]+)(?::(\d{1,5}))?", parts.netloc)
     if unknown or not named:
         raise UnusableData("a PACS is named dimse://TITLE@HOST:PORT?calling=TITLE&listen=PORT")
-    return Archive(
+    return Dimse(
         named[1],
         int(named[2] or DICOM_PORT),
         title,
@@ -124,17 +96,3 @@ def _listener(text: str) -> Listener:
     if not port.isdecimal() or not 0 < int(port) < 2**16:
         raise UnusableData(f"listen={text} is no port, and no ADDRESS:PORT")
     return Listener(host or "0.0.0.0", int(port))  # noqa: S104  the archive is another machine
-
-
-def _days(query: Query) -> Iterable[str]:
-    if not (query.first and query.last):
-        return [query.date_range]
-    count = (query.last - query.first).days + 1
-    return [f"{query.first + timedelta(days=day):%Y%m%d}" for day in range(count)]
-
-
-def _in_order(found: Iterable[Dataset], query: Query) -> list[StudyReference]:
-    """The answers by date and UID, each once; those that do not match were not asked for."""
-    studies = {StudyReference.of(one) for one in found}
-    wanted = (study for study in studies if query.covers(study.study_date))
-    return sorted(wanted, key=lambda s: (s.study_date, s.study_instance_uid, s.patient_id))

@@ -16,8 +16,9 @@ from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelMove,
 )
 
-from dicom_io.archives.dimse import UNCOMPRESSED
-from dicom_io.archives.query_retrieve import REFUSED, Archive, Listener
+from dicom_io.archives.association import UNCOMPRESSED
+from dicom_io.archives.dimse import Dimse
+from dicom_io.archives.retrieval import REFUSED, Listener
 from dicom_io.errors import AssociationRejected, NotRetrieved, PeerUnreachable
 from tests.ct import ct_slice
 from tests.orthanc import free_port
@@ -46,7 +47,7 @@ def pacs(
     final: int | None = None,
     syntax: Any = UNCOMPRESSED,
     move_to: int | None = None,
-) -> Iterator[Archive]:
+) -> Iterator[Dimse]:
     """A PACS of one series that says it holds `held` images, and ends with status `final`."""
 
     def find(event: Any) -> Iterator[tuple[int, Dataset | None]]:
@@ -79,7 +80,7 @@ def pacs(
     server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
     listener = Listener("127.0.0.1", move_to) if move_to else None
     try:
-        yield Archive("127.0.0.1", server.server_address[1], "PACS", "CTSCRIBE", listener)
+        yield Dimse("127.0.0.1", server.server_address[1], "PACS", "CTSCRIBE", listener)
     finally:
         server.shutdown()
 

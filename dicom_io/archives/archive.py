@@ -1,0 +1,47 @@
+"""What every kind of archive can do, whatever protocol it speaks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+from pydicom import Dataset
+
+from dicom_io.archives.proof import Found, InstanceReference
+
+
+class Archive(Protocol):
+    """A system that keeps DICOM objects: `Dimse`, `Dicomweb` or `Orthanc`.
+
+    Every method raises `PeerUnreachable` where a later attempt may succeed (no connection, no
+    answer in time, a refusal that may pass), and `AssociationRejected` where the archive answers
+    and refuses. No message names a patient or holds credentials.
+    """
+
+    def store(self, *paths: Path) -> None:
+        """Store the instances in DICOM files; storing one twice does no harm."""
+
+    def find(self, reference: InstanceReference) -> Found:
+        """Look for an instance, and for the patient of its study."""
+
+    def count(self, study_instance_uid: str) -> Mapping[str, int]:
+        """Tell how many instances the archive holds of each CT series of a study."""
+
+    def search(self, dates: str, modality: str) -> list[Dataset]:
+        """List studies with a series of a modality, each with `STUDY_KEYS`.
+
+        `dates` is a range as a query writes it (PS3.4 C.2.2.2.5.1); empty where any will do.
+        """
+
+    def fetch(self, study_instance_uid: str, folder: Path) -> None:
+        """Put the CT images and reports of a study into a folder, under numbers.
+
+        Raises
+        ------
+        NotRetrieved
+            The archive does not give all that it says it holds.
+        """
+
+    def check(self) -> None:
+        """Verify that the archive answers."""

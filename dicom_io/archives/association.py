@@ -1,0 +1,141 @@
+"""An association with a peer, and what its statuses mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from pydicom import Dataset
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pynetdicom import AE, _config
+from pynetdicom.association import Association
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    StudyRootQueryRetrieveInformationModelFind,
+)
+
+from dicom_io.errors import AssociationRejected, PeerUnreachable
+
+# pynetdicom writes the identifiers of queries and answers to its log at level INFO
+_config.LOG_REQUEST_IDENTIFIERS = False
+_config.LOG_RESPONSE_IDENTIFIERS = False
+
+UNCOMPRESSED = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
+# PS3.8 9.3.4: the rejection may pass without anybody changing anything
+REJECTED_TRANSIENT = 0x02
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """How long to wait for a peer, in seconds.
+
+    Parameters
+    ----------
+    connect_s : float
+        For the TCP connection.
+    acse_s : float
+        For the answer to an association request or release.
+    dimse_s : float
+        For the answer to a command.
+    """
+
+    connect_s: float = 10.0
+    acse_s: float = 15.0
+    dimse_s: float = 30.0
+
+
+TIMEOUTS = Timeouts()
+PATIENCE = Timeouts(dimse_s=600.0)
+"""An archive may have to fetch a series from tape before it answers."""
+
+
+def application_entity(ae_title: str, timeouts: Timeouts) -> AE:
+    """An application entity that waits no longer than it should."""
+    ae = AE(ae_title)
+    ae.connection_timeout = timeouts.connect_s
+    ae.acse_timeout = timeouts.acse_s
+    ae.dimse_timeout = timeouts.dimse_s
+    ae.network_timeout = timeouts.dimse_s
+    return ae
+
+
+@contextmanager
+def associated(
+    ae: AE, host: str, port: int, ae_title: str, **negotiation: Any
+) -> Iterator[Association]:
+    """Hold an association for the length of a block.
+
+    Parameters
+    ----------
+    ae : AE
+        Ours, with the presentation contexts to ask for.
+    host, port, ae_title : str, int, str
+        The peer.
+    **negotiation
+        Roles and handlers, as pynetdicom's `associate` takes them.
+
+    Raises
+    ------
+    PeerUnreachable
+        No connection, no answer, a rejection that may pass, or the association ended early.
+    AssociationRejected
+        The peer refuses the association, or every context.
+    """
+    assoc = ae.associate(host, port, ae_title=ae_title, **negotiation)
+    if not assoc.is_established:
+        raise _refusal(assoc, ae_title)
+    try:
+        yield assoc
+    except RuntimeError as error:  # pynetdicom: the association ended before the request
+        raise PeerUnreachable(f"{ae_title} ended the association") from error
+    finally:
+        assoc.release()
+
+
+def _refusal(assoc: Association, ae_title: str) -> PeerUnreachable | AssociationRejected:
+    answer = assoc.acceptor.primitive
+    if assoc.is_rejected and answer is not None:
+        reason = f"{ae_title} rejects the association: {answer.reason_str}"
+        if answer.result == REJECTED_TRANSIENT:
+            return PeerUnreachable(reason)
+        return AssociationRejected(reason)
+    if assoc.rejected_contexts:
+        return AssociationRejected(f"{ae_title} does not offer the service or SOP class")
+    return PeerUnreachable(f"{ae_title} does not answer the association request")
+
+
+def check_status(status: Dataset, ae_title: str) -> None:
+    """Raise unless a status is Success, Pending or Warning (PS3.7 C)."""
+    code = status.get("Status")
+    if code is None:
+        raise PeerUnreachable(f"{ae_title} went silent or aborted the association")
+    if code & 0xFF00 == 0xA700:
+        raise PeerUnreachable(f"{ae_title} is out of resources (0x{code:04X})")
+    if code != 0x0000 and code >> 12 != 0xB and code not in (0xFF00, 0xFF01):
+        raise AssociationRejected(f"{ae_title} refuses the request (0x{code:04X})", code)
+
+
+def query(assoc: Association, ae_title: str, level: str, **keys: Any) -> Iterator[Dataset]:
+    """Yield what a peer answers to a query, Study Root (PS3.4 C.4.1).
+
+    Parameters
+    ----------
+    assoc : Association
+        With the context for C-FIND.
+    ae_title : str
+        The peer's, for messages.
+    level : str
+        STUDY, SERIES or IMAGE.
+    **keys
+        Attributes by their keywords; an empty one is asked for.
+    """
+    identifier = Dataset()
+    identifier.QueryRetrieveLevel = level
+    for keyword, value in keys.items():
+        setattr(identifier, keyword, value)
+    answers = assoc.send_c_find(identifier, StudyRootQueryRetrieveInformationModelFind)
+    for status, answer in answers:
+        check_status(status, ae_title)
+        if answer is not None:
+            yield answer
