@@ -9,7 +9,7 @@ demo: .venv/.runtime
 	$(BIN)/ctscribe demo
 
 test: .venv/.test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 lint: .venv/.test
 	$(BIN)/ruff check .

@@ -5,6 +5,9 @@ import pytest
 
 from tests.repository import ROOT
 
+# Before torch is imported: tensors are small here, and the other worker needs the other core
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="session")
 def cases() -> Path:

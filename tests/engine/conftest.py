@@ -1,6 +1,5 @@
 """A model of a few thousand weights, with all its parts."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -63,11 +62,6 @@ def tiny_tokenizer() -> Tokenizer:
     tokenizer.decoder = decoders.Metaspace()
     tokenizer.add_special_tokens(["<im_patch>", "<eos>", "<unk>"])
     return tokenizer
-
-
-@pytest.fixture(autouse=True, scope="session")
-def one_thread() -> None:
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
 
 
 @pytest.fixture

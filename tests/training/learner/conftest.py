@@ -1,1 +1,1 @@
-from tests.training.stages.conftest import _one_thread, recipe, store, text_encoder  # noqa: F401
+from tests.training.stages.conftest import recipe, store, text_encoder  # noqa: F401

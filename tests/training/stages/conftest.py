@@ -1,8 +1,6 @@
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 from tests.training.stages.small import write_recipe, write_store, write_text_encoder
 
@@ -20,12 +18,3 @@ def text_encoder(tmp_path_factory) -> Path:
 @pytest.fixture
 def recipe(tmp_path, text_encoder) -> Path:
     return write_recipe(tmp_path / "small.toml", text_encoder)
-
-
-@pytest.fixture(autouse=True, scope="package")
-def _one_thread() -> Iterator[None]:
-    """Threads cost more than they bring where tensors are small."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
