@@ -13,6 +13,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import SimpleITK
@@ -21,13 +22,33 @@ from torch import Tensor
 
 from dicom_io.model_input.preprocess import PreprocessSpec, prepare
 from dicom_io.phantoms.phantom import make_phantom
-from training.data.loader import Pairs, load_pairs
 from training.data.sampler import Batches
 from training.data.shards import Made, Planned, begun, fill, write_splits, write_texts
-from training.data.store import Header, as_unit_interval, open_store
+from training.data.store import Header, Store, as_unit_interval, open_store
+from training.recipe.stages import Stage
+from training.run.loader import load_steps
+from training.run.plan import Plan
 
 SPEC = PreprocessSpec()
 BATCH = 4
+RATES = {"global_batch": BATCH, "micro_batch": BATCH, "learning_rate": 1, "weight_decay": 0}
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images of a store as a stage's data."""
+
+    store: Store
+    keys: list[str]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def example(self, item: int, rng: object) -> Tensor:
+        return self.store.stored(self.keys[item])
+
+    def collate(self, examples: list[Tensor]) -> Tensor:
+        return torch.stack(examples)
 
 
 class NiftiFiles:
@@ -76,13 +97,14 @@ def compare(folder: Path, images: int, rounds: int, workers: int) -> dict[str, o
     """Times of both in turns over the same images."""
     keys = write_both(folder, images)
     store, files = open_store(folder, SPEC), NiftiFiles(folder, keys)
-    pairs = Pairs(store, keys)
+    data = Images(store, keys)
     output = torch.empty(BATCH, 1, *SPEC.size)
     steps = images // BATCH
 
     def ours(round_: int) -> Iterator[Tensor]:
-        batches = Batches(images, BATCH, round_ * steps, (round_ + 1) * steps, seed=0)
-        return (images for images, _ in load_pairs(pairs, batches, workers=workers))
+        stage = Stage(steps=(round_ + 1) * steps, **RATES)
+        passes = load_steps(data, Plan(stage, images), 0, 0, round_ * steps, workers)
+        return (one.batch for (one,) in passes)
 
     def theirs(round_: int) -> Iterator[Tensor]:
         batches = Batches(images, BATCH, round_ * steps, (round_ + 1) * steps, seed=0)

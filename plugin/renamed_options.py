@@ -11,8 +11,10 @@ FIRST_RELEASE_WITHOUT = "0.3"
 # The words before the options, and what is renamed there and in every command below
 RENAMED: Mapping[str, Mapping[str, str]] = {
     "demo": {"--output": "--out"},
+    "eval": {"--checkpoint": "--model", "--protocol": "--split"},
     "phantom": {"--output": "--out"},
     "report": {"--output": "--out"},
+    "train": {"--from": "--model"},
     "volume": {"--output": "--out"},
 }
 

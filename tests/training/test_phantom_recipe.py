@@ -58,8 +58,8 @@ def train(store: Path, out: Path) -> dict[str, Path]:
     """The commands of docs/training.md."""
     made = {name: stage(name, store, out) for name in ("contrastive", "language")}
     llm = ("--set", f"llm.pretrained={made['language']}")
-    made["projector"] = stage("projector", store, out, "--from", made["contrastive"], *llm)
-    made["finetune"] = stage("finetune", store, out, "--from", made["projector"])
+    made["projector"] = stage("projector", store, out, "--model", made["contrastive"], *llm)
+    made["finetune"] = stage("finetune", store, out, "--model", made["projector"])
     return made
 
 
@@ -129,8 +129,8 @@ def test_the_same_recipe_gives_the_same_weights(trained, store, tmp_path):
 
 
 def test_a_trained_checkpoint_is_evaluated_on_the_same_store(trained, store, tmp_path):
-    data = ("--data", store, "--protocol", "grouped", "--limit", "4", "--resamples", "10", "--json")
-    checkpoint = ("--checkpoint", trained["finetune"], "--decoding", "greedy")
+    data = ("--data", store, "--split", "grouped", "--limit", "4", "--resamples", "10", "--json")
+    checkpoint = ("--model", trained["finetune"], "--decoding", "greedy")
     result = json.loads(run("eval", "vqa", *data, *checkpoint, "--out", tmp_path / "vqa"))
     assert result
 

@@ -126,7 +126,13 @@ def recipe(llm: Path, **changes: object) -> Recipe:
         },
         "llm": {"pretrained": str(llm)},
         "mixer": {"low": (4, 4), "high": (2, 4)},
-        "run": {"precision": "fp32", "workers": 0, "save_every": 2, "log_every": 1},
+        "run": {
+            "precision": "fp32",
+            "exact_ranks": True,
+            "workers": 0,
+            "save_every": 2,
+            "log_every": 1,
+        },
         "projector": {**STAGE, "data": ("reports", "open", "closed"), **changes},
         "finetune": {
             **STAGE,

@@ -56,7 +56,7 @@ class Scoring:
 
     @cached_property
     def pairs(self) -> list[Item]:
-        return report_items(self.material.store, self.material.protocol, None)
+        return report_items(self.material.store, self.material.split, None)
 
     @cached_property
     def reports(self) -> list[Item]:
@@ -65,8 +65,8 @@ class Scoring:
     @cached_property
     def questions(self) -> list[Item]:
         """Open and closed questions; those with yes or no are in no table of the paper."""
-        store, protocol = self.material.store, self.material.protocol
-        items = question_items(store, protocol, self.settings.questions)
+        store, split = self.material.store, self.material.split
+        items = question_items(store, split, self.settings.questions)
         return [item for item in items if item.task != "yes/no"]
 
     def asked(self, task: str) -> list[Item]:

@@ -165,8 +165,8 @@ class Layout:
 
     def _title(self, count: int, what: str) -> str:
         source = self.scoring.material.store.header.source
-        protocol = self.scoring.material.protocol
-        return f", in miniature: {count} {what} of {source}, protocol {protocol}"
+        split = self.scoring.material.split
+        return f", in miniature: {count} {what} of {source}, split {split}"
 
     def _notes(self, number: int, what: str) -> tuple[str, ...]:
         variants: Sequence[Any] = PAIRS if number == RETRIEVAL else [r.model for r in ROWS[number]]

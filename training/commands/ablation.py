@@ -13,7 +13,7 @@ TABLE_NUMBERS = ("5", "6", "7", "8", "9", "10", "11")
 
 
 @click.command()
-@click.option("--out", required=True, type=FOLDER, help="Run it again to go on.")
+@click.option("-o", "--out", required=True, type=FOLDER, help="Run it again to go on.")
 @click.option("--recipe", default="ablation", show_default=True, help="A name or a TOML file.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Of the recipe.")
 @click.option("--data", type=EXISTING, help="A store; by default the recipe's phantoms are made.")

@@ -39,12 +39,12 @@ def setting_options(command: Command) -> Command:
     for option in (
         click.option("--data", required=True, type=EXISTING, help="A training store."),
         click.option(
-            "--protocol",
+            "--split",
             required=True,
             type=click.Choice(["paper", "grouped"]),
             help="paper: the official split, which leaks; grouped: by case.",
         ),
-        click.option("--out", required=True, type=FOLDER, help="Run it again to go on."),
+        click.option("-o", "--out", required=True, type=FOLDER, help="Run it again to go on."),
         click.option("--limit", type=click.IntRange(1), help="Only the first items."),
         resamples_option,
         seed_option,
@@ -55,9 +55,9 @@ def setting_options(command: Command) -> Command:
 
 
 def system_options(command: Command) -> Command:
-    """Say what is evaluated: a checkpoint, or texts from elsewhere."""
+    """Say what is evaluated: a model, or texts from elsewhere."""
     for option in (
-        click.option("--checkpoint", help='"embedded", a folder, or OWNER/NAME@COMMIT.'),
+        click.option("--model", help='"embedded", a folder, or OWNER/NAME@COMMIT.'),
         click.option(
             "--predictions",
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -106,7 +106,7 @@ def system_options(command: Command) -> Command:
 
 @click.group("eval")
 def evaluate() -> None:
-    """Score a checkpoint: the paper's tables, and findings with their side."""
+    """Score a model: the paper's tables, and findings with their side."""
 
 
 evaluate.add_command(ablation)
@@ -116,14 +116,14 @@ evaluate.add_command(ablation)
 @setting_options
 @system_options
 def report(as_json: bool, **options: Any) -> None:
-    """Table 2: the reports that a checkpoint writes, and their findings."""
+    """Table 2: the reports that a model writes, and their findings."""
     from training.evaluation.items import PAPER_REPORTS, report_items
     from training.evaluation.reports import evaluate_reports
 
-    setting = open_setting(options, preprocess_of(options["checkpoint"]))
+    setting = open_setting(options, preprocess_of(options["model"]))
     if options["list_items"]:
         limit = setting.limit or PAPER_REPORTS
-        list_items(setting, report_items(setting.store, setting.protocol, limit))
+        list_items(setting, report_items(setting.store, setting.split, limit))
     else:
         system = open_system(setting, options)
         show(setting, evaluate_reports(setting, system, open_metrics(options)), as_json=as_json)
@@ -137,9 +137,9 @@ def vqa(as_json: bool, **options: Any) -> None:
     from training.evaluation.items import question_items
     from training.evaluation.questions import evaluate_questions
 
-    setting = open_setting(options, preprocess_of(options["checkpoint"]))
+    setting = open_setting(options, preprocess_of(options["model"]))
     if options["list_items"]:
-        list_items(setting, question_items(setting.store, setting.protocol, setting.limit))
+        list_items(setting, question_items(setting.store, setting.split, setting.limit))
     else:
         system = open_system(setting, options)
         show(setting, evaluate_questions(setting, system, open_metrics(options)), as_json=as_json)
@@ -147,21 +147,21 @@ def vqa(as_json: bool, **options: Any) -> None:
 
 @evaluate.command()
 @setting_options
-@click.option("--checkpoint", required=True, help="A contrastive pair.")
+@click.option("--model", required=True, help="A contrastive pair.")
 @batch_option
 @device_option
-def retrieval(checkpoint: str, batch: int, device: str, as_json: bool, **options: Any) -> None:
+def retrieval(model: str, batch: int, device: str, as_json: bool, **options: Any) -> None:
     """Table 1: which text belongs to an image, and which image to a text."""
     from engine.inference.local import choose_device
     from training.evaluation.retrieval import PairSystem, evaluate_retrieval
 
-    system = PairSystem.load(checkpoint, str(choose_device(device)))
+    system = PairSystem.load(model, str(choose_device(device)))
     setting = open_setting(options, system.preprocess)
     show(setting, evaluate_retrieval(setting, system, batch), as_json=as_json)
 
 
 @evaluate.command()
-@click.option("--checkpoint", default="embedded", show_default=True)
+@click.option("--model", default="embedded", show_default=True)
 @click.option(
     "--seeds",
     default="900000:900100",
@@ -172,12 +172,12 @@ def retrieval(checkpoint: str, batch: int, device: str, as_json: bool, **options
 @resamples_option
 @device_option
 @json_option
-def phantoms(checkpoint: str, seeds: range, resamples: int, device: str, as_json: bool) -> None:
+def phantoms(model: str, seeds: range, resamples: int, device: str, as_json: bool) -> None:
     """Findings, plane and phase of phantoms that are made for this, against what was planted."""
     from engine import load_engine
     from training.evaluation.phantoms import evaluate_phantoms
 
-    engine = load_engine(checkpoint, device=device)
+    engine = load_engine(model, device=device)
     results = evaluate_phantoms(engine, seeds, resamples=resamples)
     tables = results.pop("markdown")
     click.echo(json.dumps(results) if as_json else "\n".join(tables), nl=as_json)
@@ -218,17 +218,17 @@ def open_setting(options: Mapping[str, Any], spec: PreprocessSpec | None) -> Set
     from training.evaluation.setting import Setting
 
     store = open_store(options["data"], spec)
-    chosen = {name: options[name] for name in ("protocol", "limit", "resamples", "seed")}
+    chosen = {name: options[name] for name in ("split", "limit", "resamples", "seed")}
     return Setting(store, folder=options["out"], **chosen)
 
 
-def preprocess_of(checkpoint: str | None) -> PreprocessSpec | None:
-    """Return how a checkpoint's inputs must be prepared, before its weights are loaded."""
-    if checkpoint is None:
+def preprocess_of(model: str | None) -> PreprocessSpec | None:
+    """Return how a model's inputs must be prepared, before its weights are loaded."""
+    if model is None:
         return None
     from engine.checkpoints.checkpoint import describe
 
-    return describe(_folder(checkpoint)).preprocess
+    return describe(_folder(model)).preprocess
 
 
 def open_system(setting: Setting, options: Mapping[str, Any]) -> System:
@@ -242,9 +242,9 @@ def open_system(setting: Setting, options: Mapping[str, Any]) -> System:
     from engine.inference.local import LocalEngine
     from training.evaluation.systems import ModelSystem, Predictions
 
-    checkpoint, predictions = options["checkpoint"], options["predictions"]
-    if (checkpoint is None) == (predictions is None):
-        raise click.UsageError("name either --checkpoint or --predictions")
+    model, predictions = options["model"], options["predictions"]
+    if (model is None) == (predictions is None):
+        raise click.UsageError("name either --model or --predictions")
     if predictions is not None:
         return Predictions(predictions)
     decodings: dict[str, Sequence[Decoding]] = {
@@ -253,7 +253,7 @@ def open_system(setting: Setting, options: Mapping[str, Any]) -> System:
         "both": ("greedy", "sampled"),
     }
     engine = LocalEngine.load(
-        _folder(checkpoint),
+        _folder(model),
         **{name: options[name] for name in ("device", "dtype", "quantization")},
     )
     return ModelSystem(
@@ -296,7 +296,7 @@ def show(setting: Setting, results: Mapping[str, Any], *, as_json: bool) -> None
     click.echo(f"tables, plots and texts: {setting.folder}")
 
 
-def _folder(checkpoint: str) -> str | Path:
+def _folder(model: str) -> str | Path:
     from engine import EMBEDDED
 
-    return EMBEDDED if checkpoint == "embedded" else checkpoint
+    return EMBEDDED if model == "embedded" else model

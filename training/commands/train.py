@@ -23,8 +23,8 @@ def stage_options(command: Callable[..., None]) -> Callable[..., None]:
 
     @click.option("--recipe", required=True, help="paper, authors, site, phantom, or a TOML file.")
     @click.option("--data", required=True, type=click.Path(path_type=Path), help="The store.")
-    @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path))
-    @click.option("--from", "start", help="The checkpoint to begin with.")
+    @click.option("-o", "--out", required=True, type=click.Path(file_okay=False, path_type=Path))
+    @click.option("--model", "start", help="The model to begin with.")
     @click.option("--split", type=click.Choice(["grouped", "paper"]))
     @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Of the recipe.")
     @wraps(command)
@@ -61,14 +61,14 @@ def language(recipe: Any, material: Any, out: Path, start: str | None) -> None:
     from training.stages.language import train_language
 
     if start is not None:
-        raise click.UsageError("it begins with nothing: no --from")
+        raise click.UsageError("it begins with nothing: no --model")
     _say(train_language(recipe, material, out))
 
 
 @train.command()
 @stage_options
 def projector(recipe: Any, material: Any, out: Path, start: str | None) -> None:
-    """Stage 2: the projector, between the vision tower of --from and the recipe's LLM."""
+    """Stage 2: the projector, between the vision tower of --model and the recipe's LLM."""
     _answers("projector", recipe, material, out, start)
 
 
@@ -83,7 +83,7 @@ def _answers(name: Any, recipe: Any, material: Any, out: Path, start: str | None
     from training.stages.answers import train_answers
 
     if start is None:
-        raise click.UsageError("--from is needed: the checkpoint to begin with")
+        raise click.UsageError("--model is needed: the one to begin with")
     _say(train_answers(name, recipe, material, out, start))
 
 
@@ -111,7 +111,7 @@ def export(run: Path) -> None:
 )
 @click.option("--gpus", type=click.IntRange(min=1), default=1, show_default=True)
 @click.option("--device-memory", type=float, metavar="GIB", help="Of one GPU, e.g. 24.")
-@click.option("--from", "start", help="The checkpoint to begin with.")
+@click.option("--model", "start", help="The model to begin with.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Of the recipe.")
 def memory(
     recipe: str,

@@ -28,7 +28,7 @@ from training.data.store import Header, Store
 
 
 @dataclass(frozen=True)
-class Report:
+class Prepared:
     """What became of a raw data set."""
 
     images: int
@@ -41,9 +41,9 @@ class Report:
     def summary(self) -> str:
         """Say it in a few lines."""
         lines = [f"{self.images} images, {self.texts} reports, {self.questions} questions"]
-        for protocol, parts in self.splits.items():
+        for name, parts in self.splits.items():
             counts = ", ".join(f"{part} {count}" for part, count in parts.items())
-            lines.append(f"split {protocol}: {counts}")
+            lines.append(f"split {name}: {counts}")
         lines.append(f"{len(self.rejected)} rejected, {len(self.notes)} images with notes")
         reasons = Counter(rejected.why for rejected in self.rejected)
         lines += [f"  {count} × {why}" for why, count in reasons.most_common(10)]
@@ -58,7 +58,7 @@ def prepare_m3d(
     processes: int = 1,
     held_out: float = 0.05,
     seed: int = 0,
-) -> Report:
+) -> Prepared:
     """Make a store of a raw M3D data set, or go on where an earlier run stopped.
 
     Parameters
@@ -106,8 +106,8 @@ def _report(
     questions: Sequence[Question],
     splits: dict[str, dict[Part, list[str]]],
     rejected: Sequence[Rejected],
-) -> Report:
-    return Report(
+) -> Prepared:
+    return Prepared(
         images=len(store.images),
         texts=len({record.text for record in store.images.values()}),
         questions=len(questions),

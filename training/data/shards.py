@@ -153,13 +153,13 @@ def write_splits(
     splits: Mapping[str, Mapping[Part, Iterable[str]]],
     images: Mapping[str, Grouped],
 ) -> None:
-    """Write the splits by protocol; a store that has them is complete."""
+    """Write the splits by name; a store that has them is complete."""
     layout = {
-        protocol: {
+        name: {
             part: [{"image": key, "text": images[key].text} for key in split[part]]
             for part in PARTS
         }
-        for protocol, split in splits.items()
+        for name, split in splits.items()
     }
     write_atomically(folder / "splits.json", json.dumps(layout, indent=1))
 

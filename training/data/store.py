@@ -7,7 +7,7 @@ A store is a folder (docs/training-data.md)::
     images/00000.json        its SHA-256, a record for each input, and what was rejected
     texts.jsonl              {"key", "text"}
     questions/*.csv          the columns of M3D-VQA
-    splits.json              by protocol M3D-Cap's {"train": [{"image": key, "text": key}], ...}
+    splits.json              by name M3D-Cap's {"train": [{"image": key, "text": key}], ...}
 
 Inputs are fixed-point numbers: the grey value in [0, 1] times 255 or 65535.
 """
@@ -33,7 +33,7 @@ from training.data.splits import PARTS, Part, normalised
 
 FORMAT = 1
 Dtype = Literal["uint8", "uint16"]
-Protocol = Literal["paper", "grouped"]
+SplitName = Literal["paper", "grouped"]
 TORCH_DTYPES = {"uint8": torch.uint8, "uint16": torch.uint16}
 _FULL_SCALE = {torch.uint8: 255, torch.uint16: 65535}
 
@@ -123,24 +123,24 @@ class Store:
         """Return the report of an image."""
         return self.texts[self.images[key].text]
 
-    def split(self, protocol: Protocol) -> dict[Part, list[str]]:
-        """Return the keys of each part, in the order in which the protocol counts them."""
+    def split(self, name: SplitName) -> dict[Part, list[str]]:
+        """Return the keys of each part, in the order in which the split counts them."""
         splits = read_splits(self.folder)
-        if protocol not in splits:
-            raise UnusableData(f"{self.folder} has no split {protocol!r}")
-        return splits[protocol]
+        if name not in splits:
+            raise UnusableData(f"{self.folder} has no split {name!r}")
+        return splits[name]
 
-    def questions(self, protocol: Protocol, part: Part) -> list[Question]:
+    def questions(self, name: SplitName, part: Part) -> list[Question]:
         """Return the questions of a part.
 
         Under `paper` those of the official files for this part, under `grouped` every question on
         an image of the part; once where several files have it.
         """
         files = sorted((self.folder / "questions").glob("*.csv"))
-        images = set(self.split(protocol)[part]) if protocol == "grouped" else set()
+        images = set(self.split(name)[part]) if name == "grouped" else set()
         asked: dict[Question, Question] = {}
         for question in (q for file in files for q in read_questions(file)):
-            if question.image in images or (protocol == "paper" and question.part == part):
+            if question.image in images or (name == "paper" and question.part == part):
                 # M3D_VQA_test5k is a selection of M3D_VQA_test
                 asked.setdefault(replace(question, source=""), question)
         return list(asked.values())
@@ -199,8 +199,8 @@ def verify(folder: Path) -> Iterable[str]:
     for record in store.images.values():
         if record.text not in store.texts:
             yield f"{record.key} has no report"
-    for protocol, split in read_splits(folder).items():
-        yield from faults_of_split(store, protocol, split)
+    for name, split in read_splits(folder).items():
+        yield from faults_of_split(store, name, split)
 
 
 def digest(folder: Path) -> str:
@@ -211,24 +211,24 @@ def digest(folder: Path) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def faults_of_split(store: Store, protocol: str, split: dict[Part, list[str]]) -> Iterable[str]:
+def faults_of_split(store: Store, name: str, split: dict[Part, list[str]]) -> Iterable[str]:
     """Yield a sentence for whatever is in two parts of a split."""
     seen: dict[str, str] = {}
     for part, keys in split.items():
         for key in keys:
             if key not in store.images:
-                yield f"split {protocol}: {key} is not in the store"
+                yield f"split {name}: {key} is not in the store"
                 continue
-            for thing in _indivisible(store, protocol, key):
+            for thing in _indivisible(store, name, key):
                 if seen.setdefault(thing, part) != part:
-                    yield f"split {protocol}: {thing} is in {seen[thing]} and in {part}"
+                    yield f"split {name}: {thing} is in {seen[thing]} and in {part}"
 
 
-def _indivisible(store: Store, protocol: str, key: str) -> Iterable[str]:
+def _indivisible(store: Store, name: str, key: str) -> Iterable[str]:
     """What may be in one part of a split only."""
     record = store.images[key]
     yield f"image {key}"
-    if protocol == "grouped":
+    if name == "grouped":
         yield f"case {record.case}"
         yield f"the text “{normalised(store.texts[record.text])}”"
 
@@ -240,11 +240,11 @@ def sha256(path: Path) -> str:
 
 
 def read_splits(folder: Path) -> dict[str, dict[Part, list[str]]]:
-    """Read the keys of every split by protocol and part."""
+    """Read the keys of every split by name and part."""
     splits = json.loads((folder / "splits.json").read_text("utf-8"))
     return {
-        protocol: {part: [pair["image"] for pair in parts[part]] for part in PARTS}
-        for protocol, parts in splits.items()
+        name: {part: [pair["image"] for pair in parts[part]] for part in PARTS}
+        for name, parts in splits.items()
     }
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 from dicom_io.errors import UnusableData
 from training.data.questions import TYPES, Question
-from training.data.store import Protocol, Store
+from training.data.store import SplitName, Store
 
 Task = Literal["report", "open", "closed", "yes/no"]
 
@@ -56,7 +56,7 @@ class Item:
     type: str = ""
 
 
-def report_items(store: Store, protocol: Protocol, limit: int | None = PAPER_REPORTS) -> list[Item]:
+def report_items(store: Store, split: SplitName, limit: int | None = PAPER_REPORTS) -> list[Item]:
     """Return the first test reports, in the order of the split.
 
     Raises
@@ -64,14 +64,14 @@ def report_items(store: Store, protocol: Protocol, limit: int | None = PAPER_REP
     UnusableData
         There are none.
     """
-    keys = store.split(protocol)["test"][:limit]
+    keys = store.split(split)["test"][:limit]
     return _some(
         [Item(k, k, store.images[k].case, "report", store.report(k)) for k in keys],
-        f"{store.folder} has no test image in split {protocol!r}",
+        f"{store.folder} has no test image in split {split!r}",
     )
 
 
-def question_items(store: Store, protocol: Protocol, limit: int | None = None) -> list[Item]:
+def question_items(store: Store, split: SplitName, limit: int | None = None) -> list[Item]:
     """Return the test questions; one with choices is asked openly and with its choices.
 
     Parameters
@@ -84,7 +84,7 @@ def question_items(store: Store, protocol: Protocol, limit: int | None = None) -
     UnusableData
         There are none.
     """
-    items = [item for q in _numbered(store, protocol) for item in _asked(store, *q)]
+    items = [item for q in _numbered(store, split) for item in _asked(store, *q)]
     seen: Counter[tuple[str, str]] = Counter()
     chosen = []
     for item in items:
@@ -94,7 +94,7 @@ def question_items(store: Store, protocol: Protocol, limit: int | None = None) -
     order = {image: n for n, image in enumerate(dict.fromkeys(item.image for item in chosen))}
     return _some(
         sorted(chosen, key=lambda item: order[item.image]),  # an image is encoded once in a batch
-        f"{store.folder} has no test question in split {protocol!r}",
+        f"{store.folder} has no test question in split {split!r}",
     )
 
 
@@ -104,10 +104,10 @@ def write_items(path: Path, items: Iterable[Item]) -> None:
     path.write_text("".join(f"{line}\n" for line in lines), "utf-8")
 
 
-def _numbered(store: Store, protocol: Protocol) -> Iterator[tuple[str, Question]]:
+def _numbered(store: Store, split: SplitName) -> Iterator[tuple[str, Question]]:
     """Name each question by its file and its place among the file's questions that are asked."""
     count: Counter[str] = Counter()
-    for question in store.questions(protocol, "test"):
+    for question in store.questions(split, "test"):
         yield f"{question.source}/{count[question.source]}", question
         count[question.source] += 1
 

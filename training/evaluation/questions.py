@@ -41,7 +41,7 @@ def evaluate_questions(
     dict
         What results.json holds.
     """
-    items = question_items(setting.store, setting.protocol, setting.limit)
+    items = question_items(setting.store, setting.split, setting.limit)
     with claimed(setting.folder, setting.facts(system.facts)):
         write_items(setting.folder / "items.jsonl", items)
         outputs = system.texts(items, setting.folder)

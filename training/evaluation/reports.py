@@ -47,7 +47,7 @@ def evaluate_reports(
     dict
         What results.json holds.
     """
-    items = report_items(setting.store, setting.protocol, setting.limit or PAPER_REPORTS)
+    items = report_items(setting.store, setting.split, setting.limit or PAPER_REPORTS)
     with claimed(setting.folder, setting.facts(system.facts)):
         write_items(setting.folder / "items.jsonl", items)
         outputs = system.texts(items, setting.folder)

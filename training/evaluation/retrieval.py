@@ -86,7 +86,7 @@ def evaluate_retrieval(setting: Setting, system: PairSystem, batch: int = 8) -> 
     dict
         What results.json holds.
     """
-    items = report_items(setting.store, setting.protocol, setting.limit)
+    items = report_items(setting.store, setting.split, setting.limit)
     with claimed(setting.folder, setting.facts(system.facts)):
         keys = [item.image for item in items]
         images = embed_images(system, setting.store, keys, setting.folder / "images", batch)

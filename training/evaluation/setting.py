@@ -1,4 +1,4 @@
-"""What an evaluation is of: a store, a protocol, a folder."""
+"""What an evaluation is of: a store, a split, a folder."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training.data.store import Protocol, Store
+from training.data.store import SplitName, Store
 from training.evaluation.items import Item
 from training.evaluation.metrics.bootstrap import Bootstrap
 from training.evaluation.scores import versions
 
-SPLITS: Mapping[Protocol, str] = {
-    "paper": "protocol paper: the official split, by file; cases and texts of train come again",
-    "grouped": "protocol grouped: no case and no text of train comes again",
+SPLITS: Mapping[SplitName, str] = {
+    "paper": "split paper: the official split, by file; cases and texts of train come again",
+    "grouped": "split grouped: no case and no text of train comes again",
 }
 
 
@@ -25,7 +25,7 @@ class Setting:
     Parameters
     ----------
     store : Store
-    protocol : {"paper", "grouped"}
+    split : {"paper", "grouped"}
     folder : Path
         Of the results, and of the outputs so far.
     limit : int, optional
@@ -35,7 +35,7 @@ class Setting:
     """
 
     store: Store
-    protocol: Protocol
+    split: SplitName
     folder: Path
     limit: int | None = None
     resamples: int = 1000
@@ -45,14 +45,14 @@ class Setting:
         """Return what decides the outputs, for `folder.claimed`."""
         header = self.store.header
         store = {"source": header.source, "plan": header.plan, "spec": header.spec.to_dict()}
-        return {"protocol": self.protocol, "store": store, **system}
+        return {"split": self.split, "store": store, **system}
 
     def results(self, system: Mapping[str, Any], **more: Any) -> dict[str, Any]:
         """Return what a reader of results.json must know beside the tables."""
         bootstrap = {"resamples": self.resamples, "seed": self.seed, "level": 0.95, "by": "case"}
         return {
             **self.facts(system),
-            "split": SPLITS[self.protocol],
+            "split_means": SPLITS[self.split],
             "bootstrap": bootstrap,
             "versions": versions(),
             **more,
@@ -64,13 +64,13 @@ class Setting:
     def table(self, count: int, what: str) -> dict[str, Any]:
         """Return what every table of the paper says here: `title`, `reference`, `notes`."""
         source = self.store.header.source
-        notes = [f"{SPLITS[self.protocol]}.", "95 % intervals: percentile bootstrap by case."]
-        if self.protocol == "paper" and source != "m3d":
+        notes = [f"{SPLITS[self.split]}.", "95 % intervals: percentile bootstrap by case."]
+        if self.split == "paper" and source != "m3d":
             notes.append(
                 f"The paper's figures are of M3D, those here of {source}: not the same test."
             )
         return {
-            "title": f", protocol {self.protocol}, {count} {what} of {source}",
-            "reference": self.protocol == "paper",
+            "title": f", split {self.split}, {count} {what} of {source}",
+            "reference": self.split == "paper",
             "notes": tuple(notes),
         }

@@ -25,7 +25,7 @@ class Table:
     name : str
         Names its files, e.g. "table2".
     title : str
-        Says what is shown, and under which protocol.
+        Says what is shown, and of which split.
     columns : tuple of str
     rows : tuple of tuple
         A cell for each column.

@@ -33,7 +33,7 @@ def keep_distribution(model: Med3DVLM, material: Material, images: int, out: Pat
     """
     if os.environ.get("RANK", "0") != "0" or (out / NOVELTY).exists():
         return
-    seen, unseen = material.split["train"][:images], material.split["validation"]
+    seen, unseen = material.parts["train"][:images], material.parts["validation"]
     if not unseen:
         raise UnusableData("novelty needs images in the validation part: they set its limit")
     distribution = training_distribution(model, material.store, seen, unseen)

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from dicom_io.errors import RecipeError, UnusableData
 from training.data.splits import Part
-from training.data.store import Protocol, Store, digest, faults_of_split, open_store
+from training.data.store import SplitName, Store, digest, faults_of_split, open_store
 from training.recipe.recipe import Recipe
 
 
@@ -19,27 +19,27 @@ class Material:
     Parameters
     ----------
     store : Store
-    protocol : {"paper", "grouped"}
+    split : {"paper", "grouped"}
         Which split.
-    split : dict of str to list of str
+    parts : dict of str to list of str
         The keys of its parts.
     """
 
     store: Store
-    protocol: Protocol
-    split: dict[Part, list[str]]
+    split: SplitName
+    parts: dict[Part, list[str]]
 
     def describe(self) -> dict[str, Any]:
         """What a checkpoint has to say of its data, as JSON values."""
         return {
             "source": self.store.header.source,
             "digest": digest(self.store.folder),
-            "split": self.protocol,
-            "images": {part: len(keys) for part, keys in self.split.items()},
+            "split": self.split,
+            "images": {part: len(keys) for part, keys in self.parts.items()},
         }
 
 
-def open_material(recipe: Recipe, folder: Path, protocol: str | None = None) -> Material:
+def open_material(recipe: Recipe, folder: Path, split: str | None = None) -> Material:
     """Open a store for a recipe.
 
     Parameters
@@ -48,7 +48,7 @@ def open_material(recipe: Recipe, folder: Path, protocol: str | None = None) -> 
         Its preprocessing must be the store's.
     folder : Path
         Of the store.
-    protocol : str, optional
+    split : str, optional
         The split, in place of the recipe's.
 
     Raises
@@ -58,15 +58,15 @@ def open_material(recipe: Recipe, folder: Path, protocol: str | None = None) -> 
     UnusableData
         There is no such store or split, its inputs were made in another way, or the split leaks.
     """
-    named = protocol or recipe.split
+    named = split or recipe.split
     if named is None:
         raise RecipeError(
             f"recipe {recipe.name} does not say which split: --split grouped keeps a patient's "
             "images in one part, --split paper is the official one"
         )
     store = open_store(folder, recipe.preprocess_spec)
-    wanted = cast(Protocol, named)
-    split = store.split(wanted)
-    if faults := list(faults_of_split(store, named, split)):
+    wanted = cast(SplitName, named)
+    parts = store.split(wanted)
+    if faults := list(faults_of_split(store, named, parts)):
         raise UnusableData(f"{folder}: {faults[0]} (and {len(faults) - 1} more faults)")
-    return Material(store, wanted, split)
+    return Material(store, wanted, parts)

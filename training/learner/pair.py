@@ -66,9 +66,12 @@ def make_text_encoder(table: TextEncoder) -> tuple[DistilBertModel, Tokenizer]:
     return DistilBertModel(config), tokenizer
 
 
-def prepare_pair(pair: ContrastivePair, stage: Contrastive) -> ContrastivePair:
-    """Let dropout be drawn by items, and recompute what the stage does not keep."""
-    pair.language_encoder.set_attn_implementation(ATTENTION)
+def prepare_pair(
+    pair: ContrastivePair, stage: Contrastive, *, exact_ranks: bool = False
+) -> ContrastivePair:
+    """Recompute what the stage does not keep; where ranks are exact, drop in attention by items."""
+    if exact_ranks:
+        pair.language_encoder.set_attn_implementation(ATTENTION)
     if stage.gradient_checkpointing:
         recompute(_costly(pair))
     return pair

@@ -1,16 +1,8 @@
 """Memory that a stage takes on one GPU, counted on tensors that hold none, before it begins.
 
-With T trained and F frozen bytes, Adam's two moments and N ranks (Rajbhandari 2020, ZeRO; there
-with 16-bit weights, here trained weights are in float32 and arithmetic in bfloat16 is autocast's):
-
-======  ===========  =========  ==========  ==================
-ZeRO    weights      gradients  optimizer   besides
-======  ===========  =========  ==========  ==================
-none    F + T        T          2 T
-1       F + T        T          3 T / N     buckets
-2       F + T        T / N      3 T / N     buckets
-3       (F + T) / N  T / N      3 T / N     buckets, gathered weights
-======  ===========  =========  ==========  ==================
+Activations are counted here, operation by operation. What several ranks hold of weights, gradients
+and moments is DeepSpeed's own estimate. That is for weights in 16 bit; here those that learn are in
+float32, and arithmetic in bfloat16 is autocast's.
 """
 
 from __future__ import annotations
@@ -20,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+from deepspeed.runtime.zero.stage3 import estimate_zero3_model_states_mem_needs
+from deepspeed.runtime.zero.stage_1_and_2 import estimate_zero2_model_states_mem_needs
 from torch import Tensor, nn
 
 from dicom_io.errors import RecipeError
@@ -39,14 +33,14 @@ from training.run.dropout import drop_by_items
 
 Name = Literal["contrastive", "projector", "finetune"]
 
-WEIGHTS, GRADIENTS, OPTIMIZER = "weights", "gradients", "optimizer"
+FROZEN, TRAINED = "frozen weights", "weights that learn, their gradients and moments"
 ACTIVATIONS, BUCKETS, CUDA = "activations", "buckets of DeepSpeed", "CUDA itself, an allowance"
 
 ALLOWANCE = 2**30
 """For CUDA's context, the workspaces of its libraries and what the allocator cannot use."""
 
-LIVE = 1_000_000_000
-"""DeepSpeed's `stage3_max_live_parameters`: what ZeRO-3 gathers at once at most, in values."""
+ALONE = 4 + 4 + 8
+"""Bytes of a value that learns in one process: itself, its gradient, Adam's two moments."""
 
 META = torch.device("meta")
 
@@ -67,11 +61,14 @@ class Weights:
         Bytes of everything else, as they lie on the GPU.
     largest : int
         Bytes of the largest quantized weight in full: one at a time is taken out.
+    layer : int
+        Values of the largest layer, which ZeRO-3 gathers.
     """
 
     trained: int
     frozen: int
     largest: int = 0
+    layer: int = 0
 
 
 def account(recipe: Recipe, name: Name, config: Sizes, ranks: int = 1) -> Bytes:
@@ -102,9 +99,11 @@ def account(recipe: Recipe, name: Name, config: Sizes, ranks: int = 1) -> Bytes:
     if stage is None:
         raise RecipeError(f"recipe {recipe.name} has no table {name}")
     dtype = DTYPES[recipe.run.precision]
-    module = module_without_memory(stage, config, dtype)
+    module = module_without_memory(stage, config, dtype, exact_ranks=recipe.run.exact_ranks)
     weights = weigh(module, stage)
-    parts = spread(weights, recipe.run.zero if ranks > 1 else 0, ranks, _buckets(recipe, stage))
+    parts = spread(weights, recipe.run.zero if ranks > 1 else 0, ranks)
+    if ranks > 1 and recipe.run.zero:
+        parts[BUCKETS] = _buckets(recipe, stage)
     one_pass = peak_of_a_pass(module, stage, dtype, recipe) + weights.largest
     if dtype != torch.float32:
         one_pass += weights.trained * dtype.itemsize  # autocast's copies
@@ -113,10 +112,24 @@ def account(recipe: Recipe, name: Name, config: Sizes, ranks: int = 1) -> Bytes:
     return parts | {CUDA: ALLOWANCE}
 
 
-def module_without_memory(stage: Stage, config: Any, dtype: torch.dtype) -> nn.Module:
-    """Build a stage's module on tensors that hold no memory; quantized weights stay in full."""
+def module_without_memory(
+    stage: Stage, config: Any, dtype: torch.dtype, *, exact_ranks: bool = False
+) -> nn.Module:
+    """Build a stage's module on tensors that hold no memory; quantized weights stay in full.
+
+    Parameters
+    ----------
+    stage : Stage
+    config : Med3DVLMConfig or ContrastiveConfig
+        Sizes of the model.
+    dtype : torch.dtype
+        Of what is frozen in the language model.
+    exact_ranks : bool
+        See `training.recipe.recipe.Run`.
+    """
     if isinstance(stage, Contrastive):
-        return prepare_pair(pair_without_weights(config).to(META), stage).train()
+        pair = pair_without_weights(config).to(META)
+        return prepare_pair(pair, stage, exact_ranks=exact_ranks).train()
     assert isinstance(stage, AnswerStage)
     model: Med3DVLM = build(config).to(META, dtype)
     if isinstance(stage, Finetune):
@@ -137,7 +150,8 @@ def weigh(module: nn.Module, stage: Stage) -> Weights:
         maps = [adapted.get_base_layer() for _, adapted in adapted_layers(module)]
         rest += sum(quantized_bytes(m, quantization) - m.weight.nbytes for m in maps)
         largest = max(m.weight.nbytes for m in maps)
-    return Weights(sum(p.numel() for p in trained), rest, largest)
+    layer = max(sum(p.numel() for p in m.parameters(recurse=False)) for m in module.modules())
+    return Weights(sum(p.numel() for p in trained), rest, largest, layer)
 
 
 def quantized_bytes(linear: nn.Linear, quantization: Quantization) -> int:
@@ -145,39 +159,45 @@ def quantized_bytes(linear: nn.Linear, quantization: Quantization) -> int:
     return int8_bytes(linear) if quantization == "int8" else nf4_bytes(linear)
 
 
-def spread(weights: Weights, zero: int, ranks: int, bucket: int = 0) -> Bytes:
-    """Share the weights, gradients and moments among ranks; see the table of this module.
+def spread(weights: Weights, zero: int, ranks: int) -> Bytes:
+    """Share the weights, gradients and moments among ranks.
 
     Parameters
     ----------
     weights : Weights
     zero, ranks : int
         ZeRO's stage, and how many GPUs.
-    bucket : int
-        Bytes of DeepSpeed's buckets.
     """
-    trained = 4 * weights.trained
-    share = -(-trained // ranks)
-    parts = {
-        WEIGHTS: weights.frozen + trained,
-        GRADIENTS: share if zero >= 2 else trained,
-        OPTIMIZER: 3 * share if zero else 2 * trained,
-    }
+    trained = weights.trained
+    if not zero:
+        return {FROZEN: weights.frozen, TRAINED: ALONE * trained}
+    in_32_bit = 2 * trained  # more than DeepSpeed reckons with
     if zero == 3:
-        live = min(weights.frozen + trained, 4 * LIVE)
-        parts[WEIGHTS] = -(-parts[WEIGHTS] // ranks)
-        return parts | {BUCKETS: bucket + live}
-    return parts | ({BUCKETS: bucket} if zero else {})
+        _, estimate, _ = estimate_zero3_model_states_mem_needs(
+            trained, weights.layer, ranks, cpu_offload=False, cpu_offload_params=False
+        )
+        return {FROZEN: -(-weights.frozen // ranks), TRAINED: estimate + -(-in_32_bit // ranks)}
+    _, estimate = estimate_zero2_model_states_mem_needs(trained, ranks, cpu_offload=False)
+    whole_gradients = 4 * trained if zero == 1 else 0
+    return {FROZEN: weights.frozen, TRAINED: estimate + in_32_bit + whole_gradients}
 
 
-def peak_of_a_pass(
-    module: nn.Module, stage: Stage, dtype: torch.dtype, recipe: Recipe | None = None
-) -> int:
-    """Return the most bytes that one pass has alive beside weights and gradients."""
-    share_batch_norm(module)
-    drop_by_items(module).begin(0, 0, torch.zeros(stage.micro_batch, device=META).long())
+def peak_of_a_pass(module: nn.Module, stage: Stage, dtype: torch.dtype, recipe: Recipe) -> int:
+    """Count the most bytes that one pass has alive beside weights and gradients.
+
+    Parameters
+    ----------
+    module : nn.Module
+        From `module_without_memory`.
+    stage : Stage
+    dtype : torch.dtype
+        Of what is frozen in the language model.
+    recipe : Recipe
+    """
+    if recipe.run.exact_ranks:
+        share_batch_norm(module)
+        drop_by_items(module, META).begin(0, 0, torch.zeros(stage.micro_batch, device=META))
     if isinstance(stage, Contrastive):
-        assert recipe is not None
         inputs, one_pass = _contrastive_pass(module, stage, recipe)
     else:
         inputs, one_pass = _answering_pass(module, stage, dtype)

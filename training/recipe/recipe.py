@@ -22,7 +22,7 @@ FOLDER = Path(__file__).parent
 
 
 class Run(Table):
-    """How a run is executed; none of it changes what is learned, but for the rounding.
+    """How a run is executed; none of it changes what is learned, but for rounding and dropout.
 
     Parameters
     ----------
@@ -31,6 +31,9 @@ class Run(Table):
     zero : {0, 1, 2, 3}
         DeepSpeed's ZeRO stage where several processes work: what each keeps a part of only.
         0 nothing, 1 the optimizer's state, 2 the gradients too, 3 the weights too.
+    exact_ranks : bool
+        Whether several ranks learn what one does, dropout's masks included (`training.run.exact`).
+        Without it batch norm and dropout are torch's own.
     workers : int
         Processes that read ahead, for each rank.
     save_every, keep : int
@@ -49,6 +52,7 @@ class Run(Table):
 
     precision: Literal["bf16", "fp32"] = "bf16"
     zero: Literal[0, 1, 2, 3] = 2
+    exact_ranks: bool = False
     workers: Annotated[int, Field(ge=0)] = 4
     save_every: Positive = 500
     keep: Positive = 2

@@ -13,21 +13,22 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from training.run.ranks import total, world
 
-_RECOMPUTING = False
-
 
 @contextmanager
-def recomputing() -> Iterator[None]:
+def statistics_kept(network: nn.Module) -> Iterator[None]:
     """Leave running statistics alone: gradient checkpointing passes a second time here."""
-    global _RECOMPUTING
-    _RECOMPUTING = True
+    norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    for norm in norms:
+        norm.track_running_stats = False
     try:
         yield
     finally:
-        _RECOMPUTING = False
+        for norm in norms:
+            norm.track_running_stats = True
 
 
 class SharedBatchNorm(nn.BatchNorm3d):
@@ -38,7 +39,7 @@ class SharedBatchNorm(nn.BatchNorm3d):
         if not self.training:
             return super().forward(input)
         mean, variance, count = batch_statistics(input)
-        if not _RECOMPUTING:
+        if self.track_running_stats:
             self._remember(mean, variance, count)
         normalised: Tensor = _Normalise.apply(  # type: ignore[no-untyped-call]
             input, mean, variance, count, self.weight, self.bias, self.eps

@@ -16,19 +16,21 @@ ATTENTION = "item_dropout"
 """Name of the attention whose dropout is its module's own; see `attend`."""
 
 _GOLDEN = -1640531527  # 2³² / golden ratio, as int32
-_BITS = 1 << 24
+_BITS = 1 << 24  # so many low bits decide: enough for any rate, and never negative
 
 
 class Draw:
     """The keys that the masks of the present pass are drawn from; all layers share one."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device | str = "cpu") -> None:
+        self.device = device
         self.keys: Tensor | None = None
 
     def begin(self, seed: int, step: int, items: Tensor) -> None:
-        """Start a pass over `items`, shape (B), on the device where it runs."""
+        """Start a pass over `items`, shape (B)."""
         start = scramble(torch.tensor([seed, step], dtype=torch.int32))
-        self.keys = scramble(items.to(torch.int32) + scramble(start[0] + start[1] * 31).item())
+        of_pass = scramble(start[0] + start[1] * 31).item()
+        self.keys = scramble(items.to(self.device, torch.int32) + of_pass)
 
 
 class ItemDropout(nn.Module):
@@ -70,9 +72,9 @@ def scramble(bits: Tensor) -> Tensor:
     return bits ^ ((bits >> 16) & 0xFFFF)
 
 
-def drop_by_items(network: nn.Module) -> Draw:
-    """Replace every `nn.Dropout` of a network."""
-    draw = Draw()
+def drop_by_items(network: nn.Module, device: torch.device | str = "cpu") -> Draw:
+    """Replace every `nn.Dropout` of a network, which runs on a device."""
+    draw = Draw(device)
     for layer, (name, module) in enumerate(list(network.named_modules())):
         if type(module) is nn.Dropout:
             replacement = ItemDropout(module.p, layer, draw).train(module.training)

@@ -86,6 +86,7 @@ def load_steps(
         collate_fn=examples.collate,
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
+        generator=torch.Generator(),  # so that its workers' seeds are not drawn from torch's own
     )
     passes = iter(loader)
     for _ in range(first, plan.steps):

@@ -1,7 +1,7 @@
 """The loop that every stage runs in: Accelerate, DeepSpeed where several processes work.
 
-Everything random in a step comes from seed, step and item. So a run that goes on after a kill, and
-one on another number of ranks, see what an uninterrupted one on one rank sees.
+Everything random in a step comes from seed, step and items. So a run that goes on after a kill
+sees what an uninterrupted one sees; with `run.exact_ranks` so does one on other ranks.
 """
 
 from __future__ import annotations
@@ -22,15 +22,14 @@ from torch.optim import AdamW
 from dicom_io.errors import TrainingError
 from training.recipe.recipe import Recipe
 from training.recipe.stages import Stage
-from training.run import states
 from training.run.backend import make_accelerator
-from training.run.batch_norm import share_batch_norm
 from training.run.console import Monitor, say
-from training.run.dropout import Draw, drop_by_items
+from training.run.exact import Draw, prepare_for_ranks
 from training.run.launch import launched_ranks
 from training.run.loader import Pass, load_steps
 from training.run.plan import Plan
 from training.run.ranks import total
+from training.run.states import States, claim, trained_weights
 from training.run.task import Batch, Task
 
 
@@ -84,25 +83,23 @@ def train(
     accelerator = make_accelerator(recipe.run, plan, out)
     folder = out / "states" / task.name
     decisive = recipe.model_dump(mode="json", exclude={"run": True})
-    states.claim(folder, {"recipe": decisive, "ranks": plan.world, **about})
+    exact = recipe.run.exact_ranks
+    claim(folder, {"recipe": decisive, "ranks": plan.world, "exact_ranks": exact, **about})
     accelerator.wait_for_everyone()
     shapes = {name: tensor.shape for name, tensor in task.module.state_dict().items()}
     give_scalars_an_axis(task.module)
-    share_batch_norm(task.module)
-    draw = drop_by_items(task.module)
-    module, optimizer = accelerator.prepare(task.module, make_optimizer(task.module, stage))
-    states.hold_what_is_trained(accelerator, task.module)
-    first = 0
-    if found := states.latest(folder):
-        first, state = found
-        states.resume(accelerator, state)
-    running = Running(task, plan, recipe, folder, accelerator, module, optimizer, draw)
-    running.go(first)
+    network, draw = prepare_for_ranks(
+        task.module, exact=exact, ranks=plan.world, device=accelerator.device
+    )
+    module, optimizer = accelerator.prepare(network, make_optimizer(network, stage))
+    states = States(folder, accelerator, network, module, optimizer)
+    running = Running(task, plan, recipe, states, accelerator, module, optimizer, draw)
+    running.go(states.resume())
     figures = running.validate(plan.steps)
     accelerator.end_training()
     if not accelerator.is_main_process:
         return None
-    _, weights = states.trained_weights(folder)
+    _, weights = trained_weights(folder)
     return Trained({name: w.reshape(shapes[name]) for name, w in weights.items()}, figures)
 
 
@@ -143,7 +140,7 @@ class Running(Generic[Batch]):
     task: Task[Batch]
     plan: Plan
     recipe: Recipe
-    folder: Path
+    states: States
     accelerator: Accelerator
     module: nn.Module
     optimizer: Any
@@ -170,7 +167,7 @@ class Running(Generic[Batch]):
                 accelerator.log(figures, step=done)
                 losses.clear()
             if saves:
-                states.save(accelerator, self.folder, done, run.keep)
+                self.states.save(done, run.keep)
             if run.validate_every and done % run.validate_every == 0 and done < plan.steps:
                 self.validate(done)
         monitor.close()
@@ -192,7 +189,7 @@ class Running(Generic[Batch]):
         loss = torch.zeros((), device=device)
         for i, one in enumerate(passes):
             accelerator.sync_gradients = i + 1 == len(passes)
-            self.draw.begin(self.recipe.seed, step, one.items.to(device))
+            self.draw.begin(self.recipe.seed, step, one.items)
             with advised(self.plan.stage):
                 part = self.task.loss(self.module, send_to_device(one.batch, device))
                 accelerator.backward(part * factor)

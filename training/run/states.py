@@ -7,15 +7,18 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
-from contextlib import redirect_stdout
-from io import StringIO
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from safetensors.torch import load_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.serialization import safe_globals
 
 from dicom_io.errors import TrainingError
 from training.differences import differences
@@ -24,8 +27,9 @@ from training.run.ranks import rank
 _STEP = re.compile(r"step-(\d{8})")
 ABOUT = "run.json"
 
-DEEPSPEED = "pytorch_model"
-"""The folder inside a state where Accelerate lets DeepSpeed write."""
+WEIGHTS, OPTIMIZER = "model.safetensors", "optimizer.safetensors"
+DEEPSPEED = "deepspeed"
+"""Files of a state, and its folder of what several ranks have of the optimizer."""
 
 
 def claim(folder: Path, about: Mapping[str, Any]) -> None:
@@ -66,50 +70,162 @@ def latest(folder: Path) -> tuple[int, Path] | None:
     return found[-1] if found else None
 
 
-def save(accelerator: Accelerator, folder: Path, step: int, keep: int) -> None:
-    """Write the state after `step` steps; every rank calls it.
+@dataclass(frozen=True, eq=False)
+class States:
+    """The states of a stage on its way: each is whole weights, and what the optimizer holds.
 
-    It lies under another name until all of it is on the disk, so that a run that is killed here
-    goes on from the state before.
+    Parameters
+    ----------
+    folder : Path
+        Where they lie.
+    accelerator : Accelerator
+    network : nn.Module
+        The stage's module; what is frozen in it stays out.
+    module, optimizer
+        Both as Accelerate has prepared them.
     """
-    final = folder / f"step-{step:08d}"
-    unfinished = final.with_suffix(".part")
-    if accelerator.is_main_process:
-        shutil.rmtree(unfinished, ignore_errors=True)
-    accelerator.wait_for_everyone()
-    accelerator.save_state(str(unfinished), safe_serialization=True, exclude_frozen_parameters=True)
-    accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        _flush(unfinished)
-        unfinished.rename(final)
-        _sync(folder)
-        for _, old in _complete(folder)[:-keep]:
-            shutil.rmtree(old)
-    accelerator.wait_for_everyone()
+
+    folder: Path
+    accelerator: Accelerator
+    network: nn.Module
+    module: Any
+    optimizer: Any
+
+    def save(self, step: int, keep: int) -> None:
+        """Write the state after `step` steps, and let the latest `keep` stay; every rank calls it.
+
+        It lies under another name until all of it is on the disk, so that a run that is killed here
+        goes on from the state before.
+        """
+        final = self.folder / f"step-{step:08d}"
+        unfinished = final.with_suffix(".part")
+        if self.accelerator.is_main_process:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir()
+        self.accelerator.wait_for_everyone()
+        weights = whole_weights(self.network)
+        if self.accelerator.is_main_process:
+            save_file(weights, unfinished / WEIGHTS)
+        self._save_optimizer(unfinished)
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            _flush(unfinished)
+            unfinished.rename(final)
+            _sync(self.folder)
+            for _, old in _complete(self.folder)[:-keep]:
+                shutil.rmtree(old)
+        self.accelerator.wait_for_everyone()
+
+    def resume(self) -> int:
+        """Go on from the latest state, and return its step; 0 where there is none.
+
+        Raises
+        ------
+        TrainingError
+            It is not of this format, or holds anything but numbers and plain values.
+        """
+        found = latest(self.folder)
+        if found is None:
+            return 0
+        step, state = found
+        weights = read_weights(state)
+        if self.accelerator.deepspeed_plugin is not None:
+            self.module.checkpoint_engine.load = load_harmless
+            self.module.load_checkpoint(str(state), DEEPSPEED, load_module_strict=False)
+            return step
+        self.network.load_state_dict(weights, strict=False)
+        groups = self.optimizer.state_dict()["param_groups"]
+        moments = _nested(_read(state / OPTIMIZER))
+        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        return step
+
+    def _save_optimizer(self, state: Path) -> None:
+        if self.accelerator.deepspeed_plugin is None:
+            save_file(_flat(self.optimizer.state_dict()["state"]), state / OPTIMIZER)
+        else:  # every rank its part, in DeepSpeed's own files
+            self.module.save_checkpoint(
+                str(state), DEEPSPEED, save_latest=False, exclude_frozen_parameters=True
+            )
 
 
-def hold_what_is_trained(accelerator: Accelerator, module: nn.Module) -> None:
-    """Leave frozen weights out of the states of one process; DeepSpeed is told so in `save`."""
-    kept = names_that_change(module)
-
-    def leave_out(_: list[nn.Module], weights: list[dict[str, Tensor]], __: str) -> None:
-        for state in weights:
-            for name in state.keys() - kept:
-                del state[name]
-
-    accelerator.register_save_state_pre_hook(leave_out)
-
-
-def names_that_change(module: nn.Module) -> set[str]:
-    """Name what training changes: the weights that learn, and buffers."""
-    learning = {name for name, p in module.named_parameters() if p.requires_grad}
-    return learning | ({name for name, _ in module.named_buffers()} & module.state_dict().keys())
+def whole_weights(network: nn.Module) -> dict[str, Tensor]:
+    """Return what learns, and buffers, however ZeRO has spread it; every rank calls it."""
+    saved = network.state_dict().keys()
+    weights = {n: b.detach().cpu() for n, b in network.named_buffers() if n in saved}
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            with _gathered(parameter):
+                weights[name] = parameter.detach().cpu().clone()
+    return {name: weight.contiguous() for name, weight in weights.items()}
 
 
-def resume(accelerator: Accelerator, state: Path) -> None:
-    """Go on from a state; frozen weights, which it does not hold, stay as they were loaded."""
-    alone = accelerator.deepspeed_plugin is None
-    accelerator.load_state(str(state), **{"strict" if alone else "load_module_strict": False})
+def _gathered(parameter: nn.Parameter) -> AbstractContextManager[Any]:
+    if not hasattr(parameter, "ds_id"):  # only ZeRO-3 spreads weights
+        return nullcontext()
+    import deepspeed
+
+    gathered: AbstractContextManager[Any] = deepspeed.zero.GatheredParameters([parameter])
+    return gathered
+
+
+def read_weights(state: Path) -> dict[str, Tensor]:
+    """Read the whole weights of a state.
+
+    Raises
+    ------
+    TrainingError
+        It has none, or they are damaged.
+    """
+    if not (state / WEIGHTS).is_file():
+        raise TrainingError(
+            f"{state} has no {WEIGHTS}: another version wrote it; begin again in another --out"
+        )
+    return _read(state / WEIGHTS)
+
+
+def load_harmless(path: str, map_location: Any = None) -> Any:
+    """Load what DeepSpeed has pickled, in place of its own way, which runs what a file says.
+
+    Raises
+    ------
+    TrainingError
+        It asks for more than tensors, plain values and the three classes that DeepSpeed writes.
+    """
+    from deepspeed.runtime.fp16.loss_scaler import LossScaler
+    from deepspeed.runtime.zero.config import ZeroStageEnum
+    from deepspeed.utils.tensor_fragment import fragment_address
+
+    try:
+        with safe_globals([LossScaler, ZeroStageEnum, fragment_address]):
+            return torch.load(path, map_location=map_location, weights_only=True)
+    except UnpicklingError as error:
+        raise TrainingError(f"{path} is not loaded: it holds code, or is damaged") from error
+
+
+def _flat(moments: Mapping[int, Mapping[str, Any]]) -> dict[str, Tensor]:
+    """Name the tensors of an optimizer `{number of the weight}.{name}`."""
+    return {
+        f"{number}.{name}": value.cpu().contiguous()
+        for number, state in moments.items()
+        for name, value in state.items()
+        if isinstance(value, Tensor)
+    }
+
+
+def _nested(tensors: Mapping[str, Tensor]) -> dict[int, dict[str, Tensor]]:
+    moments: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        number, _, name = key.partition(".")
+        moments.setdefault(int(number), {})[name] = tensor
+    return moments
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(f"{path} cannot be read: {error}") from error
+    return tensors
 
 
 def trained_weights(folder: Path) -> tuple[int, dict[str, Tensor]]:
@@ -129,32 +245,13 @@ def trained_weights(folder: Path) -> tuple[int, dict[str, Tensor]]:
     Raises
     ------
     TrainingError
-        There is no state, or it holds a weight without values.
+        There is no state, or it is not of this format.
     """
     found = latest(folder)
     if found is None:
         raise TrainingError(f"{folder} holds no state")
     step, state = found
-    single = state / "model.safetensors"
-    weights = load_file(single) if single.exists() else _joined(state)
-    if empty := sorted(name for name, weight in weights.items() if not weight.numel()):
-        raise TrainingError(f"{state} holds no values of {', '.join(empty[:5])}")
-    return step, weights
-
-
-def _joined(state: Path) -> dict[str, Tensor]:
-    """Join the parts that DeepSpeed's ranks wrote; without ZeRO there is one."""
-    if not any(state.rglob("*_optim_states.pt")):
-        (whole,) = state.rglob("mp_rank_*_model_states.pt")
-        weights: dict[str, Tensor] = torch.load(whole, weights_only=False)["module"]
-        return weights
-    from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoint
-
-    with redirect_stdout(StringIO()):  # it tells how it goes on
-        joined = get_fp32_state_dict_from_zero_checkpoint(
-            str(state), DEEPSPEED, exclude_frozen_parameters=True
-        )
-    return {name: tensor.clone() for name, tensor in joined.items()}
+    return step, read_weights(state)
 
 
 def _complete(folder: Path) -> list[tuple[int, Path]]:

@@ -17,7 +17,7 @@ from training.site.deidentify.private import read_safe_list
 from training.site.prepare import ReportsFrom, Wanted, prepare_site
 from training.site.redaction.recognizer import load_recognizer
 from training.site.reports.hl7 import ACCESSION_FIELD, read_messages
-from training.site.reports.reports import Report
+from training.site.reports.reports import SignedReport
 from training.site.reports.table import COLUMNS, read_table
 from training.site.sources.archives import open_archive
 from training.site.sources.folder import FolderSource
@@ -120,7 +120,9 @@ def open_source(name: str) -> Source:
     return open_archive(name)
 
 
-def read_reports(name: str, columns: Mapping[str, str]) -> tuple[ReportsFrom, tuple[Report, ...]]:
+def read_reports(
+    name: str, columns: Mapping[str, str]
+) -> tuple[ReportsFrom, tuple[SignedReport, ...]]:
     """Read the reports of a table or of messages; "sr" leaves them in the studies.
 
     Raises

@@ -26,7 +26,7 @@ from training.site.redaction.identifiers import find_identifiers
 from training.site.redaction.recognizer import SpacyRecognizer
 from training.site.redaction.review import Review
 from training.site.reports.matcher import Matcher, check_patient
-from training.site.reports.reports import NoReport, Reading, Report, reading_of
+from training.site.reports.reports import NoReport, Reading, SignedReport, reading_of
 from training.site.sources.pace import Pace
 from training.site.sources.source import Query, Source, StudyReference
 from training.site.work import Record, Work
@@ -50,7 +50,7 @@ class Wanted:
         How many at most.
     reports_from : {"sr", "table", "hl7"}
         Where the reports are.
-    reports : tuple of Report
+    reports : tuple of SignedReport
         Those of a table or of messages; empty where they lie in the studies.
     checkpoint : str
         Whose preprocessing `spec` is.
@@ -69,7 +69,7 @@ class Wanted:
     query: Query
     limit: int | None
     reports_from: ReportsFrom
-    reports: tuple[Report, ...]
+    reports: tuple[SignedReport, ...]
     checkpoint: str
     spec: PreprocessSpec
     series: SeriesMode = "best"

@@ -26,7 +26,7 @@ from typing import Any
 
 from dicom_io.errors import UnusableData
 from training.data.shards import write_atomically
-from training.site.reports.reports import Report
+from training.site.reports.reports import SignedReport
 from training.site.sources.source import StudyReference
 
 
@@ -68,7 +68,7 @@ class Record:
         The same in full, for the person who has the working folder.
     left_out : dict of str to int
         How many objects were left out, by reason.
-    reports : tuple of Report
+    reports : tuple of SignedReport
         Those that lie in the study.
     images : tuple of Image
     """
@@ -78,7 +78,7 @@ class Record:
     rejected: str = ""
     detail: str = field(default="", repr=False)
     left_out: dict[str, int] = field(default_factory=dict)
-    reports: tuple[Report, ...] = field(default=(), repr=False)
+    reports: tuple[SignedReport, ...] = field(default=(), repr=False)
     images: tuple[Image, ...] = ()
 
 
@@ -140,7 +140,7 @@ class Work:
             return None
         values = json.loads(path.read_text("utf-8"))
         images = (Image(**{**one, "notes": tuple(one["notes"])}) for one in values["images"])
-        reports = (Report.from_dict(one) for one in values["reports"])
+        reports = (SignedReport.from_dict(one) for one in values["reports"])
         return Record(**{**values, "images": tuple(images), "reports": tuple(reports)})
 
     def finish(self, record: Record) -> None:

@@ -88,7 +88,7 @@ def answer_task(
     if begun.stage.features is not None:
         answers = replace(answers, features=_seen(begun, answers, out, device))
     validate = None
-    if material.split["validation"]:
+    if material.parts["validation"]:
         validate = Validation(_answers(begun, material, "validation"), recipe)
     return Task(
         name=name,
@@ -131,7 +131,7 @@ def _answers(begun: Begun, material: Material, part: Part) -> Answers:
         stage.max_tokens,
         stage.report_wordings,
     )
-    asked = turns(material.store, material.protocol, part, stage.data)
+    asked = turns(material.store, material.split, part, stage.data)
     if launched_rank() == 0 and part == "train" and (cut := script.cut(asked)):
         Console(stderr=True).print(
             f"{cut} of {len(asked)} answers are longer than {stage.max_tokens} tokens allow; "

@@ -76,14 +76,14 @@ def contrastive_task(
     """Put stage 1 together for `training.run`."""
     stage = recipe.contrastive
     assert stage is not None
-    prepare_pair(pair, stage)
+    prepare_pair(pair, stage, exact_ranks=recipe.run.exact_ranks)
     loss = LOSSES[pair.loss]
 
     def loss_sum(module: nn.Module, batch: PairBatch) -> Tensor:
         mean: Tensor = module(_floating(batch.volumes), *batch[1:], loss=loss)
         return mean * len(batch.volumes)
 
-    train_keys, held_out = material.split["train"], material.split["validation"]
+    train_keys, held_out = material.parts["train"], material.parts["validation"]
     validation = Pairs(material.store, held_out[: recipe.run.validation_items], tokenizer)
     return Task(
         name="contrastive",

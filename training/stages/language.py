@@ -122,7 +122,7 @@ def train_language(recipe: Recipe, material: Material, out: Path) -> Path:
     llm = read_language_model(recipe)
     places = recipe.projector_config(llm.config.hidden_size).image_tokens
     script = Script(llm.tokenizer, llm.prompt, places, stage.max_tokens, stage.report_wordings)
-    asked = turns(material.store, material.protocol, "train", stage.data)
+    asked = turns(material.store, material.split, "train", stage.data)
     network = Qwen2ForCausalLM(llm.config)
     network.load_state_dict(dict(llm.tensors))
     task = Task(

@@ -20,7 +20,7 @@ from engine.checkpoints.description import Prompt
 from engine.inference.question import choice_answer, question_prompt
 from training.data.questions import LETTERS, Question
 from training.data.splits import Part
-from training.data.store import Protocol, Store
+from training.data.store import SplitName, Store
 from training.recipe.stages import Kind
 
 IGNORED = -100
@@ -45,7 +45,7 @@ class Turn:
     answer: str
 
 
-def turns(store: Store, protocol: Protocol, part: Part, kinds: Sequence[Kind]) -> list[Turn]:
+def turns(store: Store, split: SplitName, part: Part, kinds: Sequence[Kind]) -> list[Turn]:
     """List what may be asked about the images of a part.
 
     A question with four choices is asked twice, openly and with its choices, as the authors do. One
@@ -57,16 +57,16 @@ def turns(store: Store, protocol: Protocol, part: Part, kinds: Sequence[Kind]) -
         There is nothing of one of the kinds: a run must not quietly learn less than its recipe
         says.
     """
-    asked = store.questions(protocol, part)
+    asked = store.questions(split, part)
     found = {
-        "reports": [Turn(key, None, store.report(key)) for key in store.split(protocol)[part]],
+        "reports": [Turn(key, None, store.report(key)) for key in store.split(split)[part]],
         "open": [Turn(q.image, q.question, q.answer) for q in asked if not q.yes_no],
         "closed": [_closed(q) for q in asked if not q.yes_no and _has_choices(q)],
         "yes_no": [Turn(q.image, q.question, q.answer) for q in asked if q.yes_no],
     }
     if missing := [kind for kind in kinds if not found[kind]]:
         raise UnusableData(
-            f"{store.folder} has nothing of {', '.join(missing)} in {part} of split {protocol!r}; "
+            f"{store.folder} has nothing of {', '.join(missing)} in {part} of split {split!r}; "
             f"it has {', '.join(f'{len(some)} {kind}' for kind, some in found.items())}"
         )
     return [turn for kind in kinds for turn in found[kind]]

@@ -22,14 +22,14 @@ WRITE = ("--max-new-tokens", 4, "--device", "cpu")
 
 
 def test_reports_are_printed_as_tables(checkpoint, options):
-    result = run("report", "--checkpoint", checkpoint, "--protocol", "grouped", *options, *WRITE)
+    result = run("report", "--model", checkpoint, "--split", "grouped", *options, *WRITE)
     assert result.exit_code == 0
-    assert "### Report generation, protocol grouped, 2 test reports of phantoms" in result.output
+    assert "### Report generation, split grouped, 2 test reports of phantoms" in result.output
     assert "BERTScore: not computed; needs the weights of roberta-large" in result.output
 
 
 def test_json_prints_one_object_and_nothing_else(checkpoint, options, tmp_path):
-    arguments = ["--checkpoint", checkpoint, "--protocol", "paper", *options, *WRITE, "--json"]
+    arguments = ["--model", checkpoint, "--split", "paper", *options, *WRITE, "--json"]
     result = run("vqa", *arguments)
     assert result.exit_code == 0
     results = json.loads(result.stdout)
@@ -38,24 +38,24 @@ def test_json_prints_one_object_and_nothing_else(checkpoint, options, tmp_path):
 
 
 def test_another_checkpoint_s_folder_is_refused_by_name(checkpoint, options):
-    arguments = ["--checkpoint", checkpoint, *options, *WRITE, "--decoding", "greedy"]
-    assert run("report", *arguments, "--protocol", "paper").exit_code == 0
-    result = run("report", *arguments, "--protocol", "grouped")
+    arguments = ["--model", checkpoint, *options, *WRITE, "--decoding", "greedy"]
+    assert run("report", *arguments, "--split", "paper").exit_code == 0
+    result = run("report", *arguments, "--split", "grouped")
     assert result.exit_code == 1
-    assert "holds an evaluation with protocol paper, not grouped: take another" in result.output
-    result = run("report", *arguments, "--protocol", "paper", "--seed", 1)
+    assert "holds an evaluation with split paper, not grouped: take another" in result.output
+    result = run("report", *arguments, "--split", "paper", "--seed", 1)
     assert "holds an evaluation with seed 0, not 1" in result.output
 
 
 def test_a_store_that_was_prepared_in_another_way_is_refused(options):
-    result = run("report", "--checkpoint", "embedded", "--protocol", "paper", *options)
+    result = run("report", "--model", "embedded", "--split", "paper", *options)
     assert result.exit_code == 1
     assert "was prepared in another way: size is (64, 64, 128), not (64, 128, 128)" in result.output
     assert result.output.count("\n") == 1
 
 
 def test_texts_from_elsewhere_need_no_checkpoint(store, options, tmp_path):
-    listed = run("report", "--list-items", "--protocol", "paper", *options)
+    listed = run("report", "--list-items", "--split", "paper", *options)
     assert listed.output == f"2 items: {tmp_path / 'out' / 'items.jsonl'}\n"
     items = [json.loads(line) for line in (tmp_path / "out/items.jsonl").read_text().splitlines()]
     assert [item["key"] for item in items] == [i.key for i in report_items(store, "paper", 2)]
@@ -63,25 +63,25 @@ def test_texts_from_elsewhere_need_no_checkpoint(store, options, tmp_path):
     file.write_text(
         "".join(json.dumps({"key": i["key"], "text": "Ascites."}) + "\n" for i in items)
     )
-    result = run("report", "--predictions", file, "--protocol", "paper", *options)
+    result = run("report", "--predictions", file, "--split", "paper", *options)
     assert result.exit_code == 0
     assert "theirs (given)" in result.output
 
 
-@pytest.mark.parametrize("both", [[], ["--checkpoint", "embedded", "--predictions", __file__]])
+@pytest.mark.parametrize("both", [[], ["--model", "embedded", "--predictions", __file__]])
 def test_one_system_is_evaluated(options, both, data, monkeypatch):
     monkeypatch.setattr("training.commands.evaluate.preprocess_of", lambda checkpoint: SPEC)
-    result = run("report", *both, "--protocol", "paper", *options)
+    result = run("report", *both, "--split", "paper", *options)
     assert result.exit_code == 2
-    assert "name either --checkpoint or --predictions" in result.output
+    assert "name either --model or --predictions" in result.output
 
 
-def test_the_protocol_is_never_guessed(options, checkpoint):
-    assert run("report", "--checkpoint", checkpoint, *options).exit_code == 2
+def test_the_split_is_never_guessed(options, checkpoint):
+    assert run("report", "--model", checkpoint, *options).exit_code == 2
 
 
 def test_a_model_that_writes_is_no_pair(options, checkpoint):
-    result = run("retrieval", "--checkpoint", checkpoint, "--protocol", "paper", *options)
+    result = run("retrieval", "--model", checkpoint, "--split", "paper", *options)
     assert result.exit_code == 1
     assert "holds no contrastive pair" in result.output
 
@@ -89,7 +89,7 @@ def test_a_model_that_writes_is_no_pair(options, checkpoint):
 def test_a_pair_retrieves(options, pair_system, tmp_path):
     card = ModelCard("pair", "1")
     save_pair(pair_system.pair, pair_system.tokenizer, card, SPEC, tmp_path / "pair")
-    arguments = ["--checkpoint", tmp_path / "pair", "--protocol", "paper", *options]
+    arguments = ["--model", tmp_path / "pair", "--split", "paper", *options]
     result = run("retrieval", *arguments, "--device", "cpu", "--json")
     assert result.exit_code == 0
     results = json.loads(result.stdout)
@@ -99,7 +99,7 @@ def test_a_pair_retrieves(options, pair_system, tmp_path):
 
 
 def test_phantoms_are_scored_as_tables_and_as_json():
-    arguments = ["phantoms", "--checkpoint", "fake", "--seeds", "1:3", "--resamples", 5]
+    arguments = ["phantoms", "--model", "fake", "--seeds", "1:3", "--resamples", 5]
     assert "### Findings of 2 phantoms" in run(*arguments).output
     assert json.loads(run(*arguments, "--json").stdout)["studies"] == 2
 
@@ -109,7 +109,7 @@ def test_seeds_that_are_no_range_are_wrong_usage():
 
 
 def test_two_evaluations_are_compared(checkpoint, options, tmp_path):
-    arguments = ["--checkpoint", checkpoint, "--protocol", "paper", *options, *WRITE]
+    arguments = ["--model", checkpoint, "--split", "paper", *options, *WRITE]
     run("report", *arguments)
     (tmp_path / "out").rename(tmp_path / "first")
     run("report", *arguments)

@@ -56,8 +56,8 @@ def test_a_store_of_other_phantoms_is_refused(folder):
 
 def test_both_splits_follow_the_seeds(folder):
     store = open_store(folder)
-    for protocol in ("paper", "grouped"):
-        split = store.split(protocol)
+    for name in ("paper", "grouped"):
+        split = store.split(name)
         assert split["train"] == [f"phantom/{seed}" for seed in SEEDS]
         assert split["test"] == [f"phantom/{seed}" for seed in PARTS["test"]]
         assert split["validation"] == []

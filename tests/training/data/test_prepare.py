@@ -13,7 +13,7 @@ from dicom_io.model_input.preprocess import PreprocessSpec
 from tests.training.data.conftest import write_case
 from tests.waiting import eventually
 from training.data import shards
-from training.data.prepare import Report, prepare_m3d
+from training.data.prepare import Prepared, prepare_m3d
 from training.data.splits import PARTS
 from training.data.store import Store, open_store, verify
 
@@ -28,7 +28,7 @@ def small_shards():
 
 
 @pytest.fixture(scope="module")
-def prepared(phantom_raw, tmp_path_factory) -> tuple[Path, Report]:
+def prepared(phantom_raw, tmp_path_factory) -> tuple[Path, Prepared]:
     out = tmp_path_factory.mktemp("prepared") / "store"
     return out, prepare_m3d(phantom_raw, out, spec=SPEC, held_out=0.2)
 
@@ -56,8 +56,8 @@ def test_the_official_split_keeps_its_order(store, phantom_raw):
 
 
 def test_the_official_split_leaks_cases_and_the_grouped_one_does_not(store):
-    def cases(protocol: str, part: str) -> set[str]:
-        return {store.images[key].case for key in store.split(protocol)[part]}
+    def cases(name: str, part: str) -> set[str]:
+        return {store.images[key].case for key in store.split(name)[part]}
 
     assert cases("paper", "train") & (cases("paper", "validation") | cases("paper", "test"))
     assert not cases("grouped", "train") & (
@@ -66,7 +66,7 @@ def test_the_official_split_leaks_cases_and_the_grouped_one_does_not(store):
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_questions_follow_their_protocol(store, part):
+def test_questions_follow_their_split(store, part):
     grouped = store.questions("grouped", part)
     assert {q.image for q in grouped} <= set(store.split("grouped")[part])
     paper = store.questions("paper", part)

@@ -47,13 +47,13 @@ def test_an_input_comes_back_with_all_that_is_known_of_it(folder):
     assert store.report("c3/s") == "Report 3."
 
 
-@pytest.mark.parametrize("protocol", ["paper", "grouped"])
-def test_a_selection_of_the_test_questions_is_not_counted_again(folder, protocol):
+@pytest.mark.parametrize("name", ["paper", "grouped"])
+def test_a_selection_of_the_test_questions_is_not_counted_again(folder, name):
     both = [Question("c3/s", 5, f"Where is {what}?", "left") for what in ("it", "the other")]
     (folder / "questions").mkdir()
     write_questions(folder / "questions" / "M3D_VQA_test.csv", both)
     write_questions(folder / "questions" / "M3D_VQA_test5k.csv", both[1:])
-    assert len(open_store(folder).questions(protocol, "test")) == 2
+    assert len(open_store(folder).questions(name, "test")) == 2
 
 
 def test_a_split_keeps_its_order(folder):

@@ -3,7 +3,7 @@ import pytest
 from dicom_io.errors import UnusableData
 from training.evaluation.folder import Output, append_outputs, claimed, read_outputs
 
-FACTS = {"protocol": "paper", "seed": 0}
+FACTS = {"split": "paper", "seed": 0}
 
 
 def test_the_same_evaluation_goes_on(tmp_path):
@@ -15,9 +15,9 @@ def test_the_same_evaluation_goes_on(tmp_path):
 @pytest.mark.parametrize(
     ("facts", "named"),
     [
-        ({"protocol": "grouped", "seed": 0}, "protocol paper, not grouped"),
-        ({"protocol": "paper", "seed": 1}, "seed 0, not 1"),
-        ({"protocol": "paper", "seed": 0, "checkpoint": "b"}, "checkpoint None, not b"),
+        ({"split": "grouped", "seed": 0}, "split paper, not grouped"),
+        ({"split": "paper", "seed": 1}, "seed 0, not 1"),
+        ({"split": "paper", "seed": 0, "checkpoint": "b"}, "checkpoint None, not b"),
     ],
 )
 def test_another_evaluation_is_refused_by_name(tmp_path, facts, named):

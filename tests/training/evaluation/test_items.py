@@ -55,8 +55,8 @@ def test_questions_on_one_image_stand_together(store):
 
 @pytest.mark.parametrize("items_of", [report_items, question_items])
 def test_a_store_with_nothing_to_test_is_refused(store, items_of, monkeypatch):
-    monkeypatch.setattr(store, "split", lambda protocol: {"test": []})
-    monkeypatch.setattr(store, "questions", lambda protocol, part: [])
+    monkeypatch.setattr(store, "split", lambda name: {"test": []})
+    monkeypatch.setattr(store, "questions", lambda name, part: [])
     with pytest.raises(UnusableData, match="has no test"):
         items_of(store, "grouped")
 
@@ -64,7 +64,7 @@ def test_a_store_with_nothing_to_test_is_refused(store, items_of, monkeypatch):
 def test_a_question_on_an_image_that_is_not_there_is_refused(store, monkeypatch):
     (question, *_) = store.questions("paper", "test")
     lost = replace(question, image="nowhere/1")
-    monkeypatch.setattr(store, "questions", lambda protocol, part: [lost])
+    monkeypatch.setattr(store, "questions", lambda name, part: [lost])
     with pytest.raises(UnusableData, match="asks about nowhere/1, which is not in"):
         question_items(store, "paper")
 

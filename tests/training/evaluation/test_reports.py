@@ -67,10 +67,10 @@ def test_a_further_metric_has_a_table_of_its_own(evaluated):
     assert rows(results, "other_metrics")[0]["halves"]["value"] == 50
 
 
-def test_the_title_names_protocol_data_and_number(evaluated):
+def test_the_title_names_split_data_and_number(evaluated):
     _, results = evaluated
     titles = [table["title"] for table in results["tables"]]
-    assert all("protocol paper, 6 test reports of phantoms" in title for title in titles)
+    assert all("split paper, 6 test reports of phantoms" in title for title in titles)
 
 
 def test_figures_of_other_data_are_not_said_to_compare(evaluated):
@@ -81,7 +81,7 @@ def test_figures_of_other_data_are_not_said_to_compare(evaluated):
 
 def test_the_results_say_everything_that_decides_them(evaluated):
     _, results = evaluated
-    assert results["protocol"] == "paper"
+    assert results["split"] == "paper"
     assert results["checkpoint"]["name"] == "tiny"
     assert len(results["checkpoint"]["digest"]) == 64
     assert results["max_new_tokens"] == 12

@@ -121,7 +121,7 @@ def test_a_text_longer_than_the_encoder_reads_is_cut(pair_system):
 def test_table_1_is_written_with_its_plot(setting, pair_system):
     results = evaluate_retrieval(setting, pair_system)
     strict, by_text = results["tables"]
-    assert strict["title"] == "Image-text retrieval, protocol paper, 6 test pairs of phantoms"
+    assert strict["title"] == "Image-text retrieval, split paper, 6 test pairs of phantoms"
     assert strict["rows"][0]["direction"] == "image → text (IR)"
     assert strict["rows"][0]["DCFormer-S SigLIP (paper) 2000"] == 61.0
     assert 0 <= strict["rows"][0]["pair all 6"]["value"] <= 100

@@ -38,14 +38,14 @@ def test_a_bar_in_a_text_does_not_break_the_markdown():
 
 
 def test_all_three_forms_lie_in_the_folder(tmp_path):
-    results = write_tables(tmp_path, [TABLE], {"protocol": "paper"})
+    results = write_tables(tmp_path, [TABLE], {"split": "paper"})
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "results.json",
         "table2.csv",
         "table2.md",
     ]
     assert json.loads((tmp_path / "results.json").read_text()) == results
-    assert results["protocol"] == "paper"
+    assert results["split"] == "paper"
     assert results["tables"][0]["rows"][1]["BLEU"] == {"value": 12.5, "low": 10.0, "high": 15.0}
 
 

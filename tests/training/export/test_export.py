@@ -36,7 +36,7 @@ def parts(tmp_path_factory) -> dict[str, Path]:
 def train(stage: str, parts: dict[str, Path], out: Path, start: Path, *changes: str) -> Result:
     recipe = tiny.write_recipe(out.with_suffix(".toml"), parts["llm"])
     arguments = ["--recipe", str(recipe), "--data", str(parts["store"]), "--out", str(out)]
-    arguments += ["--from", str(start), "--split", "grouped"]
+    arguments += ["--model", str(start), "--split", "grouped"]
     arguments += [word for change in changes for word in ("--set", change)]
     return CliRunner().invoke(main, ["train", stage, *arguments])
 
@@ -240,4 +240,4 @@ def test_without_a_beginning_the_command_is_wrong(parts, tmp_path):
     arguments = ["--recipe", str(recipe), "--data", str(parts["store"]), "--out", str(tmp_path)]
     result = CliRunner().invoke(main, ["train", "finetune", "--split", "grouped", *arguments])
     assert result.exit_code == 2
-    assert "--from is needed" in result.stderr
+    assert "--model is needed" in result.stderr

@@ -15,9 +15,8 @@ from tests.training import tiny
 from training.learner.begin import answering
 from training.memory.account import (
     ACTIVATIONS,
-    GRADIENTS,
-    OPTIMIZER,
-    WEIGHTS,
+    FROZEN,
+    TRAINED,
     Weights,
     account,
     module_without_memory,
@@ -83,9 +82,10 @@ def test_weights_gradients_and_moments_are_those_of_a_real_run(name):
 
     counted = account(recipe(), name, CONFIG)
     everything = [*module.parameters(), *module.buffers()]
-    assert counted[WEIGHTS] == sum(t.nbytes for t in everything)
-    assert counted[GRADIENTS] == sum(p.grad.nbytes for p in trained)
-    assert counted[OPTIMIZER] == sum(t.nbytes for t in moments)
+    gradients = [p.grad for p in trained]
+    frozen = sum(t.nbytes for t in everything) - sum(p.nbytes for p in trained)
+    assert counted[FROZEN] == frozen
+    assert counted[TRAINED] == sum(t.nbytes for t in [*trained, *gradients, *moments])
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
@@ -93,7 +93,7 @@ def test_weights_gradients_and_moments_are_those_of_a_real_run(name):
 def test_activations_are_those_of_a_real_pass(name, checkpointing):
     """To the byte, where both use plain attention; other kernels take less."""
     stage = getattr(recipe(gradient_checkpointing=checkpointing), name)
-    counted = peak_of_a_pass(module_without_memory(stage, CONFIG, FP32), stage, FP32)
+    counted = peak_of_a_pass(module_without_memory(stage, CONFIG, FP32), stage, FP32, recipe())
     with sdpa_kernel(SDPBackend.MATH):
         assert counted == one_pass(real_module(stage), stage)
     assert counted > one_pass(real_module(stage), stage)
@@ -118,7 +118,7 @@ def test_stage_1_is_counted_but_for_a_few_scalars(checkpointing):
     with_pair = recipe().model_copy(update={"contrastive": stage, "text_encoder": encoder})
     counted = account(with_pair, "contrastive", config)
 
-    pair = prepare_pair(ContrastivePair(tiny.VISION, text, 8), stage).train()
+    pair = prepare_pair(ContrastivePair(tiny.VISION, text, 8), stage, exact_ranks=True).train()
     share_batch_norm(pair)
     drop_by_items(pair).begin(0, 0, torch.arange(4))
     ids, volume = torch.randint(0, 30, (4, 16)), torch.rand(4, 1, *tiny.SPEC.size)
@@ -128,13 +128,14 @@ def test_stage_1_is_counted_but_for_a_few_scalars(checkpointing):
     with Alive([*pair.parameters(), *pair.buffers(), *gradients, ids, volume]) as alive:
         pair(volume, ids, None).backward()
     assert counted[ACTIVATIONS] == pytest.approx(alive.peak + volume.nbytes, abs=100)
-    assert counted[WEIGHTS] == sum(t.nbytes for t in [*pair.parameters(), *pair.buffers()])
+    assert counted[FROZEN] == sum(t.nbytes for t in pair.buffers())
+    assert counted[TRAINED] == 4 * sum(t.nbytes for t in pair.parameters())
 
 
 def test_checkpointing_and_a_smaller_micro_batch_take_less():
     def peak(**changes):
         stage = recipe(**changes).finetune
-        return peak_of_a_pass(module_without_memory(stage, CONFIG, FP32), stage, FP32)
+        return peak_of_a_pass(module_without_memory(stage, CONFIG, FP32), stage, FP32, recipe())
 
     assert peak(gradient_checkpointing=True) < peak()
     assert peak(micro_batch=1) < 0.6 * peak(micro_batch=2)
@@ -151,19 +152,27 @@ def test_weights_are_those_of_the_served_model_and_the_adapters(quantization):
     assert counted.frozen + 4 * counted.trained == served + adapters + rotary
 
 
+# 4 bytes a value: what every rank holds in full, and beside it shares of what it holds a part of
 @pytest.mark.parametrize(
-    ("zero", "weights", "gradients", "optimizer"),
-    [(0, 1400, 400, 800), (1, 1400, 400, 300), (2, 1400, 100, 300), (3, 350, 100, 300)],
+    ("zero", "frozen", "trained"),
+    [(0, 1000, 400 * 4), (1, 1000, 400 * 2 + 1200 / 4), (2, 1000, 400 + 1600 / 4)],
 )
-def test_zero_spreads_over_four_ranks(zero, weights, gradients, optimizer):
+def test_zero_spreads_over_four_ranks(zero, frozen, trained):
+    """DeepSpeed reckons with gradients in 16 bit beside those in 32: a little too much."""
     parts = spread(Weights(trained=100, frozen=1000), zero, ranks=4)
-    assert (parts[WEIGHTS], parts[GRADIENTS], parts[OPTIMIZER]) == (weights, gradients, optimizer)
+    assert parts[FROZEN] == frozen
+    assert trained <= parts[TRAINED] <= trained + 2 * 100
+
+
+def test_zero_3_spreads_everything_and_gathers_a_layer():
+    parts = spread(Weights(trained=100, frozen=1000, layer=10), 3, ranks=4)
+    assert parts == {FROZEN: 250, TRAINED: (400 + 400 + 1200) / 4 + 4 * 10}
 
 
 def test_the_site_recipe_trains_the_7b_on_24_gb():
     parts = account(load_recipe("site"), "finetune", PUBLISHED_MODEL)
     assert sum(parts.values()) < 24e9
-    assert parts[WEIGHTS] > 5e9  # all of it is counted: the layers alone have 6.5 billion weights
+    assert parts[FROZEN] > 5e9  # all of it is counted: the layers alone have 6.5 billion weights
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +186,7 @@ def test_the_command_prints_each_part(tiny_recipe):
     result = CliRunner().invoke(main, ["train", "memory", *arguments])
     assert result.exit_code == 0, result.output
     assert "finetune of recipe tiny, 1 GPU, GiB on each" in result.stdout
-    for part in (WEIGHTS, GRADIENTS, OPTIMIZER, ACTIVATIONS, "in all"):
+    for part in (FROZEN, TRAINED, ACTIVATIONS, "in all"):
         assert part in result.stdout
 
 

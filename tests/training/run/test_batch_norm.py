@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from training.run.batch_norm import recomputing, share_batch_norm
+from training.run.batch_norm import share_batch_norm, statistics_kept
 
 
 def norms() -> tuple[nn.Module, nn.Module]:
@@ -37,7 +37,7 @@ def test_in_evaluation_it_uses_what_it_remembers():
 
 def test_a_pass_that_is_computed_again_is_not_remembered_twice():
     _, shared = norms()
-    with recomputing():
+    with statistics_kept(shared):
         shared(torch.randn(2, 3, 2, 2, 2))
     assert shared.num_batches_tracked == 0
     assert torch.equal(shared.running_mean, torch.zeros(3))

@@ -83,6 +83,7 @@ max_tokens = 16
 
 [run]
 precision = "fp32"
+exact_ranks = true
 workers = 0
 save_every = 2
 log_every = 1

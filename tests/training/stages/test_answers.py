@@ -85,7 +85,7 @@ def command(parts: dict[str, Path], out: Path, *changes: str) -> list[str]:
         parts["store"],
         "--out",
         out,
-        "--from",
+        "--model",
         parts["pair"],
     ]
     arguments += [word for change in changes for word in ("--set", change)]

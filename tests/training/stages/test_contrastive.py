@@ -69,7 +69,7 @@ def test_a_run_goes_on_with_the_same_recipe_only(run, store):
 
 def test_a_pair_can_be_trained_further(run, store, tmp_path):
     begin = str(run / "checkpoint")
-    result = train(run / "small.toml", store, tmp_path, *SHORT, "--from", begin)
+    result = train(run / "small.toml", store, tmp_path, *SHORT, "--model", begin)
     assert result.exit_code == 0, result.output
     assert describe(tmp_path / "checkpoint").card.provenance["from"] == begin
 

@@ -40,11 +40,6 @@ class Counts:
     def recall(self) -> float:
         return _ratio(self.true_positives, self.true_positives + self.false_negatives)
 
-    @property
-    def f1(self) -> float:
-        wrong = self.false_positives + self.false_negatives
-        return _ratio(2 * self.true_positives, 2 * self.true_positives + wrong)
-
 
 def compare(reference: Iterable[Mention], prediction: Iterable[Mention], mode: Mode) -> Counts:
     """Compare the mentions of one finding in one report.

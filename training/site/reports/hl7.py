@@ -11,7 +11,7 @@ import hl7
 
 from dicom_io.errors import UnusableData
 from training.site.reports.hl7_messages import Message, Segment, messages_in
-from training.site.reports.reports import Report, Status
+from training.site.reports.reports import SignedReport, Status
 from training.site.reports.sections import kind_of_heading
 
 ACCESSION_FIELD = "OBR-3"
@@ -53,7 +53,7 @@ class _Order:
     observations: list[Segment] = field(default_factory=list)
 
 
-def read_messages(folder: Path, accession_field: str = ACCESSION_FIELD) -> Iterator[Report]:
+def read_messages(folder: Path, accession_field: str = ACCESSION_FIELD) -> Iterator[SignedReport]:
     """Read every ORU message in the files of a folder, batches included.
 
     Files that hold no HL7 message, and messages of other types, are passed over.
@@ -87,7 +87,7 @@ def read_messages(folder: Path, accession_field: str = ACCESSION_FIELD) -> Itera
             ) from None
 
 
-def _reports(message: Message, segment: str, number: int) -> Iterator[Report]:
+def _reports(message: Message, segment: str, number: int) -> Iterator[SignedReport]:
     if message.kind != "ORU":
         return
     first = {one.kind: one for one in reversed(message.segments)}
@@ -100,7 +100,7 @@ def _reports(message: Message, segment: str, number: int) -> Iterator[Report]:
         if not accession and (segment, number) == ("OBR", 3):
             accession = _value(order.control, 3)
         if accession and (text or status == "withdrawn"):
-            yield Report(
+            yield SignedReport(
                 accession_number=accession,
                 text=text,
                 status=status,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from training.site.reports.reports import NoReport, Report
+from training.site.reports.reports import NoReport, SignedReport
 from training.site.sources.source import StudyReference
 
 
@@ -17,15 +17,15 @@ class Matcher:
 
     Parameters
     ----------
-    reports : iterable of Report
+    reports : iterable of SignedReport
         Of any studies.
     studies : iterable of StudyReference
         Every study that the source lists, so that an accession number that two of them share is
         seen.
     """
 
-    def __init__(self, reports: Iterable[Report], studies: Iterable[StudyReference]) -> None:
-        self._reports: dict[str, list[Report]] = defaultdict(list)
+    def __init__(self, reports: Iterable[SignedReport], studies: Iterable[StudyReference]) -> None:
+        self._reports: dict[str, list[SignedReport]] = defaultdict(list)
         for report in reports:
             self._reports[report.accession_number.strip()].append(report)
         self._studies: dict[str, set[str]] = defaultdict(set)
@@ -35,7 +35,7 @@ class Matcher:
             self._studies[accession].add(study.study_instance_uid)
             self._patients[accession].add(study.patient_id.strip())
 
-    def reports_of(self, study: StudyReference) -> tuple[Report, ...]:
+    def reports_of(self, study: StudyReference) -> tuple[SignedReport, ...]:
         """Return the reports of a study.
 
         Raises
@@ -57,7 +57,7 @@ class Matcher:
         return tuple(reports)
 
 
-def check_patient(patient_id: str, reports: Iterable[Report]) -> None:
+def check_patient(patient_id: str, reports: Iterable[SignedReport]) -> None:
     """Refuse reports of another patient.
 
     Raises

@@ -17,7 +17,7 @@ class NoReport(UnusableData):
 
 
 @dataclass(frozen=True)
-class Report:
+class SignedReport:
     """One report, or an addition to one. Everything here identifies; none of it may be shown.
 
     Parameters
@@ -57,7 +57,7 @@ class Report:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Report:
+    def from_dict(cls, values: dict[str, Any]) -> SignedReport:
         lists = ("patient_ids", "replaces", "names", "numbers")
         return cls(**{**values, **{key: tuple(values[key]) for key in lists}})
 
@@ -83,7 +83,7 @@ class Reading:
         return self.sections.text
 
 
-def reading_of(reports: Iterable[Report]) -> Reading:
+def reading_of(reports: Iterable[SignedReport]) -> Reading:
     """Find what holds among the reports of one study.
 
     The latest final or corrected report counts, and takes the place of all before it. The sections
@@ -119,7 +119,7 @@ def reading_of(reports: Iterable[Report]) -> Reading:
     )
 
 
-def _latest(reports: Sequence[Report]) -> Report:
+def _latest(reports: Sequence[SignedReport]) -> SignedReport:
     """The report that no other replaces: by name, by time, or because all say the same."""
     if not reports:
         raise NoReport("an addendum without the report that it adds to")
@@ -134,7 +134,7 @@ def _latest(reports: Sequence[Report]) -> Report:
     return left[0]
 
 
-def _in_order(addenda: Sequence[Report]) -> list[Report]:
+def _in_order(addenda: Sequence[SignedReport]) -> list[SignedReport]:
     unique = {(a.written, a.text.strip()): a for a in addenda}
     if len(unique) > 1 and len({written for written, _ in unique}) < len(unique):
         raise NoReport("several addenda, and their order cannot be told")

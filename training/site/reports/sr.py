@@ -13,7 +13,7 @@ from pydicom.uid import (
 )
 
 from dicom_io.device import is_own
-from training.site.reports.reports import Report, Status
+from training.site.reports.reports import SignedReport, Status
 from training.site.sources.source import stated
 
 TEXT_CLASSES = (
@@ -39,7 +39,7 @@ _HEADINGS = {
 }
 
 
-def reports_in(objects: Iterable[Dataset]) -> Iterator[Report]:
+def reports_in(objects: Iterable[Dataset]) -> Iterator[SignedReport]:
     """Read every text report among the objects of a study.
 
     What this software wrote is passed over, whatever its flags say.
@@ -54,11 +54,11 @@ def reports_in(objects: Iterable[Dataset]) -> Iterator[Report]:
             yield _report(dataset)
 
 
-def _report(dataset: Dataset) -> Report:
+def _report(dataset: Dataset) -> SignedReport:
     written = stated(dataset, "ContentDate") + stated(dataset, "ContentTime").partition(".")[0]
     lines = list(_lines(dataset))
     addendum = "Addendum:" in lines and not {"Findings:", "Impression:"} & set(lines)
-    return Report(
+    return SignedReport(
         accession_number=stated(dataset, "AccessionNumber"),
         text="\n".join(lines),
         status=_status(dataset),

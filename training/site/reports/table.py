@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from dicom_io.errors import UnusableData
-from training.site.reports.reports import Report, Status
+from training.site.reports.reports import SignedReport, Status
 
 COLUMNS = {
     "accession": ("accession", "accession_number", "accessionnumber", "acc"),
@@ -29,7 +29,7 @@ _YES = {"1", "true", "yes", "y", "x", "addendum"}
 _LONGEST_FIELD = 10_000_000
 
 
-def read_table(path: Path, columns: Mapping[str, str]) -> Iterator[Report]:
+def read_table(path: Path, columns: Mapping[str, str]) -> Iterator[SignedReport]:
     """Read a table in UTF-8, UTF-16 with a byte order mark, or else Windows-1252.
 
     Parameters
@@ -65,8 +65,8 @@ def _refusal(why: str, line: int | None = None) -> UnusableData:
     return UnusableData(f"the table of reports{where}: {why}")
 
 
-def _report(found: Mapping[str, str]) -> Report:
-    return Report(
+def _report(found: Mapping[str, str]) -> SignedReport:
+    return SignedReport(
         accession_number=found["accession"],
         text=found["text"],
         status=_STATUS.get(found.get("status", "").casefold(), "preliminary"),

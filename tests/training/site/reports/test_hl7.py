@@ -4,7 +4,7 @@ import pytest
 
 from dicom_io.errors import UnusableData
 from training.site.reports.hl7 import read_messages
-from training.site.reports.reports import NoReport, Report, reading_of
+from training.site.reports.reports import NoReport, SignedReport, reading_of
 
 PATIENT = "PID|1||MRN1^^^H~OLD7^^^X||Miller^John^Q||19500317|M|||Long Lane 3|||0551-123456"
 OBX = "OBX|{n}|{type}|{name}||{text}||||||{status}|||20240301||123^Doe^Jane^^^Dr."
@@ -29,7 +29,7 @@ def segment(kind: str, fields: dict[int, str]) -> str:
     return "|".join([kind, *(fields.get(number, "") for number in range(1, max(fields) + 1))])
 
 
-def read(folder: Path, *messages: str | bytes, field: str = "OBR-3") -> list[Report]:
+def read(folder: Path, *messages: str | bytes, field: str = "OBR-3") -> list[SignedReport]:
     for number, content in enumerate(messages):
         data = content if isinstance(content, bytes) else content.encode()
         (folder / f"Miller_{number}.hl7").write_bytes(data)

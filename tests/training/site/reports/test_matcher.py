@@ -1,7 +1,7 @@
 import pytest
 
 from training.site.reports.matcher import Matcher
-from training.site.reports.reports import NoReport, Report
+from training.site.reports.reports import NoReport, SignedReport
 from training.site.sources.source import StudyReference
 
 
@@ -9,40 +9,42 @@ def study(number: str, patient: str = "P1", accession: str = "A1") -> StudyRefer
     return StudyReference(number, patient, accession)
 
 
-def found(reports: list[Report], *studies: StudyReference) -> int:
+def found(reports: list[SignedReport], *studies: StudyReference) -> int:
     return len(Matcher(reports, studies).reports_of(studies[0]))
 
 
 def test_the_same_number_and_patient_match():
-    assert found([Report("A1", "t", patient_ids=("P1",))], study("1")) == 1
+    assert found([SignedReport("A1", "t", patient_ids=("P1",))], study("1")) == 1
 
 
 def test_white_space_around_a_number_counts_for_nothing():
-    assert found([Report(" A1 ", "t", patient_ids=("P1 ",))], study("1", accession="A1 ")) == 1
+    assert (
+        found([SignedReport(" A1 ", "t", patient_ids=("P1 ",))], study("1", accession="A1 ")) == 1
+    )
 
 
 def test_a_report_that_gives_no_patient_matches_by_its_number():
-    assert found([Report("A1", "t")], study("1")) == 1
+    assert found([SignedReport("A1", "t")], study("1")) == 1
 
 
 def test_one_of_several_patient_ids_is_enough():
-    assert found([Report("A1", "t", patient_ids=("OLD", "P1"))], study("1")) == 1
+    assert found([SignedReport("A1", "t", patient_ids=("OLD", "P1"))], study("1")) == 1
 
 
 @pytest.mark.parametrize("number", ["a1", "A01", "A1.0", "A 1", "A11"])
 def test_a_number_that_is_almost_the_same_is_another(number):
     with pytest.raises(NoReport, match="no report"):
-        found([Report(number, "t")], study("1"))
+        found([SignedReport(number, "t")], study("1"))
 
 
 @pytest.mark.parametrize(
     ("reports", "studies", "why"),
     [
-        ([Report("A1", "t", patient_ids=("P2",))], [study("1")], "of another patient"),
-        ([Report("A1", "t")], [study("1", accession="")], "no accession number"),
-        ([Report("", "t")], [study("1", accession=" ")], "no accession number"),
-        ([Report("A1", "t")], [study("1"), study("2", "P2")], "several patients"),
-        ([Report("A1", "t")], [study("1"), study("2")], "several studies"),
+        ([SignedReport("A1", "t", patient_ids=("P2",))], [study("1")], "of another patient"),
+        ([SignedReport("A1", "t")], [study("1", accession="")], "no accession number"),
+        ([SignedReport("", "t")], [study("1", accession=" ")], "no accession number"),
+        ([SignedReport("A1", "t")], [study("1"), study("2", "P2")], "several patients"),
+        ([SignedReport("A1", "t")], [study("1"), study("2")], "several studies"),
     ],
 )
 def test_what_is_ambiguous_is_refused(reports, studies, why):

@@ -1,10 +1,10 @@
 import pytest
 
-from training.site.reports.reports import NoReport, Report, reading_of
+from training.site.reports.reports import NoReport, SignedReport, reading_of
 
 
-def report(text: str, **attributes) -> Report:
-    return Report("A1", text, **attributes)
+def report(text: str, **attributes) -> SignedReport:
+    return SignedReport("A1", text, **attributes)
 
 
 def test_a_final_report_is_read():

@@ -25,11 +25,11 @@ from tests.training.site.studies import (
 )
 from training.data.store import open_store
 from training.site.prepare import prepare_site
-from training.site.reports.reports import NoReport, Report, reading_of
+from training.site.reports.reports import NoReport, SignedReport, reading_of
 from training.site.reports.sr import reports_in
 
 
-def read(*objects: Dataset) -> list[Report]:
+def read(*objects: Dataset) -> list[SignedReport]:
     return list(reports_in(objects))
 
 

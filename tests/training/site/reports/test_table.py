@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from dicom_io.errors import UnusableData
-from training.site.reports.reports import Report
+from training.site.reports.reports import SignedReport
 from training.site.reports.table import read_table
 
 TEXT = 'Befund: "Größe" 3 mm; Ödem\nBeurteilung: gut'
@@ -16,7 +16,7 @@ def table(folder: Path, content: str, encoding: str = "utf-8", name: str = "r.cs
     return path
 
 
-def read(path: Path, **columns: str) -> list[Report]:
+def read(path: Path, **columns: str) -> list[SignedReport]:
     return list(read_table(path, columns))
 
 
@@ -33,7 +33,7 @@ def test_tables_of_every_kind_are_read(tmp_path, delimiter, encoding):
 def test_json_lines_are_read(tmp_path):
     line = json.dumps({"accession": 17, "text": TEXT, "patient_id": "P1", "other": None})
     (report,) = read(table(tmp_path, f"{line}\n\n", name="r.jsonl"))
-    assert report == Report("17", TEXT, patient_ids=("P1",))
+    assert report == SignedReport("17", TEXT, patient_ids=("P1",))
 
 
 def test_columns_may_have_other_names(tmp_path):
