@@ -14,16 +14,27 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 DAY = click.DateTime(["%Y-%m-%d"])
 EXISTING = click.Path(exists=True, file_okay=False, path_type=Path)
 processes_option = click.option(
-    "--processes", type=click.IntRange(min=1), default=1, show_default=True
+    "--processes",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Number of processes that work side by side.",
 )
 held_out_option = click.option(
     "--held-out",
     type=click.FloatRange(0, 0.3, min_open=True),
     default=0.05,
     show_default=True,
-    help="Fraction of the grouped split that goes to validation, and to test.",
+    help="Fraction of the cases that go to validation; as many go to test. For the split grouped.",
 )
-seed_option = click.option("--seed", default=0, show_default=True, help="Of the grouped split.")
+seed_option = click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    help="Decides which cases are held out. For the split grouped.",
+)
+
+PART_HELP = "If you name one part, only the parts that you name are made."
 
 
 def seed_range(_: click.Context, option: click.Parameter, value: str | None) -> range | None:
@@ -38,7 +49,7 @@ def seed_range(_: click.Context, option: click.Parameter, value: str | None) -> 
 
 @click.group()
 def prepare() -> None:
-    """Make training data: a store of model inputs, reports and questions."""
+    """Make training data: inputs, reports and questions."""
 
 
 @prepare.command()
@@ -58,7 +69,11 @@ def prepare() -> None:
 def m3d(
     raw: Path, out: Path, size: tuple[int, int, int], held_out: float, seed: int, processes: int
 ) -> None:
-    """M3D as it is downloaded (RAW) → a training store (OUT). Run it again to go on."""
+    """Make a training store of the data set M3D.
+
+    RAW is the folder with the download, OUT the store. A run that was killed goes on when you call
+    it again.
+    """
     from dicom_io.model_input.preprocess import PreprocessSpec
     from training.data.prepare import prepare_m3d
 
@@ -70,13 +85,15 @@ def m3d(
 
 @prepare.command()
 @click.argument("out", type=FOLDER)
-@click.option("--seeds", callback=seed_range, help="Of the patients; 1:101 without --recipe.")
-@click.option("--recipe", help="Name or file of a recipe: make the store that it trains on.")
 @click.option(
-    "--train", callback=seed_range, help="Of a part of the store, in place of the recipe's."
+    "--seeds",
+    callback=seed_range,
+    help="Patients, without --recipe: FIRST:LAST, the last not included.  [default: 1:101]",
 )
-@click.option("--validation", callback=seed_range, help="Likewise.")
-@click.option("--test", callback=seed_range, help="Likewise; what is not named is left out then.")
+@click.option("--recipe", help="Make the training store of this recipe: a name, or a TOML file.")
+@click.option("--train", callback=seed_range, help=f"Patients to train on. {PART_HELP}")
+@click.option("--validation", callback=seed_range, help=f"Patients for validation. {PART_HELP}")
+@click.option("--test", callback=seed_range, help=f"Patients to test on. {PART_HELP}")
 @processes_option
 def phantoms(
     out: Path,
@@ -85,9 +102,10 @@ def phantoms(
     processes: int,
     **parts: range | None,
 ) -> None:
-    """Synthetic patients in M3D's raw layout, or with --recipe a training store of them.
+    """Make synthetic patients, with reports and questions.
 
-    Seeds are first:last, half open.
+    OUT gets the raw layout of M3D, or with --recipe a training store. A patient is a seed. Ranges
+    of seeds are FIRST:LAST, the last not included.
     """
     named = {part: chosen for part in PARTS if (chosen := parts[part]) is not None}
     if recipe is None:
@@ -113,47 +131,67 @@ def phantoms(
 @prepare.command()
 @click.argument("source")
 @click.argument("out", type=FOLDER)
-@click.option("--from", "first", type=DAY, help="First day of the studies.")
-@click.option("--to", "last", type=DAY, help="Last day of the studies.")
-@click.option("--modality", default="CT", show_default=True)
-@click.option("--limit", type=click.IntRange(min=1), help="Studies at most.")
+@click.option("--from", "first", type=DAY, help="Take studies from this day on.")
+@click.option("--to", "last", type=DAY, help="Take studies up to this day.")
+@click.option("--modality", default="CT", show_default=True, help="Modality to look for.")
+@click.option("--limit", type=click.IntRange(min=1), help="Take at most so many studies.")
 @click.option(
     "--reports",
     default="sr",
     show_default=True,
-    help='"sr": in the studies; a .csv or .jsonl file; or a folder of HL7 messages.',
+    help='Where reports are: "sr" (in the studies), a .csv or .jsonl file, a folder of HL7 files.',
 )
 @click.option(
     "--column",
     "columns",
     multiple=True,
     metavar="WHAT=NAME",
-    help="Where a report's accession, text, patient, status, written or addendum stands.",
+    help="Column or field that holds WHAT: accession, text, patient, status, written or addendum.",
 )
-@click.option("--model", default="embedded", show_default=True, help="Whose preprocessing.")
-@click.option("--series", type=click.Choice(["best", "all"]), default="best", show_default=True)
-@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Studies a minute.")
-@click.option("--hours", metavar="20:00-06:00", help="Fetch within these hours only.")
-@click.option("--work", type=FOLDER, help="Holds key and identities.  [default: OUT.private]")
-@click.option("--accept-all", is_flag=True, help="Build without a person's review.")
+@click.option(
+    "--model",
+    default="embedded",
+    show_default=True,
+    help="Prepare inputs as this model needs them.",
+)
+@click.option(
+    "--series",
+    type=click.Choice(["best", "all"]),
+    default="best",
+    show_default=True,
+    help="The series that the service would draft from, or every usable one.",
+)
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Fetch at most so many studies a minute.",
+)
+@click.option("--hours", metavar="20:00-06:00", help="Fetch only within these hours of local time.")
+@click.option(
+    "--work",
+    type=FOLDER,
+    help="Folder for the key and everything that names patients.  [default: OUT.private]",
+)
+@click.option("--accept-all", is_flag=True, help="Build without a review of the changes.")
 @click.option(
     "--keep-private",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="List of private elements whose numbers are kept, one a line: 0019,xx23 GEMS_ACQU_01.",
+    help="File of private elements to keep, one a line: 0019,xx23 GEMS_ACQU_01. Only numbers.",
 )
 @click.option(
     "--recognizer",
     metavar="MODEL",
-    help="spaCy pipeline that looks for names too: an installed package or a folder.",
+    help="spaCy pipeline that also looks for names: an installed package, or a folder.",
 )
 @held_out_option
 @seed_option
 def site(source: str, out: Path, **options: Any) -> None:
-    """A hospital's studies and reports (SOURCE) → a de-identified training store (OUT).
+    """Make a de-identified training store of your own studies.
 
     SOURCE is a folder of DICOM files, or an archive: orthanc+http://HOST:PORT,
-    dicomweb+https://HOST/ROOT or dimse://TITLE@HOST:PORT. The first call collects and writes a list
-    for review, the next one builds. Run it again to go on.
+    dicomweb+https://HOST/ROOT or dimse://TITLE@HOST:PORT. The first call collects studies and
+    writes a list of changes for you to review. The next call builds the store OUT. A run that was
+    killed goes on when you call it again.
     """
     from training.site.command import Options, run
 
@@ -165,10 +203,14 @@ def site(source: str, out: Path, **options: Any) -> None:
 @click.option(
     "--work",
     type=EXISTING,
-    help="Working folder of `prepare site`: every value that it knows is searched in every byte.",
+    help="Working folder of `prepare site`: search every byte for the values that it knows.",
 )
 def verify(store: Path, work: Path | None) -> None:
-    """Read a STORE again: digests, reports, that its splits do not leak, that it names nobody."""
+    """Read a store again and check it.
+
+    Checked are digests, reports, that no two parts share a case, and, for a store of `prepare
+    site`, that it names nobody.
+    """
     from training.data.store import open_store, verify
 
     if open_store(store).header.source == "site":
