@@ -17,7 +17,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 LOGGER = logging.getLogger(__name__)
-CTSCRIBE = (sys.executable, "-c", "from plugin.cli import main; main()")
+# -P: without it the current folder comes first on sys.path, and a folder there that is called
+# plugin or engine would run in place of ours
+CTSCRIBE = (sys.executable, "-P", "-m", "plugin")
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 # A process that has lived so long was healthy: the next pause is short again
@@ -29,10 +31,11 @@ _PR_SET_PDEATHSIG = 1
 @dataclass
 class _Child:
     command: tuple[str, ...]
+    name: str
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
     start_at: float = field(default_factory=time.monotonic)
-    pause_s: float = FIRST_PAUSE_S
+    pause_s: float = field(default_factory=lambda: FIRST_PAUSE_S)
 
 
 def supervise(
@@ -56,7 +59,7 @@ def supervise(
         Set it to stop; without one, signals do, and only the main thread may call this.
     """
     stop = stop_on_signals() if stop is None else stop
-    children = [_Child((*program, *command)) for command in commands]
+    children = [_Child((*program, *command), " ".join(command)) for command in commands]
     try:
         while not stop.wait(_POLL_S):
             for child in children:
@@ -92,7 +95,7 @@ def _start(child: _Child) -> None:
         child.command, preexec_fn=lambda: _die_with(parent), start_new_session=True
     )
     child.started = time.monotonic()
-    LOGGER.info("process %d: %s", child.process.pid, " ".join(child.command[3:]))
+    LOGGER.info("process %d: %s", child.process.pid, child.name)
 
 
 def _die_with(parent: int) -> None:

@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 from plugin.cli import main
+from plugin.supervisor import CTSCRIBE
 from tests.repository import ROOT
 
-CTSCRIBE = [sys.executable, "-c", "from plugin.cli import main; main()"]
 COMMANDS = sorted(main.commands)
 
 

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,17 +64,19 @@ def test_a_process_that_dies_is_started_again(tmp_path):
         assert eventually(lambda: len(pids(tmp_path)) == 2)
 
 
-def test_a_process_that_keeps_dying_is_started_ever_more_rarely(tmp_path):
+def test_a_process_that_keeps_dying_is_started_ever_more_rarely(tmp_path, caplog):
     with supervised(f"touch {tmp_path}/$$; exit 3"):
-        time.sleep(1.6)
-    assert 2 <= len(pids(tmp_path)) <= 6
+        assert eventually(lambda: len(pids(tmp_path)) == 5)
+    pauses = [one.args[2] for one in caplog.records if "starts again" in one.msg]
+    assert pauses[:4] == [0.05, 0.1, 0.2, 0.4]
 
 
 def test_one_that_dies_leaves_the_other_alone(tmp_path):
-    steady = tmp_path / "steady"
+    dying, steady = tmp_path / "dying", tmp_path / "steady"
+    dying.mkdir()
     steady.mkdir()
-    with supervised("exit 1", f"touch {steady}/$$; exec sleep 60"):
-        time.sleep(0.7)
+    with supervised(f"touch {dying}/$$; exit 1", f"touch {steady}/$$; exec sleep 60"):
+        assert eventually(lambda: len(pids(dying)) == 4 and pids(steady))
         assert len(pids(steady)) == 1
         assert alive(pids(steady)[0])
 

@@ -12,19 +12,20 @@ from pydicom import dcmread
 
 from dicom_io.phantoms.phantom import Truth
 from plugin.cli import main
+from plugin.supervisor import CTSCRIBE
 from reporting.render import report_text
-from tests.plugin.test_cli import CTSCRIBE
-from tests.repository import ROOT
+from tests.plugin.foreign_packages import foreign_packages, has_run
 from training.evaluation.findings.reader import asserted
 from training.evaluation.findings.score import true_mentions
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory) -> tuple[subprocess.CompletedProcess[str], Path]:
-    output = tmp_path_factory.mktemp("demo") / "out"
+    folder = foreign_packages(tmp_path_factory.mktemp("demo"))
+    output = folder / "out"
     command = [*CTSCRIBE, "demo", "-o", str(output), "--seed", "7"]
     done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+        command, cwd=folder, capture_output=True, text=True, timeout=300, check=False
     )
     return done, output
 
@@ -32,6 +33,10 @@ def demo(tmp_path_factory) -> tuple[subprocess.CompletedProcess[str], Path]:
 def test_it_succeeds(demo):
     done, _ = demo
     assert done.returncode == 0, done.stderr
+
+
+def test_it_runs_nothing_that_lies_in_the_current_folder(demo):
+    assert not has_run(demo[1].parent)
 
 
 def test_it_shows_how_long_each_step_took(demo):
