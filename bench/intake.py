@@ -201,7 +201,8 @@ def our_receiver(folder: Path, processes: int) -> Iterator[Receiver]:
 
 
 def serve(url: str, folder: str, port: str, *, share_port: bool) -> None:
-    from plugin.reception.receiver import run_receiver, waiting_of
+    from plugin.reception.receiver import run_receiver
+    from plugin.state.completeness import Patience
     from plugin.state.database import open_database, session_factory
     from plugin.state.spool import Spool
     from plugin.supervisor import stop_on_signals
@@ -211,7 +212,7 @@ def serve(url: str, folder: str, port: str, *, share_port: bool) -> None:
         Spool(Path(folder)),
         stop_on_signals(),
         port=int(port),
-        waiting=waiting_of(3600.0, 7200.0),
+        patience=Patience.of_seconds(3600.0, 7200.0),
         share_port=share_port,
     )
 

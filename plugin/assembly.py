@@ -18,6 +18,7 @@ from dicom_io.errors import ConfigurationError
 from plugin.delivery.destinations import Destination, read_credentials
 from plugin.settings import Destination as DestinationSettings
 from plugin.settings import DicomwebDestination, DimseDestination, Settings
+from plugin.state.completeness import ArchiveCount, Patience, nothing_known
 from plugin.state.database import SessionFactory, open_database, session_factory
 from plugin.state.spool import Spool
 from plugin.supervisor import stop_on_signals
@@ -38,7 +39,7 @@ def open_spool(settings: Settings) -> Spool:
 
 def run_receiver(settings: Settings, stop: threading.Event | None = None) -> None:
     """Receive until a signal, or `stop`."""
-    from plugin.reception.receiver import Limits, waiting_of
+    from plugin.reception.receiver import Limits
     from plugin.reception.receiver import run_receiver as receive
 
     receiver, completeness = settings.receiver, settings.completeness
@@ -46,7 +47,7 @@ def run_receiver(settings: Settings, stop: threading.Event | None = None) -> Non
         open_sessions(settings),
         open_spool(settings),
         stop or stop_on_signals(),
-        waiting=waiting_of(completeness.quiet_s, completeness.cap_s),
+        patience=Patience.of_seconds(completeness.quiet_s, completeness.cap_s),
         host=receiver.host,
         port=receiver.port,
         ae_title=receiver.ae_title,
@@ -61,7 +62,6 @@ def run_worker(settings: Settings, stop: threading.Event | None = None) -> None:
     """Draft and deliver until a signal, or `stop`."""
     from plugin.delivery.delivery import delivering
     from plugin.delivery.outbox import Outbox
-    from plugin.drafting.completeness import ArchiveCount, nothing_known
     from plugin.drafting.engine_watch import EngineWatch
     from plugin.drafting.pipeline import Pipeline
     from plugin.drafting.worker import Worker
@@ -80,7 +80,7 @@ def run_worker(settings: Settings, stop: threading.Event | None = None) -> None:
             attempts=settings.worker.attempts,
             ready=EngineWatch(sessions, settings.engine.name, partial(ask_identity, engine)).ready,
             missing=(
-                ArchiveCount(sessions, targets[count_at]).missing if count_at else nothing_known
+                ArchiveCount(sessions, count_at, targets[count_at].archive).missing if count_at else nothing_known
             ),
             quiet_s=settings.completeness.quiet_s,
         )

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from plugin.drafting.jobs import Claim, set_own, settle, tell_failure
-from plugin.reception.intake import lock_study
+from plugin.drafting.jobs import Claim, set_own
 from plugin.state.database import SessionFactory
+from plugin.state.studies import job_waits, lock_study, settle, settle_failed
 from plugin.state.tables import (
     Delivery,
     DeliveryState,
@@ -125,7 +125,7 @@ def fail_job(sessions: SessionFactory, claim: Claim, reason: str, *, now: dateti
     with sessions.begin() as session:
         study = lock_study(session, claim.study_id)
         set_own(session, claim, state=JobState.FAILED, finished_at=now, error=reason)
-        tell_failure(session, study, reason, now)
+        settle_failed(session, study, reason, now)
 
 
 def retry_job(
@@ -211,10 +211,5 @@ def _give_back(
 
 def _release(session: Session, claim: Claim, **values: Any) -> None:
     """Let another worker begin the job, unless a newer one waits: that one reads everything."""
-    state = JobState.CANCELLED if _newer_pending(session, claim) else JobState.PENDING
+    state = JobState.CANCELLED if job_waits(session, claim.study_id) else JobState.PENDING
     set_own(session, claim, state=state, lease_owner=None, lease_until=None, **values)
-
-
-def _newer_pending(session: Session, claim: Claim) -> bool:
-    newer = exists().where(Job.study_id == claim.study_id, Job.state == JobState.PENDING)
-    return bool(session.scalar(select(newer)))

@@ -1,4 +1,4 @@
-"""Jobs: which study is complete, and who works on it; `drafting.job_ends` is how the work ends.
+"""Claiming jobs: which one is due, and who works on it; how a job ends is in `job_ends`.
 
 A job is claimed by a lease that must be renewed. Every change of it is a compare-and-set on the
 claim's own token, so a worker that was thought dead cannot end a job that another one has taken
@@ -12,22 +12,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, Select, and_, exists, func, or_, select, update
+from sqlalchemy import CursorResult, Select, and_, exists, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from dicom_io.errors import LeaseLost
-from plugin.reception.intake import lock_study
+from plugin.state.completeness import is_complete, why_incomplete
 from plugin.state.database import SessionFactory
-from plugin.state.holds import stale_before
+from plugin.state.studies import job_waits, lock_study, settle_failed
 from plugin.state.tables import (
-    Association,
     Draft,
     Instance,
     Job,
     JobState,
     Level,
     Study,
-    StudyState,
 )
 from plugin.state.timeline import add_event, add_event_once
 
@@ -79,12 +77,13 @@ def claim_job(
     """
     while True:
         with sessions.begin() as session:
-            job = session.scalar(_due(now))
-            if job is None:
+            due = session.scalar(_due(now))
+            if due is None:
                 return None
-            study = lock_study(session, job.study_id)
-            session.refresh(job)
-            if not _still_due(job, now):
+            study = lock_study(session, due.study_id)
+            # Again, with the study locked: another worker may have been quicker
+            job = session.scalar(_due(now, due.id))
+            if job is None:
                 continue
             if _superseded(session, job, now) or _given_up(session, study, job, attempts, now):
                 continue
@@ -103,32 +102,22 @@ def renew_lease(sessions: SessionFactory, claim: Claim, *, lease_s: float, now: 
         set_own(session, claim, lease_until=now + timedelta(seconds=lease_s))
 
 
-def _due(now: datetime) -> Select[Job]:
-    """Choose among jobs of complete studies and jobs whose worker has died."""
+def _due(now: datetime, job_id: int | None = None) -> Select[Job]:
+    """Choose among jobs of complete studies and jobs whose worker has died, or look at one."""
     running = aliased(Job)
-    held = exists().where(
-        Association.study_id == Job.study_id, Association.heartbeat >= stale_before(now)
-    )
     in_work = exists().where(running.study_id == Job.study_id, running.state == JobState.RUNNING)
-    complete = or_(Job.hard_deadline <= now, and_(Job.deadline <= now, ~held))
-    waiting = and_(Job.state == JobState.PENDING, Job.not_before <= now, complete, ~in_work)
+    pending = and_(Job.state == JobState.PENDING, Job.not_before <= now, ~in_work)
+    waiting = and_(pending, is_complete(now))
     abandoned = and_(Job.state == JobState.RUNNING, Job.lease_until < now)
-    return select(Job).where(or_(waiting, abandoned)).order_by(Job.deadline, Job.id).limit(1)
-
-
-def _still_due(job: Job, now: datetime) -> bool:
-    """Look again with the study locked: another worker may have been quicker."""
-    if job.state == JobState.RUNNING:
-        return job.lease_until is not None and job.lease_until < now
-    return job.state == JobState.PENDING and min(job.deadline, job.hard_deadline) <= now
+    due = select(Job).where(or_(waiting, abandoned)).execution_options(populate_existing=True)
+    if job_id is not None:
+        return due.where(Job.id == job_id)
+    return due.order_by(Job.deadline, Job.id).limit(1)
 
 
 def _superseded(session: Session, job: Job, now: datetime) -> bool:
     """Cancel an abandoned job if a newer one waits: that one reads everything."""
-    if job.state != JobState.RUNNING:
-        return False
-    newer = exists().where(Job.study_id == job.study_id, Job.state == JobState.PENDING)
-    if not session.scalar(select(newer)):
+    if job.state != JobState.RUNNING or not job_waits(session, job.study_id):
         return False
     job.state = JobState.CANCELLED
     job.finished_at = now
@@ -148,7 +137,7 @@ def _given_up(session: Session, study: Study, job: Job, attempts: int, now: date
         return False
     reason = f"given up: {job.attempts} attempts began and none ended"
     job.state, job.error, job.finished_at = JobState.FAILED, reason, now
-    tell_failure(session, study, reason, now)
+    settle_failed(session, study, reason, now)
     return True
 
 
@@ -159,7 +148,7 @@ def _claim(session: Session, study: Study, job: Job, lease_s: float, now: dateti
         .order_by(Instance.id)
     ).all()
     if job.state == JobState.PENDING and job.attempts == 0:
-        job.incomplete = _incomplete(session, job, now)
+        job.incomplete = why_incomplete(session, job, now)
         message = f"revision {job.revision} begun: {len(paths)} instances"
         level = Level.WARNING if job.incomplete else Level.INFO
         if job.incomplete:
@@ -182,19 +171,6 @@ def _claim(session: Session, study: Study, job: Job, lease_s: float, now: dateti
         paths=tuple(paths),
         previous=_previous(session, study),
     )
-
-
-def _incomplete(session: Session, job: Job, now: datetime) -> str | None:
-    """Say so if only the hard cap made the study due."""
-    held = session.scalar(
-        select(func.count())
-        .select_from(Association)
-        .where(Association.study_id == job.study_id, Association.heartbeat >= stale_before(now))
-    )
-    if job.deadline <= now and not held:
-        return None
-    waited = job.hard_deadline - job.created_at
-    return f"instances were still arriving after {waited.total_seconds():.0f} s"
 
 
 def _previous(session: Session, study: Study) -> PreviousDraft | None:
@@ -233,19 +209,3 @@ def set_own(session: Session, claim: Claim, **values: Any) -> None:
     )
     if changed.rowcount != 1:
         raise LeaseLost(f"job {claim.job_id} was taken over by another worker")
-
-
-def settle(session: Session, study: Study, state: StudyState) -> None:
-    """Set the study's state, unless instances that came meanwhile wait for their own job."""
-    waits = exists().where(Job.study_id == study.id, Job.state == JobState.PENDING)
-    if not session.scalar(select(waits)):
-        study.state = state
-
-
-def tell_failure(session: Session, study: Study, reason: str, now: datetime) -> None:
-    """Set the state of a study whose job failed, and say why there is no new draft."""
-    current = exists().where(Draft.study_id == study.id, Draft.is_current)
-    drafted = bool(session.scalar(select(current)))
-    settle(session, study, StudyState.DRAFTED if drafted else StudyState.FAILED)
-    message = f"no new draft: {reason}" if drafted else f"no draft: {reason}"
-    add_event(session, "failed", message, now=now, study_id=study.id, level=Level.ALERT)

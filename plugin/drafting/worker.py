@@ -17,9 +17,9 @@ from sqlalchemy.exc import DBAPIError
 
 from dicom_io.errors import CtscribeError, EngineUnavailable, LeaseLost, StoreFull
 from plugin.drafting import job_ends, jobs
-from plugin.drafting.completeness import nothing_known
 from plugin.drafting.job_ends import NewDraft
 from plugin.drafting.jobs import Claim
+from plugin.state.completeness import nothing_known
 from plugin.state.database import SessionFactory, reason_of
 from plugin.state.spool import Spool
 from plugin.state.tables import DraftState

@@ -20,8 +20,9 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from dicom_io.errors import CtscribeError, StoreFull
 from plugin.reception import intake
-from plugin.reception.intake import Arrival, Cache, Outcome, Waiting
-from plugin.state import holds
+from plugin.reception.intake import Arrival, Cache, Outcome
+from plugin.state import completeness
+from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory, reason_of
 from plugin.state.tables import Level
 from plugin.state.timeline import add_event
@@ -34,7 +35,8 @@ HEARTBEAT_S = 5.0
 _ALERT_PAUSE_S = 60.0
 _ATTEMPTS = 5
 
-_Waiting = tuple[Arrival, "Future[Outcome]"]
+_Ticket = tuple[Arrival, "Future[Outcome]"]
+"""What a thread hands over, and where it waits for the outcome."""
 
 
 class Committer:
@@ -44,10 +46,8 @@ class Committer:
     ----------
     sessions : SessionFactory
         Where instances are recorded.
-    receiver : str
-        Name of this receiver process, unique among all that ever run.
-    waiting : Waiting
-        Quiet period and cap of the studies.
+    patience : Patience
+        How long more of a study is waited for.
     open_associations : callable
         Names of the associations that are open now.
     """
@@ -56,17 +56,15 @@ class Committer:
         self,
         sessions: SessionFactory,
         *,
-        receiver: str,
-        waiting: Waiting,
+        patience: Patience,
         open_associations: Callable[[], Iterable[str]],
         heartbeat_s: float = HEARTBEAT_S,
     ) -> None:
         self._sessions = sessions
-        self._receiver = receiver
-        self._waiting = waiting
+        self._patience = patience
         self._open_associations = open_associations
         self._heartbeat_s = heartbeat_s
-        self._arrivals: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._arrivals: queue.SimpleQueue[_Ticket | None] = queue.SimpleQueue()
         self._ended: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._expected = 0
@@ -132,11 +130,11 @@ class Committer:
             if last:
                 return
 
-    def _next_group(self) -> tuple[list[_Waiting], bool]:
+    def _next_group(self) -> tuple[list[_Ticket], bool]:
         """Return all that waits now or is expected, and whether it is the last group."""
-        group: list[_Waiting] = []
+        group: list[_Ticket] = []
         try:
-            item = self._arrivals.get(timeout=self._patience())
+            item = self._arrivals.get(timeout=self._time_to_wait())
             ends = time.monotonic() + _GATHER_S
             while item is not None:
                 group.append(item)
@@ -150,10 +148,10 @@ class Committer:
     def _time_to_gather(self, ends: float) -> float:
         return max(0.0, ends - time.monotonic()) if self._expected else 0.0
 
-    def _patience(self) -> float:
+    def _time_to_wait(self) -> float:
         return 0.2 if not self._ended.empty() else min(0.2, self._heartbeat_s)
 
-    def _commit_group(self, group: list[_Waiting]) -> None:
+    def _commit_group(self, group: list[_Ticket]) -> None:
         arrivals = [arrival for arrival, _ in group]
         try:
             outcomes = self._record(arrivals)
@@ -167,13 +165,7 @@ class Committer:
             future.set_result(outcome)
 
     def _record(self, arrivals: list[Arrival]) -> list[Outcome]:
-        return record_durably(
-            self._sessions,
-            arrivals,
-            receiver=self._receiver,
-            waiting=self._waiting,
-            cache=self._cache,
-        )
+        return record_durably(self._sessions, arrivals, patience=self._patience, cache=self._cache)
 
     def _release_ended(self) -> None:
         ended = []
@@ -181,7 +173,7 @@ class Committer:
             ended.append(self._ended.get())
         if ended:
             self._cache.forget(ended)
-            self._quietly(lambda session: holds.release(session, ended))
+            self._quietly(lambda session: completeness.release(session, ended))
 
     def _beat(self) -> None:
         if time.monotonic() - self._last_beat < self._heartbeat_s:
@@ -189,7 +181,7 @@ class Committer:
         self._last_beat = time.monotonic()
         open_now = list(self._open_associations())
         if open_now:
-            self._quietly(lambda session: holds.beat(session, open_now, datetime.now(UTC)))
+            self._quietly(lambda session: completeness.beat(session, open_now, datetime.now(UTC)))
 
     def _quietly(self, change: Callable[..., None]) -> None:
         """Change the holds; a failure is repaired by their going stale."""
@@ -204,8 +196,7 @@ def record_durably(
     sessions: SessionFactory,
     arrivals: list[Arrival],
     *,
-    receiver: str,
-    waiting: Waiting,
+    patience: Patience,
     cache: Cache,
 ) -> list[Outcome]:
     """Record and commit; where another process wrote the same rows first, once more."""
@@ -213,9 +204,7 @@ def record_durably(
         now = datetime.now(UTC)
         try:
             with sessions.begin() as session:
-                return intake.record(
-                    session, arrivals, receiver=receiver, waiting=waiting, now=now, cache=cache
-                )
+                return intake.record(session, arrivals, patience=patience, now=now, cache=cache)
         except DBAPIError as error:
             cache.clear()
             if attempt == _ATTEMPTS or not isinstance(error, IntegrityError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import Enum
 
 from pydicom.uid import (
@@ -20,21 +20,18 @@ from pydicom.uid import (
     SegmentationStorage,
     XRayRadiationDoseSRStorage,
 )
-from sqlalchemy import bindparam, case, func, insert, select, update
+from sqlalchemy import bindparam, insert, select
 from sqlalchemy.orm import Session
 
 from plugin.reception.header import Header
+from plugin.state.completeness import Patience, hold_study, open_or_move_job
+from plugin.state.studies import lock_or_add_study
 from plugin.state.tables import (
-    Association,
     Draft,
     Instance,
-    Job,
-    JobState,
     Level,
     Quarantine,
     Series,
-    Study,
-    StudyState,
 )
 from plugin.state.timeline import add_event
 
@@ -73,14 +70,6 @@ class Arrival:
         return not self.header.own and not is_document(self.header.sop_class_uid)
 
 
-@dataclass(frozen=True)
-class Waiting:
-    """When a study counts as complete."""
-
-    quiet: timedelta
-    cap: timedelta
-
-
 @dataclass
 class Cache:
     """Rows that a receiver knows to stand in the database, so that it need not ask again."""
@@ -117,16 +106,27 @@ def record(
     session: Session,
     arrivals: Sequence[Arrival],
     *,
-    receiver: str,
-    waiting: Waiting,
+    patience: Patience,
     now: datetime,
     cache: Cache | None = None,
 ) -> list[Outcome]:
     """Write arrivals into the caller's transaction; return what became of each.
 
     Idempotent: recording an arrival again changes nothing but when something of the study came
-    last. What is added to `cache` is true only once the transaction is committed: clear it if that
-    fails.
+    last.
+
+    Parameters
+    ----------
+    session : Session
+        The caller's transaction.
+    arrivals : sequence of Arrival
+        Of any studies.
+    patience : Patience
+        How long more of a study is waited for.
+    now : datetime
+        The moment, in UTC.
+    cache : Cache, optional
+        What is added to it is true only once the transaction is committed: clear it if that fails.
     """
     cache = Cache() if cache is None else cache
     by_study: dict[str, list[Arrival]] = defaultdict(list)
@@ -134,7 +134,10 @@ def record(
         by_study[arrival.header.study_instance_uid].append(arrival)
     outcomes: dict[int, Outcome] = {}
     # In one order everywhere: two receivers that lock studies in different orders would deadlock
-    studies = {uid: _lock_study(session, by_study[uid][0], now) for uid in sorted(by_study)}
+    studies = {
+        uid: lock_or_add_study(session, uid, by_study[uid][0].header.accession_number, now)
+        for uid in sorted(by_study)
+    }
     known = _known(session, arrivals)
     for uid, study_id in studies.items():
         own = by_study[uid]
@@ -144,19 +147,9 @@ def record(
         others = [arrival for arrival in own if outcomes[id(arrival)] is Outcome.QUARANTINED]
         _add_instances(session, study_id, new, now, cache)
         _quarantine(session, study_id, others, known, now)
-        _wait(session, study_id, own, new, waiting, now)
-        _hold(session, study_id, own, receiver, now, cache)
+        _wait(session, study_id, own, new, patience, now)
+        _hold(session, study_id, own, now, cache)
     return [outcomes[id(arrival)] for arrival in arrivals]
-
-
-def lock_study(session: Session, study_id: int) -> Study:
-    """Make every other change of the study wait for the end of this transaction."""
-    return session.execute(
-        select(Study)
-        .where(Study.id == study_id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    ).scalar_one()
 
 
 _Bytes = tuple[str, str]
@@ -175,29 +168,6 @@ def _compare(known: dict[str, _Bytes], arrival: Arrival) -> Outcome:
         known[uid] = arrival.sha256, arrival.transfer_syntax_uid
         return Outcome.NEW
     return Outcome.KNOWN if known[uid][0] == arrival.sha256 else Outcome.QUARANTINED
-
-
-def _lock_study(session: Session, arrival: Arrival, now: datetime) -> int:
-    """Return the id of the study, locked and made if need be.
-
-    Two receivers may both make it: the second one's insert fails as a whole, and the committer
-    begins its transaction again.
-    """
-    header = arrival.header
-    study_id = session.connection().scalar(_LOCK, {"uid": header.study_instance_uid, "now": now})
-    if study_id is not None:
-        return int(study_id)
-    study = Study(
-        study_instance_uid=header.study_instance_uid,
-        accession_number=header.accession_number,
-        first_received_at=now,
-        last_received_at=now,
-        state=StudyState.RECEIVING,
-    )
-    session.add(study)
-    session.flush()
-    add_event(session, "received", "first instance", now=now, study_id=study.id)
-    return study.id
 
 
 def _add_instances(
@@ -296,82 +266,29 @@ def _wait(
     study_id: int,
     all_of_study: list[Arrival],
     new: list[Arrival],
-    waiting: Waiting,
+    patience: Patience,
     now: datetime,
 ) -> None:
     """Open the study's job, or move its deadline, if anything arrived that the model reads."""
     redraft = any(arrival.redraft and arrival.processed for arrival in all_of_study)
     if redraft or any(arrival.processed for arrival in new):
-        open_or_move_job(session, study_id, waiting=waiting, now=now, forced=redraft)
-
-
-def open_or_move_job(
-    session: Session, study_id: int, *, waiting: Waiting, now: datetime, forced: bool = False
-) -> None:
-    """Move the deadline of the study's pending job, or open one; the study must be locked."""
-    deadline = now + waiting.quiet
-    move = _FORCE if forced else _MOVE
-    if session.connection().execute(move, {"study": study_id, "until": deadline}).rowcount:
-        return
-    last = session.scalar(select(func.max(Job.revision)).where(Job.study_id == study_id)) or 0
-    job = Job(
-        study_id=study_id,
-        revision=last + 1,
-        state=JobState.PENDING,
-        forced=forced,
-        deadline=deadline,
-        hard_deadline=now + waiting.cap,
-        not_before=now,
-        attempts=0,
-        created_at=now,
-    )
-    session.add(job)
-    session.execute(update(Study).where(Study.id == study_id).values(state=StudyState.RECEIVING))
-    if job.revision > 1:
-        why = "a new draft was asked for" if forced else "instances arrived after the last job"
-        message = f"{why}: revision {job.revision}"
-        add_event(session, "reopened", message, now=now, study_id=study_id)
+        open_or_move_job(session, study_id, patience=patience, now=now, forced=redraft)
 
 
 def _hold(
-    session: Session,
-    study_id: int,
-    arrivals: list[Arrival],
-    receiver: str,
-    now: datetime,
-    cache: Cache,
+    session: Session, study_id: int, arrivals: list[Arrival], now: datetime, cache: Cache
 ) -> None:
     contributors = {a.association for a in arrivals if a.association is not None}
     for association in sorted(contributors):
         if (study_id, association) in cache.holds:
             continue
-        session.add(
-            Association(
-                receiver=receiver, association=association, study_id=study_id, heartbeat=now
-            )
-        )
+        hold_study(session, study_id, association, now)
         cache.holds.add((study_id, association))
 
 
 # The statements of every group, built once: building one takes longer than the database does
-_STUDIES = Study.metadata.tables["studies"]
-_JOBS = Job.metadata.tables["jobs"]
 _INSTANCES = Instance.metadata.tables["instances"]
-_UNTIL = bindparam("until", type_=_JOBS.c.deadline.type)
-
-_LOCK = (
-    update(_STUDIES)
-    .where(_STUDIES.c.study_instance_uid == bindparam("uid"))
-    .values(last_received_at=bindparam("now"))
-    .returning(_STUDIES.c.id)
-)
 _KNOWN = select(
     _INSTANCES.c.sop_instance_uid, _INSTANCES.c.sha256, _INSTANCES.c.transfer_syntax_uid
 ).where(_INSTANCES.c.sop_instance_uid.in_(bindparam("uids", expanding=True)))
 _ADD = insert(_INSTANCES)
-_MOVE = (
-    update(_JOBS)
-    .where(_JOBS.c.study_id == bindparam("study"), _JOBS.c.state == JobState.PENDING)
-    .values(deadline=case((_JOBS.c.deadline < _UNTIL, _UNTIL), else_=_JOBS.c.deadline))
-)
-_FORCE = _MOVE.values(forced=True)

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-import os
-import socket
 import threading
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from pynetdicom import AE, AllStoragePresentationContexts, _config, build_context, evt
@@ -24,11 +21,10 @@ from pynetdicom.association import Association
 from dicom_io.errors import ProtocolViolation
 from plugin.reception.committer import Committer
 from plugin.reception.instance_store import InstanceStore
-from plugin.reception.intake import Waiting
 from plugin.reception.listener import Listener, reject, start_listener, stop_listener
 from plugin.reception.pdata import Command
 from plugin.reception.sweep import sweep
-from plugin.state import holds
+from plugin.state.completeness import Patience, forget_dead
 from plugin.state.database import SessionFactory
 from plugin.state.spool import Spool
 
@@ -71,7 +67,7 @@ def running_receiver(
     sessions: SessionFactory,
     spool: Spool,
     *,
-    waiting: Waiting,
+    patience: Patience,
     host: str = "127.0.0.1",
     port: int = 0,
     ae_title: str = "CTSCRIBE",
@@ -86,8 +82,8 @@ def running_receiver(
     ----------
     sessions, spool
         Where instances are recorded, and where they lie.
-    waiting : Waiting
-        Quiet period and cap of a study.
+    patience : Patience
+        How long more of a study is waited for.
     host, port : str, int
         Where to listen; port 0 takes a free one.
     ae_title, redraft_ae_title : str
@@ -106,15 +102,13 @@ def running_receiver(
         The port.
     """
     _config.LOG_HANDLER_LEVEL = "none"  # its handlers print identifiers, and cost time
-    receiver = f"{socket.gethostname()[:20]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-    sweep(sessions, spool, receiver=receiver, waiting=waiting)
+    sweep(sessions, spool, patience=patience)
     with sessions.begin() as session:
-        holds.forget_dead(session, holds.stale_before(datetime.now(UTC)))
+        forget_dead(session, datetime.now(UTC))
     server: list[Listener] = []
     committer = Committer(
         sessions,
-        receiver=receiver,
-        waiting=waiting,
+        patience=patience,
         open_associations=lambda: server[0].names if server else (),
     )
     reception = _Reception(spool, committer, redraft_ae_title, tuple(peers))
@@ -134,10 +128,6 @@ def run_receiver(
     """Receive until `stop` is set; `options` are those of `running_receiver`."""
     with running_receiver(sessions, spool, **options):
         stop.wait()
-
-
-def waiting_of(quiet_s: float, cap_s: float) -> Waiting:
-    return Waiting(timedelta(seconds=quiet_s), timedelta(seconds=cap_s))
 
 
 def _listen(

@@ -15,7 +15,8 @@ from sqlalchemy import select
 from dicom_io.errors import CtscribeError
 from plugin.reception.committer import LARGEST_GROUP, record_durably
 from plugin.reception.header import read_header
-from plugin.reception.intake import Arrival, Cache, Waiting
+from plugin.reception.intake import Arrival, Cache
+from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory
 from plugin.state.spool import Spool, digest_of, split_file
 from plugin.state.tables import Instance, Quarantine
@@ -23,7 +24,7 @@ from plugin.state.tables import Instance, Quarantine
 LOGGER = logging.getLogger(__name__)
 
 
-def sweep(sessions: SessionFactory, spool: Spool, *, receiver: str, waiting: Waiting) -> int:
+def sweep(sessions: SessionFactory, spool: Spool, *, patience: Patience) -> int:
     """Register every instance file that the database does not know; return how many."""
     spool.remove_leftovers()
     unknown = _unknown_paths(sessions, spool)
@@ -31,7 +32,7 @@ def sweep(sessions: SessionFactory, spool: Spool, *, receiver: str, waiting: Wai
         paths = unknown[start : start + LARGEST_GROUP]
         arrivals = [arrival for path in paths if (arrival := _read(spool, path)) is not None]
         spool.sync_folders(arrival.path for arrival in arrivals)
-        record_durably(sessions, arrivals, receiver=receiver, waiting=waiting, cache=Cache())
+        record_durably(sessions, arrivals, patience=patience, cache=Cache())
     if unknown:
         LOGGER.warning("%d instances in the spool were not in the database", len(unknown))
     return len(unknown)

@@ -1,18 +1,157 @@
-"""The strongest evidence that a study is complete: the archive's own number of its slices."""
+"""Is the study complete? All that is known about it, and the judgement.
+
+A study is complete when no slice came for a quiet period and no open association holds it, or
+when its cap is over. Reception moves the deadline and makes the holds; a worker asks. If the
+settings name an archive, its own number of slices is waited for, too.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
-from sqlalchemy import func, select
+from sqlalchemy import (
+    ColumnElement,
+    and_,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.orm import Session
 
 from dicom_io.archives.inventory import missing_from
 from dicom_io.errors import AssociationRejected, PeerUnreachable
-from plugin.delivery.destinations import Destination
 from plugin.state.database import SessionFactory
-from plugin.state.tables import Instance, Level, Series
-from plugin.state.timeline import add_event_once
+from plugin.state.tables import Hold, Instance, Job, JobState, Level, Series, Study, StudyState
+from plugin.state.timeline import add_event, add_event_once
+
+if TYPE_CHECKING:
+    from dicom_io.archives.archive import Archive
+
+# Six heartbeats of a receiver: one that has not spoken for so long is dead, and holds nothing
+STALE_S = 30.0
+
+_JOBS = Job.metadata.tables["jobs"]
+_UNTIL = bindparam("until", type_=_JOBS.c.deadline.type)
+# Built once: building a statement takes longer than the database does
+_MOVE = (
+    update(_JOBS)
+    .where(_JOBS.c.study_id == bindparam("study"), _JOBS.c.state == JobState.PENDING)
+    .values(deadline=case((_JOBS.c.deadline < _UNTIL, _UNTIL), else_=_JOBS.c.deadline))
+)
+_FORCE = _MOVE.values(forced=True)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long more slices of a study are waited for.
+
+    Parameters
+    ----------
+    quiet : timedelta
+        After the latest slice.
+    cap : timedelta
+        After the first one, whatever comes.
+    """
+
+    quiet: timedelta
+    cap: timedelta
+
+    @classmethod
+    def of_seconds(cls, quiet_s: float, cap_s: float) -> Patience:
+        return cls(timedelta(seconds=quiet_s), timedelta(seconds=cap_s))
+
+
+def open_or_move_job(
+    session: Session, study_id: int, *, patience: Patience, now: datetime, forced: bool = False
+) -> None:
+    """Move the deadline of the study's pending job, or open one; the study must be locked.
+
+    Parameters
+    ----------
+    session : Session
+        The caller's transaction.
+    study_id : int
+        The study that something new arrived of.
+    patience : Patience
+        How long more is waited for.
+    now : datetime
+        The moment, in UTC.
+    forced : bool
+        Whether a draft is asked for even if the same series would be read again.
+    """
+    move = _FORCE if forced else _MOVE
+    values = {"study": study_id, "until": now + patience.quiet}
+    if session.connection().execute(move, values).rowcount:
+        return
+    last = session.scalar(select(func.max(Job.revision)).where(Job.study_id == study_id)) or 0
+    job = Job(
+        study_id=study_id,
+        revision=last + 1,
+        state=JobState.PENDING,
+        forced=forced,
+        deadline=now + patience.quiet,
+        hard_deadline=now + patience.cap,
+        not_before=now,
+        attempts=0,
+        created_at=now,
+    )
+    session.add(job)
+    session.execute(update(Study).where(Study.id == study_id).values(state=StudyState.RECEIVING))
+    if job.revision > 1:
+        why = "a new draft was asked for" if forced else "instances arrived after the last job"
+        message = f"{why}: revision {job.revision}"
+        add_event(session, "reopened", message, now=now, study_id=study_id)
+
+
+def hold_study(session: Session, study_id: int, association: str, now: datetime) -> None:
+    """Let an association that contributed to a study hold it, for as long as it is open."""
+    session.add(Hold(association=association, study_id=study_id, heartbeat=now))
+
+
+def beat(session: Session, associations: Iterable[str], now: datetime) -> None:
+    """Say that associations are still open."""
+    still_open = Hold.association.in_(list(associations))
+    session.execute(update(Hold).where(still_open).values(heartbeat=now))
+
+
+def release(session: Session, associations: Iterable[str]) -> None:
+    """Let go of the studies that ended associations held."""
+    session.execute(delete(Hold).where(Hold.association.in_(list(associations))))
+
+
+def forget_dead(session: Session, now: datetime) -> None:
+    """Remove the holds of receivers that died with their associations open."""
+    session.execute(delete(Hold).where(Hold.heartbeat < _stale_before(now)))
+
+
+def is_complete(now: datetime) -> ColumnElement[bool]:
+    """Whether the study of a `Job` counts as complete, as a condition of a query for jobs."""
+    return or_(Job.hard_deadline <= now, _quiet(now))
+
+
+def why_incomplete(session: Session, job: Job, now: datetime) -> str | None:
+    """Say so if only the cap made the study of a job due; None where it is quiet."""
+    if session.scalar(select(_quiet(now)).where(Job.id == job.id)):
+        return None
+    waited = job.hard_deadline - job.created_at
+    return f"instances were still arriving after {waited.total_seconds():.0f} s"
+
+
+def _quiet(now: datetime) -> ColumnElement[bool]:
+    held = exists().where(Hold.study_id == Job.study_id, Hold.heartbeat >= _stale_before(now))
+    return and_(Job.deadline <= now, ~held)
+
+
+def _stale_before(now: datetime) -> datetime:
+    return now - timedelta(seconds=STALE_S)
 
 
 def nothing_known(study_id: int, study_instance_uid: str) -> None:
@@ -27,12 +166,15 @@ class ArchiveCount:
     ----------
     sessions : SessionFactory
         Of the service's database.
-    destination : Destination
-        Its archive is asked for all CT series of the study, those included that are not sent here.
+    name : str
+        What messages call the archive.
+    archive : Archive
+        Is asked for all CT series of the study, those included that are not sent here.
     """
 
     sessions: SessionFactory
-    destination: Destination
+    name: str
+    archive: Archive
 
     def missing(self, study_id: int, study_instance_uid: str) -> str | None:
         """Say which instances have not arrived; None where all have, or nobody can tell.
@@ -40,16 +182,15 @@ class ArchiveCount:
         An archive that does not answer delays no draft: the quiet period has decided already.
         """
         try:
-            inventory = self.destination.archive.count(study_instance_uid)
+            inventory = self.archive.count(study_instance_uid)
         except (PeerUnreachable, AssociationRejected) as error:
-            where = self.destination.name
-            self._tell(study_id, f"the slices could not be counted at {where}: {error}")
+            self._tell(study_id, f"the slices could not be counted at {self.name}: {error}")
             return None
         missing = missing_from(self._received(study_id), inventory)
         if not missing:
             return None
         total = sum(inventory.values())
-        return f"{missing} of {total} CT instances at {self.destination.name} have not arrived"
+        return f"{missing} of {total} CT instances at {self.name} have not arrived"
 
     def _received(self, study_id: int) -> dict[str, int]:
         rows = (
@@ -62,12 +203,6 @@ class ArchiveCount:
             return {row[0]: row[1] for row in session.execute(rows)}
 
     def _tell(self, study_id: int, message: str) -> None:
+        now, level = datetime.now(UTC), Level.WARNING
         with self.sessions.begin() as session:
-            add_event_once(
-                session,
-                "not-counted",
-                message,
-                now=datetime.now(UTC),
-                study_id=study_id,
-                level=Level.WARNING,
-            )
+            add_event_once(session, "not-counted", message, now=now, study_id=study_id, level=level)

@@ -61,10 +61,15 @@ def connect(url: str) -> Engine:
 
 def migrate(connection: Connection) -> None:
     """Run every migration that the database lacks, inside the connection's transaction."""
+    command.upgrade(migrations(connection), "head")
+
+
+def migrations(connection: Connection) -> Config:
+    """What Alembic's commands take, to run inside the connection's transaction."""
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    return config
 
 
 def reason_of(error: DBAPIError) -> str:

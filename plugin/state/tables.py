@@ -165,14 +165,13 @@ class Quarantine(Base):
     received_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
-class Association(Base):
-    """An open association that has contributed to a study, and so holds its job."""
+class Hold(Base):
+    """An open association that has contributed to a study keeps it from being complete."""
 
-    __tablename__ = "associations"
+    __tablename__ = "holds"
     __table_args__ = (UniqueConstraint("association", "study_id"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    receiver: Mapped[str] = mapped_column(String(64), index=True)
     association: Mapped[str] = mapped_column(String(64))
     study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"), index=True)
     heartbeat: Mapped[datetime] = mapped_column(UtcDateTime)

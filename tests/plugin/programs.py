@@ -20,7 +20,8 @@ from plugin.delivery.delivery import delivering
 from plugin.delivery.destinations import Destination
 from plugin.delivery.outbox import Outbox
 from plugin.drafting.worker import Worker
-from plugin.reception.receiver import run_receiver, waiting_of
+from plugin.reception.receiver import run_receiver
+from plugin.state.completeness import Patience
 from plugin.state.database import open_database, session_factory
 from plugin.state.spool import Spool
 from plugin.supervisor import stop_on_signals
@@ -67,7 +68,9 @@ def make_report(paths: Sequence[Path], *, unless: str | None, **_: Any) -> TinyR
 def receive(url: str, folder: Path, port: int) -> None:
     sessions = session_factory(open_database(url))
     stop = stop_on_signals()
-    run_receiver(sessions, Spool(folder), stop, port=port, waiting=waiting_of(QUIET_S, 600.0))
+    run_receiver(
+        sessions, Spool(folder), stop, port=port, patience=Patience.of_seconds(QUIET_S, 600.0)
+    )
 
 
 def work(url: str, folder: Path, port: int) -> None:

@@ -24,9 +24,9 @@ from dicom_io.phantoms.phantom import make_phantom
 from engine.fake import FakeEngine
 from plugin.assembly import open_sessions, open_spool
 from plugin.drafting.pipeline import Pipeline
-from plugin.reception.intake import Waiting
 from plugin.reception.receiver import running_receiver
 from plugin.settings import load_settings
+from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory
 from plugin.state.tables import Draft, Event, Job
 from plugin.supervisor import CTSCRIBE
@@ -131,8 +131,8 @@ def test_an_engine_killed_at_work_and_restarted_while_studies_arrive_loses_none(
     configuration, engine, studies, sessions
 ):
     spool = open_spool(load_settings(configuration))
-    waiting = Waiting(timedelta(seconds=0.2), timedelta(seconds=60))
-    with running_receiver(sessions, spool, waiting=waiting) as port, working(configuration):
+    patience = Patience(timedelta(seconds=0.2), timedelta(seconds=60))
+    with running_receiver(sessions, spool, patience=patience) as port, working(configuration):
         arriving = threading.Thread(target=send, args=(studies, port))
         arriving.start()
         for outage_s in OUTAGES_S:

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from plugin.reception.intake import Waiting
 from plugin.reception.receiver import Limits, running_receiver
+from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory, open_database, session_factory
 from plugin.state.spool import Spool
 from tests.plugin.intake_objects import association, make_slice, new_uid, store
+from tests.waiting import eventually
 
-WAITING = Waiting(timedelta(hours=1), timedelta(hours=2))
+PATIENCE = Patience(timedelta(hours=1), timedelta(hours=2))
 LIMITS = Limits(maximum_associations=4, acse_timeout_s=0.5, pdu_timeout_s=0.5)
 
 
@@ -32,7 +33,7 @@ def sessions(tmp_path: Path) -> Iterator[SessionFactory]:
 
 @pytest.fixture
 def port(sessions: SessionFactory, spool: Spool) -> Iterator[int]:
-    with running_receiver(sessions, spool, waiting=WAITING, limits=LIMITS) as port:
+    with running_receiver(sessions, spool, patience=PATIENCE, limits=LIMITS) as port:
         yield port
         assert store(port, make_slice(new_uid())) == [0x0000]  # after whatever the test did
 
@@ -124,49 +125,53 @@ def raw_store_begin(assoc) -> None:
         assoc.dul.socket.socket.sendall(b"\x04\x00" + struct.pack(">L", len(item)) + item)
 
 
+def incoming(spool: Spool) -> list[Path]:
+    """The files that are being received."""
+    return list((spool.root / "incoming").iterdir())
+
+
+def stored(port: int) -> bool:
+    """Whether the receiver has room for an association and keeps an instance."""
+    with association(port) as assoc:
+        if not assoc.is_established:
+            return False
+        return assoc.send_c_store(make_slice(new_uid())).Status == 0x0000
+
+
 def test_an_abort_in_the_middle_of_a_data_set_leaves_no_file(port, spool, monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     (tmp_path / "tmp").mkdir()
     with association(port) as assoc:
         raw_store_begin(assoc)
-        time.sleep(0.2)
+        assert eventually(lambda: incoming(spool))
         assoc.abort()
-    time.sleep(0.3)
+    assert eventually(lambda: not incoming(spool))
     assert list(spool.instance_paths()) == []
-    assert list((spool.root / "incoming").iterdir()) == []
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
 def test_a_peer_that_vanishes_in_the_middle_of_a_data_set_leaves_no_file(port, spool):
     with association(port) as assoc:
         raw_store_begin(assoc)
+        assert eventually(lambda: incoming(spool))
         peer = assoc.dul.socket.socket
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         peer.close()  # a reset, no goodbye
-    time.sleep(0.3)
-    assert list((spool.root / "incoming").iterdir()) == []
+    assert eventually(lambda: not incoming(spool))
 
 
 def test_probes_of_a_load_balancer_take_no_place(sessions, spool):
     """Each opens a connection and closes it; the time limits are those of the service."""
-    with running_receiver(sessions, spool, waiting=WAITING) as port:
+    with running_receiver(sessions, spool, patience=PATIENCE) as port:
         for _ in range(60):
             socket.create_connection(("127.0.0.1", port)).close()
-        time.sleep(0.5)
-        assert store(port, make_slice(new_uid())) == [0x0000]
+        assert eventually(lambda: stored(port))
 
 
 def test_a_crowd_of_silent_connections_keeps_nobody_out_for_long(port):
     crowd = [socket.create_connection(("127.0.0.1", port)) for _ in range(40)]
     try:
-        deadline = time.monotonic() + 10
-        statuses: list[int] = []
-        while not statuses and time.monotonic() < deadline:
-            with association(port) as assoc:
-                if assoc.is_established:
-                    statuses.append(assoc.send_c_store(make_slice(new_uid())).Status)
-            time.sleep(0.1)
-        assert statuses == [0x0000]
+        assert eventually(lambda: stored(port))
     finally:
         for peer in crowd:
             peer.close()

@@ -9,8 +9,8 @@ from click.testing import CliRunner, Result
 
 from plugin.cli import main
 from plugin.commands.demo_archive import running_archive
-from plugin.reception.intake import Waiting
 from plugin.reception.receiver import running_receiver
+from plugin.state.completeness import Patience
 from plugin.state.database import open_database, session_factory
 from plugin.state.spool import Spool
 from tests.plugin.test_kill import free_port
@@ -72,9 +72,9 @@ def test_a_receiver_that_nobody_may_send_to_is_found(examine):
 
 def test_a_running_receiver_answers(examine, tmp_path):
     engine = open_database(f"sqlite:///{tmp_path / 'other.db'}")
-    waiting = Waiting(timedelta(hours=1), timedelta(hours=2))
+    patience = Patience(timedelta(hours=1), timedelta(hours=2))
     spool = Spool(tmp_path / "other")
-    with running_receiver(session_factory(engine), spool, waiting=waiting) as port:
+    with running_receiver(session_factory(engine), spool, patience=patience) as port:
         result = examine(f"[receiver]\nport = {port}\n")
     engine.dispose()
     assert result.exit_code == 0

@@ -20,7 +20,7 @@ from plugin.drafting.job_ends import NewDraft
 from plugin.reception import intake
 from plugin.state.database import open_database, session_factory
 from plugin.state.tables import Delivery, DeliveryState, DraftState
-from tests.plugin.reception.test_intake import WAITING, arrival, document
+from tests.plugin.reception.test_intake import PATIENCE, arrival, document
 
 LONG_AGO = datetime.now(UTC) - timedelta(hours=5)
 
@@ -43,7 +43,7 @@ def arrive(sessions):
     def arrive(one=None, *, now: datetime = LONG_AGO) -> None:
         with sessions.begin() as session:
             one = one or arrival(1)
-            intake.record(session, [one], receiver="r", waiting=WAITING, now=now)
+            intake.record(session, [one], patience=PATIENCE, now=now)
 
     return arrive
 

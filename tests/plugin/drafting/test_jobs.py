@@ -11,12 +11,12 @@ from dicom_io.errors import LeaseLost
 from plugin.drafting import job_ends, jobs
 from plugin.drafting.job_ends import NewDraft
 from plugin.reception import intake
-from plugin.state import holds
+from plugin.state import completeness
 from plugin.state.database import SessionFactory
 from plugin.state.tables import Delivery, Draft, DraftState, Event, Job, Study
-from tests.plugin.reception.test_intake import NOW, WAITING, arrival
+from tests.plugin.reception.test_intake import NOW, PATIENCE, arrival
 
-DUE = NOW + WAITING.quiet
+DUE = NOW + PATIENCE.quiet
 LEASE_S = 60.0
 
 
@@ -26,7 +26,7 @@ def arrive(sessions: SessionFactory):
         now = NOW + timedelta(seconds=seconds)
         arrivals = [arrival(n, association=association) for n in numbers]
         with sessions.begin() as session:
-            intake.record(session, arrivals, receiver="r", waiting=WAITING, now=now)
+            intake.record(session, arrivals, patience=PATIENCE, now=now)
 
     return arrive
 
@@ -71,23 +71,23 @@ def test_a_job_is_claimed_once(arrive, claim):
 def test_an_open_association_holds_the_study(arrive, claim, sessions):
     arrive(1, association="a")
     with sessions.begin() as session:
-        holds.beat(session, ["a"], DUE)
+        completeness.beat(session, ["a"], DUE)
     assert claim(DUE) is None
     with sessions.begin() as session:
-        holds.release(session, ["a"])
+        completeness.release(session, ["a"])
     assert claim(DUE)
 
 
 def test_a_dead_receivers_association_holds_nothing(arrive, claim):
     arrive(1, association="a")
-    assert claim(NOW + timedelta(seconds=holds.STALE_S + 61))
+    assert claim(NOW + timedelta(seconds=completeness.STALE_S + 61))
 
 
 def test_the_cap_ends_the_waiting_and_says_so(arrive, claim, rows):
     for seconds in range(0, 600, 50):
         arrive(seconds + 1, seconds=seconds)
     assert claim(NOW + timedelta(seconds=599)) is None
-    taken = claim(NOW + WAITING.cap)
+    taken = claim(NOW + PATIENCE.cap)
     assert taken.incomplete == "instances were still arriving after 600 s"
     assert "incomplete input" in rows(Event)[-1].message
     assert rows(Event)[-1].level == "warning"
@@ -96,8 +96,8 @@ def test_the_cap_ends_the_waiting_and_says_so(arrive, claim, rows):
 def test_the_cap_counts_for_a_study_that_an_association_holds(arrive, claim, sessions):
     arrive(1, association="a")
     with sessions.begin() as session:
-        holds.beat(session, ["a"], NOW + WAITING.cap)
-    assert claim(NOW + WAITING.cap).incomplete
+        completeness.beat(session, ["a"], NOW + PATIENCE.cap)
+    assert claim(NOW + PATIENCE.cap).incomplete
 
 
 def test_a_study_that_ended_quietly_is_complete_even_if_it_is_taken_late(arrive, claim):
@@ -250,8 +250,7 @@ def test_the_longest_due_study_comes_first(sessions, claim):
             intake.record(
                 session,
                 [arrival(int(study[-1]), study=study)],
-                receiver="r",
-                waiting=WAITING,
+                patience=PATIENCE,
                 now=NOW + timedelta(seconds=seconds),
             )
     later = DUE + timedelta(seconds=10)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,7 +27,8 @@ from plugin.state.database import SessionFactory
 from plugin.state.spool import Spool
 from plugin.state.tables import Draft, Event, Job
 from tests.plugin.intake_objects import make_slice, new_uid
-from tests.plugin.reception.test_intake import WAITING, arrival
+from tests.plugin.reception.test_intake import PATIENCE, arrival
+from tests.waiting import eventually
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,13 @@ class Model:
     calls: list[dict[str, Any]] = field(default_factory=list)
     error: Exception | None = None
     digest: str = "d" * 64
-    seconds: float = 0
+    meanwhile: Callable[[], object] = lambda: None
 
     def report(self, paths: Any, *, unless: str | None, **what: Any) -> Report | None:
         if unless == self.digest:
             return None
         self.calls.append({"paths": list(paths), **what})
-        time.sleep(self.seconds)
+        self.meanwhile()
         if self.error is not None:
             raise self.error
         return Report(make_slice(new_uid()), self.digest)
@@ -77,7 +78,7 @@ def arrive(sessions: SessionFactory):
         if redraft:
             one = intake.Arrival(**{**one.__dict__, "redraft": True})
         with sessions.begin() as session:
-            intake.record(session, [one], receiver="r", waiting=WAITING, now=then)
+            intake.record(session, [one], patience=PATIENCE, now=then)
 
     return arrive
 
@@ -231,14 +232,19 @@ def test_a_fault_of_ours_is_named_by_class_and_place_not_by_its_text(
 
 def test_a_model_that_is_slower_than_the_lease_keeps_its_job(sessions, spool, model, arrive):
     arrive(1)
-    model.seconds = 1.2
     slow = Worker(sessions, spool, model.report, {}, lease_s=0.6)
-    threads = [threading.Thread(target=slow.work_once) for _ in range(2)]
-    threads[0].start()
-    time.sleep(0.9)
-    threads[1].start()
-    for thread in threads:
-        thread.join()
+
+    def lease() -> datetime:
+        (job,) = rows(sessions, Job)
+        return job.lease_until
+
+    def outlast_the_lease() -> None:
+        first = lease()
+        assert eventually(lambda: datetime.now(UTC) > first < lease())
+        assert not slow.work_once()
+
+    model.meanwhile = outlast_the_lease
+    assert slow.work_once()
     assert len(model.calls) == 1
     assert len(rows(sessions, Draft)) == 1
 
@@ -263,7 +269,7 @@ def test_two_workers_share_the_studies(worker, sessions, spool, model):
     for number in range(6):
         with sessions.begin() as session:
             one = arrival(number, study=f"1.2.{number}")
-            intake.record(session, [one], receiver="r", waiting=WAITING, now=then)
+            intake.record(session, [one], patience=PATIENCE, now=then)
 
     def work() -> None:
         while worker.work_once():
@@ -298,14 +304,9 @@ def test_it_goes_on_when_the_database_did_not_answer(worker, arrive, sessions, m
 
 def test_a_stopped_worker_finishes_the_job_in_hand(worker, arrive, sessions, model):
     arrive(1)
-    model.seconds = 0.5
     stop = threading.Event()
-    thread = threading.Thread(target=worker.run, args=(stop, 0.01))
-    thread.start()
-    while not model.calls:
-        time.sleep(0.01)
-    stop.set()
-    thread.join()
+    model.meanwhile = stop.set
+    worker.run(stop, poll_s=0.01)
     assert len(rows(sessions, Draft)) == 1
 
 

@@ -10,13 +10,14 @@ from sqlalchemy import select
 
 from plugin.reception import intake
 from plugin.reception.header import Header
-from plugin.reception.intake import Arrival, Outcome, Waiting, is_document
-from plugin.state import holds
+from plugin.reception.intake import Arrival, Outcome, is_document
+from plugin.state import completeness
+from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory
 from plugin.state.tables import (
-    Association,
     Draft,
     Event,
+    Hold,
     Instance,
     Job,
     JobState,
@@ -25,7 +26,7 @@ from plugin.state.tables import (
 )
 
 NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
-WAITING = Waiting(timedelta(seconds=60), timedelta(seconds=600))
+PATIENCE = Patience(timedelta(seconds=60), timedelta(seconds=600))
 CT = "1.2.840.10008.5.1.4.1.1.2"
 ENHANCED_SR = "1.2.840.10008.5.1.4.1.1.88.22"
 
@@ -46,7 +47,7 @@ def record(sessions: SessionFactory):
     def record(*arrivals: Arrival, seconds: float = 0) -> list[Outcome]:
         now = NOW + timedelta(seconds=seconds)
         with sessions.begin() as session:
-            return intake.record(session, arrivals, receiver="r", waiting=WAITING, now=now)
+            return intake.record(session, arrivals, patience=PATIENCE, now=now)
 
     return record
 
@@ -55,8 +56,8 @@ def test_the_first_slice_makes_study_series_job_and_event(record, rows):
     assert record(arrival()) == [Outcome.NEW]
     (study,), (job,), (event,) = rows(Study), rows(Job), rows(Event)
     assert (study.state, study.accession_number) == ("receiving", "A1")
-    assert (job.revision, job.state, job.deadline) == (1, "pending", NOW + WAITING.quiet)
-    assert job.hard_deadline == NOW + WAITING.cap
+    assert (job.revision, job.state, job.deadline) == (1, "pending", NOW + PATIENCE.quiet)
+    assert job.hard_deadline == NOW + PATIENCE.cap
     assert event.kind == "received"
 
 
@@ -65,7 +66,7 @@ def test_every_slice_moves_the_deadline_and_never_the_cap(record, rows):
     record(arrival(2), seconds=50)
     (job,) = rows(Job)
     assert job.deadline == NOW + timedelta(seconds=110)
-    assert job.hard_deadline == NOW + WAITING.cap
+    assert job.hard_deadline == NOW + PATIENCE.cap
 
 
 def test_every_arrival_tells_when_the_study_came_last(record, rows):
@@ -78,7 +79,7 @@ def test_every_arrival_tells_when_the_study_came_last(record, rows):
 def test_a_duplicate_moves_nothing(record, rows):
     record(arrival(1))
     assert record(arrival(1), seconds=50) == [Outcome.KNOWN]
-    assert rows(Job)[0].deadline == NOW + WAITING.quiet
+    assert rows(Job)[0].deadline == NOW + PATIENCE.quiet
     assert len(rows(Instance)) == 1
 
 
@@ -99,7 +100,7 @@ def test_other_bytes_under_a_known_uid_are_quarantined_once(record, rows):
 def test_a_quarantined_instance_moves_no_deadline(record, rows):
     record(arrival(1))
     record(replace(arrival(1), sha256="f" * 64), seconds=50)
-    assert rows(Job)[0].deadline == NOW + WAITING.quiet
+    assert rows(Job)[0].deadline == NOW + PATIENCE.quiet
 
 
 def test_studies_of_one_group_are_kept_apart(record, rows):
@@ -135,7 +136,7 @@ def test_a_document_is_kept_and_opens_no_job(record, rows):
 def test_a_document_moves_no_deadline(record, rows):
     record(arrival(1))
     record(document(2), seconds=50)
-    assert rows(Job)[0].deadline == NOW + WAITING.quiet
+    assert rows(Job)[0].deadline == NOW + PATIENCE.quiet
 
 
 def test_our_own_object_opens_no_job_even_if_it_were_an_image(record, rows):
@@ -162,26 +163,26 @@ def test_a_redraft_while_a_job_waits_forces_that_one(record, rows):
 def test_an_association_holds_every_study_it_contributes_to_once(record, rows):
     record(arrival(1, association="a"), arrival(2, association="a"))
     record(arrival(3, study="1.3", association="a"))
-    assert len(rows(Association)) == 2
+    assert len(rows(Hold)) == 2
 
 
 def test_released_associations_and_dead_ones_are_forgotten(record, rows, sessions):
     record(arrival(1, association="ended"), arrival(2, association="dead"))
     with sessions.begin() as session:
-        holds.release(session, ["ended"])
-    assert [row.association for row in rows(Association)] == ["dead"]
+        completeness.release(session, ["ended"])
+    assert [row.association for row in rows(Hold)] == ["dead"]
     with sessions.begin() as session:
-        holds.forget_dead(session, NOW + timedelta(seconds=1))
-    assert rows(Association) == []
+        completeness.forget_dead(session, NOW + timedelta(seconds=completeness.STALE_S + 1))
+    assert rows(Hold) == []
 
 
 def test_a_heartbeat_keeps_an_association_alive(record, rows, sessions):
     record(arrival(1, association="a"))
     later = NOW + timedelta(seconds=29)
     with sessions.begin() as session:
-        holds.beat(session, ["a"], later)
-        holds.forget_dead(session, holds.stale_before(later + timedelta(seconds=29)))
-    assert [row.heartbeat for row in rows(Association)] == [later]
+        completeness.beat(session, ["a"], later)
+        completeness.forget_dead(session, later + timedelta(seconds=29))
+    assert [row.heartbeat for row in rows(Hold)] == [later]
 
 
 def test_a_draft_of_ours_that_comes_back_without_its_marks_is_not_processed(record, rows, sessions):

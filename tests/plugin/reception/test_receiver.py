@@ -36,22 +36,22 @@ from sqlalchemy.exc import OperationalError
 from dicom_io.device import DEVICE_UID, MANUFACTURER, MODEL_NAME
 from plugin.reception import receiver
 from plugin.reception.instance_store import KEPT_ASIDE
-from plugin.reception.intake import Waiting
 from plugin.reception.receiver import Limits, is_allowed, running_receiver
+from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory
 from plugin.state.spool import Spool, split_file
-from plugin.state.tables import Association, Event, Instance, Job, JobState, Quarantine, Study
+from plugin.state.tables import Event, Hold, Instance, Job, JobState, Quarantine, Study
 from tests.objects import PATIENT_ID
 from tests.plugin.intake_objects import association, encoded, make_slice, new_uid, store
 from tests.services import require
 from tests.waiting import eventually
 
-WAITING = Waiting(timedelta(hours=1), timedelta(hours=2))
+PATIENCE = Patience(timedelta(hours=1), timedelta(hours=2))
 
 
 @pytest.fixture
 def port(sessions: SessionFactory, spool: Spool) -> Iterator[int]:
-    with running_receiver(sessions, spool, waiting=WAITING) as port:
+    with running_receiver(sessions, spool, patience=PATIENCE) as port:
         yield port
 
 
@@ -261,7 +261,7 @@ def test_a_truncated_data_set_is_refused(port, instances):
 def test_a_full_spool_refuses_with_an_event_and_takes_on_again(sessions, tmp_path):
     spool = Spool(tmp_path / "small", floor_bytes=2**62)
     dataset = make_slice(new_uid())
-    with running_receiver(sessions, spool, waiting=WAITING) as port:
+    with running_receiver(sessions, spool, patience=PATIENCE) as port:
         assert store(port, dataset) == [0xA700]
         (event,) = events(sessions)
         assert (event.kind, event.level) == ("refused", "alert")
@@ -306,7 +306,7 @@ def test_a_nul_in_the_accession_number_stops_nothing(port, sessions):
 def test_an_open_association_holds_its_study_and_its_end_lets_go(port, sessions):
     def holds() -> int:
         with sessions() as session:
-            return len(session.scalars(select(Association)).all())
+            return len(session.scalars(select(Hold)).all())
 
     with association(port) as assoc:
         assoc.send_c_store(make_slice(new_uid()))
@@ -321,7 +321,7 @@ def test_an_aborted_association_lets_go_too(port, sessions):
 
     def holds() -> int:
         with sessions() as session:
-            return len(session.scalars(select(Association)).all())
+            return len(session.scalars(select(Hold)).all())
 
     assert eventually(lambda: holds() == 0)
 
@@ -378,7 +378,7 @@ def accepted(port: int) -> bool:
 
 def test_one_association_more_than_allowed_is_refused_and_the_others_go_on(sessions, spool):
     limits = Limits(maximum_associations=2)
-    with running_receiver(sessions, spool, waiting=WAITING, limits=limits) as port:
+    with running_receiver(sessions, spool, patience=PATIENCE, limits=limits) as port:
         with association(port) as first, association(port) as second:
             with association(port) as third:
                 assert third.is_rejected
@@ -406,7 +406,7 @@ def test_no_log_line_and_no_event_names_the_patient(port, sessions, caplog):
 
 def test_a_stopped_receiver_leaves_no_thread_behind(sessions, spool):
     before = set(threading.enumerate())
-    with running_receiver(sessions, spool, waiting=WAITING) as port:
+    with running_receiver(sessions, spool, patience=PATIENCE) as port:
         store(port, make_slice(new_uid()))
     assert eventually(lambda: set(threading.enumerate()) <= before)
 

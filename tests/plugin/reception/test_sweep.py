@@ -8,16 +8,16 @@ import pytest
 from pydicom.uid import ExplicitVRLittleEndian
 from sqlalchemy import delete, select
 
-from plugin.reception.intake import Waiting
 from plugin.reception.receiver import running_receiver
 from plugin.reception.sweep import sweep
+from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory
 from plugin.state.spool import Spool, file_head
-from plugin.state.tables import Association, Event, Instance, Job, Quarantine, Series, Study
+from plugin.state.tables import Event, Hold, Instance, Job, Quarantine, Series, Study
 from tests.plugin import intake_objects
 from tests.plugin.intake_objects import encoded, make_slice, new_uid, store
 
-WAITING = Waiting(timedelta(hours=1), timedelta(hours=2))
+PATIENCE = Patience(timedelta(hours=1), timedelta(hours=2))
 
 
 def keep(spool: Spool, dataset) -> str:
@@ -29,7 +29,7 @@ def keep(spool: Spool, dataset) -> str:
 
 @pytest.fixture
 def run(sessions: SessionFactory, spool: Spool):
-    return lambda: sweep(sessions, spool, receiver="r", waiting=WAITING)
+    return lambda: sweep(sessions, spool, patience=PATIENCE)
 
 
 def count(sessions: SessionFactory, table) -> int:
@@ -54,7 +54,7 @@ def test_a_second_sweep_finds_nothing(run, spool):
 def test_a_slice_sent_again_after_the_sweep_is_known(run, spool, sessions):
     dataset = make_slice(new_uid())
     keep(spool, dataset)
-    with running_receiver(sessions, spool, waiting=WAITING) as port:
+    with running_receiver(sessions, spool, patience=PATIENCE) as port:
         assert store(port, dataset) == [0x0000]
     assert count(sessions, Instance) == 1
     assert count(sessions, Quarantine) == 0
@@ -62,7 +62,7 @@ def test_a_slice_sent_again_after_the_sweep_is_known(run, spool, sessions):
 
 def test_a_quarantined_file_is_known_too(run, spool, sessions):
     dataset = make_slice(new_uid())
-    with running_receiver(sessions, spool, waiting=WAITING) as port:
+    with running_receiver(sessions, spool, patience=PATIENCE) as port:
         store(port, dataset)
         dataset.InstanceNumber = 5
         store(port, dataset)
@@ -94,7 +94,7 @@ def test_a_database_that_was_lost_is_rebuilt_from_the_spool(run, spool, sessions
         keep(spool, make_slice(study, series=series, number=number))
     run()
     with sessions.begin() as session:
-        for table in (Association, Event, Job, Instance, Series, Study):
+        for table in (Hold, Event, Job, Instance, Series, Study):
             session.execute(delete(table))
     assert run() == 70
     assert count(sessions, Study) == 1

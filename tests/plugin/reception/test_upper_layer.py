@@ -19,17 +19,17 @@ from pynetdicom.association import Association
 from pynetdicom.dimse_messages import DIMSEMessage
 from pynetdicom.pdu import A_RELEASE_RP, P_DATA_TF
 
-from plugin.reception.intake import Waiting
 from plugin.reception.patient_socket import LARGEST_PDU
 from plugin.reception.pdata import PDU_HEADER, Command, pdata
 from plugin.reception.receiver import running_receiver
 from plugin.reception.upper_layer import StoreProvider
+from plugin.state.completeness import Patience
 from plugin.state.database import open_database, session_factory
 from plugin.state.spool import Spool, split_file
 from tests.plugin.intake_objects import association, encoded, make_slice, new_uid
 from tests.waiting import eventually
 
-WAITING = Waiting(timedelta(hours=1), timedelta(hours=2))
+PATIENCE = Patience(timedelta(hours=1), timedelta(hours=2))
 C_FIND_RQ, C_CANCEL_RQ = b"\x20\x00", b"\xff\x0f"
 
 
@@ -70,7 +70,7 @@ def data_fragments(data: bytes, size: int, context_id: int = 1) -> list[bytes]:
 @pytest.fixture
 def port(tmp_path: Path, spool: Spool) -> Iterator[int]:
     engine = open_database(f"sqlite:///{tmp_path / 'ctscribe.db'}")
-    with running_receiver(session_factory(engine), spool, waiting=WAITING) as port:
+    with running_receiver(session_factory(engine), spool, patience=PATIENCE) as port:
         yield port
     assert list((spool.root / "incoming").iterdir()) == []
     engine.dispose()
@@ -229,7 +229,7 @@ def test_an_object_that_breaks_off_leaves_nothing(peer, spool, ct):
 def test_a_receiver_that_stops_amid_an_object_leaves_nothing(tmp_path, spool, ct):
     engine = open_database(f"sqlite:///{tmp_path / 'ctscribe.db'}")
     with ExitStack() as peers:
-        with running_receiver(session_factory(engine), spool, waiting=WAITING) as port:
+        with running_receiver(session_factory(engine), spool, patience=PATIENCE) as port:
             peer = peers.enter_context(association(port))
             say(peer, pdu(fragment(1, command_set(ct.SOPInstanceUID), 3)))
             assert eventually(lambda: list((spool.root / "incoming").iterdir()))

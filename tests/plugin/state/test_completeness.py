@@ -10,11 +10,9 @@ from typing import Any
 import pytest
 
 from dicom_io.errors import PeerUnreachable
-from plugin.delivery.destinations import Destination
-from plugin.drafting.completeness import ArchiveCount
 from plugin.drafting.worker import Worker
 from plugin.reception import intake
-from plugin.reception.intake import Waiting
+from plugin.state.completeness import ArchiveCount, Patience
 from plugin.state.database import SessionFactory
 from plugin.state.spool import Spool
 from plugin.state.tables import Draft, Event, Job, JobState
@@ -50,7 +48,7 @@ def model() -> Model:
 
 @pytest.fixture
 def worker(sessions: SessionFactory, spool: Spool, model: Model, archive: Any) -> Worker:
-    missing = ArchiveCount(sessions, Destination("pacs", archive)).missing
+    missing = ArchiveCount(sessions, "pacs", archive).missing
     quiet_s = QUIET.total_seconds()
     return Worker(sessions, spool, model.report, {}, missing=missing, quiet_s=quiet_s)
 
@@ -62,8 +60,7 @@ def arrive(sessions: SessionFactory) -> Callable[..., None]:
             intake.record(
                 session,
                 [arrival(number)],
-                receiver="r",
-                waiting=Waiting(QUIET, CAP),
+                patience=Patience(QUIET, CAP),
                 now=datetime.now(UTC) - ago,
             )
 

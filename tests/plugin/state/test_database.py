@@ -4,13 +4,22 @@ import threading
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from plugin.state.database import SessionFactory, open_database, reason_of
-from plugin.state.tables import Base, Event, Job, Study
+from plugin.state.database import (
+    SessionFactory,
+    connect,
+    migrate,
+    migrations,
+    open_database,
+    reason_of,
+    session_factory,
+)
+from plugin.state.tables import Base, Event, Hold, Job, Study
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -46,6 +55,29 @@ def test_processes_that_start_together_migrate_once(bare_database_url: str) -> N
     for thread in threads:
         thread.join()
     assert failures == []
+
+
+def test_open_associations_outlive_the_renaming_of_their_table(database_url: str) -> None:
+    """A database of the first release, with data in it, forth and back."""
+    engine = connect(database_url)
+
+    with engine.begin() as connection:
+        command.upgrade(migrations(connection), "0001")
+        for statement in (
+            "INSERT INTO studies VALUES (7, '1.2', NULL, :noon, :noon, 'receiving')",
+            "INSERT INTO associations VALUES (3, 'receiver', 'a', 7, :noon)",
+            "INSERT INTO associations VALUES (5, 'receiver', 'b', 7, :noon)",
+        ):
+            connection.execute(text(statement), {"noon": NOON})
+        migrate(connection)
+    with session_factory(engine).begin() as session:
+        assert [hold.association for hold in session.scalars(select(Hold))] == ["a", "b"]
+        session.add(Hold(association="c", study_id=7, heartbeat=NOON))
+    with engine.begin() as connection:
+        command.downgrade(migrations(connection), "0001")
+        held = text("SELECT association FROM associations ORDER BY id")
+        assert list(connection.scalars(held)) == ["a", "b", "c"]
+    engine.dispose()
 
 
 def test_sqlite_keeps_what_it_committed(tmp_path) -> None:  # type: ignore[no-untyped-def]
