@@ -20,6 +20,8 @@ LOGGER = logging.getLogger(__name__)
 # -P: without it the current folder comes first on sys.path, and a folder there that is called
 # plugin or engine would run in place of ours
 CTSCRIBE = (sys.executable, "-P", "-m", "plugin")
+# How long the processes have to finish what is in hand; systemd gives the whole service more
+PATIENCE_S = 15
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 # A process that has lived so long was healthy: the next pause is short again
@@ -42,7 +44,7 @@ def supervise(
     commands: Sequence[Sequence[str]],
     *,
     program: Sequence[str] = CTSCRIBE,
-    patience_s: float = 15.0,
+    patience_s: float = PATIENCE_S,
     stop: threading.Event | None = None,
 ) -> None:
     """Keep one process running for every command, until SIGTERM, SIGINT or `stop`.

@@ -106,7 +106,7 @@ def system_options(command: Command) -> Command:
 
 @click.group("eval")
 def evaluate() -> None:
-    """Score a model: the paper's tables, and findings with their side."""
+    """Score a model: the paper's tables, and findings."""
 
 
 evaluate.add_command(ablation)

@@ -49,7 +49,7 @@ def seed_range(_: click.Context, option: click.Parameter, value: str | None) -> 
 
 @click.group()
 def prepare() -> None:
-    """Make training data: inputs, reports and questions."""
+    """Make training data of M3D, phantoms or a hospital's studies."""
 
 
 @prepare.command()

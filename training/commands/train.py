@@ -13,7 +13,10 @@ import click
 
 @click.group()
 def train() -> None:
-    """Train a model: the paper's stages, by a recipe, from a store of `ctscribe prepare`."""
+    """Train a model stage by stage, as a recipe says.
+
+    The data are a store that `ctscribe prepare` made.
+    """
     # PEFT imports it, and it warns of a kernel for CPUs that nothing here needs
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 

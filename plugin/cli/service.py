@@ -1,0 +1,167 @@
+"""The words of the commands that run the service and look after it."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+import click
+
+from plugin.cli.options import FOLDER, config_option, json_option, seed_help
+from plugin.settings import load_settings
+
+
+@click.command()
+@click.option(
+    "-o",
+    "--out",
+    default=Path("demo-output"),
+    show_default=True,
+    type=FOLDER,
+    help="Folder for the study, the draft and the log. An earlier demo there is deleted.",
+)
+@click.option("--seed", default=7, show_default=True, help=seed_help)
+def demo(out: Path, seed: int) -> None:
+    """Try the whole service on this machine with a phantom study.
+
+    The study is sent over the network to the service, the embedded model drafts its report, and
+    the report is delivered to a small archive. Nothing leaves this machine.
+    """
+    from plugin.commands.demo import run_demo
+
+    run_demo(out, seed)
+
+
+@click.command()
+@config_option
+def serve(config: Path | None) -> None:
+    """Run the whole service: receiver, worker and delivery."""
+    from plugin.supervisor import supervise
+
+    settings = load_settings(config)
+    configure_logging()
+    where = [] if config is None else ["-c", str(config)]
+    supervise(
+        [["receive", *where]] * settings.receiver.processes
+        + [["work", *where]] * settings.worker.processes
+    )
+
+
+@click.command()
+@config_option
+def receive(config: Path | None) -> None:
+    """Run only the DICOM receiver."""
+    from plugin.assembly import run_receiver
+
+    configure_logging()
+    run_receiver(load_settings(config))
+
+
+@click.command()
+@config_option
+def work(config: Path | None) -> None:
+    """Run only a worker: it drafts reports and delivers them."""
+    from plugin.assembly import run_worker
+
+    configure_logging()
+    run_worker(load_settings(config))
+
+
+@click.command()
+@config_option
+def engine(config: Path | None) -> None:
+    """Run the model as an HTTP server for workers elsewhere."""
+    from plugin.assembly import run_engine
+
+    configure_logging()
+    run_engine(load_settings(config))
+
+
+@click.command()
+@click.argument("study", required=False)
+@config_option
+@json_option
+def status(study: str | None, config: Path | None, as_json: bool) -> None:
+    """Say what happened to a study, or list the latest.
+
+    STUDY is an accession number or a Study Instance UID. Without it, the latest studies are listed.
+    """
+    from plugin.commands.status import print_studies, print_timeline
+
+    settings = load_settings(config)
+    if study is None:
+        print_studies(settings.storage.database_url, as_json=as_json)
+    else:
+        print_timeline(settings.storage.database_url, study, as_json=as_json)
+
+
+@click.command()
+@click.argument("destination")
+@config_option
+def redeliver(destination: str, config: Path | None) -> None:
+    """Send again the drafts that a destination refused.
+
+    DESTINATION is its name in the settings. Mend it first.
+    """
+    from plugin.assembly import requeue
+
+    count = requeue(load_settings(config), destination)
+    click.echo(f"{count} drafts are due again at {destination}")
+
+
+@click.command()
+@config_option
+@json_option
+def doctor(config: Path | None, as_json: bool) -> None:
+    """Check everything that the settings name.
+
+    Ports, peers, disk, database and model are tried out. What must be changed is said.
+    """
+    from plugin.commands.doctor import examine
+
+    sys.exit(examine(load_settings(config), as_json=as_json))
+
+
+@click.command("service-unit")
+@click.argument("part", type=click.Choice(["serve", "receive", "work", "engine"]), default="serve")
+@click.option(
+    "-c",
+    "--config",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The service's settings file.",
+)
+@click.option(
+    "--user", default="ctscribe", show_default=True, help="System user that the service runs as."
+)
+@click.option(
+    "--secrets",
+    default=Path("/etc/ctscribe/secrets.env"),
+    show_default=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File of the environment variables that hold passwords and tokens: NAME=value lines.",
+)
+def service_unit(part: str, config: Path, user: str, secrets: Path) -> None:
+    """Print the systemd unit of the service, or of a part of it.
+
+    PART is what the unit runs: the whole service (serve, the default), or receive, work or engine.
+    """
+    from plugin.commands.service_unit import unit
+
+    click.echo(unit(part, config, load_settings(config), user=user, secrets=secrets), nl=False)
+
+
+COMMANDS = (demo, serve, receive, work, engine, status, redeliver, doctor, service_unit)
+
+
+def configure_logging() -> None:
+    """One line an event on standard error; the libraries only when something is wrong."""
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    services = ("pynetdicom", "pydicom", "highdicom", "httpx", "alembic", "uvicorn")
+    for library in (*services, "transformers", "bitsandbytes"):
+        logging.getLogger(library).setLevel(logging.ERROR)
