@@ -80,7 +80,9 @@ def run_worker(settings: Settings, stop: threading.Event | None = None) -> None:
             attempts=settings.worker.attempts,
             ready=EngineWatch(sessions, settings.engine.name, partial(ask_identity, engine)).ready,
             missing=(
-                ArchiveCount(sessions, count_at, targets[count_at].archive).missing if count_at else nothing_known
+                ArchiveCount(sessions, count_at, targets[count_at].archive).missing
+                if count_at
+                else nothing_known
             ),
             quiet_s=settings.completeness.quiet_s,
         )

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger(__name__)
 
 
-class Report(Protocol):
+class Drafted(Protocol):
     """What the pipeline makes of a study."""
 
     @property
@@ -59,7 +59,7 @@ class MakeReport(Protocol):
         predecessor: Predecessor | None,
         incomplete: str | None,
         unless: str | None,
-    ) -> Report | None: ...
+    ) -> Drafted | None: ...
 
 
 class Missing(Protocol):

@@ -30,7 +30,7 @@ QUIET_S = 1.0
 
 
 @dataclass(frozen=True)
-class TinyReport:
+class TinyDraft:
     """The least that a worker takes for a report."""
 
     sr: Dataset
@@ -48,7 +48,7 @@ def selected(paths: Sequence[Path]) -> str:
     return hashlib.sha256("\n".join(uids).encode()).hexdigest()
 
 
-def make_report(paths: Sequence[Path], *, unless: str | None, **_: Any) -> TinyReport | None:
+def make_report(paths: Sequence[Path], *, unless: str | None, **_: Any) -> TinyDraft | None:
     if selected(paths) == unless:
         return None
     source = dcmread(paths[0], stop_before_pixels=True)
@@ -62,7 +62,7 @@ def make_report(paths: Sequence[Path], *, unless: str | None, **_: Any) -> TinyR
     sr.file_meta.MediaStorageSOPInstanceUID = sr.SOPInstanceUID
     sr.Modality = "SR"
     time.sleep(random.uniform(0, 0.3))
-    return TinyReport(sr, selected(paths))
+    return TinyDraft(sr, selected(paths))
 
 
 def receive(url: str, folder: Path, port: int) -> None:

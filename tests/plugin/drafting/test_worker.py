@@ -32,7 +32,7 @@ from tests.waiting import eventually
 
 
 @dataclass(frozen=True)
-class Report:
+class Drafted:
     sr: Dataset
     selected_digest: str = "d" * 64
     series_instance_uid: str = "1.2.7"
@@ -49,14 +49,14 @@ class Model:
     digest: str = "d" * 64
     meanwhile: Callable[[], object] = lambda: None
 
-    def report(self, paths: Any, *, unless: str | None, **what: Any) -> Report | None:
+    def report(self, paths: Any, *, unless: str | None, **what: Any) -> Drafted | None:
         if unless == self.digest:
             return None
         self.calls.append({"paths": list(paths), **what})
         self.meanwhile()
         if self.error is not None:
             raise self.error
-        return Report(make_slice(new_uid()), self.digest)
+        return Drafted(make_slice(new_uid()), self.digest)
 
 
 @pytest.fixture
@@ -196,7 +196,7 @@ def test_slices_that_came_while_the_engine_was_down_are_read_in_one_run(
 ):
     arrive(1)
 
-    def report(paths: Any, **what: Any) -> Report:
+    def report(paths: Any, **what: Any) -> Drafted:
         arrive(2)
         raise EngineUnavailable("the engine does not answer")
 
@@ -254,10 +254,10 @@ def test_a_worker_whose_job_was_taken_over_discards_its_draft(
 ):
     arrive(1)
 
-    def report(paths: Any, **what: Any) -> Report:
+    def report(paths: Any, **what: Any) -> Drafted:
         with sessions.begin() as session:
             session.execute(update(Job).values(lease_owner="another"))
-        return Report(make_slice(new_uid()))
+        return Drafted(make_slice(new_uid()))
 
     Worker(sessions, worker.spool, report, {}).work_once()
     assert rows(sessions, Draft) == []

@@ -57,9 +57,9 @@ def test_processes_that_start_together_migrate_once(bare_database_url: str) -> N
     assert failures == []
 
 
-def test_open_associations_outlive_the_renaming_of_their_table(database_url: str) -> None:
+def test_open_associations_outlive_the_renaming_of_their_table(bare_database_url: str) -> None:
     """A database of the first release, with data in it, forth and back."""
-    engine = connect(database_url)
+    engine = connect(bare_database_url)
 
     with engine.begin() as connection:
         command.upgrade(migrations(connection), "0001")
