@@ -22,7 +22,7 @@ from transformers.models.qwen2 import Qwen2Config
 from engine.checkpoints.checkpoint import load_checkpoint
 from engine.checkpoints.families import build
 from engine.checkpoints.layouts.vlm_qwen import vlm_qwen_config
-from engine.checkpoints.tensor_files import write_tensors
+from engine.checkpoints.weights import write_tensors
 from engine.network.dcformer import VARIANTS
 from engine.network.med3dvlm import Med3DVLMConfig
 from engine.network.projector import PUBLISHED, ProjectorConfig

@@ -8,16 +8,26 @@ from typing import Any
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
+from pydantic import ValidationError
 from tokenizers import Tokenizer
 from torch import Tensor
 
 from dicom_io.errors import CheckpointMismatch, EngineError
 from dicom_io.model_input.preprocess import PreprocessSpec
-from engine.checkpoints.description import CONFIG, Description, ModelCard, Prompt, read_config
+from engine.checkpoints.description import (
+    CONFIG,
+    Description,
+    Layout,
+    LayoutName,
+    ModelCard,
+    Prompt,
+    describe_published,
+    read_config,
+)
 from engine.checkpoints.families import FAMILIES, Network, build, family_of, has_tied_head
-from engine.checkpoints.hub import checkpoint_folder
-from engine.checkpoints.layouts.dec_clip import describe_dec_clip
-from engine.checkpoints.layouts.m3d_lamed import describe_lamed
+from engine.checkpoints.folder import checkpoint_folder, seal
+from engine.checkpoints.layouts.dec_clip import DEC_CLIP
+from engine.checkpoints.layouts.m3d_lamed import LAMED_LLAMA, LAMED_PHI3
 from engine.checkpoints.layouts.native import (
     MODEL_TYPE,
     NOVELTY,
@@ -26,11 +36,9 @@ from engine.checkpoints.layouts.native import (
     write_config,
     write_end_of_text,
 )
-from engine.checkpoints.layouts.vlm_qwen import describe_qwen2, describe_vlm_qwen
-from engine.checkpoints.manifest import seal
-from engine.checkpoints.tensor_files import SHARD_BYTES, read_tensors, write_tensors
+from engine.checkpoints.layouts.vlm_qwen import QWEN2, VLM_QWEN
 from engine.checkpoints.tokenizer_files import TOKENIZER, read_tokenizer
-from engine.checkpoints.weights import HEAD, assemble
+from engine.checkpoints.weights import HEAD, SHARD_BYTES, assemble, read_tensors, write_tensors
 from engine.network.contrastive import ContrastiveConfig, ContrastivePair
 from engine.network.out_of_distribution import TrainingDistribution
 from engine.protocol import ModelIdentity
@@ -46,13 +54,12 @@ __all__ = [
     "save_pair",
 ]
 
-LAYOUTS = {
-    MODEL_TYPE: describe_native,
-    "vlm_qwen": describe_vlm_qwen,
-    "qwen2": describe_qwen2,
-    "dec_clip": describe_dec_clip,
-    "lamed_llama": describe_lamed,
-    "lamed_phi3": describe_lamed,
+PUBLISHED: dict[LayoutName, Layout] = {
+    "vlm_qwen": VLM_QWEN,
+    "qwen2": QWEN2,
+    "dec_clip": DEC_CLIP,
+    "lamed_llama": LAMED_LLAMA,
+    "lamed_phi3": LAMED_PHI3,
 }
 """By `model_type` of config.json."""
 
@@ -86,7 +93,7 @@ def describe(name: str | Path) -> Description:
     Parameters
     ----------
     name : str or Path
-        Its folder, or its name on the hub (`engine.checkpoints.hub`).
+        Its folder, or its name on the hub (`engine.checkpoints.folder`).
 
     Raises
     ------
@@ -98,20 +105,35 @@ def describe(name: str | Path) -> Description:
     folder = checkpoint_folder(name)
     if not (folder / CONFIG).is_file():
         raise EngineError(f"no checkpoint at {folder}: it holds no {CONFIG}")
-    model_type = read_config(folder).get("model_type")
-    if not isinstance(model_type, str) or model_type not in LAYOUTS:
-        raise CheckpointMismatch(
-            f"{folder}/{CONFIG} has model_type {model_type!r}; "
-            f"this version reads {', '.join(LAYOUTS)}"
-        )
     try:
-        found = LAYOUTS[model_type](folder)
+        found = _described(folder, read_config(folder).get("model_type"))
     except NONSENSE as error:
-        raise CheckpointMismatch(f"{folder}/{CONFIG} cannot be understood: {error!r}") from error
+        raise CheckpointMismatch(
+            f"{folder}/{CONFIG} cannot be understood: {_reason(error)}"
+        ) from error
     if found.layout != "native" and folder != Path(name):
         repo, _, commit = str(name).partition("@")
         return replace(found, card=replace(found.card, name=repo, version=commit))
     return found
+
+
+def _described(folder: Path, model_type: object) -> Description:
+    if model_type == MODEL_TYPE:
+        return describe_native(folder)
+    for layout, own in PUBLISHED.items():
+        if layout == model_type:
+            return describe_published(folder, layout, own)
+    raise CheckpointMismatch(
+        f"{folder}/{CONFIG} has model_type {model_type!r}; "
+        f"this version reads {', '.join([MODEL_TYPE, *PUBLISHED])}"
+    )
+
+
+def _reason(error: Exception) -> str:
+    """In one line: pydantic's own message has several, and a link."""
+    if not isinstance(error, ValidationError):
+        return repr(error)
+    return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
 
 
 def load_checkpoint(

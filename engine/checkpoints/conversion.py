@@ -22,6 +22,7 @@ from dicom_io.errors import CheckpointMismatch
 from engine.checkpoints.checkpoint import describe
 from engine.checkpoints.description import CONFIG, Description, Prompt, read_config
 from engine.checkpoints.families import build, has_tied_head
+from engine.checkpoints.folder import file_sha256, seal
 from engine.checkpoints.layouts.native import (
     NOVELTY,
     native_config,
@@ -30,10 +31,14 @@ from engine.checkpoints.layouts.native import (
 )
 from engine.checkpoints.layouts.vlm_qwen import LOOSE_TOWER, save_loose_tower, vlm_qwen_config
 from engine.checkpoints.loose import add_part, read_part
-from engine.checkpoints.manifest import file_sha256, seal
-from engine.checkpoints.tensor_files import SHARD_BYTES, write_tensors
 from engine.checkpoints.tokenizer_files import TOKENIZER, read_tokenizer, tokenizer_files
-from engine.checkpoints.weights import EMBEDDINGS, HEAD, require_network
+from engine.checkpoints.weights import (
+    EMBEDDINGS,
+    HEAD,
+    SHARD_BYTES,
+    require_network,
+    write_tensors,
+)
 
 GENERATION = "generation_config.json"
 

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
+
+from pydantic.dataclasses import dataclass as checked
+from torch import Tensor
 
 from dicom_io.errors import CheckpointMismatch
 from dicom_io.model_input.preprocess import PreprocessSpec
-from engine.checkpoints.tensor_files import TensorInfo, read_headers, read_tensors
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from engine.checkpoints.folder import digest_of
+from engine.checkpoints.tokenizer_files import eos_token, tokenizer_files
+from engine.checkpoints.weights import TensorInfo, read_headers, read_tensors, weight_files
 
 CONFIG = "config.json"
 
-Layout = Literal["native", "vlm_qwen", "dec_clip", "qwen2", "lamed_llama", "lamed_phi3"]
+LayoutName = Literal["native", "vlm_qwen", "dec_clip", "qwen2", "lamed_llama", "lamed_phi3"]
 
 Renaming = Callable[[Mapping[str, Any]], dict[str, Any]]
 """From names as they are stored to the network's own, with what belongs to no network left out."""
 
 
-@dataclass(frozen=True)
+@checked(frozen=True, config={"extra": "forbid"})
 class Prompt:
     """How the model is asked.
 
@@ -50,7 +52,7 @@ class Prompt:
     closed: Literal["letters", "texts"] = "letters"
 
 
-@dataclass(frozen=True)
+@checked(frozen=True, config={"extra": "forbid"})
 class ModelCard:
     """What a checkpoint says of itself.
 
@@ -92,7 +94,7 @@ class Description:
         See `Renaming`.
     """
 
-    layout: Layout
+    layout: LayoutName
     folder: Path
     network: Any
     card: ModelCard
@@ -126,3 +128,71 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise CheckpointMismatch(f"{folder}/{CONFIG} holds no JSON object")
     return config
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What is a published layout's own; `describe_published` does what all of them share.
+
+    Parameters
+    ----------
+    network : callable
+        config.json, the headers under the network's names, and the folder -> the configuration of
+        the family.
+    prompt : Prompt, optional
+        Its `eos_token` is what ends a text where the tokenizer's files name nothing.
+    renaming : callable
+        See `Renaming`.
+    version : str
+        Of the card.
+    loose : str, optional
+        A file that, where it is there, is put over the weights.
+    provenance : callable
+        The headers as stored -> the card's provenance.
+    """
+
+    network: Callable[[Mapping[str, Any], Mapping[str, TensorInfo], Path], Any]
+    prompt: Prompt | None = None
+    renaming: Renaming = dict
+    version: str = "published"
+    loose: str | None = None
+    provenance: Callable[[Mapping[str, TensorInfo]], dict[str, Any]] = lambda stored: {}
+
+
+def describe_published(folder: Path, layout: LayoutName, own: Layout) -> Description:
+    """Read what a checkpoint of a published layout says of itself.
+
+    Parameters
+    ----------
+    folder : Path
+    layout : str
+        The name of its layout.
+    own : Layout
+        What that layout has of its own.
+
+    Raises
+    ------
+    CheckpointMismatch
+        A file is missing or damaged.
+    KeyError, TypeError, ValueError
+        config.json lacks a key, or names a part that this project does not know.
+    """
+    weights = weight_files(folder)
+    if own.loose and (folder / own.loose).is_file():
+        weights.append(folder / own.loose)
+    stored = read_headers(weights)
+    network = own.network(read_config(folder), own.renaming(stored), folder)
+    prompt = own.prompt
+    if prompt:
+        prompt = replace(prompt, eos_token=eos_token(folder) or prompt.eos_token)
+    return Description(
+        layout=layout,
+        folder=folder,
+        network=network,
+        card=ModelCard(folder.name, own.version, provenance=own.provenance(stored)),
+        prompt=prompt,
+        preprocess=PreprocessSpec(size=network.vision.input_size),
+        weights=tuple(weights),
+        digest=digest_of([folder / CONFIG, *tokenizer_files(folder), *weights]),
+        renaming=own.renaming,
+    )

@@ -6,7 +6,7 @@ To add one, give it an entry in `FAMILIES`; `engine.inference.local` and the lay
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from transformers import AutoConfig, PreTrainedConfig
@@ -18,12 +18,30 @@ from engine.network.contrastive import ContrastiveConfig, ContrastivePair, pair_
 from engine.network.dcformer import DCFormerConfig
 from engine.network.m3d_lamed import M3DLaMed, M3DLaMedConfig
 from engine.network.med3dvlm import VISION_TOWER, Med3DVLM, Med3DVLMConfig
-from engine.network.projector import ProjectorConfig, StreamConfig
 from engine.network.vision import VisionConfig
 from engine.network.vit3d import AblationViT3DConfig, ViT3DConfig
 
 Network = Med3DVLM | M3DLaMed
 """A network of these families that writes."""
+
+VISION_TOWERS: dict[str, type[VisionConfig]] = {
+    "dcformer": DCFormerConfig,
+    "vit3d": ViT3DConfig,
+    "vit3d_ablation": AblationViT3DConfig,
+}
+"""By the key `kind` of a vision tower in config.json."""
+
+PARTS = {
+    "vision tower": ("model.vision_tower.", "vision_encoder."),
+    "projector": ("model.mm_projector.",),
+    "text encoder": ("language_encoder.",),
+    "embeddings": ("model.embed_tokens.",),
+    "layers": ("model.layers.", "model.norm."),
+    "head": ("lm_head.",),
+}
+"""Parts of a model by what the names of their tensors begin with."""
+
+OTHERS = "others"
 
 
 @dataclass(frozen=True)
@@ -33,12 +51,7 @@ class Family:
     Parameters
     ----------
     config : type
-        Of its configuration.
-    to_dict : callable
-        Configuration -> plain values for JSON, without the language model's.
-    from_dict : callable
-        Those values, also after a trip through JSON, and the language model's configuration -> the
-        family's configuration.
+        Of its configuration, a pydantic dataclass whose fields are the keys of `network`.
     create : callable
         Configuration -> network with new weights.
     build : callable
@@ -46,22 +59,31 @@ class Family:
     exact : str
         What the names of tensors begin with that always run in float32.
     text : str
-        The name that the configuration has for its transformer of text.
+        The field of its transformer of text, which config.json has as `text_config`.
+    only_tower : str, optional
+        The one vision tower that it may have; config.json does not repeat its kind then.
     """
 
     config: type
-    to_dict: Callable[[Any], dict[str, Any]]
-    from_dict: Callable[[Mapping[str, Any], Any], Any]
     create: Callable[[Any], Any]
     build: Callable[[Any], Any]
     exact: str
     text: str = "llm"
+    only_tower: str | None = None
 
 
-VISION_TOWERS: dict[str, type[VisionConfig]] = {
-    "dcformer": DCFormerConfig,
-    "vit3d": ViT3DConfig,
-    "vit3d_ablation": AblationViT3DConfig,
+FAMILIES = {
+    "med3dvlm": Family(Med3DVLMConfig, Med3DVLM, med3dvlm.without_weights, VISION_TOWER),
+    "m3d_lamed": Family(
+        M3DLaMedConfig, M3DLaMed, m3d_lamed.without_weights, VISION_TOWER, only_tower="vit3d"
+    ),
+    "contrastive": Family(
+        ContrastiveConfig,
+        lambda config: ContrastivePair(config.vision, config.text, config.width, config.loss),
+        pair_without_weights,
+        "vision_encoder.",
+        text="text",
+    ),
 }
 
 
@@ -80,9 +102,14 @@ def network_to_dict(config: Any) -> dict[str, Any]:
     """Configuration of any family -> the keys of config.json that describe the network."""
     name = family_of(config)
     family = FAMILIES[name]
+    own = {key: getattr(config, key) for key in _own_keys(family)}
+    network = {k: part if isinstance(part, str | int) else asdict(part) for k, part in own.items()}
+    if family.only_tower is None:
+        kind = next(k for k, tower in VISION_TOWERS.items() if isinstance(config.vision, tower))
+        network["vision"] = {"kind": kind, **asdict(config.vision)}
     text = text_config_of(config).to_diff_dict()
     del text["transformers_version"]
-    return {"family": name, "network": family.to_dict(config), "text_config": text}
+    return {"family": name, "network": network, "text_config": text}
 
 
 def network_from_dict(values: Mapping[str, Any]) -> Any:
@@ -93,7 +120,20 @@ def network_from_dict(values: Mapping[str, Any]) -> Any:
     KeyError, TypeError, ValueError
         A key is missing, unknown or makes no sense.
     """
-    return FAMILIES[values["family"]].from_dict(values["network"], _llm(values["text_config"]))
+    family = FAMILIES[values["family"]]
+    text, network = dict(values["text_config"]), dict(values["network"])
+    if missing := _own_keys(family).keys() - network.keys():
+        raise KeyError(", ".join(missing))
+    vision = dict(network["vision"])
+    tower = VISION_TOWERS[family.only_tower or vision.pop("kind")]
+    network["vision"] = tower(**vision)
+    network[family.text] = AutoConfig.for_model(text.pop("model_type"), **text)
+    return family.config(**network)
+
+
+def _own_keys(family: Family) -> dict[str, None]:
+    """Keys of `network` in config.json, in their order."""
+    return {field.name: None for field in fields(family.config) if field.name != family.text}
 
 
 def has_tied_head(config: Any) -> bool:
@@ -116,91 +156,6 @@ def build(config: Any) -> Any:
         raise CheckpointMismatch(f"{CONFIG} describes no network: {error!r}") from error
 
 
-def _llm(values: Mapping[str, Any]) -> PreTrainedConfig:
-    others = {name: value for name, value in values.items() if name != "model_type"}
-    llm: PreTrainedConfig = AutoConfig.for_model(values["model_type"], **others)
-    return llm
-
-
-def _med3dvlm_to_dict(config: Med3DVLMConfig) -> dict[str, Any]:
-    return {
-        "vision": _vision_to_dict(config.vision),
-        "projector": asdict(config.projector),
-        "splice": config.splice,
-    }
-
-
-def _med3dvlm_from_dict(values: Mapping[str, Any], llm: Any) -> Med3DVLMConfig:
-    projector = _tuples(values["projector"])
-    for stream in ("low", "high"):
-        projector[stream] = StreamConfig(**_tuples(projector[stream]))
-    return Med3DVLMConfig(
-        vision=_vision_from_dict(values["vision"]),
-        projector=ProjectorConfig(**projector),
-        llm=llm,
-        splice=values["splice"],
-    )
-
-
-def _m3d_lamed_to_dict(config: M3DLaMedConfig) -> dict[str, Any]:
-    return {"vision": asdict(config.vision), "pooling": config.pooling}
-
-
-def _m3d_lamed_from_dict(values: Mapping[str, Any], llm: Any) -> M3DLaMedConfig:
-    return M3DLaMedConfig(ViT3DConfig(**_tuples(values["vision"])), llm, values["pooling"])
-
-
-def _contrastive_to_dict(config: ContrastiveConfig) -> dict[str, Any]:
-    return {
-        "vision": _vision_to_dict(config.vision),
-        "width": config.width,
-        "loss": config.loss,
-    }
-
-
-def _contrastive_from_dict(values: Mapping[str, Any], text: Any) -> ContrastiveConfig:
-    vision = _vision_from_dict(values["vision"])
-    return ContrastiveConfig(vision, text, values["width"], values["loss"])
-
-
-def _vision_to_dict(config: VisionConfig) -> dict[str, Any]:
-    kind = next(n for n, tower in VISION_TOWERS.items() if isinstance(config, tower))
-    return {"kind": kind} | asdict(config)
-
-
-def _vision_from_dict(values: Mapping[str, Any]) -> VisionConfig:
-    sizes = _tuples(values)
-    return VISION_TOWERS[sizes.pop("kind")](**sizes)
-
-
-def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-
-
-FAMILIES = {
-    "med3dvlm": Family(
-        Med3DVLMConfig,
-        _med3dvlm_to_dict,
-        _med3dvlm_from_dict,
-        Med3DVLM,
-        med3dvlm.without_weights,
-        VISION_TOWER,
-    ),
-    "m3d_lamed": Family(
-        M3DLaMedConfig,
-        _m3d_lamed_to_dict,
-        _m3d_lamed_from_dict,
-        M3DLaMed,
-        m3d_lamed.without_weights,
-        VISION_TOWER,
-    ),
-    "contrastive": Family(
-        ContrastiveConfig,
-        _contrastive_to_dict,
-        _contrastive_from_dict,
-        lambda config: ContrastivePair(config.vision, config.text, config.width, config.loss),
-        pair_without_weights,
-        "vision_encoder.",
-        text="text",
-    ),
-}
+def part_of(name: str) -> str:
+    """Return the part of a model that a tensor belongs to."""
+    return next((part for part, begins in PARTS.items() if name.startswith(begins)), OTHERS)

@@ -77,8 +77,7 @@ class CtscribeForCausalLM(PreTrainedModel, GenerationMixin):
         CheckpointMismatch
             A file is missing, damaged, changed or not vouched for.
         """
-        from engine.checkpoints.hub import checkpoint_folder, is_hub_id
-        from engine.checkpoints.manifest import verify
+        from engine.checkpoints.folder import checkpoint_folder, is_hub_id, verify
 
         revision = kwargs.pop("revision", None)
         at_commit = f"{name_or_path}@{revision}"
@@ -91,7 +90,7 @@ class CtscribeForCausalLM(PreTrainedModel, GenerationMixin):
 
         Save the tokenizer first: what is written later is refused when the folder is loaded.
         """
-        from engine.checkpoints.manifest import seal
+        from engine.checkpoints.folder import seal
 
         super().save_pretrained(folder, **kwargs)
         seal(Path(folder))

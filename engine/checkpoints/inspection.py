@@ -10,23 +10,19 @@ from typing import Any
 
 from dicom_io.errors import CheckpointMismatch
 from engine.checkpoints.checkpoint import describe
-from engine.checkpoints.families import build, has_tied_head, network_to_dict, text_config_of
+from engine.checkpoints.families import (
+    OTHERS,
+    PARTS,
+    build,
+    has_tied_head,
+    network_to_dict,
+    part_of,
+    text_config_of,
+)
+from engine.checkpoints.folder import file_sha256
 from engine.checkpoints.loose import read_part
-from engine.checkpoints.manifest import file_sha256
-from engine.checkpoints.tensor_files import TensorInfo
-from engine.checkpoints.weights import require_network
+from engine.checkpoints.weights import TensorInfo, require_network
 
-PARTS = {
-    "vision tower": ("model.vision_tower.", "vision_encoder."),
-    "projector": ("model.mm_projector.",),
-    "text encoder": ("language_encoder.",),
-    "embeddings": ("model.embed_tokens.",),
-    "layers": ("model.layers.", "model.norm."),
-    "head": ("lm_head.",),
-}
-"""Parts of a model by what the names of their tensors begin with."""
-
-OTHERS = "others"
 BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
 
@@ -96,11 +92,6 @@ def parameters_by_part(headers: Mapping[str, TensorInfo]) -> dict[str, int]:
             counts[part_of(name)] += info.count
     parts = {part: counts[part] for part in [*PARTS, OTHERS] if counts[part]}
     return parts | {"total": counts.total()}
-
-
-def part_of(name: str) -> str:
-    """Return the part of a model that a tensor belongs to."""
-    return next((part for part, begins in PARTS.items() if name.startswith(begins)), OTHERS)
 
 
 def _faults(network: Any, headers: Mapping[str, TensorInfo]) -> list[str]:

@@ -16,8 +16,13 @@ from torch import Tensor
 
 from dicom_io.errors import CheckpointMismatch
 from engine.checkpoints.layouts.vlm_qwen import TOWER, dcformer_config, published_names
-from engine.checkpoints.tensor_files import TensorInfo, read_headers, read_tensors
-from engine.checkpoints.weights import NAMED_AT_MOST, assemble
+from engine.checkpoints.weights import (
+    NAMED_AT_MOST,
+    TensorInfo,
+    assemble,
+    read_headers,
+    read_tensors,
+)
 from engine.network.dcformer import DCFormer
 
 Kind = Literal["vision tower", "projector", "LoRA", "state dict"]
@@ -109,7 +114,7 @@ def add_part(
 
 
 def merge_lora(tensors: Mapping[str, Tensor], scale: float) -> dict[str, Tensor]:
-    """Add scale · B A to the weight of every adapted layer, in the layer's type, as PEFT does."""
+    """Merge the adapters among a state's tensors into the layers that they adapt."""
     merged = {name: t for name, t in tensors.items() if LORA_A not in name and LORA_B not in name}
     for name in tensors.keys() - merged.keys():
         layer, half, _ = name.rpartition(LORA_A if LORA_A in name else LORA_B)
@@ -118,14 +123,43 @@ def merge_lora(tensors: Mapping[str, Tensor], scale: float) -> dict[str, Tensor]
         if absent := [needed for needed in (other, weight) if needed not in tensors]:
             raise CheckpointMismatch(f"{name} has no {', '.join(absent)}", tuple(absent))
         if half == LORA_A:
-            a, b = tensors[name], tensors[other]
-            delta = ((b.float() @ a.float()) * scale).to(b.dtype)
-            merged[weight] = (tensors[weight] + delta).to(tensors[weight].dtype)
+            merged[weight] = merged_weight(tensors[weight], tensors[name], tensors[other], scale)
     return merged
 
 
+def merged_weight(weight: Tensor, a: Tensor, b: Tensor, scale: float) -> Tensor:
+    """Add an adapter to the weight of its layer (LoRA: Hu 2021, equation 3).
+
+    The sum is made in float32 and rounded once, to the weight's type. PEFT does so too where the
+    adapter is in float32; one in bfloat16 it rounds twice, the product first.
+
+    Parameters
+    ----------
+    weight : Tensor, shape (outputs, inputs)
+    a : Tensor, shape (rank, inputs)
+    b : Tensor, shape (outputs, rank)
+    scale : float
+        Alpha over rank; see `lora_scale`.
+    """
+    return (weight.float() + scale * (b.float() @ a.float())).to(weight.dtype)
+
+
 def lora_scale(path: Path, rank: int, alpha: float | None = None) -> float:
-    """Return alpha / r (or alpha / √r, where PEFT's adapter_config.json says so)."""
+    """Return alpha / r (or alpha / √r, where PEFT's adapter_config.json says so).
+
+    Parameters
+    ----------
+    path : Path
+        The file with the adapters; PEFT's settings are looked for beside it.
+    rank : int
+    alpha : float, optional
+        Goes before what the settings say.
+
+    Raises
+    ------
+    CheckpointMismatch
+        Nothing states alpha.
+    """
     config = _adapter_config(path)
     if alpha is None:
         alpha = config.get("lora_alpha")

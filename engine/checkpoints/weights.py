@@ -1,23 +1,188 @@
-"""Put a checkpoint's tensors into a network, strictly."""
+"""Weights: files of tensors, and their way into a network, strictly.
+
+Files are safetensors or torch's `.bin`; code that a file carries is never run. Tensors come
+memory-mapped: reading a file costs no second copy of it, and processes share it.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from pickle import UnpicklingError
 from typing import TypeVar
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from dicom_io.errors import CheckpointMismatch
-from engine.checkpoints.tensor_files import TensorInfo
+
+SHARD_BYTES = 5_000_000_000
+"""As `save_pretrained` splits weights."""
+
+UNREADABLE = "{path} is damaged, or holds more than tensors"
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """What a header says of a tensor; `dtype` by torch's name, such as "bfloat16"."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def count(self) -> int:
+        return prod(self.shape)
+
+
+TORCH_NAMES = {"F": "float", "BF": "bfloat", "I": "int", "U": "uint", "BOOL": "bool"}
+"""Torch's names of types by the letters that safetensors has for them; the bits follow in both."""
+
+
+NAMED_AT_MOST = 5
+"""Tensors in one message; more hide what they have in common, and `details` has all."""
+
+HEAD, EMBEDDINGS = "lm_head.weight", "model.embed_tokens.weight"
+"""One tensor in two places where a language model's embeddings are tied."""
 
 Network = TypeVar("Network", bound=nn.Module)
 Shaped = TypeVar("Shaped", Tensor, TensorInfo)
 
-NAMED_AT_MOST = 5
 
-HEAD, EMBEDDINGS = "lm_head.weight", "model.embed_tokens.weight"
-"""One tensor in two places where a language model's embeddings are tied."""
+def weight_files(folder: Path) -> list[Path]:
+    """Find a model's weights: safetensors, one file or sharded, else torch's `.bin`.
+
+    Raises
+    ------
+    CheckpointMismatch
+        There are none, a shard is missing, or the index cannot be read.
+    """
+    for stem, suffix in (("model", "safetensors"), ("pytorch_model", "bin")):
+        index = folder / f"{stem}.{suffix}.index.json"
+        single = folder / f"{stem}.{suffix}"
+        if index.is_file():
+            paths = [folder / shard for shard in _shards(index)]
+        elif single.is_file():
+            paths = [single]
+        else:
+            continue
+        if absent := [path.name for path in paths if not path.is_file()]:
+            raise CheckpointMismatch(f"{folder} lacks {', '.join(absent)}")
+        return paths
+    raise CheckpointMismatch(f"{folder} holds no model.safetensors and no pytorch_model.bin")
+
+
+def read_headers(paths: Iterable[Path]) -> dict[str, TensorInfo]:
+    """Return name, type and shape of every tensor, without reading any.
+
+    Raises
+    ------
+    CheckpointMismatch
+        A file is damaged or holds more than tensors.
+    """
+    found: dict[str, TensorInfo] = {}
+    for path in paths:
+        found.update(_safetensors_header(path) if _is_safetensors(path) else _torch_header(path))
+    return found
+
+
+def read_tensors(paths: Iterable[Path]) -> dict[str, Tensor]:
+    """Map the tensors of files into memory; bytes are read when they are used.
+
+    Raises
+    ------
+    CheckpointMismatch
+        A file is damaged or holds more than tensors.
+    """
+    tensors: dict[str, Tensor] = {}
+    for path in paths:
+        try:
+            tensors.update(load_file(path) if _is_safetensors(path) else _torch_load(path))
+        except SafetensorError as error:
+            raise CheckpointMismatch(UNREADABLE.format(path=path)) from error
+    return tensors
+
+
+def write_tensors(
+    tensors: Mapping[str, Tensor],
+    folder: Path,
+    *,
+    stem: str = "model",
+    shard_bytes: int = SHARD_BYTES,
+) -> None:
+    """Write `<stem>.safetensors` as Hugging Face does, in shards where it gets too large."""
+    # half a second to import, and most checkpoints are only read
+    from huggingface_hub import split_state_dict_into_shards_factory
+
+    for old in folder.glob(f"{stem}*.safetensors*"):
+        old.unlink()
+    split = split_state_dict_into_shards_factory(
+        dict(tensors),
+        get_storage_size=lambda tensor: tensor.nbytes,
+        filename_pattern=stem + "{suffix}.safetensors",
+        max_shard_size=shard_bytes,
+    )
+    for name, members in split.filename_to_tensors.items():
+        shard = {member: tensors[member].contiguous() for member in members}
+        save_file(shard, folder / name, metadata={"format": "pt"})
+        # safetensors leaves it to its owner alone, and the service is another user
+        (folder / name).chmod(0o644)
+    if split.is_sharded:
+        index = {"metadata": split.metadata, "weight_map": split.tensor_to_filename}
+        text = json.dumps(index, indent=2, sort_keys=True) + "\n"
+        (folder / f"{stem}.safetensors.index.json").write_text(text, encoding="utf-8")
+
+
+def _shards(index: Path) -> list[str]:
+    try:
+        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        return sorted(Path(name).name for name in names)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointMismatch(f"{index} is no index of shards") from error
+
+
+def _is_safetensors(path: Path) -> bool:
+    return path.suffix == ".safetensors"
+
+
+def _safetensors_header(path: Path) -> dict[str, TensorInfo]:
+    try:
+        with safe_open(path, "pt") as file:
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise CheckpointMismatch(UNREADABLE.format(path=path)) from error
+    infos = {}
+    for name, found in slices.items():
+        letters = found.get_dtype().rstrip("0123456789")
+        if letters not in TORCH_NAMES:  # 8-bit floats, whose scales no layout here knows
+            raise CheckpointMismatch(f"{path} holds {name} in {found.get_dtype()}")
+        dtype = TORCH_NAMES[letters] + found.get_dtype().removeprefix(letters)
+        infos[name] = TensorInfo(dtype, tuple(found.get_shape()))
+    return infos
+
+
+def _torch_header(path: Path) -> dict[str, TensorInfo]:
+    return {
+        name: TensorInfo(str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape))
+        for name, tensor in _torch_load(path).items()
+    }
+
+
+def _torch_load(path: Path) -> dict[str, Tensor]:
+    try:
+        try:
+            loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        except RuntimeError:  # torch's format before 1.6 cannot be mapped
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except (UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise CheckpointMismatch(UNREADABLE.format(path=path)) from error
+    if not isinstance(loaded, dict) or not all(isinstance(t, Tensor) for t in loaded.values()):
+        raise CheckpointMismatch(UNREADABLE.format(path=path))
+    return loaded
 
 
 def assemble(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from pydantic import InstanceOf
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.models.distilbert import DistilBertConfig, DistilBertModel
@@ -16,12 +17,12 @@ from engine.network.vision import VisionConfig, pooled, vision_tower
 Loss = Literal["siglip", "clip"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config={"extra": "forbid"})
 class ContrastiveConfig:
     """What a `ContrastivePair` is made of; see there."""
 
     vision: VisionConfig
-    text: DistilBertConfig
+    text: InstanceOf[DistilBertConfig]
     width: int = 768
     loss: Loss = "siglip"
 

@@ -5,16 +5,16 @@ Module names are those of the published weights, so that a checkpoint loads with
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import ceil, prod
 from typing import Literal, cast
 
 import torch
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config={"extra": "forbid"})
 class DCFormerConfig:
     """Sizes of a DCFormer.
 

@@ -6,10 +6,11 @@ module (SegVol) answers another question than a report does, and is not built.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
 
 import torch
+from pydantic import InstanceOf
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.cache_utils import Cache
@@ -20,7 +21,7 @@ from engine.network.language_model import logits, without_memory
 from engine.network.vit3d import ViT3D, ViT3DConfig
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config={"extra": "forbid"})
 class M3DLaMedConfig:
     """The three parts.
 
@@ -33,7 +34,7 @@ class M3DLaMedConfig:
     """
 
     vision: ViT3DConfig
-    llm: LlamaConfig | Phi3Config
+    llm: InstanceOf[LlamaConfig] | InstanceOf[Phi3Config]
     pooling: int = 2
 
     @property

@@ -5,10 +5,11 @@ Module names are those of the published `vlm_qwen` layout.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from pydantic import InstanceOf
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from transformers.cache_utils import Cache
 from transformers.models.qwen2 import Qwen2Config, Qwen2Model
@@ -23,7 +24,7 @@ VISION_TOWER = "model.vision_tower."
 """What the names of the vision tower's tensors begin with."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config={"extra": "forbid"})
 class Med3DVLMConfig:
     """The three parts and how image tokens enter the prompt.
 
@@ -39,7 +40,7 @@ class Med3DVLMConfig:
 
     vision: VisionConfig
     projector: ProjectorConfig
-    llm: Qwen2Config
+    llm: InstanceOf[Qwen2Config]
     splice: Splice = "clean"
 
 

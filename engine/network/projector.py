@@ -5,16 +5,16 @@ Module names are those of the authors' weights.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
+from pydantic.dataclasses import dataclass
 from torch import Tensor, cat, nn
 
 Kind = Literal["mixer", "low_high_mlp", "mlp", "linear"]
 """As `mm_projector_type` of the authors' config.json."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config={"extra": "forbid"})
 class StreamConfig:
     """One stream: image tokens of one stage of the vision tower.
 
@@ -31,7 +31,7 @@ class StreamConfig:
     mixed_tokens: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config={"extra": "forbid"})
 class ProjectorConfig:
     """Both streams, the width of the language model, and what lies between them.
 

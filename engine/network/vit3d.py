@@ -6,15 +6,15 @@ are those of their weights.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
 
 import torch
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config={"extra": "forbid"})
 class ViT3DConfig:
     """Sizes of M3D-LaMed's vision tower.
 
@@ -50,7 +50,7 @@ class ViT3DConfig:
         return ((1 + prod(self.grid), self.width),) * (self.layers + 1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config={"extra": "forbid"})
 class AblationViT3DConfig:
     """Sizes of the ViT3D in the authors' ablation code.
 

@@ -14,8 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import PreTrainedConfig
 
-from engine.checkpoints.families import FAMILIES, Network, build, family_of
-from engine.checkpoints.inspection import part_of
+from engine.checkpoints.families import FAMILIES, Network, build, family_of, part_of
 from engine.inference.generation import Generator, capacity_for
 from engine.network.dcformer import VARIANTS
 from engine.network.med3dvlm import Med3DVLMConfig

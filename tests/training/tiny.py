@@ -11,9 +11,9 @@ from transformers.models.qwen2 import Qwen2Config, Qwen2ForCausalLM
 
 from dicom_io.model_input.preprocess import PreprocessSpec
 from engine.checkpoints.description import ModelCard
+from engine.checkpoints.folder import seal
 from engine.checkpoints.layouts.native import native_config, write_config
-from engine.checkpoints.manifest import seal
-from engine.checkpoints.tensor_files import write_tensors
+from engine.checkpoints.weights import write_tensors
 from engine.network.contrastive import ContrastiveConfig, ContrastivePair
 from engine.network.dcformer import DCFormerConfig
 from engine.network.projector import ProjectorConfig, StreamConfig

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dicom_io.errors import RecipeError, UnusableData
-from engine.checkpoints.manifest import digest_of
+from engine.checkpoints.folder import digest_of
 from training.ablation.comparisons import METEOR, BySeed, comparison_table, comparisons, said
 from training.ablation.jobs import run_jobs
 from training.ablation.scoring import Scores, Scoring

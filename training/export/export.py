@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from dicom_io.errors import CheckpointMismatch, TrainingError
 from engine.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from engine.checkpoints.description import ModelCard
-from engine.checkpoints.inspection import part_of
+from engine.checkpoints.families import part_of
 from engine.checkpoints.weights import NAMED_AT_MOST
 from training.export import model_card
 from training.export.out_of_distribution import read_distribution

@@ -13,6 +13,7 @@ from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
+from engine.checkpoints.loose import merged_weight
 from engine.inference.quantization import full_weight, quantize
 from engine.network.med3dvlm import Med3DVLM
 from engine.protocol import Quantization
@@ -89,9 +90,8 @@ def _merged(adapted: Any) -> nn.Linear:
     base = adapted.get_base_layer()
     weight: Tensor = full_weight(base)
     a, b = adapted.lora_A[ADAPTER].weight, adapted.lora_B[ADAPTER].weight
-    delta = adapted.scaling[ADAPTER] * (b.float() @ a.float())
     outputs, inputs = weight.shape
     linear = nn.Linear(inputs, outputs, bias=base.bias is not None, device="meta")
-    linear.weight = nn.Parameter((weight.float() + delta).to(weight.dtype))
+    linear.weight = nn.Parameter(merged_weight(weight, a, b, adapted.scaling[ADAPTER]))
     linear.bias = base.bias
     return linear

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engine.checkpoints.inspection import part_of
+from engine.checkpoints.families import part_of
 from engine.network.med3dvlm import Med3DVLM
 from training.data.store import Store, as_unit_interval
 from training.learner.augmentation import augment

@@ -12,12 +12,10 @@ from transformers.models.qwen2 import Qwen2Config, Qwen2ForCausalLM
 
 from dicom_io.errors import CheckpointMismatch, RecipeError
 from engine.checkpoints.description import Prompt, read_config
-from engine.checkpoints.hub import checkpoint_folder
+from engine.checkpoints.folder import checkpoint_folder, digest_of
 from engine.checkpoints.layouts.vlm_qwen import QWEN_EOS, llm_config
-from engine.checkpoints.manifest import digest_of
-from engine.checkpoints.tensor_files import read_tensors, weight_files
 from engine.checkpoints.tokenizer_files import eos_token, read_tokenizer, tokenizer_files
-from engine.checkpoints.weights import EMBEDDINGS, HEAD
+from engine.checkpoints.weights import EMBEDDINGS, HEAD, read_tensors, weight_files
 from training.recipe.recipe import Recipe
 
 

@@ -10,8 +10,8 @@ from transformers.models.distilbert.modeling_distilbert import TransformerBlock
 
 from dicom_io.errors import RecipeError
 from engine.checkpoints.checkpoint import load_pair
-from engine.checkpoints.hub import checkpoint_folder
-from engine.checkpoints.text_encoder import load_text_encoder
+from engine.checkpoints.folder import checkpoint_folder
+from engine.checkpoints.layouts.dec_clip import load_text_encoder
 from engine.checkpoints.tokenizer_files import read_tokenizer
 from engine.network.contrastive import ContrastivePair
 from engine.network.dcformer import Block, DCFormer, DecomposedConv

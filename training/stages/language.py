@@ -20,8 +20,8 @@ from transformers.models.qwen2 import Qwen2ForCausalLM
 from dicom_io.errors import RecipeError, UnusableData
 from dicom_io.phantoms.phantom import Truth
 from engine.checkpoints.layouts.native import write_end_of_text
-from engine.checkpoints.tensor_files import write_tensors
 from engine.checkpoints.tokenizer_files import TOKENIZER
+from engine.checkpoints.weights import write_tensors
 from training.data.phantom_text import facts_text
 from training.data.store import Store
 from training.learner.language_model import Language, read_language_model

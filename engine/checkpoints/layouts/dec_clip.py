@@ -1,4 +1,7 @@
-"""The authors' published contrastive pairs, `dec_clip`, without `trust_remote_code`."""
+"""The authors' published contrastive pairs, `dec_clip`, without `trust_remote_code`.
+
+And the text encoder that stage 1 begins with: a DistilBERT such as ClinicalBERT.
+"""
 
 from __future__ import annotations
 
@@ -7,54 +10,37 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from transformers.models.distilbert import DistilBertConfig
+from tokenizers import Tokenizer
+from torch import Tensor
+from transformers.models.distilbert import DistilBertConfig, DistilBertModel
 
-from dicom_io.errors import CheckpointMismatch
-from dicom_io.model_input.preprocess import PreprocessSpec
-from engine.checkpoints.description import CONFIG, Description, ModelCard, read_config
+from dicom_io.errors import CheckpointMismatch, EngineError
+from engine.checkpoints.description import CONFIG, Layout, read_config
+from engine.checkpoints.folder import checkpoint_folder
 from engine.checkpoints.layouts.vlm_qwen import published_names, vision_config
-from engine.checkpoints.manifest import digest_of
-from engine.checkpoints.tensor_files import TensorInfo, read_headers, weight_files
-from engine.checkpoints.tokenizer_files import tokenizer_files
-from engine.network.contrastive import ContrastiveConfig
+from engine.checkpoints.tokenizer_files import read_tokenizer
+from engine.checkpoints.weights import TensorInfo, assemble, read_tensors, weight_files
+from engine.network.contrastive import ContrastiveConfig, distilbert_without_weights
 
 TEXT = "language_encoder."
 
 CLINICAL_BERT = "medicalai/ClinicalBERT"
 CLINICAL_BERT_WIDTH, CLINICAL_BERT_HEADS = 768, 12
 
+PREFIX = "distilbert."
+MASKED = ("vocab_transform.", "vocab_layer_norm.", "vocab_projector.")
+"""What predicts masked words in a published DistilBERT, and encodes nothing."""
 
-def describe_dec_clip(folder: Path) -> Description:
-    """Read what a published pair says of itself: DCFormer or ViT3D, and a DistilBERT.
 
-    Raises
-    ------
-    CheckpointMismatch
-        A file is missing or damaged.
-    KeyError, TypeError, ValueError
-        config.json lacks a key, or names a part that this project does not know.
-    """
-    config = read_config(folder)
-    weights = tuple(weight_files(folder))
-    headers = published_names(read_headers(weights))
-    network = ContrastiveConfig(
-        vision=vision_config(
-            headers, "vision_encoder.", config.get("vision_encoder", "dcformer"), config
-        ),
+def _contrastive(
+    config: Mapping[str, Any], headers: Mapping[str, TensorInfo], folder: Path
+) -> ContrastiveConfig:
+    kind = config.get("vision_encoder", "dcformer")
+    return ContrastiveConfig(
+        vision=vision_config(headers, "vision_encoder.", kind, config),
         text=_text_encoder(config, headers, folder),
         width=_shape(headers, "mm_vision_proj.bias")[0],
         loss="clip" if "logit_scale" in headers else "siglip",
-    )
-    return Description(
-        layout="dec_clip",
-        folder=folder,
-        network=network,
-        card=ModelCard(folder.name, "published"),
-        prompt=None,
-        preprocess=PreprocessSpec(size=network.vision.input_size),
-        weights=weights,
-        digest=digest_of([folder / CONFIG, *tokenizer_files(folder), *weights]),
-        renaming=published_names,
     )
 
 
@@ -100,3 +86,41 @@ def _shape(headers: Mapping[str, TensorInfo], name: str) -> tuple[int, ...]:
     if name not in headers:
         raise CheckpointMismatch(f"the tensors are not those of the model; missing: {name}")
     return headers[name].shape
+
+
+def load_text_encoder(name: str | Path) -> tuple[DistilBertModel, Tokenizer]:
+    """Load a DistilBERT and its tokenizer, in float32.
+
+    Parameters
+    ----------
+    name : str or Path
+        A folder as `save_pretrained` writes it, or `OWNER/NAME@COMMIT` on the hub.
+
+    Raises
+    ------
+    EngineError
+        There is none, or it cannot be downloaded.
+    CheckpointMismatch
+        It is no DistilBERT, or a tensor is missing, unexpected or of another shape.
+    """
+    folder = checkpoint_folder(name)
+    if not (folder / CONFIG).is_file():
+        raise EngineError(f"no text encoder at {folder}: it holds no {CONFIG}")
+    values = read_config(folder)
+    if values.get("model_type") != "distilbert":
+        raise CheckpointMismatch(
+            f"{folder}/{CONFIG} has model_type {values.get('model_type')!r}, not distilbert"
+        )
+    config = DistilBertConfig.from_dict(values)
+    encoder = distilbert_without_weights(config)
+    assembled = assemble(encoder, _own(read_tensors(weight_files(folder))))
+    return assembled, read_tokenizer(folder)
+
+
+def _own(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Names as the encoder has them, without the head for masked words."""
+    own = {name: tensor for name, tensor in tensors.items() if not name.startswith(MASKED)}
+    return {name.removeprefix(PREFIX): tensor for name, tensor in own.items()}
+
+
+DEC_CLIP = Layout(_contrastive, renaming=published_names)

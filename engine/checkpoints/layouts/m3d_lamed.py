@@ -13,29 +13,25 @@ from transformers.models.llama import LlamaConfig
 from transformers.models.phi3 import Phi3Config
 
 from dicom_io.errors import CheckpointMismatch
-from dicom_io.model_input.preprocess import PreprocessSpec
-from engine.checkpoints.description import CONFIG, Description, ModelCard, Prompt, read_config
+from engine.checkpoints.description import Layout, Prompt
 from engine.checkpoints.layouts.vlm_qwen import (
     REPORT_QUESTION,
     llm_config,
     published_names,
     require,
 )
-from engine.checkpoints.manifest import digest_of
-from engine.checkpoints.tensor_files import TensorInfo, read_headers, read_tensors, weight_files
-from engine.checkpoints.tokenizer_files import eos_token, tokenizer_files
-from engine.checkpoints.weights import assemble
+from engine.checkpoints.weights import TensorInfo, assemble, read_headers, read_tensors
 from engine.network.m3d_lamed import M3DLaMedConfig
 from engine.network.vit3d import ViT3D, ViT3DConfig
 
 SEGMENTATION = ("model.seg_module.", "model.seg_projector.")
 """What the names of the segmentation module's tensors begin with; they are left out."""
 
-LLMS: dict[str, tuple[type[LlamaConfig] | type[Phi3Config], str]] = {
-    "lamed_llama": (LlamaConfig, "</s>"),
-    "lamed_phi3": (Phi3Config, "<|endoftext|>"),
+LLMS: dict[str, type[LlamaConfig] | type[Phi3Config]] = {
+    "lamed_llama": LlamaConfig,
+    "lamed_phi3": Phi3Config,
 }
-"""Language model and the token that ends a text, by `model_type`."""
+"""Language model by `model_type`."""
 
 HEADS = 12
 """Of the vision tower; no tensor tells it, and the authors' code never sets another number."""
@@ -49,34 +45,6 @@ KNOWN = {
     "proj_layer_num": 2,
     "proj_pooling_type": "spatial",
 }
-
-
-def describe_lamed(folder: Path) -> Description:
-    """Read what a published M3D-LaMed says of itself.
-
-    Raises
-    ------
-    CheckpointMismatch
-        A file is missing or damaged.
-    KeyError, TypeError, ValueError
-        config.json lacks a key, or names a part that this project does not know.
-    """
-    config = read_config(folder)
-    weights = tuple(weight_files(folder))
-    stored = read_headers(weights)
-    llm, eos = LLMS[config["model_type"]]
-    network = _m3d_lamed(config, llm, report_names(stored))
-    return Description(
-        layout=config["model_type"],
-        folder=folder,
-        network=network,
-        card=ModelCard(folder.name, "published", provenance=_left_out(stored)),
-        prompt=Prompt(REPORT_QUESTION, eos_token=eos_token(folder) or eos, answers_questions=True),
-        preprocess=PreprocessSpec(size=network.vision.input_size),
-        weights=weights,
-        digest=digest_of([folder / CONFIG, *tokenizer_files(folder), *weights]),
-        renaming=report_names,
-    )
 
 
 def load_vit3d(path: Path) -> ViT3D:
@@ -109,9 +77,7 @@ def _left_out(stored: Mapping[str, TensorInfo]) -> dict[str, str]:
 
 
 def _m3d_lamed(
-    config: Mapping[str, Any],
-    llm: type[LlamaConfig] | type[Phi3Config],
-    headers: Mapping[str, TensorInfo],
+    config: Mapping[str, Any], headers: Mapping[str, TensorInfo], folder: Path
 ) -> M3DLaMedConfig:
     for key, known in KNOWN.items():
         require(config, key, known)
@@ -119,7 +85,7 @@ def _m3d_lamed(
     vocab_size, _ = headers["model.embed_tokens.weight"].shape
     return M3DLaMedConfig(
         vision=_vit3d(config, headers),
-        llm=llm_config(llm, {**config, "vocab_size": vocab_size}),
+        llm=llm_config(LLMS[config["model_type"]], {**config, "vocab_size": vocab_size}),
         pooling=config["proj_pooling_size"],
     )
 
@@ -142,3 +108,11 @@ def _vit3d_sizes(headers: Mapping[str, TensorInfo]) -> dict[str, Any]:
         "heads": HEADS,
         "unused_norms": any(part.startswith("norm_cross_attn") for _, part in blocks),
     }
+
+
+def _lamed(end: str) -> Layout:
+    prompt = Prompt(REPORT_QUESTION, eos_token=end, answers_questions=True)
+    return Layout(_m3d_lamed, prompt, report_names, provenance=_left_out)
+
+
+LAMED_LLAMA, LAMED_PHI3 = _lamed("</s>"), _lamed("<|endoftext|>")

@@ -16,8 +16,8 @@ from dicom_io.errors import CheckpointMismatch
 from dicom_io.model_input.preprocess import PreprocessSpec
 from engine.checkpoints.description import CONFIG, Description, ModelCard, Prompt, read_config
 from engine.checkpoints.families import network_from_dict, network_to_dict
-from engine.checkpoints.manifest import verify
-from engine.checkpoints.tensor_files import weight_files
+from engine.checkpoints.folder import verify
+from engine.checkpoints.weights import weight_files
 
 MODEL_TYPE = "ctscribe"
 FORMAT = 2
@@ -40,15 +40,12 @@ def describe_native(folder: Path) -> Description:
         raise CheckpointMismatch(
             f"{folder} has checkpoint format {config.get('format')}, this version reads {FORMAT}"
         )
-    card = {**config["card"], "findings": tuple(config["card"]["findings"])}
     prompt = config["prompt"]
-    if prompt:
-        prompt = {**prompt, "questions": tuple(prompt.get("questions", ()))}
     return Description(
         layout="native",
         folder=folder,
         network=network_from_dict(config),
-        card=ModelCard(**card),
+        card=ModelCard(**config["card"]),
         prompt=Prompt(**prompt) if prompt else None,
         preprocess=PreprocessSpec.from_dict(config["preprocess"]),
         weights=tuple(weight_files(folder)),

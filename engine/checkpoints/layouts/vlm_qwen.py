@@ -15,11 +15,8 @@ from torch import Tensor
 from transformers import PreTrainedConfig
 from transformers.models.qwen2 import Qwen2Config
 
-from dicom_io.model_input.preprocess import PreprocessSpec
-from engine.checkpoints.description import CONFIG, Description, ModelCard, Prompt, read_config
-from engine.checkpoints.manifest import digest_of
-from engine.checkpoints.tensor_files import TensorInfo, read_headers, weight_files
-from engine.checkpoints.tokenizer_files import eos_token, tokenizer_files
+from engine.checkpoints.description import Layout, Prompt
+from engine.checkpoints.weights import TensorInfo
 from engine.network.dcformer import VARIANTS, DCFormerConfig
 from engine.network.med3dvlm import VISION_TOWER, Med3DVLMConfig
 from engine.network.projector import Kind, ProjectorConfig, StreamConfig
@@ -80,59 +77,6 @@ LLM_NEEDS = (
 LLMConfig = TypeVar("LLMConfig", bound=PreTrainedConfig)
 
 
-def describe_vlm_qwen(folder: Path) -> Description:
-    """Read what a published Med3DVLM says of itself: DCFormer, mixer, Qwen2.5.
-
-    Raises
-    ------
-    CheckpointMismatch
-        A file is missing or damaged.
-    KeyError, TypeError, ValueError
-        config.json lacks a key, or names a part that this project does not know.
-    """
-    config = read_config(folder)
-    weights = tuple(weight_files(folder))
-    if (folder / LOOSE_TOWER).is_file():
-        weights += (folder / LOOSE_TOWER,)
-    network = _med3dvlm(config, published_names(read_headers(weights)))
-    return Description(
-        layout="vlm_qwen",
-        folder=folder,
-        network=network,
-        card=ModelCard(folder.name, "published"),
-        prompt=replace(PROMPT, eos_token=eos_token(folder) or QWEN_EOS),
-        preprocess=PreprocessSpec(size=network.vision.input_size),
-        weights=weights,
-        digest=digest_of([folder / CONFIG, *tokenizer_files(folder), *weights]),
-        renaming=published_names,
-    )
-
-
-def describe_qwen2(folder: Path) -> Description:
-    """Read a language model that the authors began with, for their loose files to be put over.
-
-    Raises
-    ------
-    CheckpointMismatch
-        A file is missing or damaged.
-    KeyError, TypeError, ValueError
-        config.json lacks a key, or names a part that this project does not know.
-    """
-    config = vlm_qwen_config(read_config(folder))
-    weights = tuple(weight_files(folder))
-    network = _med3dvlm(config, {})
-    return Description(
-        layout="qwen2",
-        folder=folder,
-        network=network,
-        card=ModelCard(folder.name, "merged"),
-        prompt=PROMPT,
-        preprocess=PreprocessSpec(size=network.vision.input_size),
-        weights=weights,
-        digest=digest_of([folder / CONFIG, *tokenizer_files(folder), *weights]),
-    )
-
-
 def vlm_qwen_config(qwen: Mapping[str, Any]) -> dict[str, Any]:
     """Return the config.json that the authors' code makes of a Qwen2's."""
     return {**qwen, **ADDED_KEYS, "architectures": ["VLMQwenForCausalLM"]}
@@ -165,7 +109,9 @@ def _nested(name: str) -> str:
     return f"model.vision_tower.{name}" if name.startswith("vision_tower.") else name
 
 
-def _med3dvlm(config: Mapping[str, Any], headers: Mapping[str, TensorInfo]) -> Med3DVLMConfig:
+def _med3dvlm(
+    config: Mapping[str, Any], headers: Mapping[str, TensorInfo], folder: Path
+) -> Med3DVLMConfig:
     vision = vision_config(headers, TOWER, config["vision_tower"], config)
     projector = _projector(config, vision)
     require(config, "vision_select_feature", "cls_patch")
@@ -174,6 +120,12 @@ def _med3dvlm(config: Mapping[str, Any], headers: Mapping[str, TensorInfo]) -> M
     if projector.kind != "linear":
         require(config, "mm_mlp_depth", 2)
     return Med3DVLMConfig(vision, projector, llm_config(Qwen2Config, config), splice="published")
+
+
+def _begun_with(
+    config: Mapping[str, Any], headers: Mapping[str, TensorInfo], folder: Path
+) -> Med3DVLMConfig:
+    return _med3dvlm(vlm_qwen_config(config), {}, folder)
 
 
 def require(config: Mapping[str, Any], key: str, known: object) -> None:
@@ -223,7 +175,18 @@ def _stream(config: Mapping[str, Any], name: str) -> StreamConfig:
 def vision_config(
     headers: Mapping[str, TensorInfo], prefix: str, kind: str, config: Mapping[str, Any]
 ) -> VisionConfig:
-    """Read the vision tower's sizes: of "dcformer", or of "vit3d", the authors' ablation.
+    """Read the vision tower's sizes.
+
+    Parameters
+    ----------
+    headers : mapping
+        Tensors under the network's names.
+    prefix : str
+        What the names of the tower's own begin with.
+    kind : str
+        "dcformer", or "vit3d", the authors' ablation.
+    config : mapping
+        The published config.json.
 
     Raises
     ------
@@ -231,27 +194,28 @@ def vision_config(
         A key is missing, or it is another kind.
     """
     height, width, depth = config.get("input_size", (256, 256, 128))
+    size = (depth, height, width)
     if kind == "vit3d":
-        return AblationViT3DConfig(
-            (depth, height, width), width=config["dim"], layers=config["depth"]
-        )
+        return AblationViT3DConfig(size, width=config["dim"], layers=config["depth"])
     if kind != "dcformer":
         raise ValueError(f"the vision tower is {kind!r}; this version knows dcformer and vit3d")
-    return dcformer_config(headers, prefix, (depth, height, width))
+    return replace(dcformer_config(headers, prefix), input_size=size)
 
 
-def dcformer_config(
-    headers: Mapping[str, TensorInfo],
-    prefix: str,
-    input_size: tuple[int, int, int] = DCFormerConfig.input_size,
-) -> DCFormerConfig:
+def dcformer_config(headers: Mapping[str, TensorInfo], prefix: str) -> DCFormerConfig:
     """Tell the variant by its tensors: the authors' code has it as a constant, "small"."""
-    last = [f"{prefix}encoder.s{stage}.0.proj.weight" for stage in range(1, 5)]
+    stages = [f"{prefix}encoder.s{stage}." for stage in range(1, 5)]
+    last = [f"{stage}0.proj.weight" for stage in stages]
     channels = tuple(headers[name].shape[0] for name in last if name in headers)
     blocks = tuple(
-        sum(n.startswith(f"{prefix}encoder.s{s}.") and n.endswith(".scale") for n in headers)
-        for s in range(1, 5)
+        sum(name.startswith(stage) and name.endswith(".scale") for name in headers)
+        for stage in stages
     )
     alike = (v for v in VARIANTS.values() if (v.blocks, v.channels[1:]) == (blocks, channels))
-    variant = next(alike, VARIANTS["small"])
-    return replace(variant, input_size=input_size)
+    return next(alike, VARIANTS["small"])
+
+
+VLM_QWEN = Layout(_med3dvlm, PROMPT, published_names, loose=LOOSE_TOWER)
+
+QWEN2 = Layout(_begun_with, PROMPT, version="merged")
+"""A language model that the authors began with, for their loose files to be put over."""

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from dicom_io.errors import CheckpointMismatch
 from engine.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from engine.checkpoints.manifest import seal
+from engine.checkpoints.folder import seal
 from engine.network.med3dvlm import Med3DVLM
 from engine.network.out_of_distribution import fit_distribution
 from tests.engine.conftest import tiny_llm
@@ -202,9 +202,32 @@ def test_a_config_that_makes_no_sense_is_refused(folder: Path) -> None:
 
 def test_sizes_that_make_no_network_are_refused(folder: Path) -> None:
     network = json.loads((folder / "config.json").read_text())["network"]
-    network["vision"]["blocks"] = [1]
+    network["vision"]["kernels"] = [0, 0, 0, 0]
     edit_config(folder, network=network)
     with pytest.raises(CheckpointMismatch, match=r"config\.json describes no network"):
+        load_checkpoint(folder)
+
+
+def test_a_size_of_another_kind_is_refused_by_its_key(folder: Path) -> None:
+    network = json.loads((folder / "config.json").read_text())["network"]
+    network["vision"]["blocks"] = [1]
+    edit_config(folder, network=network)
+    with pytest.raises(CheckpointMismatch, match=r"cannot be understood: blocks.1: Field required"):
+        load_checkpoint(folder)
+
+
+@pytest.mark.parametrize("key", ["splice", "vision", "projector"])
+def test_a_part_that_config_json_leaves_out_is_named(folder: Path, key: str) -> None:
+    network = json.loads((folder / "config.json").read_text())["network"]
+    edit_config(folder, network={k: value for k, value in network.items() if k != key})
+    with pytest.raises(CheckpointMismatch, match=f"cannot be understood: KeyError.*{key}"):
+        load_checkpoint(folder)
+
+
+def test_a_key_that_no_network_has_is_refused(folder: Path) -> None:
+    network = json.loads((folder / "config.json").read_text())["network"]
+    edit_config(folder, network=network | {"depth": 3})
+    with pytest.raises(CheckpointMismatch, match="cannot be understood: depth: Unexpected"):
         load_checkpoint(folder)
 
 

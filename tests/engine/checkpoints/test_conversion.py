@@ -10,7 +10,7 @@ from torch import Tensor
 from dicom_io.errors import CheckpointMismatch
 from engine.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from engine.checkpoints.conversion import convert
-from engine.checkpoints.tensor_files import read_tensors, weight_files
+from engine.checkpoints.weights import read_tensors, weight_files
 from tests.engine.published import (
     assert_same_bits,
     assert_same_state,

@@ -14,7 +14,14 @@ from dicom_io.errors import CheckpointMismatch
 from engine.checkpoints.checkpoint import load_checkpoint
 from engine.checkpoints.conversion import convert
 from engine.checkpoints.layouts.vlm_qwen import ADDED_KEYS
-from engine.checkpoints.loose import add_part, load_vision_tower, lora_scale, read_part
+from engine.checkpoints.loose import (
+    add_part,
+    load_vision_tower,
+    lora_scale,
+    merge_lora,
+    merged_weight,
+    read_part,
+)
 from tests.engine.published import (
     CONFIG,
     assert_same_bits,
@@ -73,6 +80,20 @@ def test_adapters_are_merged_as_peft_merges_them(tmp_path: Path, dtype: torch.dt
     merged = add_part({}, read_part(tmp_path / "model_with_lora.bin"))
     assert_same_bits(merged, model.merge_and_unload().state_dict())
     assert not torch.equal(merged[f"{query}.weight"], before)
+
+
+def test_adapters_in_bfloat16_are_added_in_full_and_rounded_once() -> None:
+    weight, a, b = (
+        torch.randn(shape, generator=torch.Generator().manual_seed(seed)).bfloat16()
+        for seed, shape in enumerate([(64, 48), (8, 48), (64, 8)])
+    )
+    tensors = {"q.weight": weight, "q.lora_A.weight": a, "q.lora_B.weight": b}
+    merged = merge_lora(tensors, 2.0)["q.weight"]
+    exact = weight.double() + 2 * b.double() @ a.double()
+    rounded_twice = weight + (2 * b.float() @ a.float()).bfloat16()
+    assert merged.dtype is torch.bfloat16
+    assert (merged - exact).norm() < (rounded_twice - exact).norm()
+    assert torch.equal(merged, merged_weight(weight, a, b, 2.0))
 
 
 def test_an_adapter_that_peft_saved_alone_is_merged_into_a_checkpoint(

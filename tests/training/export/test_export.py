@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 from dicom_io.errors import CheckpointMismatch
 from engine import load_engine
 from engine.checkpoints.checkpoint import describe, load_checkpoint, save_checkpoint
+from engine.checkpoints.folder import verify
 from engine.checkpoints.layouts.vlm_qwen import REPORT_QUESTION
-from engine.checkpoints.manifest import verify
 from engine.protocol import Sampling
 from plugin.cli import main
 from tests.engine.conftest import input_for

@@ -13,7 +13,7 @@ from dicom_io.errors import CheckpointMismatch, EngineError
 from engine.checkpoints.checkpoint import load_checkpoint, load_pair
 from engine.checkpoints.conversion import convert
 from engine.checkpoints.inspection import inspect_checkpoint
-from engine.checkpoints.tensor_files import read_tensors, weight_files
+from engine.checkpoints.weights import read_tensors, weight_files
 from engine.network.contrastive import ContrastivePair
 from engine.network.dcformer import VARIANTS
 from engine.network.vit3d import AblationViT3DConfig

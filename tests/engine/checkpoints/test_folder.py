@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.checkpoints.hub import is_hub_id
+from engine.checkpoints.folder import is_hub_id
 from tests.hub import COMMIT, REPO, hub
 
 

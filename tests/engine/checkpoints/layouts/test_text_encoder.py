@@ -6,7 +6,7 @@ from safetensors.torch import load_file, save_file
 from transformers.models.distilbert import DistilBertConfig, DistilBertForMaskedLM
 
 from dicom_io.errors import CheckpointMismatch, EngineError
-from engine.checkpoints.text_encoder import load_text_encoder
+from engine.checkpoints.layouts.dec_clip import load_text_encoder
 
 SIZES = {"dim": 16, "hidden_dim": 32, "n_layers": 2, "n_heads": 2, "max_position_embeddings": 12}
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "left", "kidney", "##s"]
