@@ -116,25 +116,28 @@ def check_status(status: Dataset, ae_title: str) -> None:
         raise AssociationRejected(f"{ae_title} refuses the request (0x{code:04X})", code)
 
 
-def query(assoc: Association, ae_title: str, level: str, **keys: Any) -> Iterator[Dataset]:
+def identifier(level: str, **keys: Any) -> Dataset:
+    """Make the identifier of a query or retrieval; an attribute without a value is asked for."""
+    made = Dataset()
+    made.QueryRetrieveLevel = level
+    for keyword, value in keys.items():
+        setattr(made, keyword, value)
+    return made
+
+
+def find(assoc: Association, query: Dataset, ae_title: str) -> Iterator[Dataset]:
     """Yield what a peer answers to a query, Study Root (PS3.4 C.4.1).
 
     Parameters
     ----------
     assoc : Association
         With the context for C-FIND.
+    query : Dataset
+        The identifier.
     ae_title : str
         The peer's, for messages.
-    level : str
-        STUDY, SERIES or IMAGE.
-    **keys
-        Attributes by their keywords; an empty one is asked for.
     """
-    identifier = Dataset()
-    identifier.QueryRetrieveLevel = level
-    for keyword, value in keys.items():
-        setattr(identifier, keyword, value)
-    answers = assoc.send_c_find(identifier, StudyRootQueryRetrieveInformationModelFind)
+    answers = assoc.send_c_find(query, StudyRootQueryRetrieveInformationModelFind)
     for status, answer in answers:
         check_status(status, ae_title)
         if answer is not None:

@@ -21,7 +21,7 @@ from dicom_io.archives.http import (
     connected,
     displayable,
 )
-from dicom_io.archives.inventory import STUDY_KEYS, SeriesReference, ct_inventory, wanted_series
+from dicom_io.archives.inventory import STUDY_KEYS, ct_inventory, held_series
 from dicom_io.archives.multipart import enclose, parts
 from dicom_io.archives.patient_identity import identities_of
 from dicom_io.archives.proof import Found, InstanceReference
@@ -29,6 +29,8 @@ from dicom_io.errors import AssociationRejected, NotRetrieved, PeerUnreachable
 
 DICOM_JSON = {"Accept": "application/dicom+json"}
 AS_STORED = {"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'}
+# Lists and images take their time, and servers may keep them elsewhere
+RETRIEVAL = {"timeout": PATIENCE, "follow_redirects": True}
 # PS3.18 I.2.2 uses the failure reasons of C-STORE: 0xA7xx is out of resources
 OUT_OF_RESOURCES = range(0xA700, 0xA800)
 
@@ -76,33 +78,30 @@ class Dicomweb:
         return Found(len(held), identities_of(studies))
 
     def count(self, study_instance_uid: str) -> dict[str, int]:
-        """Ask for NumberOfSeriesRelatedInstances of each CT series (PS3.18 table 10.6.3-4)."""
+        """Ask for NumberOfSeriesRelatedInstances of each CT series (PS3.18 10.6)."""
         path = f"studies/{study_instance_uid}/series"
         with self._client() as client:
-            return ct_inventory(
-                self._query(client, path, includefield="NumberOfSeriesRelatedInstances")
-            )
+            asked = {"includefield": "NumberOfSeriesRelatedInstances"}
+            return ct_inventory(self._query(client, path, **asked))
 
     def search(self, dates: str, modality: str) -> list[Dataset]:
         """List studies by QIDO-RS, page after page."""
         wanted = {"ModalitiesInStudy": modality} | ({"StudyDate": dates} if dates else {})
-        with self._patient_client() as client:
+        with self._client(**RETRIEVAL) as client:
             return self._every(
                 client, "studies", "StudyInstanceUID", **wanted, includefield=list(STUDY_KEYS)
             )
 
     def fetch(self, study_instance_uid: str, folder: Path) -> None:
         """Download a study by WADO-RS, series after series (PS3.18 10.4)."""
+        study = f"studies/{study_instance_uid}/series"
+        asked = {"includefield": "NumberOfSeriesRelatedInstances"}
         try:
-            with self._patient_client() as client:
-                answers = self._every(
-                    client,
-                    f"studies/{study_instance_uid}/series",
-                    "SeriesInstanceUID",
-                    includefield="NumberOfSeriesRelatedInstances",
-                )
-                for series in wanted_series(answers, study_instance_uid):
-                    series.check(self._download(client, series, folder))
+            with self._client(**RETRIEVAL) as client:
+                answers = self._every(client, study, "SeriesInstanceUID", **asked)
+                for series in held_series(answers):
+                    path = f"{study}/{series.series_instance_uid}"
+                    series.check(self._download(client, path, folder))
         except AssociationRejected as error:
             if error.status == httpx.codes.NOT_FOUND:
                 raise NotRetrieved(f"{self._peer} answers 404") from None
@@ -121,10 +120,6 @@ class Dicomweb:
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else None
         options = {"timeout": TIMEOUT} | options
         return httpx.Client(base_url=self.url, auth=self.credentials, headers=headers, **options)
-
-    def _patient_client(self) -> httpx.Client:
-        """A client for lists and images, which servers may keep elsewhere."""
-        return self._client(timeout=PATIENCE, follow_redirects=True)
 
     def _query(self, client: httpx.Client, path: str, **parameters: Any) -> list[Dataset]:
         get = partial(client.get, path, params=parameters, headers=DICOM_JSON)
@@ -146,9 +141,8 @@ class Dicomweb:
                 found[str(answer.get(keyword, "")), patient] = answer
         return list(found.values())
 
-    def _download(self, client: httpx.Client, series: SeriesReference, folder: Path) -> int:
+    def _download(self, client: httpx.Client, path: str, folder: Path) -> int:
         """Save the objects of a series under numbers as they arrive; returns how many."""
-        path = f"studies/{series.study_instance_uid}/series/{series.series_instance_uid}"
         request = client.build_request("GET", path, headers=AS_STORED)
         number = first = len(list(folder.iterdir()))
         send = partial(client.send, request, stream=True)

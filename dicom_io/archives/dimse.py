@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +28,16 @@ from dicom_io.archives.association import (
     application_entity,
     associated,
     check_status,
-    query,
+    find,
+    identifier,
 )
-from dicom_io.archives.inventory import STUDY_KEYS, SeriesReference, ct_inventory, wanted_series
+from dicom_io.archives.inventory import STUDY_KEYS, ct_inventory, held_series
 from dicom_io.archives.patient_identity import identities_of
 from dicom_io.archives.proof import Found, InstanceReference
 from dicom_io.archives.retrieval import (
     Inbox,
     Listener,
     finish,
-    identifier,
     listening,
     storage_contexts,
     storage_roles,
@@ -46,7 +45,6 @@ from dicom_io.archives.retrieval import (
 
 # Names in a query and its answers may be of any script (PS3.4 C.2.2.2)
 UTF_8 = {"SpecificCharacterSet": "ISO_IR 192"}
-Ask = Callable[..., Iterator[Dataset]]
 # An abstract syntax with transfer syntaxes; None leaves them to pynetdicom
 Contexts = Iterable[tuple[UID, list[UID] | None]]
 
@@ -89,39 +87,37 @@ class Dimse:
         The instance is asked for at IMAGE level; the patient at STUDY level, where every archive
         must answer with PatientID and PatientName.
         """
-        study, series = reference.study_instance_uid, reference.series_instance_uid
-        uid = reference.sop_instance_uid
-        with self._asking() as ask:
-            images = list(
-                ask("IMAGE", StudyInstanceUID=study, SeriesInstanceUID=series, SOPInstanceUID=uid)
-            )
-            names = ask("STUDY", **UTF_8, StudyInstanceUID=study, PatientID="", PatientName="")
-            identities = identities_of(names)
+        study, uid = reference.study_instance_uid, reference.sop_instance_uid
+        image = {"SeriesInstanceUID": reference.series_instance_uid, "SOPInstanceUID": uid}
+        images, patients = self._answers(
+            identifier("IMAGE", StudyInstanceUID=study, **image),
+            identifier("STUDY", **UTF_8, StudyInstanceUID=study, PatientID="", PatientName=""),
+        )
         held = [one for one in images if one.get("SOPInstanceUID") == uid]
-        return Found(len(held), identities)
+        return Found(len(held), identities_of(patients))
 
     def count(self, study_instance_uid: str) -> dict[str, int]:
         """Ask for NumberOfSeriesRelatedInstances of each CT series by C-FIND."""
-        with self._asking() as ask:
-            return ct_inventory(ask("SERIES", **_series_keys(study_instance_uid)))
+        (series,) = self._answers(_series_of(study_instance_uid))
+        return ct_inventory(series)
 
     def search(self, dates: str, modality: str) -> list[Dataset]:
         """List studies by C-FIND, day by day where it can be: archives cap long answers."""
         keys = {**UTF_8, **dict.fromkeys(STUDY_KEYS, ""), "ModalitiesInStudy": modality}
-        with self._asking(PATIENCE) as ask:
-            return [
-                study for day in _days(dates) for study in ask("STUDY", **keys | {"StudyDate": day})
-            ]
+        queries = [identifier("STUDY", **keys | {"StudyDate": day}) for day in _days(dates)]
+        return [study for day in self._answers(*queries, timeouts=PATIENCE) for study in day]
 
     def fetch(self, study_instance_uid: str, folder: Path) -> None:
         """Get a study by C-GET or C-MOVE, series after series (PS3.4 C.4.2 and C.4.3)."""
-        with self._asking(PATIENCE) as ask:
-            answers = ask("SERIES", **_series_keys(study_instance_uid))
-            wanted = wanted_series(answers, study_instance_uid)
-        retrieve = self._move if self.listener else self._get
-        for series in wanted:
+        (answers,) = self._answers(_series_of(study_instance_uid), timeouts=PATIENCE)
+        for series in held_series(answers):
             inbox = Inbox(folder, study_instance_uid)
-            retrieve(series, inbox)
+            uids = (study_instance_uid, series.series_instance_uid)
+            wanted = identifier("SERIES", StudyInstanceUID=uids[0], SeriesInstanceUID=uids[1])
+            if self.listener is None:
+                self._get(wanted, inbox)
+            else:
+                self._move(wanted, inbox, self.listener)
             series.check(len(inbox.received))
 
     def check(self) -> None:
@@ -129,30 +125,25 @@ class Dimse:
         with self._associated([(Verification, None)]) as assoc:
             check_status(assoc.send_c_echo(), self.ae_title)
 
-    def _get(self, series: SeriesReference, inbox: Inbox) -> None:
+    def _get(self, wanted: Dataset, inbox: Inbox) -> None:
         model = StudyRootQueryRetrieveInformationModelGet
         arriving = {"ext_neg": storage_roles(), "evt_handlers": [(evt.EVT_C_STORE, inbox.store)]}
         contexts = [*storage_contexts(), (model, None)]
         with self._associated(contexts, PATIENCE, **arriving) as assoc:
-            finish(assoc.send_c_get(identifier(series), model), self.ae_title)
+            finish(assoc.send_c_get(wanted, model), self.ae_title)
 
-    def _move(self, series: SeriesReference, inbox: Inbox) -> None:
-        assert self.listener is not None
+    def _move(self, wanted: Dataset, inbox: Inbox, listener: Listener) -> None:
         model = StudyRootQueryRetrieveInformationModelMove
         ours = application_entity(self.calling_ae_title, PATIENCE)
-        with (
-            listening(ours, self.listener, inbox),
-            self._associated([(model, None)], PATIENCE) as assoc,
-        ):
-            answers = assoc.send_c_move(identifier(series), self.calling_ae_title, model)
-            finish(answers, self.ae_title)
+        associated = self._associated([(model, None)], PATIENCE)
+        with listening(ours, listener, inbox), associated as assoc:
+            finish(assoc.send_c_move(wanted, self.calling_ae_title, model), self.ae_title)
 
-    @contextmanager
-    def _asking(self, timeouts: Timeouts | None = None) -> Iterator[Ask]:
-        """Hold an association for queries; the block is given `query` with the peer filled in."""
+    def _answers(self, *queries: Dataset, timeouts: Timeouts | None = None) -> list[list[Dataset]]:
+        """Ask one query after the other over one association."""
         model = StudyRootQueryRetrieveInformationModelFind
         with self._associated([(model, None)], timeouts) as assoc:
-            yield partial(query, assoc, self.ae_title)
+            return [list(find(assoc, query, self.ae_title)) for query in queries]
 
     def _associated(
         self, contexts: Contexts, timeouts: Timeouts | None = None, **negotiation: Any
@@ -175,13 +166,9 @@ def _kind_of(path: Path) -> tuple[UID, UID]:
     return UID(header.SOPClassUID), UID(header.file_meta.TransferSyntaxUID)
 
 
-def _series_keys(study_instance_uid: str) -> dict[str, Any]:
-    return {
-        "StudyInstanceUID": study_instance_uid,
-        "SeriesInstanceUID": "",
-        "Modality": "",
-        "NumberOfSeriesRelatedInstances": None,
-    }
+def _series_of(study_instance_uid: str) -> Dataset:
+    asked = {"SeriesInstanceUID": "", "Modality": "", "NumberOfSeriesRelatedInstances": None}
+    return identifier("SERIES", StudyInstanceUID=study_instance_uid, **asked)
 
 
 def _days(dates: str) -> list[str]:

@@ -16,46 +16,20 @@ STUDY_KEYS = ("StudyInstanceUID", "PatientID", "AccessionNumber", "StudyDate")
 """What a query for studies asks to be told."""
 
 
-def ct_inventory(series: Iterable[Dataset]) -> dict[str, int]:
-    """Read the answers to a query for series: SeriesInstanceUID to number of instances.
-
-    Series of other modalities are left out, and so are those whose number the archive does not
-    tell: NumberOfSeriesRelatedInstances is optional (PS3.4 table C.6-3).
-    """
-    return {
-        str(one.SeriesInstanceUID): int(one.NumberOfSeriesRelatedInstances)
-        for one in series
-        if one.get("Modality") == "CT" and one.get("NumberOfSeriesRelatedInstances") is not None
-    }
-
-
-def missing_from(received: Mapping[str, int], inventory: Mapping[str, int]) -> int:
-    """Count the instances that the archive holds and that have not arrived here."""
-    return sum(max(0, held - received.get(uid, 0)) for uid, held in inventory.items())
-
-
 @dataclass(frozen=True)
-class SeriesReference:
-    """A series that is to be fetched.
+class HeldSeries:
+    """A series of a study in an archive.
 
     Parameters
     ----------
-    study_instance_uid, series_instance_uid : str
-        Its UIDs.
+    series_instance_uid : str
+        Its UID.
     instances : int, optional
         How many the archive says that it holds.
     """
 
-    study_instance_uid: str = field(repr=False)
     series_instance_uid: str = field(repr=False)
-    instances: int | None = None
-
-    @classmethod
-    def of(cls, answer: Dataset, study_instance_uid: str) -> SeriesReference:
-        """Read an answer to a query for series (PS3.4 table C.6-3)."""
-        count = answer.get("NumberOfSeriesRelatedInstances")
-        number = int(count) if count not in (None, "") else None
-        return cls(study_instance_uid, str(answer.SeriesInstanceUID), number)
+    instances: int | None
 
     def check(self, received: int) -> None:
         """Refuse a series of which less came than the archive holds.
@@ -70,8 +44,26 @@ class SeriesReference:
             raise NotRetrieved(f"{received} of {held} instances of a series came")
 
 
-def wanted_series(answers: Iterable[Dataset], study_instance_uid: str) -> list[SeriesReference]:
-    """The series of a study that are to be fetched, in the order of their UIDs."""
-    found = (a for a in answers if a.get("Modality") in WANTED)
-    references = (SeriesReference.of(answer, study_instance_uid) for answer in found)
-    return sorted(references, key=lambda series: series.series_instance_uid)
+def held_series(answers: Iterable[Dataset], modalities: Iterable[str] = WANTED) -> list[HeldSeries]:
+    """Read the answers to a query for series, in the order of their UIDs.
+
+    The number of instances is optional (PS3.4 table C.6-3).
+    """
+    held = []
+    for answer in answers:
+        if answer.get("Modality") in modalities:
+            count = answer.get("NumberOfSeriesRelatedInstances")
+            number = None if count in (None, "") else int(count)
+            held.append(HeldSeries(str(answer.SeriesInstanceUID), number))
+    return sorted(held, key=lambda series: series.series_instance_uid)
+
+
+def ct_inventory(answers: Iterable[Dataset]) -> dict[str, int]:
+    """Map each CT series whose number the archive tells to that number."""
+    series = held_series(answers, ("CT",))
+    return {one.series_instance_uid: one.instances for one in series if one.instances is not None}
+
+
+def missing_from(received: Mapping[str, int], inventory: Mapping[str, int]) -> int:
+    """Count the instances that the archive holds and that have not arrived here."""
+    return sum(max(0, held - received.get(uid, 0)) for uid, held in inventory.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,47 +10,34 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from pydicom import Dataset, dcmread
-from pydicom.uid import (
-    JPEG2000,
-    UID,
-    CTImageStorage,
-    EnhancedCTImageStorage,
-    JPEG2000Lossless,
-    JPEGBaseline8Bit,
-    JPEGLossless,
-    JPEGLosslessSV1,
-    JPEGLSLossless,
-    JPEGLSNearLossless,
-    LegacyConvertedEnhancedCTImageStorage,
-    RLELossless,
-)
+from pydicom import Dataset, dcmread, uid
 from pynetdicom import AE, AllStoragePresentationContexts, build_role, evt
 from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 
 from dicom_io.archives.association import UNCOMPRESSED, check_status
-from dicom_io.archives.inventory import SeriesReference
 from dicom_io.errors import NotRetrieved, PeerUnreachable
 
-IMAGES = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
-# What else lies in series of modality CT or SR: reports, captures, documents, presentations
-_FAMILIES = ("88", "7", "104", "11", "66")
-_STORAGE = "1.2.840.10008.5.1.4.1.1."
+IMAGES = (
+    uid.CTImageStorage,
+    uid.EnhancedCTImageStorage,
+    uid.LegacyConvertedEnhancedCTImageStorage,
+)
+# What else lies in series of modality CT or SR: reports, captures, presentations, documents, raw
+_OTHERS = re.compile(r"1\.2\.840\.10008\.5\.1\.4\.1\.1\.(88|7|11|104|66)(\.|$)")
 OTHERS = tuple(
     sop_class
-    for sop_class in sorted(UID(str(c.abstract_syntax)) for c in AllStoragePresentationContexts)
-    if sop_class.startswith(_STORAGE)
-    and sop_class.removeprefix(_STORAGE).partition(".")[0] in _FAMILIES
+    for sop_class in sorted(uid.UID(str(c.abstract_syntax)) for c in AllStoragePresentationContexts)
+    if _OTHERS.match(sop_class)
 )
 COMPRESSED = (
-    JPEGLosslessSV1,
-    JPEGLossless,
-    JPEGLSLossless,
-    JPEGLSNearLossless,
-    JPEG2000Lossless,
-    JPEG2000,
-    RLELossless,
-    JPEGBaseline8Bit,
+    uid.JPEGLosslessSV1,
+    uid.JPEGLossless,
+    uid.JPEGLSLossless,
+    uid.JPEGLSNearLossless,
+    uid.JPEG2000Lossless,
+    uid.JPEG2000,
+    uid.RLELossless,
+    uid.JPEGBaseline8Bit,
 )
 # PS3.4 C.4.2.1.5 and PS3.7 C.5.6: unable to perform sub-operations; not authorised
 SUCCESS, UNABLE, REFUSED = 0x0000, 0xA702, 0x0124
@@ -77,15 +65,15 @@ class Inbox:
         header = dcmread(BytesIO(content), specific_tags=["StudyInstanceUID", "SOPInstanceUID"])
         if header.get("StudyInstanceUID") != self.study_instance_uid:
             return REFUSED
-        uid = str(header.SOPInstanceUID)
-        if uid not in self.received:
+        sop_instance_uid = str(header.SOPInstanceUID)
+        if sop_instance_uid not in self.received:
             number = self._first + len(self.received)
             (self.folder / f"{number:06d}.dcm").write_bytes(content)
-            self.received.add(uid)
+            self.received.add(sop_instance_uid)
         return SUCCESS
 
 
-def storage_contexts() -> Iterator[tuple[UID, list[UID]]]:
+def storage_contexts() -> Iterator[tuple[uid.UID, list[uid.UID]]]:
     """A context for each encoding, as the archive sends what it holds as it is."""
     for sop_class in (*IMAGES, *OTHERS):
         yield sop_class, list(UNCOMPRESSED)
@@ -97,15 +85,6 @@ def storage_contexts() -> Iterator[tuple[UID, list[UID]]]:
 def storage_roles() -> list[SCP_SCU_RoleSelectionNegotiation]:
     """We are to receive over an association that we ask for (PS3.7 D.3.3.4)."""
     return [build_role(sop_class, scp_role=True) for sop_class in (*IMAGES, *OTHERS)]
-
-
-def identifier(series: SeriesReference) -> Dataset:
-    """What a request to retrieve a series names (PS3.4 C.4.2.1.4)."""
-    wanted = Dataset()
-    wanted.QueryRetrieveLevel = "SERIES"
-    wanted.StudyInstanceUID = series.study_instance_uid
-    wanted.SeriesInstanceUID = series.series_instance_uid
-    return wanted
 
 
 def finish(answers: Iterable[tuple[Dataset, Dataset | None]], ae_title: str) -> None:

@@ -1,9 +1,8 @@
 """Delivery: every draft to every destination, until it is proved to stand there.
 
-Sent is not delivered. A delivery ends when the report was found again on the destination by its
-SOP Instance UID, under the study and the patient that it names. An attempt that dies between
-sending and recording is simply made again: a report with the same UID changes nothing at the
-destination.
+Sent is not delivered. A delivery ends when the report object was found again at the destination by
+its SOP Instance UID, under the study and the patient that it names. An attempt that dies between
+sending and recording is simply made again: an object with the same UID changes nothing there.
 """
 
 from __future__ import annotations
@@ -23,7 +22,8 @@ from plugin.delivery.destinations import Destination
 from plugin.delivery.outbox import Due, Outbox
 
 LOGGER = logging.getLogger(__name__)
-# An archive may take a report in some time before it shows it: only then is it sent again
+# An archive may take an object in some time before it shows it: with the outbox's pauses it is sent
+# again after five minutes (10 + 20 + 40 + 80 + 160 s)
 LOOKS_BEFORE_SENDING_AGAIN = 5
 
 
@@ -31,7 +31,17 @@ LOOKS_BEFORE_SENDING_AGAIN = 5
 def delivering(
     outbox: Outbox, destinations: Sequence[Destination], poll_s: float
 ) -> Iterator[None]:
-    """Deliver in the background for the length of a `with` block, one thread a destination."""
+    """Deliver in the background for the length of a `with` block, one thread a destination.
+
+    Parameters
+    ----------
+    outbox : Outbox
+        The deliveries of the service's database.
+    destinations : sequence of Destination
+        One that does not answer is left until its pause is over, and holds up no other.
+    poll_s : float
+        How often the outbox is asked what is due.
+    """
     ended = threading.Event()
     threads = [
         threading.Thread(target=_deliver_until, args=(ended, outbox, one, poll_s), daemon=True)
@@ -69,7 +79,7 @@ def deliver_to(outbox: Outbox, destination: Destination) -> None:
 def _attempt(outbox: Outbox, destination: Destination, due: Due) -> bool:
     """Send and prove one draft; returns whether the destination answers."""
     if not due.path.is_file():
-        outbox.fail(due, "the report is no longer in the spool")
+        outbox.fail(due, "the report object is no longer in the spool")
         return True
     try:
         if not due.sent:

@@ -15,11 +15,13 @@ from plugin.state.database import SessionFactory
 from plugin.state.tables import Delivery, DeliveryState, Draft, Level
 from plugin.state.timeline import add_event
 
+# A restart of the archive is over after the first pauses; a night's outage costs an attempt an hour
 FIRST_PAUSE_S = 10.0
 LONGEST_PAUSE_S = 3600.0
 # Pauses differ by so much, so that what failed together does not come back together
 JITTER = 0.2
-# Whoever claimed a delivery and says nothing for so long has died: it falls due again
+# Whoever claimed a delivery and says nothing for so long has died: it falls due again. A C-STORE that
+# reaches every limit takes 55 s (10 + 15 + 30)
 CLAIM_S = 60.0
 OPEN = (DeliveryState.PENDING, DeliveryState.SENT)
 
@@ -33,7 +35,7 @@ class Due:
     delivery_id : int
         Its row.
     path : Path
-        The SR file.
+        The file of the report object.
     sent : bool
         Whether only the proof is missing.
     attempts : int
@@ -90,7 +92,7 @@ class Outbox:
             return self._due(delivery)
 
     def record_sent(self, due: Due) -> Due:
-        """Record that the destination has accepted the report; returns what is left to do."""
+        """Record that the destination has accepted the object; returns what is left to do."""
         with self._sessions.begin() as session:
             delivery = session.get_one(Delivery, due.delivery_id)
             if delivery.state == DeliveryState.PENDING:
@@ -102,7 +104,7 @@ class Outbox:
             return self._due(delivery)
 
     def record_proved(self, due: Due) -> None:
-        """Record that the report was found again where it belongs."""
+        """Record that the object was found again where it belongs."""
         with self._sessions.begin() as session:
             delivery = session.get_one(Delivery, due.delivery_id)
             if delivery.state == DeliveryState.PROVED:
@@ -114,7 +116,17 @@ class Outbox:
             self._tell(session, delivery, Level.INFO, "delivered", message)
 
     def postpone(self, due: Due, reason: str, *, send_again: bool = False) -> None:
-        """Record an attempt that failed and may succeed later: after 10 s, 20 s, … one hour."""
+        """Record an attempt that failed and may succeed later: after 10 s, 20 s, … one hour.
+
+        Parameters
+        ----------
+        due : Due
+            The claim.
+        reason : str
+            What the timeline says; names no patient.
+        send_again : bool
+            Whether the object is sent again, instead of looked for again.
+        """
         with self._sessions.begin() as session:
             delivery = session.get_one(Delivery, due.delivery_id)
             if delivery.state not in OPEN:

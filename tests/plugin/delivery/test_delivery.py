@@ -420,7 +420,7 @@ def test_a_lost_report_is_told(service: Service) -> None:
     for path in (service.spool / "drafts").iterdir():
         path.unlink()
     service.deliver(Shelf().named())
-    assert service.deliveries()[0].last_error == "the report is no longer in the spool"
+    assert service.deliveries()[0].last_error == "the report object is no longer in the spool"
 
 
 def test_delivery_goes_on_after_an_error_nobody_foresaw(
