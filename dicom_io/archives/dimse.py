@@ -112,8 +112,10 @@ class Dimse:
         (answers,) = self._answers(_series_of(study_instance_uid), timeouts=PATIENCE)
         for series in held_series(answers):
             inbox = Inbox(folder, study_instance_uid)
-            uids = (study_instance_uid, series.series_instance_uid)
-            wanted = identifier("SERIES", StudyInstanceUID=uids[0], SeriesInstanceUID=uids[1])
+            uid = series.series_instance_uid
+            wanted = identifier(
+                "SERIES", StudyInstanceUID=study_instance_uid, SeriesInstanceUID=uid
+            )
             if self.listener is None:
                 self._get(wanted, inbox)
             else:

@@ -20,8 +20,8 @@ FIRST_PAUSE_S = 10.0
 LONGEST_PAUSE_S = 3600.0
 # Pauses differ by so much, so that what failed together does not come back together
 JITTER = 0.2
-# Whoever claimed a delivery and says nothing for so long has died: it falls due again. A C-STORE that
-# reaches every limit takes 55 s (10 + 15 + 30)
+# Whoever claimed a delivery and says nothing for so long has died: it falls due again.
+# A C-STORE that reaches every limit takes 55 s (10 + 15 + 30)
 CLAIM_S = 60.0
 OPEN = (DeliveryState.PENDING, DeliveryState.SENT)
 

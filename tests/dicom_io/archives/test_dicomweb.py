@@ -172,6 +172,7 @@ def test_series_of_other_modalities_stay_where_they_are(tmp_path: Path) -> None:
         (multipart(encoded(1)), "1 of 2 instances"),
         (multipart(encoded(1), b"no object"), "is no object"),
         (httpx.Response(404), "404"),
+        (httpx.Response(200, text="<html>"), "not multipart"),
     ],
 )
 def test_less_than_the_server_says_is_not_retrieved(
