@@ -7,21 +7,37 @@ from pathlib import Path
 
 import click
 
-from training.commands.prepare import EXISTING, FOLDER, processes_option
+from training.commands.options import (
+    EXISTING,
+    bert_score_option,
+    json_option,
+    processes_option,
+    results_option,
+    set_option,
+)
 
 TABLE_NUMBERS = ("5", "6", "7", "8", "9", "10", "11")
 
 
 @click.command()
-@click.option("-o", "--out", required=True, type=FOLDER, help="Run it again to go on.")
-@click.option("--recipe", default="ablation", show_default=True, help="A name or a TOML file.")
-@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Of the recipe.")
-@click.option("--data", type=EXISTING, help="A store; by default the recipe's phantoms are made.")
+@results_option
+@click.option(
+    "--recipe",
+    default="ablation",
+    show_default=True,
+    help="Recipe of the full model: a name, or a TOML file.",
+)
+@set_option
+@click.option(
+    "--data",
+    type=EXISTING,
+    help="Store of phantoms. Without it the recipe's are made in OUT/store.",
+)
 @click.option(
     "--tables",
     multiple=True,
     type=click.Choice(TABLE_NUMBERS),
-    help="Of the paper; may be given several times. All by default.",
+    help="Table of the paper to make. May be repeated; all without it.",
 )
 @click.option(
     "--seeds",
@@ -29,11 +45,11 @@ TABLE_NUMBERS = ("5", "6", "7", "8", "9", "10", "11")
     type=click.IntRange(0),
     default=(1,),
     show_default=True,
-    help="Train everything for each; may be given several times.",
+    help="Seed to train everything with. May be repeated.",
 )
-@click.option("--bert-score", "bert_score", default="roberta-large", show_default=True)
+@bert_score_option
 @processes_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+@json_option
 def ablation(
     out: Path,
     recipe: str,
@@ -45,7 +61,10 @@ def ablation(
     processes: int,
     as_json: bool,
 ) -> None:
-    """Tables 5 to 11 in miniature: train the paper's variants on phantoms and compare them."""
+    """Tables 5 to 11 in miniature: train and compare variants.
+
+    The paper's variants are trained on phantoms.
+    """
     from training.ablation.run import run_ablation
     from training.evaluation.metrics.bertscore import BertScore
     from training.evaluation.metrics.text_metrics import BLEU_1, METEOR, ROUGE_1

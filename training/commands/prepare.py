@@ -8,18 +8,10 @@ from typing import Any
 
 import click
 
+from training.commands.options import EXISTING, FOLDER, processes_option
 from training.data.splits import PARTS
 
-FOLDER = click.Path(file_okay=False, path_type=Path)
 DAY = click.DateTime(["%Y-%m-%d"])
-EXISTING = click.Path(exists=True, file_okay=False, path_type=Path)
-processes_option = click.option(
-    "--processes",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    help="Number of processes that work side by side.",
-)
 held_out_option = click.option(
     "--held-out",
     type=click.FloatRange(0, 0.3, min_open=True),

@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from training.commands.options import set_option
+
 
 @click.group()
 def train() -> None:
@@ -21,15 +23,40 @@ def train() -> None:
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 
+recipe_option = click.option(
+    "--recipe",
+    required=True,
+    help="Recipe of the run: paper, authors, site, phantom, ablation, or a TOML file.",
+)
+model_option = click.option(
+    "--model", "start", help="Model to begin with: a folder, or OWNER/NAME@COMMIT."
+)
+
+
 def stage_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a stage the options that all have; it gets recipe, material, out and start."""
 
-    @click.option("--recipe", required=True, help="paper, authors, site, phantom, or a TOML file.")
-    @click.option("--data", required=True, type=click.Path(path_type=Path), help="The store.")
-    @click.option("-o", "--out", required=True, type=click.Path(file_okay=False, path_type=Path))
-    @click.option("--model", "start", help="The model to begin with.")
-    @click.option("--split", type=click.Choice(["grouped", "paper"]))
-    @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Of the recipe.")
+    @recipe_option
+    @click.option(
+        "--data",
+        required=True,
+        type=click.Path(path_type=Path),
+        help="Training store to learn from, made by `ctscribe prepare`.",
+    )
+    @click.option(
+        "-o",
+        "--out",
+        required=True,
+        type=click.Path(file_okay=False, path_type=Path),
+        help="Folder of the run. An existing run goes on from its last state.",
+    )
+    @model_option
+    @click.option(
+        "--split",
+        type=click.Choice(["grouped", "paper"]),
+        help="Split of the store, in place of the recipe's.",
+    )
+    @set_option
     @wraps(command)
     def prepared(
         recipe: str,
@@ -51,7 +78,7 @@ def stage_options(command: Callable[..., None]) -> Callable[..., None]:
 @train.command()
 @stage_options
 def contrastive(recipe: Any, material: Any, out: Path, start: str | None) -> None:
-    """Stage 1: image and text encoder. The pair ends up in OUT/checkpoint."""
+    """Stage 1: train vision tower and text encoder."""
     from training.stages.contrastive import train_contrastive
 
     _say(train_contrastive(recipe, material, out, start))
@@ -60,7 +87,10 @@ def contrastive(recipe: Any, material: Any, out: Path, start: str | None) -> Non
 @train.command()
 @stage_options
 def language(recipe: Any, material: Any, out: Path, start: str | None) -> None:
-    """Before stage 2, on phantoms: a language model of the recipe's sizes learns to write."""
+    """Before stage 2: teach a small language model to write.
+
+    For phantoms only. The model has the sizes of the recipe and begins with nothing.
+    """
     from training.stages.language import train_language
 
     if start is not None:
@@ -71,14 +101,20 @@ def language(recipe: Any, material: Any, out: Path, start: str | None) -> None:
 @train.command()
 @stage_options
 def projector(recipe: Any, material: Any, out: Path, start: str | None) -> None:
-    """Stage 2: the projector, between the vision tower of --model and the recipe's LLM."""
+    """Stage 2: train the projector.
+
+    It connects the vision tower of --model with the language model of the recipe.
+    """
     _answers("projector", recipe, material, out, start)
 
 
 @train.command()
 @stage_options
 def finetune(recipe: Any, material: Any, out: Path, start: str | None) -> None:
-    """Stage 3: LoRA and projector, from stage 2's checkpoint or published weights."""
+    """Stage 3: train LoRA and projector.
+
+    It begins with the result of stage 2, or with published weights.
+    """
     _answers("finetune", recipe, material, out, start)
 
 
@@ -101,21 +137,39 @@ def _say(checkpoint: Path) -> None:
 @train.command()
 @click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
 def export(run: Path) -> None:
-    """Write RUN/checkpoint from the last state of stage 2 or 3, which may have been killed."""
+    """Write the model of a run that was killed.
+
+    RUN/checkpoint is made from the last state of stage 2 or 3.
+    """
     from training.export.export import export_run
 
     click.echo(export_run(run))
 
 
 @train.command()
-@click.option("--recipe", required=True, help="paper, authors, site, phantom, or a TOML file.")
+@recipe_option
 @click.option(
-    "--stage", type=click.Choice(["contrastive", "projector", "finetune"]), default="finetune"
+    "--stage",
+    type=click.Choice(["contrastive", "projector", "finetune"]),
+    default="finetune",
+    show_default=True,
+    help="Stage to count.",
 )
-@click.option("--gpus", type=click.IntRange(min=1), default=1, show_default=True)
-@click.option("--device-memory", type=float, metavar="GIB", help="Of one GPU, e.g. 24.")
-@click.option("--model", "start", help="The model to begin with.")
-@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Of the recipe.")
+@click.option(
+    "--gpus",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Number of GPUs that share the work.",
+)
+@click.option(
+    "--device-memory",
+    type=float,
+    metavar="GIB",
+    help="Memory of one GPU, such as 24. If the stage needs more, the exit status is 1.",
+)
+@model_option
+@set_option
 def memory(
     recipe: str,
     stage: Any,
@@ -124,7 +178,7 @@ def memory(
     start: str | None,
     changes: tuple[str, ...],
 ) -> None:
-    """Count the memory a stage takes on each GPU; say what to change where it is too much."""
+    """Count the memory that a stage takes on each GPU."""
     from training.memory.account import account
     from training.memory.check import GIB, require_memory, sizes, summary
     from training.recipe.recipe import load_recipe
