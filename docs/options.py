@@ -32,7 +32,7 @@ def commands(
 def block(context: click.Context) -> str:
     """Write one command: its usage, and a table of its options."""
     usage = " ".join([context.command_path, *context.command.collect_usage_pieces(context)])
-    lines = ["```", usage.replace("[OPTIONS] ", "[OPTIONS] ").strip(), "```", ""]
+    lines = ["```", usage, "```", ""]
     records = [record for record in options(context) if record]
     if records:
         lines += ["| option | meaning |", "| --- | --- |"]
@@ -43,8 +43,11 @@ def block(context: click.Context) -> str:
 
 def options(context: click.Context) -> Iterator[tuple[str, str] | None]:
     for parameter in context.command.get_params(context):
-        if isinstance(parameter, click.Option) and "--help" not in parameter.opts:
-            yield parameter.get_help_record(context)
+        if not isinstance(parameter, click.Option) or "--help" in parameter.opts:
+            continue
+        if not parameter.help:
+            sys.exit(f"{context.command_path} {parameter.opts[-1]} has no help text")
+        yield parameter.get_help_record(context)
 
 
 def cell(text: str) -> str:
