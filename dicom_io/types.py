@@ -24,14 +24,14 @@ class Instance:
         Every attribute but the pixel data; `file_meta` is set.
     frames : tuple of int, optional
         Indices of the frames meant, of a multi-frame object that holds several stacks; None: all.
-    pixel_bytes : int, optional
-        Length of the pixel data in the file; None where compression makes it say nothing.
+    pixel_data : tuple of int, optional
+        Start and length of the pixel data in the file; None where it is compressed.
     """
 
     path: Path
     header: Dataset
     frames: tuple[int, ...] | None = None
-    pixel_bytes: int | None = None
+    pixel_data: tuple[int, int] | None = None
 
     @property
     def sop_instance_uid(self) -> str:

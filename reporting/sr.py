@@ -76,6 +76,7 @@ def build_sr(
     references = [_reference(header) for header in evidence]
     if not references:
         raise MissingAttribute("a report needs at least one instance as evidence")
+    _disguise(references[0])
     source = evidence[0]
     try:
         report = _document(draft, references, _procedure(source), revision, predecessor)
@@ -116,21 +117,25 @@ def _document(
 
 
 def _reference(header: Dataset) -> Dataset:
-    """Return what highdicom asks of an evidence header: references, and an identity it accepts.
-
-    The identity is a placeholder, so that no odd value of the CT can stop the report; the CT's
-    own values replace it afterwards.
-    """
+    """Return the UIDs by which a report refers to an instance."""
     reference = Dataset()
     for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID"):
         if not header.get(keyword):
             raise MissingAttribute(f"an instance used as evidence lacks {keyword}")
         setattr(reference, keyword, str(header.get(keyword)))
+    return reference
+
+
+def _disguise(reference: Dataset) -> None:
+    """Give the first of the evidence an identity, which highdicom copies into the report.
+
+    It is a placeholder, so that no odd value of the CT can stop the report; the CT's own values
+    replace it afterwards.
+    """
     for keyword in ("PatientID", "PatientName", "PatientSex", "AccessionNumber", "StudyID"):
         setattr(reference, keyword, "")
     for keyword in ("PatientBirthDate", "StudyDate", "StudyTime"):
         setattr(reference, keyword, None)
-    return reference
 
 
 def _plain(report: highdicom.sr.EnhancedSR) -> Dataset:

@@ -10,28 +10,63 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.pixels.decoders.base import get_decoder
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from dicom_io.errors import IncompleteSeries, UnsupportedTransferSyntax
 from dicom_io.volume.slices import Slice
+from dicom_io.volume.values import whole_number
 
 AIR_HU = -1024
 """What stands outside the measured field of view; the lowest value of a 12-bit CT scale."""
 
+# Of lung to that of metal, as a 12-bit CT scale ends there
 _LEAST_TISSUE_HU, _MOST_TISSUE_HU = -1000, 3071
+
+_LITTLE_ENDIAN = (ImplicitVRLittleEndian, ExplicitVRLittleEndian)
+_LAYOUT = ("SamplesPerPixel", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation")
 
 
 def hu_of_slices(slices: Sequence[Slice]) -> Iterator[NDArray[Any]]:
     """Decode one slice after the other: (H, W) of int32, or float32 where HU are not whole."""
     path, dataset = None, Dataset()
     for one in slices:
-        if one.instance.path != path:
-            path = one.instance.path
-            dataset = pydicom.dcmread(path, force=True)
-        yield _hu(one, dataset)
+        stored = _plain(one)
+        if stored is None:
+            if one.instance.path != path:
+                path = one.instance.path
+                dataset = pydicom.dcmread(path, force=True)
+            stored = _decode(one, dataset)
+        yield _hu(one, stored)
 
 
-def _hu(one: Slice, dataset: Dataset) -> NDArray[Any]:
-    stored = _decode(one, dataset)
+def _plain(one: Slice) -> NDArray[Any] | None:
+    """Stored values of a slice in the usual form, straight from its file; None: to be decoded.
+
+    The usual form is 16 bits in little-endian order, one sample, no unused bits below. Most CT is
+    stored so, and pydicom would read and check the whole file once more.
+    """
+    header = one.instance.header
+    if header.file_meta.TransferSyntaxUID not in _LITTLE_ENDIAN or not one.instance.pixel_data:
+        return None
+    start, length = one.instance.pixel_data
+    layout = [whole_number(header, keyword, -1) for keyword in _LAYOUT]
+    samples, allocated, stored_bits, high_bit, signed = layout
+    count = one.shape[0] * one.shape[1]
+    frame = one.frame or 0
+    usual = (samples, allocated, high_bit) == (1, 16, stored_bits - 1) and signed in (0, 1)
+    if not usual or not 0 < stored_bits <= 16 or length < 2 * count * (frame + 1):
+        return None
+    if header.get("PhotometricInterpretation") not in ("MONOCHROME1", "MONOCHROME2"):
+        return None
+    dtype = np.dtype("<i2" if signed else "<u2")
+    stored = np.fromfile(one.instance.path, dtype, count, offset=start + 2 * count * frame)
+    if unused := 16 - stored_bits:  # above the sign, and of any value (PS3.5 8.1.1)
+        stored <<= unused
+        stored >>= unused
+    return stored.reshape(one.shape) if stored.size == count else None
+
+
+def _hu(one: Slice, stored: NDArray[Any]) -> NDArray[Any]:
     if one.has_whole_hu:
         hu = stored.astype(np.int32)
         if one.slope != 1:

@@ -101,8 +101,9 @@ def read_instance(path: Path) -> Instance:
         with path.open("rb") as file:
             bare = _is_bare_dataset(file)
             header = pydicom.dcmread(file, stop_before_pixels=True, force=bare)
-            rest = file.read(_LONGEST_TAG)
-            behind = path.stat().st_size - file.tell()
+            header_end = file.tell()
+            element = file.read(_LONGEST_TAG)
+            size = os.fstat(file.fileno()).st_size
         missing = [
             keyword for keyword in _REQUIRED if not 0 < len(str(header.get(keyword, ""))) <= 64
         ]
@@ -116,7 +117,7 @@ def read_instance(path: Path) -> Instance:
         raise DicomError(f"{path.name}: damaged DICOM file without {', '.join(missing)}")
     if "TransferSyntaxUID" not in header.file_meta:
         header.file_meta.TransferSyntaxUID = _guessed_transfer_syntax(header)
-    return Instance(path, header, pixel_bytes=_pixel_bytes(header, rest, behind))
+    return Instance(path, header, pixel_data=_pixel_data(header, element, header_end, size))
 
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
@@ -137,18 +138,18 @@ def _is_bare_dataset(file: BinaryIO) -> bool:
     return start[_PREAMBLE:] != b"DICM" and group in (0x0002, 0x0008) and start[3:4] == b"\x00"
 
 
-def _pixel_bytes(header: Dataset, element: bytes, behind: int) -> int | None:
-    """Length of uncompressed pixel data: what its element says, or less where the file ends.
+def _pixel_data(header: Dataset, element: bytes, at: int, size: int) -> tuple[int, int] | None:
+    """Start and length of uncompressed pixel data: what its element says, or less if the file ends.
 
-    `element` is what follows the header, its first value bytes included; `behind` follows that.
+    `element` begins at `at` in a file of `size` bytes, and follows the header.
     """
     syntax = header.file_meta.TransferSyntaxUID
     if syntax not in _UNCOMPRESSED:
         return None
     order: Literal["little", "big"] = "big" if syntax == ExplicitVRBigEndian else "little"
-    start = 8 if syntax == ImplicitVRLittleEndian else 12
-    stated = int.from_bytes(element[start - 4 : start], order)
-    return min(stated, max(0, len(element) - start) + behind)
+    begins = 8 if syntax == ImplicitVRLittleEndian else _LONGEST_TAG
+    stated = int.from_bytes(element[begins - 4 : begins], order)
+    return at + begins, min(stated, max(0, size - at - begins))
 
 
 def _guessed_transfer_syntax(header: Dataset) -> UID:

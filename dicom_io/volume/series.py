@@ -19,9 +19,9 @@ from dicom_io.volume.slices import (
     name_images,
     name_slices,
     slices_of_instance,
-    whole_number,
 )
 from dicom_io.volume.stacks import Stack, restricted
+from dicom_io.volume.values import whole_number
 
 FEWEST_SLICES = 5
 """Fewer slices are no volume that a report could be drafted from."""

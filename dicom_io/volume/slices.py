@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -19,6 +19,7 @@ from pydicom.uid import (
 
 from dicom_io.errors import DicomError, GeometryError, IncompleteSeries, MissingAttribute
 from dicom_io.types import Instance, Series
+from dicom_io.volume.values import numbers_in, whole_number
 
 CT_CLASSES = frozenset(
     {CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage}
@@ -30,6 +31,7 @@ _COUNTED = {1: "a number", 2: "2 numbers", 3: "3 numbers", 6: "6 numbers"}
 # No coordinate of a patient lies farther from the origin, in mm; NaN is not within it either
 _FARTHEST = 1e5
 
+Reader = Callable[[Dataset, str], Any]
 Directions = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 
 
@@ -100,6 +102,13 @@ class Slice:
     def attribute(self, keyword: str) -> Any:
         """The value of an attribute for this slice, None where it is absent or empty."""
         return _first(self.headers, keyword)
+
+    def number_of(self, keyword: str) -> float | None:
+        """The first number of an attribute that nothing depends on; None where it is odd."""
+        try:
+            return _several(self.headers, keyword)[0]
+        except (DicomError, IndexError):
+            return None
 
 
 def slices_of(series: Series) -> tuple[Slice, ...]:
@@ -175,15 +184,6 @@ def _ranges(kind: str, distinct: set[int]) -> str:
     return f"{kind}{'s' if len(numbers) > 1 else ''} {named}"
 
 
-def whole_number(header: Dataset, keyword: str, otherwise: int) -> int:
-    """The value of an attribute, or `otherwise` where it is absent or no whole number."""
-    try:
-        value = header.get(keyword)
-        return otherwise if value in (None, "") else int(value)
-    except (ValueError, TypeError, OverflowError):
-        return otherwise
-
-
 def _macros(groups: Iterable[Dataset]) -> Iterator[Dataset]:
     """The functional group macros, those of the frame before the shared ones."""
     for group in groups:
@@ -192,15 +192,14 @@ def _macros(groups: Iterable[Dataset]) -> Iterator[Dataset]:
 
 def _refuse_cut_pixel_data(instance: Instance) -> None:
     """What is cut off counts as missing, as it does to a reader (PS3.5 8.1.1)."""
-    if instance.pixel_bytes is None:
+    if instance.pixel_data is None:
         return
+    _, found = instance.pixel_data
     size = [whole_number(instance.header, k, 0) for k in ("Rows", "Columns", "BitsAllocated")]
     frames = whole_number(instance.header, "NumberOfFrames", 1)
     wanted = math.prod(size) // 8 * frames
-    if instance.pixel_bytes < wanted:
-        raise IncompleteSeries(
-            f"cut off, with {instance.pixel_bytes} of {wanted} bytes of pixel data"
-        )
+    if found < wanted:
+        raise IncompleteSeries(f"cut off, with {found} of {wanted} bytes of pixel data")
 
 
 def _slice(instance: Instance, frame: int | None, headers: tuple[Dataset, ...]) -> Slice:
@@ -227,11 +226,11 @@ def _slice(instance: Instance, frame: int | None, headers: tuple[Dataset, ...]) 
     )
 
 
-def _first(headers: Iterable[Dataset], keyword: str) -> Any:
+def _first(headers: Iterable[Dataset], keyword: str, read: Reader = Dataset.get) -> Any:
     """The first value that is there, of the frame's own before the shared ones."""
     try:
         for header in headers:
-            if (value := header.get(keyword)) not in (None, ""):
+            if (value := read(header, keyword)) not in (None, ""):
                 return value
     except (ValueError, TypeError) as error:
         raise GeometryError(f"{keyword} is unreadable") from error
@@ -242,15 +241,20 @@ def _number(headers: Sequence[Dataset], keyword: str) -> float:
     return _numbers(headers, keyword, 1)[0]
 
 
-def _numbers(headers: Sequence[Dataset], keyword: str, count: int) -> tuple[float, ...]:
-    value = _first(headers, keyword)
+def _several(headers: Sequence[Dataset], keyword: str) -> tuple[float, ...]:
+    """The numbers of an attribute; none where it holds something else."""
+    value = _first(headers, keyword, numbers_in)
     if value is None:
         raise MissingAttribute(f"no {keyword}")
     try:
         several = [value] if isinstance(value, str | bytes | int | float) else value
-        numbers = tuple(map(float, several))
+        return tuple(map(float, several))
     except (ValueError, TypeError, OverflowError):
-        numbers = ()
+        return ()
+
+
+def _numbers(headers: Sequence[Dataset], keyword: str, count: int) -> tuple[float, ...]:
+    numbers = _several(headers, keyword)
     if len(numbers) != count or not all(abs(number) <= _FARTHEST for number in numbers):
         raise GeometryError(f"{keyword} is not {_COUNTED[count]}")
     return numbers
@@ -278,7 +282,10 @@ def _directions(orientation: tuple[float, ...]) -> Directions:
 
 
 def _rescale(instance: Instance, headers: Sequence[Dataset]) -> tuple[float, float]:
-    if any(_first(headers, keyword) is None for keyword in ("RescaleSlope", "RescaleIntercept")):
+    if any(
+        _first(headers, keyword, numbers_in) is None
+        for keyword in ("RescaleSlope", "RescaleIntercept")
+    ):
         if instance.sop_class_uid in CT_CLASSES:
             # type 1 in CT (PS3.3 C.8.2.1); guessing it may be wrong by 1024 HU
             raise MissingAttribute("no RescaleSlope and RescaleIntercept")

@@ -6,9 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
-
-from pydicom.multival import MultiValue
 
 from dicom_io.types import Instance, Series
 from dicom_io.volume.geometry import Grid, grid_of
@@ -69,9 +66,9 @@ class Stack:
         """The (WindowCenter, WindowWidth) in HU that most slices name first; None if none does."""
         windows: list[tuple[float, float]] = []
         for one in sorted(self.slices, key=lambda one: one.number):
-            centre, width = one.attribute("WindowCenter"), one.attribute("WindowWidth")
-            if centre is not None and width is not None and _first(width) >= 1:
-                windows.append((_first(centre), _first(width)))
+            centre, width = one.number_of("WindowCenter"), one.number_of("WindowWidth")
+            if centre is not None and width is not None and width >= 1:
+                windows.append((centre, width))
         return Counter(windows).most_common(1)[0][0] if windows else None
 
 
@@ -103,7 +100,3 @@ def _limited(instance: Instance, frames: Sequence[int | None]) -> Instance:
     wanted = tuple(sorted(frame for frame in frames if frame is not None))
     every = len(instance.header.get("PerFrameFunctionalGroupsSequence") or ())
     return instance if len(wanted) == every else replace(instance, frames=wanted)
-
-
-def _first(value: Any) -> float:
-    return float(value[0] if isinstance(value, MultiValue) else value)
