@@ -12,9 +12,13 @@ from pydicom import Dataset
 from pydicom.config import disable_value_validation
 from pydicom.multival import MultiValue
 
+from dicom_io.values import numbers_in
+
 NOT_STATED = "not stated in the headers"
 # Headers give positions in hundredths of a millimetre: what differs by no more is one value
 _ROUNDING = 0.02
+# Asked of every header, and told as numbers
+_NUMBERS = ("ImageOrientationPatient", "ImagePositionPatient", "KVP", "SliceThickness")
 
 
 @disable_value_validation()  # its warnings would tell the headers' odd values
@@ -103,7 +107,7 @@ def _planes(headers: Sequence[Dataset]) -> Iterator[tuple[object, object]]:
 
 
 def _vector(value: object, length: int) -> np.ndarray | None:
-    if not isinstance(value, MultiValue | list) or len(value) != length:
+    if not isinstance(value, MultiValue | list | tuple) or len(value) != length:
         return None
     numbers = [_number(part) for part in value]
     return None if None in numbers else np.array(numbers, dtype=float)
@@ -127,14 +131,14 @@ def _in_groups(group: Dataset, keyword: str) -> object:
 
 def _read(header: Dataset, keyword: str) -> object:
     try:
-        value: object = header.get(keyword)
+        value: object = (numbers_in if keyword in _NUMBERS else Dataset.get)(header, keyword)
     except (ValueError, TypeError, OverflowError):
         return None  # a value that is none of its VR says nothing
     return value
 
 
 def _parts(value: object) -> Iterable[object]:
-    return value if isinstance(value, MultiValue | list) else [value]
+    return value if isinstance(value, MultiValue | list | tuple) else [value]
 
 
 def _words(headers: Sequence[Dataset], keyword: str) -> str:

@@ -13,8 +13,8 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from dicom_io.errors import IncompleteSeries, UnsupportedTransferSyntax
+from dicom_io.values import whole_number
 from dicom_io.volume.slices import Slice
-from dicom_io.volume.values import whole_number
 
 AIR_HU = -1024
 """What stands outside the measured field of view; the lowest value of a 12-bit CT scale."""

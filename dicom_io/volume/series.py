@@ -10,6 +10,7 @@ from pydicom.uid import UID
 
 from dicom_io.errors import DicomError, NoUsableSeries
 from dicom_io.types import Instance, Series, Study
+from dicom_io.values import whole_number
 from dicom_io.volume.geometry import grid_of
 from dicom_io.volume.grouping import split_stacks
 from dicom_io.volume.slices import (
@@ -21,7 +22,6 @@ from dicom_io.volume.slices import (
     slices_of_instance,
 )
 from dicom_io.volume.stacks import Stack, restricted
-from dicom_io.volume.values import whole_number
 
 FEWEST_SLICES = 5
 """Fewer slices are no volume that a report could be drafted from."""

@@ -19,7 +19,7 @@ from pydicom.uid import (
 
 from dicom_io.errors import DicomError, GeometryError, IncompleteSeries, MissingAttribute
 from dicom_io.types import Instance, Series
-from dicom_io.volume.values import numbers_in, whole_number
+from dicom_io.values import numbers_in, whole_number
 
 CT_CLASSES = frozenset(
     {CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage}

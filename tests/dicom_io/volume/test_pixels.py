@@ -189,3 +189,19 @@ def test_real_compressed_series_decode_alike(cases, kind):
         stack_of(read_study([cases / "compressed" / f"compressed_{kind}"]).series[0])
     )
     np.testing.assert_array_equal(volume.hu, reference.hu)
+
+
+@pytest.mark.parametrize("signed", [True, False])
+@pytest.mark.parametrize("bits", [12, 16])
+def test_pixels_read_from_the_file_are_those_that_the_decoder_gives(
+    tmp_path, monkeypatch, signed, bits
+):
+    intercept = 0 if signed else -1024
+    images = ct_stack(RAMP, AFFINE, signed=signed, bits=bits, intercept=intercept)
+    for image in images:  # what stands in unused bits is of any value
+        image.PixelData = (
+            np.frombuffer(image.PixelData, np.uint16) ^ (0xA000 if bits == 12 else 0)
+        ).tobytes()
+    plain = hu_of(images, tmp_path)
+    monkeypatch.setattr("dicom_io.volume.pixels._plain", lambda one: None)
+    np.testing.assert_array_equal(plain, hu_of(images, tmp_path))
