@@ -21,11 +21,11 @@ from engine.protocol import (
     ModelIdentity,
     OnToken,
     Sampling,
-    require_recipe,
+    require_preprocessing,
 )
 
 SMALL = PreprocessSpec(size=(16, 32, 32))
-"""A recipe that costs little."""
+"""Preprocessing that costs little."""
 
 
 class FakeEngine:
@@ -42,7 +42,7 @@ class FakeEngine:
     failure : Exception, optional
         What to raise in place of an answer.
     preprocess : PreprocessSpec
-        The recipe to ask for.
+        The preprocessing to ask for.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class FakeEngine:
         return Answer(generation, tuple(map(Choice, ascii_uppercase, choices, shares)))
 
     def _digest(self, model_input: ModelInput, sampling: Sampling) -> bytes:
-        require_recipe(model_input, self._preprocess)
+        require_preprocessing(model_input, self._preprocess)
         time.sleep(self._delay_s)
         if self._failure is not None:
             raise self._failure

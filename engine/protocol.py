@@ -233,7 +233,7 @@ class ReportEngine(Protocol):
         Raises
         ------
         EngineError
-            `model_input` was prepared by another recipe.
+            `model_input` was prepared in another way.
         PromptTooLong
             Image tokens, prompt and new tokens exceed the model's context.
         OutOfDeviceMemory
@@ -288,13 +288,13 @@ class ReportEngine(Protocol):
         ...
 
 
-def require_recipe(model_input: ModelInput, preprocess: PreprocessSpec) -> None:
+def require_preprocessing(model_input: ModelInput, preprocess: PreprocessSpec) -> None:
     """Refuse an input that was not prepared as the checkpoint's training data were.
 
     Raises
     ------
     EngineError
-        The recipes differ, or the pixels have another shape than the recipe says or are no numbers.
+        The preprocessing differs, or the pixels have another shape than it says or are no numbers.
     """
     if model_input.spec != preprocess:
         raise EngineError(

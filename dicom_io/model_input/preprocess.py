@@ -88,7 +88,7 @@ class ModelInput:
     pixels : ndarray of float32, shape (1, D, H, W)
         In [0, 1].
     spec : PreprocessSpec
-        The recipe.
+        How it was prepared.
     affine_lps : ndarray of float64, shape (4, 4)
         Maps (d, h, w, 1) of `pixels` to patient coordinates in mm, LPS.
     steps : tuple of str
@@ -115,7 +115,7 @@ def prepare(
     volume : Volume
         HU of shape (D, H, W), int16 or float32.
     spec : PreprocessSpec
-        The recipe.
+        How it was prepared.
     window : tuple of float, optional
         The series' own (centre, width) in HU; used where `spec` fixes neither window nor curve.
 

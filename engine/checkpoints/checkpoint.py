@@ -30,8 +30,9 @@ from engine.checkpoints.layouts.dec_clip import DEC_CLIP
 from engine.checkpoints.layouts.m3d_lamed import LAMED_LLAMA, LAMED_PHI3
 from engine.checkpoints.layouts.native import (
     MODEL_TYPE,
-    NOVELTY,
+    OUT_OF_DISTRIBUTION,
     describe_native,
+    distribution_file,
     native_config,
     write_config,
     write_end_of_text,
@@ -167,8 +168,8 @@ def load_described(
     if found.prompt is None:
         raise EngineError(f"{found.folder} holds a contrastive pair, which writes no report")
     distribution = None
-    if (novelty := found.folder / NOVELTY).is_file():
-        distribution = TrainingDistribution.from_tensors(read_tensors([novelty]))
+    if path := distribution_file(found.folder):
+        distribution = TrainingDistribution.from_tensors(read_tensors([path]))
     network: Network = load_network(found, device=device, dtype=dtype)
     return Checkpoint(
         model=network,
@@ -243,7 +244,8 @@ def save_checkpoint(
     eos = checkpoint.prompt.eos_token
     write_end_of_text(folder, eos, checkpoint.tokenizer.token_to_id(eos))
     if checkpoint.distribution is not None:
-        write_tensors(checkpoint.distribution.to_tensors(), folder, stem="novelty")
+        stem = Path(OUT_OF_DISTRIBUTION).stem
+        write_tensors(checkpoint.distribution.to_tensors(), folder, stem=stem)
     config = native_config(
         checkpoint.model.config, checkpoint.card, checkpoint.prompt, checkpoint.preprocess
     )

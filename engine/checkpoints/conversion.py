@@ -24,7 +24,7 @@ from engine.checkpoints.description import CONFIG, Description, Prompt, read_con
 from engine.checkpoints.families import build, has_tied_head
 from engine.checkpoints.folder import file_sha256, seal
 from engine.checkpoints.layouts.native import (
-    NOVELTY,
+    NAMES_OF_DISTRIBUTION,
     native_config,
     write_config,
     write_end_of_text,
@@ -182,7 +182,7 @@ def _copy(paths: Iterable[Path], target: Path) -> None:
 
 def _beside(folder: Path) -> list[Path]:
     """List what goes along unchanged: tokenizer and generation settings."""
-    others = [folder / name for name in (GENERATION, NOVELTY)]
+    others = [folder / name for name in (GENERATION, *NAMES_OF_DISTRIBUTION)]
     return [*tokenizer_files(folder), *(path for path in others if path.is_file())]
 
 

@@ -38,7 +38,7 @@ from engine.protocol import (
     OnToken,
     Quantization,
     Sampling,
-    require_recipe,
+    require_preprocessing,
 )
 
 DTYPES = {
@@ -193,7 +193,7 @@ class LocalEngine:
             )
         volumes = {id(one.model_input): one.model_input for one in asked}
         for volume in volumes.values():
-            require_recipe(volume, self.preprocess)
+            require_preprocessing(volume, self.preprocess)
         read = [self._question_ids(one, sampling.max_new_tokens) for one in asked]
         with self._running():
             seen_once = {key: self._see(volume) for key, volume in volumes.items()}
@@ -246,7 +246,7 @@ class LocalEngine:
         on_token: OnToken | None = None,
     ) -> tuple[Generation, ...]:
         for model_input in model_inputs:
-            require_recipe(model_input, self.preprocess)
+            require_preprocessing(model_input, self.preprocess)
         ids = self._prompt_ids(self._checkpoint.prompt.report, sampling.max_new_tokens)
         with self._running():
             seen = [self._see(model_input) for model_input in model_inputs]

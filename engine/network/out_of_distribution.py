@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 HISTOGRAM_BINS = 16
+"""Sixteenths of [0, 1]; checkpoints hold a Gaussian of so many values and three steps."""
 
 MEANINGS = {
     "pixels": "intensities and noise",
@@ -66,7 +67,7 @@ class Gaussian:
     whitening : Tensor, shape (width, width)
         Multiplies x - mean from the right; the result has unit covariance on the training images.
     limit : Tensor, shape ()
-        The largest distance that is not novel.
+        The largest distance that is not out of distribution.
     """
 
     mean: Tensor
@@ -85,8 +86,8 @@ class TrainingDistribution:
 
     gaussians: Mapping[str, Gaussian]
 
-    def novelty(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Distance over limit of each feature vector, above 1 where novel: name to (B,)."""
+    def over_limit(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Distance over limit of each feature vector, above 1 outside: name to (B,)."""
         return {
             name: gaussian.distance(features[name]) / gaussian.limit.double()
             for name, gaussian in self.gaussians.items()
@@ -94,7 +95,7 @@ class TrainingDistribution:
 
     def reason_to_abstain(self, features: Mapping[str, Tensor]) -> str | None:
         """Say in one clause why the model must not describe this one image; None if it may."""
-        ratios = {name: float(ratio[0]) for name, ratio in self.novelty(features).items()}
+        ratios = {name: float(ratio[0]) for name, ratio in self.over_limit(features).items()}
         name = max(ratios, key=lambda n: ratios[n])
         # NaN is no number to trust, and not <= 1 either
         if all(ratio <= 1.0 for ratio in ratios.values()):
@@ -143,7 +144,7 @@ def fit_distribution(
         Room between the farthest held-out image and the limit.
     ridge : float
         Added to the covariance of the standardised features, so that directions without variance
-        in training do not turn rounding errors into novelty.
+        in training do not turn rounding errors into large distances.
     """
     gaussians = {}
     for name, x in features.items():
@@ -156,6 +157,7 @@ def fit_distribution(
 
 def _whiten(x: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
     mean, std = x.mean(dim=0), x.std(dim=0)
+    # a feature that is constant in training must not be divided by zero
     floor = std.max() * 1e-4 + torch.finfo(torch.float32).tiny
     scaled = (x - mean) / (std + floor)
     covariance = scaled.T @ scaled / (len(x) - 1)

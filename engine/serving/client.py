@@ -21,7 +21,7 @@ from engine.protocol import (
     ModelIdentity,
     OnToken,
     Sampling,
-    require_recipe,
+    require_preprocessing,
 )
 from engine.serving import wire
 from engine.serving.wire import QuestionTask, ReportTask, SamplesTask, ServedModel
@@ -153,7 +153,7 @@ class RemoteEngine:
         on_token: OnToken | None = None,
     ) -> T:
         model = self._served()
-        require_recipe(model_input, model.preprocess)
+        require_preprocessing(model_input, model.preprocess)
         headers = {
             "Content-Type": wire.MEDIA_TYPE,
             "Content-Encoding": wire.ENCODING,

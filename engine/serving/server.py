@@ -24,7 +24,7 @@ from starlette.exceptions import HTTPException
 
 from dicom_io.errors import EngineError, EngineFault, EngineUnavailable, OutOfDeviceMemory
 from dicom_io.model_input.preprocess import ModelInput
-from engine.protocol import OnToken, ReportEngine, require_recipe
+from engine.protocol import OnToken, ReportEngine, require_preprocessing
 from engine.serving import wire
 from engine.serving.device_queue import DeviceQueue
 from engine.serving.gate import LoadGate, TokenGate
@@ -200,7 +200,7 @@ class _Service:
         if wire.unpacked_size(body) > self._limit:
             raise HTTPException(413, f"a request must not hold more than {self._limit} bytes")
         model_input, task = wire.unpack(body, kind)
-        require_recipe(model_input, self._engine.preprocess)
+        require_preprocessing(model_input, self._engine.preprocess)
         return f"{kind.__name__} {sha256(body).hexdigest()}", model_input, task
 
     def _start(

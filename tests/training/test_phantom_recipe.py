@@ -29,7 +29,7 @@ SMALL = (
     "llm.sizes={hidden_size=32, intermediate_size=64, num_hidden_layers=2, "
     "num_attention_heads=2, num_key_value_heads=1}",
     "mixer={low=[24, 32], high=[4, 8]}",
-    "novelty.images=4",
+    "out_of_distribution.images=4",
     "run.workers=0",
     "run.validation_items=2",
     *(

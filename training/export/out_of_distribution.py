@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import track
 
 from dicom_io.errors import UnusableData
-from engine.checkpoints.layouts.native import NOVELTY
+from engine.checkpoints.layouts.native import OUT_OF_DISTRIBUTION, distribution_file
 from engine.checkpoints.weights import read_tensors, write_tensors
 from engine.network.med3dvlm import Med3DVLM
 from engine.network.out_of_distribution import (
@@ -31,19 +31,21 @@ def keep_distribution(model: Med3DVLM, material: Material, images: int, out: Pat
     UnusableData
         No validation part says how far an unseen image may lie.
     """
-    if os.environ.get("RANK", "0") != "0" or (out / NOVELTY).exists():
+    if os.environ.get("RANK", "0") != "0" or distribution_file(out):
         return
     seen, unseen = material.parts["train"][:images], material.parts["validation"]
     if not unseen:
-        raise UnusableData("novelty needs images in the validation part: they set its limit")
+        raise UnusableData(
+            "out_of_distribution needs images in the validation part: they set its limit"
+        )
     distribution = training_distribution(model, material.store, seen, unseen)
-    write_tensors(distribution.to_tensors(), out, stem=Path(NOVELTY).stem)
+    write_tensors(distribution.to_tensors(), out, stem=Path(OUT_OF_DISTRIBUTION).stem)
 
 
 def read_distribution(out: Path) -> TrainingDistribution | None:
     """Read what `keep_distribution` left in a run."""
-    path = out / NOVELTY
-    return TrainingDistribution.from_tensors(read_tensors([path])) if path.exists() else None
+    path = distribution_file(out)
+    return TrainingDistribution.from_tensors(read_tensors([path])) if path else None
 
 
 @torch.no_grad()

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
 
 from dicom_io.errors import RecipeError
 from dicom_io.model_input.preprocess import PreprocessSpec
@@ -71,7 +71,7 @@ class Phantoms(Table):
     test: tuple[int, int]
 
 
-class Novelty(Table):
+class OutOfDistribution(Table):
     """The training distribution, outside of which the exported model abstains.
 
     Parameters
@@ -138,7 +138,9 @@ class Recipe(Table):
     llm: LanguageModel | None = None
     mixer: Mixer = Mixer()
     run: Run = Run()
-    novelty: Novelty | None = None
+    out_of_distribution: OutOfDistribution | None = Field(
+        None, validation_alias=AliasChoices("out_of_distribution", "novelty")
+    )  # older recipes, and those that runs keep, have the second name
     contrastive: Contrastive | None = None
     language: TextStage | None = None
     projector: Projector | None = None

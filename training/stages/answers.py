@@ -67,8 +67,8 @@ def train_answers(
     }
     task = answer_task(name, begun, recipe, material, out, device)
     knows = begun.module.sees or begun.checkpoint.distribution is not None
-    if recipe.novelty is not None and not knows:
-        keep_distribution(begun.module.model, material, recipe.novelty.images, out)
+    if recipe.out_of_distribution is not None and not knows:
+        keep_distribution(begun.module.model, material, recipe.out_of_distribution.images, out)
     trained = train(task, begun.stage, recipe, out, about)
     if trained is not None:
         export(recipe, name, trained.weights, out, about, trained.figures)

@@ -1,7 +1,7 @@
 """The native layout: a folder as Hugging Face's `save_pretrained` writes it, and proof of it.
 
 `config.json` (network, preprocessing, prompt, provenance), `model.safetensors` or its shards,
-`tokenizer.json`, where the model can abstain `novelty.safetensors`, and `SHA256SUMS`.
+`tokenizer.json`, `SHA256SUMS`, and `out_of_distribution.safetensors` where the model can abstain.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ from engine.checkpoints.weights import weight_files
 
 MODEL_TYPE = "ctscribe"
 FORMAT = 2
-NOVELTY = "novelty.safetensors"
+
+OUT_OF_DISTRIBUTION = "out_of_distribution.safetensors"
+NAMES_OF_DISTRIBUTION = (OUT_OF_DISTRIBUTION, "novelty.safetensors")
+"""The training distribution; older checkpoints have it under the second name."""
 
 
 def describe_native(folder: Path) -> Description:
@@ -51,6 +54,12 @@ def describe_native(folder: Path) -> Description:
         weights=tuple(weight_files(folder)),
         digest=digest,
     )
+
+
+def distribution_file(folder: Path) -> Path | None:
+    """Return the file of the training distribution; None where there is none."""
+    paths = (folder / name for name in NAMES_OF_DISTRIBUTION)
+    return next((path for path in paths if path.is_file()), None)
 
 
 def native_config(

@@ -91,7 +91,24 @@ def test_the_training_distribution_travels_along(checkpoint: Checkpoint, tmp_pat
     loaded = load_checkpoint(tmp_path).distribution
     assert loaded is not None
     assert torch.allclose(
-        loaded.novelty(features)["stage4"], distribution.novelty(features)["stage4"]
+        loaded.over_limit(features)["stage4"],
+        distribution.over_limit(features)["stage4"],
+    )
+
+
+def test_the_old_name_of_the_training_distribution_is_still_read(
+    checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    distribution = fit_distribution({"stage4": torch.rand(9, 4)}, {"stage4": torch.rand(3, 4)})
+    save_checkpoint(replace(checkpoint, distribution=distribution), tmp_path)
+    new = tmp_path / "out_of_distribution.safetensors"
+    new.rename(tmp_path / "novelty.safetensors")
+    seal(tmp_path)
+    loaded = load_checkpoint(tmp_path).distribution
+    assert loaded is not None
+    features = {"stage4": torch.rand(2, 4)}
+    assert torch.allclose(
+        loaded.over_limit(features)["stage4"], distribution.over_limit(features)["stage4"]
     )
 
 

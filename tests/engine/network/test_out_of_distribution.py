@@ -27,7 +27,7 @@ def test_at_most_one_in_a_hundred_images_of_the_same_kind_is_refused(
     distribution: TrainingDistribution,
 ) -> None:
     fresh = like_training(1000)
-    ratios = torch.stack(list(distribution.novelty(fresh).values()))
+    ratios = torch.stack(list(distribution.over_limit(fresh).values()))
     assert float((ratios > 1).any(dim=0).float().mean()) <= 0.01
 
 
@@ -64,11 +64,11 @@ def test_the_reason_is_one_clause(distribution: TrainingDistribution) -> None:
 def test_it_survives_a_trip_through_tensors(distribution: TrainingDistribution) -> None:
     again = TrainingDistribution.from_tensors(distribution.to_tensors())
     fresh = like_training(3)
-    for name, ratio in distribution.novelty(fresh).items():
-        assert torch.allclose(again.novelty(fresh)[name], ratio)
+    for name, ratio in distribution.over_limit(fresh).items():
+        assert torch.allclose(again.over_limit(fresh)[name], ratio)
 
 
-def test_a_constant_feature_does_not_turn_rounding_into_novelty() -> None:
+def test_a_constant_feature_does_not_turn_rounding_into_distance() -> None:
     def features(n: int) -> dict[str, torch.Tensor]:
         x = torch.randn(n, 4, generator=GENERATOR)
         x[:, 0] = 1.0

@@ -44,6 +44,14 @@ def test_the_paper_s_recipe_says_what_section_3_4_says():
     assert (stage.t_prime, stage.bias) == (pytest.approx(math.log(10)), -10)
 
 
+@pytest.mark.parametrize("table", ["out_of_distribution", "novelty"])
+def test_the_old_name_of_a_table_is_still_read(path, table):
+    path.write_text(f"{SMALL}\n[{table}]\nimages = 4\n")
+    found = load_recipe(path).out_of_distribution
+    assert found is not None
+    assert found.images == 4
+
+
 def test_the_paper_s_stages_2_and_3_are_those_of_section_3_4():
     recipe = load_recipe("paper")
     second, third = recipe.projector, recipe.finetune
