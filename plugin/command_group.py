@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import click
 
 from dicom_io.errors import CtscribeError
+from dicom_io.extras import install_hint
 from plugin.renamed_options import rename_options
 
 GROUP = "ctscribe.commands"
@@ -40,6 +41,11 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except CtscribeError as error:
             _fail(str(error))
+        except ModuleNotFoundError as error:
+            hint = install_hint(error)
+            if hint is None:  # a fault of ours, which a traceback helps to find
+                raise
+            _fail(hint)
         except OSError as error:
             if error.filename is None:  # a broken pipe, which click ends quietly
                 raise

@@ -9,6 +9,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from dicom_io.errors import CheckpointMismatch
+from dicom_io.extras import install_hint
 
 TOKENIZER = "tokenizer.json"
 SENTENCEPIECE = "tokenizer.model"
@@ -59,9 +60,9 @@ def read_tokenizer(folder: Path) -> Tokenizer:
 def _read_sentencepiece(folder: Path) -> Tokenizer:
     try:
         import sentencepiece  # noqa: F401 - transformers reads the file with it
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise CheckpointMismatch(
-            f"{folder} lacks {TOKENIZER}; to read its {SENTENCEPIECE}, install ctscribe[lamed]"
+            f"{folder} lacks {TOKENIZER}, and to read its {SENTENCEPIECE}, {install_hint(error)}"
         ) from error
     from transformers import LlamaTokenizer
 

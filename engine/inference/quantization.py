@@ -62,12 +62,8 @@ def full_weight(linear: Any) -> Tensor:
 
 def _quantized(linear: nn.Linear, kind: Quantization) -> nn.Module:
     """Return a linear map whose weights become small when it is moved to a device."""
-    try:
-        from bitsandbytes.nn import modules as bnb
-    except ImportError as error:
-        raise EngineError(
-            "quantized weights need bitsandbytes: pip install 'ctscribe[quantization]'"
-        ) from error
+    from bitsandbytes.nn import modules as bnb
+
     weight = linear.weight.detach()
     quantized: nn.Module
     if kind == "nf4":

@@ -12,6 +12,7 @@ import click
 from sqlalchemy import text
 
 from dicom_io.errors import CtscribeError
+from dicom_io.extras import install_hint
 from plugin.settings import Settings
 
 _ADVICE = {
@@ -76,6 +77,8 @@ def check_database(settings: Settings) -> Finding:
         engine = open_database(settings.storage.database_url)
         with engine.connect() as connection:
             connection.execute(text("SELECT 1"))
+    except ModuleNotFoundError as error:
+        return _not_installed("database", error)
     except Exception as error:  # noqa: BLE001  every driver raises its own; the answer is the same
         cause = type(error).__name__
         return Finding("database", False, cause, "check storage.database and that it is running")
@@ -116,6 +119,8 @@ def check_model(settings: Settings) -> Finding:
             identity = ask_identity(engine)
     except CtscribeError as error:
         return Finding("model", False, str(error), _ADVICE[settings.engine.url is not None])
+    except ModuleNotFoundError as error:
+        return _not_installed("model", error)
     return Finding("model", True, f"{settings.engine.name}: {identity.name} {identity.version}")
 
 
@@ -127,6 +132,11 @@ def check_destinations(settings: Settings) -> Iterator[Finding]:
         yield Finding("destinations", True, "none: drafts stay in the spool")
     for one in settings.destinations:
         yield _reachable(f"destination {one.name}", one.kind, destination(one).archive.check)
+
+
+def _not_installed(check: str, error: ModuleNotFoundError) -> Finding:
+    missing, _, advice = (install_hint(error) or str(error)).partition(": ")
+    return Finding(check, False, missing, advice)
 
 
 def _reachable(check: str, where: str, call: Callable[[], None]) -> Finding:

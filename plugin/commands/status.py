@@ -169,6 +169,8 @@ def _session(database_url: str) -> Session:
         )
     try:
         return session_factory(open_database(database_url))()
+    except ModuleNotFoundError:  # no driver: the command line names what to install
+        raise
     except Exception as error:
         raise ConfigurationError(
             f"the database cannot be opened ({type(error).__name__}): check storage.database "

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from dicom_io.errors import UnusableData
+from dicom_io.extras import install_hint
 from training.evaluation.folder import Output
 from training.evaluation.items import Item
 from training.evaluation.metrics.bootstrap import Bootstrap, Interval, mean, summed
@@ -62,8 +63,8 @@ def score_texts(
             scores[metric.name] = metric.score(texts, references)
         except UnusableData as error:
             missing[metric.name] = str(error)
-        except ImportError as error:
-            missing[metric.name] = f"needs {error.name}: pip install 'ctscribe[evaluation]'"
+        except ModuleNotFoundError as error:
+            missing[metric.name] = install_hint(error) or str(error)
     return TextScores(scores, missing)
 
 

@@ -1,4 +1,3 @@
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -65,14 +64,6 @@ def test_the_identity_says_so(folder: Path) -> None:
 def test_an_unknown_kind_is_named(checkpoint: Checkpoint) -> None:
     with pytest.raises(EngineError, match="one of none, int8, nf4, got 'int3'"):
         quantize(checkpoint.model, "int3", CPU)  # type: ignore[arg-type]
-
-
-def test_a_missing_library_is_named(
-    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "bitsandbytes.nn", None)
-    with pytest.raises(EngineError, match=r"ctscribe\[quantization\]"):
-        quantize(checkpoint.model, "nf4", CPU)
 
 
 def linear_weights(layers: nn.ModuleList) -> list[nn.Parameter]:

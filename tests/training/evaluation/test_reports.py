@@ -160,8 +160,8 @@ def test_a_text_says_nothing_of_another_s_score(store):
 
 def test_a_library_that_is_not_installed_is_named_with_the_command(store):
     def missing(prediction, reference):
-        raise ModuleNotFoundError("No module named 'x'", name="x")
+        raise ModuleNotFoundError("No module named 'nltk'", name="nltk.translate")
 
     items = report_items(store, "paper")
     scored = score_texts([PairMetric("X", missing)], items, ["text"] * len(items))
-    assert scored.missing == {"X": "needs x: pip install 'ctscribe[evaluation]'"}
+    assert scored.missing == {"X": "nltk is not installed: pip install 'ctscribe[evaluation]'"}

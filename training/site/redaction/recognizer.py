@@ -65,7 +65,7 @@ def load_recognizer(model: str) -> SpacyRecognizer:
     Raises
     ------
     UnusableData
-        spaCy or the pipeline is not installed, or it recognises nothing that identifies.
+        The pipeline is not installed, or it recognises nothing that identifies.
     """
     pipeline = _loaded(model)
     labels = {label for of_pipe in pipeline.pipe_labels.values() for label in of_pipe}
@@ -75,12 +75,8 @@ def load_recognizer(model: str) -> SpacyRecognizer:
 
 
 def _loaded(model: str) -> Language:
-    try:
-        import spacy
-    except ImportError as error:
-        raise UnusableData(
-            "--recognizer needs spaCy: pip install 'ctscribe[recognizer]'"
-        ) from error
+    import spacy
+
     try:
         return spacy.load(model)
     except OSError as error:

@@ -1,7 +1,6 @@
 import csv
 import io
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -102,12 +101,6 @@ def test_rules_and_recognizer_add_up(recognizer):
 
 def test_it_is_named_by_what_the_pipeline_says_of_itself(recognizer):
     assert recognizer.name == "en_invented 1.2.3"
-
-
-def test_without_spacy_the_error_says_what_to_install(model, monkeypatch):
-    monkeypatch.setitem(sys.modules, "spacy", None)
-    with pytest.raises(UnusableData, match=r"pip install 'ctscribe\[recognizer\]'"):
-        load_recognizer(model)
 
 
 def test_a_pipeline_that_is_not_installed_is_said_to_be_so():

@@ -1,0 +1,66 @@
+"""Every command that needs an extra says so, in one line."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from plugin.supervisor import CTSCRIBE
+from tests.absent import without
+
+SITE = ["prepare", "site", "studies", "out", "--reports", "reports.csv"]
+
+
+@pytest.mark.parametrize(
+    ("missing", "extra", "command"),
+    [
+        ("hl7", "site", SITE),
+        ("dicomanonymizer", "site", SITE),
+        ("spacy", "recognizer", [*SITE, "--recognizer", "de"]),
+        ("psycopg", "postgres", ["work", "-c", "postgres.toml"]),
+        ("psycopg", "postgres", ["receive", "-c", "postgres.toml"]),
+        ("psycopg", "postgres", ["status", "-c", "postgres.toml"]),
+        ("bitsandbytes", "quantization", ["engine", "-c", "int8.toml"]),
+        ("peft", "training", ["train", "export", "studies"]),
+    ],
+)
+def test_a_missing_extra_is_one_line_with_the_pip_command(tmp_path, missing, extra, command):
+    run = ctscribe(tmp_path, missing, command)
+    assert run.stderr.endswith(f"is not installed: pip install 'ctscribe[{extra}]'\n")
+    assert run.stderr.count("\n") == 1
+    assert run.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        ("psycopg", "FAIL  database: psycopg is not installed\n      → pip install 'ctscribe[pos"),
+        ("bitsandbytes", "FAIL  model: bitsandbytes is not installed\n      → pip install 'ctscr"),
+    ],
+)
+def test_doctor_names_it_among_its_findings(tmp_path, missing, said):
+    configuration = {"psycopg": "postgres.toml", "bitsandbytes": "int8.toml"}[missing]
+    run = ctscribe(tmp_path, missing, ["doctor", "-c", configuration])
+    assert said in run.stdout
+    assert run.returncode == 1
+
+
+def ctscribe(
+    folder: Path, missing: str, command: list[str]
+) -> subprocess.CompletedProcess[str]:
+    (folder / "studies").mkdir()
+    (folder / "reports.csv").write_text("accession,report\n1,FINDINGS: None.\n")
+    (folder / "postgres.toml").write_text(
+        '[storage]\ndatabase = "postgresql://ctscribe@127.0.0.1:1/ctscribe"\nfloor_mb = 1\n'
+    )
+    (folder / "int8.toml").write_text('[engine]\nquantization = "int8"\n[storage]\nfloor_mb = 1\n')
+    return subprocess.run(
+        [*CTSCRIBE, *command],
+        cwd=folder,
+        env=without(folder / "absent", missing),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
