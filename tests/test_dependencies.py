@@ -1,4 +1,4 @@
-"""What the product imports, `pyproject.toml` declares: for everybody, or in the extra of its room."""
+"""What the product imports, pyproject declares: in the base, or in the extra of its room."""
 
 from __future__ import annotations
 

@@ -47,9 +47,7 @@ def test_doctor_names_it_among_its_findings(tmp_path, missing, said):
     assert run.returncode == 1
 
 
-def ctscribe(
-    folder: Path, missing: str, command: list[str]
-) -> subprocess.CompletedProcess[str]:
+def ctscribe(folder: Path, missing: str, command: list[str]) -> subprocess.CompletedProcess[str]:
     (folder / "studies").mkdir()
     (folder / "reports.csv").write_text("accession,report\n1,FINDINGS: None.\n")
     (folder / "postgres.toml").write_text(
