@@ -263,6 +263,16 @@ def save_pair(
 ) -> str:
     """Write a contrastive pair in the native layout, in float32, and return its digest.
 
+    Parameters
+    ----------
+    pair : ContrastivePair
+    tokenizer : Tokenizer
+        Of its text encoder.
+    card : ModelCard
+    preprocess : PreprocessSpec
+    folder : Path
+        Made if it is missing.
+
     Raises
     ------
     CheckpointMismatch

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from dicom_io.errors import CheckpointMismatch
 
 SHARD_BYTES = 5_000_000_000
-"""As `save_pretrained` splits weights."""
+"""Hugging Face's own limit (`MAX_SHARD_SIZE` of huggingface_hub)."""
 
 UNREADABLE = "{path} is damaged, or holds more than tensors"
 
@@ -114,7 +114,17 @@ def write_tensors(
     stem: str = "model",
     shard_bytes: int = SHARD_BYTES,
 ) -> None:
-    """Write `<stem>.safetensors` as Hugging Face does, in shards where it gets too large."""
+    """Write `<stem>.safetensors` as Hugging Face does, in shards where it gets too large.
+
+    Parameters
+    ----------
+    tensors : mapping of str to Tensor
+    folder : Path
+        What it had under this stem goes.
+    stem : str
+    shard_bytes : int
+        The most that one file holds.
+    """
     # half a second to import, and most checkpoints are only read
     from huggingface_hub import split_state_dict_into_shards_factory
 

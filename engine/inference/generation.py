@@ -83,6 +83,15 @@ class Writing:
     def add(self, token: int, logprob: float, eos_id: int, sampling: Sampling) -> None:
         """Take the next token, unless the text has ended; see whether it ends now.
 
+        Parameters
+        ----------
+        token : int
+        logprob : float
+            Natural logarithm of its probability.
+        eos_id : int
+            The token that ends a text.
+        sampling : Sampling
+
         Raises
         ------
         EngineError
@@ -245,7 +254,23 @@ def compiled(step: Step) -> Step:
 def decode_step(
     model: VisionLanguageModel, tokens: Tensor, visible: Tensor, positions: Tensor, cache: Cache
 ) -> Tensor:
-    """Tokens (R, 1) -> logits (R, vocabulary) of the ones that follow."""
+    """Read one token of every text, and say what may follow.
+
+    Parameters
+    ----------
+    model : VisionLanguageModel
+    tokens : Tensor, shape (R, 1)
+    visible : Tensor, shape (R, 1, 1, capacity)
+        Which places of the cache may be attended to.
+    positions : Tensor, shape (R, 1)
+    cache : Cache
+        Keys and values of what was read; those of these tokens are put in.
+
+    Returns
+    -------
+    Tensor, float32, shape (R, vocabulary)
+        Logits of the tokens that follow.
+    """
     logits = model(
         model.embed_tokens(tokens),
         attention_mask=visible,
@@ -256,7 +281,20 @@ def decode_step(
 
 
 def choose(logits: Tensor, texts: Sequence[Writing], sampling: Sampling) -> Tensor:
-    """Choose the next token of every text: logits (R, vocabulary) -> ids (R,)."""
+    """Choose the next token of every text.
+
+    Parameters
+    ----------
+    logits : Tensor, shape (R, vocabulary)
+    texts : sequence of Writing
+        R texts; what each has written is penalised, and each draws from its own generator.
+    sampling : Sampling
+
+    Returns
+    -------
+    Tensor, shape (R,)
+        Ids.
+    """
     if sampling.repetition_penalty != 1:
         logits = _penalised(logits, texts, sampling.repetition_penalty)
     if sampling.temperature == 0:
@@ -267,9 +305,22 @@ def choose(logits: Tensor, texts: Sequence[Writing], sampling: Sampling) -> Tens
 
 
 def drawn(logits: Tensor, uniform: Tensor, top_p: float) -> Tensor:
-    """Draw by inverting the distribution function: logits (R, V) and uniform (R,) -> ids (R,).
+    """Draw by inverting the distribution function.
 
     One number a row, so that a row's draw does not depend on the rows beside it.
+
+    Parameters
+    ----------
+    logits : Tensor, shape (R, V)
+    uniform : Tensor, shape (R,)
+        Numbers in [0, 1).
+    top_p : float
+        Only the likeliest ids that together reach it may be drawn.
+
+    Returns
+    -------
+    Tensor, shape (R,)
+        Ids.
     """
     probabilities, ids = logits.softmax(dim=-1).sort(dim=-1, descending=True, stable=True)
     before = probabilities.cumsum(dim=-1) - probabilities

@@ -25,6 +25,13 @@ def quantize(model: VisionLanguageModel, kind: Quantization, device: torch.devic
     and projector because they are small. The model may stand on the CPU, so that the device never
     holds the full weights.
 
+    Parameters
+    ----------
+    model : VisionLanguageModel
+    kind : {"none", "int8", "nf4"}
+    device : torch.device
+        Where the maps go.
+
     Raises
     ------
     EngineError

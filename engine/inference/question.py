@@ -41,6 +41,13 @@ def closed_prompt(
 ) -> tuple[str, list[str]]:
     """Return the text that asks, and what may be answered: "B. {second}", or "{second}" itself.
 
+    Parameters
+    ----------
+    question : str
+    choices : sequence of str
+    way : {"letters", "texts"}
+        Whether the choices are listed by letter, or the question is asked openly.
+
     Raises
     ------
     EngineError
@@ -58,6 +65,12 @@ def first_tokens(
     """Tokens that come before every answer, and the one that each then begins with.
 
     An answer follows after one space, which some tokenizers make a token of its own.
+
+    Parameters
+    ----------
+    tokenizer : Tokenizer
+    prompt : str
+    answers : sequence of str
 
     Raises
     ------
@@ -104,6 +117,13 @@ def known_question(question: str, known: Sequence[str]) -> str:
 
 def require_known_words(tokenizer: Tokenizer, question: str, choices: Sequence[str]) -> None:
     """Refuse words that the tokenizer has no token for, which the model would not see.
+
+    Parameters
+    ----------
+    tokenizer : Tokenizer
+    question : str
+    choices : sequence of str
+        Empty for an open question.
 
     Raises
     ------

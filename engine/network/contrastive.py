@@ -88,8 +88,13 @@ class ContrastivePair(nn.Module):
     ) -> Tensor:
         """Return the loss of a batch of pairs.
 
-        `loss` takes the place of `siglip_loss` or `clip_loss`, with the same arguments: training
-        on several processes has the other processes' texts in it.
+        Parameters
+        ----------
+        volume : Tensor, shape (B, 1, D, H, W)
+        input_ids, attention_mask : Tensor, shape (B, n)
+        loss : callable, optional
+            Takes the place of `siglip_loss` or `clip_loss`, with the same arguments: training on
+            several processes has the other processes' texts in it.
         """
         images, texts = self.encode_image(volume), self.encode_text(input_ids, attention_mask)
         if self.loss == "siglip":

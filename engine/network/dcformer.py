@@ -100,6 +100,14 @@ def convolve_line(conv: nn.Conv3d, x: Tensor, axis: int) -> Tensor:
 
     A depthwise one goes through the 2D kernel, the two other axes as one: on a CPU four times as
     fast as the 3D kernel, forward and backward.
+
+    Parameters
+    ----------
+    conv : nn.Conv3d
+        Its kernel is longer than one along `axis` only.
+    x : Tensor, shape (B, C, D, H, W)
+    axis : int
+        0, 1 or 2: along D, H or W.
     """
     if conv.groups == 1:
         out: Tensor = conv(x)

@@ -85,7 +85,16 @@ def memory_by_part(
 def weight_bytes(
     network: Network, quantization: Quantization = "none", *, tied: bool = False
 ) -> dict[str, int]:
-    """Count the bytes of a network's tensors by part, as they will be once it is quantized."""
+    """Count the bytes of a network's tensors by part, as they will be once it is quantized.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Its tensors may hold no memory.
+    quantization : {"none", "int8", "nf4"}
+    tied : bool
+        Whether the head is the embeddings, and so takes no bytes of its own.
+    """
     parts: Counter[str] = Counter()
     for name, tensor in network.state_dict().items():
         if not (tied and part_of(name) == "head"):

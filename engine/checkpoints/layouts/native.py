@@ -21,6 +21,7 @@ from engine.checkpoints.weights import weight_files
 
 MODEL_TYPE = "ctscribe"
 FORMAT = 2
+"""Grows when a checkpoint of before can no longer be read."""
 
 OUT_OF_DISTRIBUTION = "out_of_distribution.safetensors"
 NAMES_OF_DISTRIBUTION = (OUT_OF_DISTRIBUTION, "novelty.safetensors")
@@ -65,7 +66,17 @@ def distribution_file(folder: Path) -> Path | None:
 def native_config(
     network: Any, card: ModelCard, prompt: Prompt | None, preprocess: PreprocessSpec
 ) -> dict[str, Any]:
-    """Return what config.json says beside Hugging Face's own keys."""
+    """Return what config.json says beside Hugging Face's own keys.
+
+    Parameters
+    ----------
+    network : object
+        The configuration of any family (`engine.checkpoints.families`).
+    card : ModelCard
+    prompt : Prompt, optional
+        None for what writes nothing.
+    preprocess : PreprocessSpec
+    """
     return {
         "format": FORMAT,
         **network_to_dict(network),
@@ -76,7 +87,16 @@ def native_config(
 
 
 def write_config(folder: Path, config: Mapping[str, Any], dtype: str) -> None:
-    """Write config.json as `save_pretrained` of `engine.checkpoints.huggingface` does."""
+    """Write config.json as `save_pretrained` of `engine.checkpoints.huggingface` does.
+
+    Parameters
+    ----------
+    folder : Path
+    config : mapping
+        What `native_config` gives.
+    dtype : str
+        Of the weights, by torch's name.
+    """
     values = {"model_type": MODEL_TYPE, "dtype": dtype, **config}
     if config["prompt"]:
         values = {"architectures": ["CtscribeForCausalLM"], **values}
@@ -84,7 +104,15 @@ def write_config(folder: Path, config: Mapping[str, Any], dtype: str) -> None:
 
 
 def write_end_of_text(folder: Path, eos_token: str, eos_id: int | None) -> None:
-    """Let `AutoTokenizer` find the tokenizer, and `generate` the token that ends a text."""
+    """Let `AutoTokenizer` find the tokenizer, and `generate` the token that ends a text.
+
+    Parameters
+    ----------
+    folder : Path
+    eos_token : str
+    eos_id : int, optional
+        Its number in the tokenizer; None where it has none.
+    """
     values = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": eos_token}
     _write_json(folder / "tokenizer_config.json", values)
     _write_json(folder / "generation_config.json", {"eos_token_id": eos_id})

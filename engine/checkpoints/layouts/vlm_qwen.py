@@ -131,6 +131,14 @@ def _begun_with(
 def require(config: Mapping[str, Any], key: str, known: object) -> None:
     """Refuse a part that this project does not know.
 
+    Parameters
+    ----------
+    config : mapping
+        The published config.json.
+    key : str
+    known : object
+        The only value that is understood.
+
     Raises
     ------
     KeyError, ValueError
