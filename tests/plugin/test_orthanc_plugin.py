@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -88,19 +87,25 @@ def forwarded(orthanc: RunningOrthanc, study: str, instances: int = 3) -> Any:
     return eventually(holds, f"{instances} instances are forwarded")
 
 
-def stable(orthanc: RunningOrthanc, study: str) -> None:
-    """Wait until the study is stable again and the plugin has seen it."""
+def stable(orthanc: RunningOrthanc, study: str, folder: Path) -> Path:
+    """Wait until the study is stable again and the plugin has seen it.
+
+    Orthanc reports one change after another: once a later study was forwarded, all before it were
+    seen. Returns the one slice of that study.
+    """
     eventually(lambda: orthanc.get(f"/studies/{study}")["IsStable"], "the study is stable")
-    time.sleep(1)
+    later = write_slice(folder / "later", generate_uid())
+    forwarded(orthanc, upload(orthanc, later), instances=1)
+    return later
 
 
 def test_a_stable_ct_study_is_forwarded_once(
-    start: Start, assistant: Assistant, slices: list[Path]
+    start: Start, assistant: Assistant, slices: list[Path], tmp_path: Path
 ) -> None:
     with assistant.listening(), start() as orthanc:
         study = upload(orthanc, *slices)
         forwarded(orthanc, study)
-        stable(orthanc, study)
+        stable(orthanc, study, tmp_path)
     assert [assistant.times(path) for path in slices] == [1, 1, 1]
 
 
@@ -114,8 +119,8 @@ def test_the_draft_coming_back_is_not_forwarded_and_starts_nothing(
             tmp_path, orthanc.get(f"/studies/{study}")["MainDicomTags"]["StudyInstanceUID"]
         )
         assert upload(orthanc, report) == study
-        stable(orthanc, study)
-    assert assistant.received == Counter({("CTSCRIBE", path.stem): 1 for path in slices})
+        later = stable(orthanc, study, tmp_path)
+    assert assistant.received == Counter(("CTSCRIBE", path.stem) for path in (*slices, later))
 
 
 def test_a_study_without_ct_is_not_forwarded(
@@ -123,10 +128,10 @@ def test_a_study_without_ct_is_not_forwarded(
 ) -> None:
     with assistant.listening(), start() as orthanc:
         study = upload(orthanc, write_report(tmp_path, generate_uid()))
-        stable(orthanc, study)
+        later = stable(orthanc, study, tmp_path)
         asked = httpx.post(f"{orthanc.url}/ctscribe/studies/{study}/draft")
         assert state(orthanc, study) == {"state": "not forwarded"}
-    assert not assistant.received
+    assert assistant.received == Counter([("CTSCRIBE", later.stem)])
     assert asked.status_code == 409
 
 
@@ -140,7 +145,7 @@ def test_late_slices_bring_the_study_again(
 
 
 def test_a_restart_forwards_nothing_again(
-    start: Start, assistant: Assistant, slices: list[Path]
+    start: Start, assistant: Assistant, slices: list[Path], tmp_path: Path
 ) -> None:
     with assistant.listening():
         with start() as orthanc:
@@ -148,17 +153,18 @@ def test_a_restart_forwards_nothing_again(
             forwarded(orthanc, study)
         with start() as orthanc:
             upload(orthanc, slices[0])
-            time.sleep(3)
+            stable(orthanc, study, tmp_path)
             assert state(orthanc, study)["state"] == "forwarded"
     assert [assistant.times(path) for path in slices] == [1, 1, 1]
 
 
 def test_a_study_that_was_not_yet_stable_when_orthanc_was_killed_is_forwarded(
-    start: Start, assistant: Assistant, slices: list[Path]
+    start: Start, assistant: Assistant, slices: list[Path], tmp_path: Path
 ) -> None:
     with assistant.listening():
         with start() as orthanc:
-            time.sleep(1)
+            first = upload(orthanc, write_slice(tmp_path / "first", generate_uid()))
+            forwarded(orthanc, first, instances=1)
             study = upload(orthanc, *slices)
             orthanc.process.kill()
         with start() as orthanc:
@@ -220,13 +226,14 @@ def test_the_route_knows_only_studies(start: Start) -> None:
         assert httpx.delete(route).status_code == 405
 
 
-def test_a_deleted_study_is_forgotten(start: Start, slices: list[Path]) -> None:
+def test_a_deleted_study_is_forgotten(start: Start, slices: list[Path], tmp_path: Path) -> None:
     with start() as orthanc:
         study = upload(orthanc, *slices)
         eventually(lambda: state(orthanc, study).get("attempts"), "one attempt failed")
         assert httpx.delete(f"{orthanc.url}/studies/{study}").is_success
         assert httpx.get(f"{orthanc.url}/ctscribe/studies/{study}/draft").status_code == 404
-        time.sleep(1)
+        later = upload(orthanc, write_slice(tmp_path / "later", generate_uid()))
+        eventually(lambda: state(orthanc, later).get("attempts"), "a later change was seen")
         assert "traceback" not in orthanc.log()
 
 

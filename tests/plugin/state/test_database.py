@@ -58,7 +58,7 @@ def test_processes_that_start_together_migrate_once(bare_database_url: str) -> N
 
 
 def test_open_associations_outlive_the_renaming_of_their_table(bare_database_url: str) -> None:
-    """A database of the first release, with data in it, forth and back."""
+    """A database of the first release, with data in it."""
     engine = connect(bare_database_url)
 
     with engine.begin() as connection:
@@ -73,10 +73,7 @@ def test_open_associations_outlive_the_renaming_of_their_table(bare_database_url
     with session_factory(engine).begin() as session:
         assert [hold.association for hold in session.scalars(select(Hold))] == ["a", "b"]
         session.add(Hold(association="c", study_id=7, heartbeat=NOON))
-    with engine.begin() as connection:
-        command.downgrade(migrations(connection), "0001")
-        held = text("SELECT association FROM associations ORDER BY id")
-        assert list(connection.scalars(held)) == ["a", "b", "c"]
+        session.flush()
     engine.dispose()
 
 
