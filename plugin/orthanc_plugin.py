@@ -25,9 +25,10 @@ MODALITY_AGAIN = "ctscribe-again"
 METADATA = "4201"
 METADATA_NAME = "ctscribe"
 PROPERTY = 4201
+# A restart of the assistant costs one pause; a longer outage is asked for once an hour
 FIRST_PAUSE_S = 10.0
 LONGEST_PAUSE_S = 3600.0
-PAGE = 100
+PAGE = 100  # studies in an answer: Orthanc holds its database no longer than for these
 
 
 def get(uri: str) -> Any:

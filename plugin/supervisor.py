@@ -22,12 +22,13 @@ LOGGER = logging.getLogger(__name__)
 CTSCRIBE = (sys.executable, "-P", "-m", "plugin")
 # How long the processes have to finish what is in hand; systemd gives the whole service more
 PATIENCE_S = 15
+# A process that died once is back at once; one that cannot start fills no log
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 # A process that has lived so long was healthy: the next pause is short again
 HEALTHY_S = 60.0
 _POLL_S = 0.1
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG = 1  # Linux, prctl.h
 
 
 @dataclass

@@ -27,6 +27,7 @@ from plugin.state.tables import DeliveryState, Draft, JobState, Study
 from plugin.supervisor import CTSCRIBE
 from reporting.render import report_text
 
+# Many times what the whole way takes, so that a slow machine gets there, too
 PATIENCE_S = 300.0
 ARCHIVE = "ARCHIVE"
 

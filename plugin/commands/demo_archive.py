@@ -12,7 +12,7 @@ from pynetdicom import AE, AllStoragePresentationContexts, evt
 
 from plugin.reception.dimse_status import SUCCESS
 
-PENDING = 0xFF00
+PENDING = 0xFF00  # PS3.4 C.4.1.1.4: a match, more may follow
 VERIFICATION = "1.2.840.10008.1.1"
 STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 

@@ -24,7 +24,19 @@ from reporting.render import draft_text
 def report_studies(
     paths: Sequence[Path], output: Path, *, model: str, device: str, as_json: bool
 ) -> int:
-    """Draft every study found; return 0 if all have a draft, else 1."""
+    """Draft every study found; return 0 if all have a draft, else 1.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Files and folders.
+    output : Path
+        Folder of the Structured Reports, made if it is missing.
+    model, device : str
+        As `engine.load_engine` takes them.
+    as_json : bool
+        Whether one JSON object is printed in place of the texts.
+    """
     console = Console(stderr=True, quiet=as_json)
     with console.status("read the headers"):
         studies = read_studies(paths)

@@ -24,7 +24,7 @@ from plugin.state.tables import (
     StudyState,
 )
 
-LATEST = 20
+LATEST = 20  # studies, so that a list fits on a screen
 
 
 def print_studies(database_url: str, *, as_json: bool) -> None:
@@ -46,6 +46,15 @@ def print_studies(database_url: str, *, as_json: bool) -> None:
 
 def print_timeline(database_url: str, wanted: str, *, as_json: bool) -> None:
     """Print the timeline of the studies with this accession number or Study Instance UID.
+
+    Parameters
+    ----------
+    database_url : str
+        Of the service's database.
+    wanted : str
+        The number or UID.
+    as_json : bool
+        Whether one JSON object is printed in place of lines.
 
     Raises
     ------

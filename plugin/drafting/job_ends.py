@@ -26,9 +26,13 @@ from plugin.state.tables import (
 )
 from plugin.state.timeline import add_event, add_event_once
 
+# Five attempts stretch over four minutes: time for a network or a GPU to come back
 FIRST_PAUSE_S = 15.0
+# A study is looked at again four times an hour at least
 LONGEST_PAUSE_S = 900.0
+# Somebody must free space first
 SPACE_PAUSE_S = 60.0
+# An engine that is restarted is back within seconds
 FIRST_ENGINE_PAUSE_S = 2.0
 
 
@@ -131,7 +135,21 @@ def fail_job(sessions: SessionFactory, claim: Claim, reason: str, *, now: dateti
 def retry_job(
     sessions: SessionFactory, claim: Claim, reason: str, *, attempts: int, now: datetime
 ) -> None:
-    """Give the job back for a later attempt; the pause grows, and survives restarts."""
+    """Give the job back for a later attempt; the pause grows, and survives restarts.
+
+    Parameters
+    ----------
+    sessions : SessionFactory
+        Of the service's database.
+    claim : Claim
+        The job.
+    reason : str
+        What failed, for a person.
+    attempts : int
+        The job fails for good after so many.
+    now : datetime
+        The moment, in UTC.
+    """
     if claim.attempt >= attempts:
         fail_job(sessions, claim, f"given up after {claim.attempt} attempts: {reason}", now=now)
         return

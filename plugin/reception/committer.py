@@ -28,11 +28,15 @@ from plugin.state.tables import Level
 from plugin.state.timeline import add_event
 
 LOGGER = logging.getLogger(__name__)
+# Several times the open associations: no instance waits long for the commit of the others'
 LARGEST_GROUP = 64
 # A transaction costs more than so much of anybody's time, whether it holds one instance or ten
 _GATHER_S = 0.003
+# A sixth of the time after which holds go stale: five may be lost
 HEARTBEAT_S = 5.0
+# A full disk refuses every slice of a study: one alert says so
 _ALERT_PAUSE_S = 60.0
+# Two processes that make the same row collide once; more is a fault that no attempt mends
 _ATTEMPTS = 5
 
 _Ticket = tuple[Arrival, "Future[Outcome]"]
@@ -199,7 +203,24 @@ def record_durably(
     patience: Patience,
     cache: Cache,
 ) -> list[Outcome]:
-    """Record and commit; where another process wrote the same rows first, once more."""
+    """Record and commit; where another process wrote the same rows first, once more.
+
+    Parameters
+    ----------
+    sessions : SessionFactory
+        Of the service's database.
+    arrivals : list of Arrival
+        Durable in the spool.
+    patience : Patience
+        How long more of a study is waited for.
+    cache : Cache
+        What is known to stand in the database; cleared where a transaction fails.
+
+    Raises
+    ------
+    DBAPIError
+        The database does not take them.
+    """
     for attempt in range(1, _ATTEMPTS + 1):
         now = datetime.now(UTC)
         try:

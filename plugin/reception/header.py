@@ -36,6 +36,7 @@ _KEYWORDS = {
 _LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+# Real objects nest a few sequences; deeper ones are made to exhaust the stack
 _DEEPEST = 64
 # A deflated CT slice grows by a factor of 2 or 3; whatever exceeds this is an attack
 _MOST_INFLATED = 2**31

@@ -30,6 +30,7 @@ from plugin.state.spool import Spool
 
 LOGGER = logging.getLogger(__name__)
 VERIFICATION = "1.2.840.10008.1.1"
+# What a peer is told to send at most: a CT slice of 512 KB comes in four or five PDUs
 MAXIMUM_PDU = 128 * 1024
 
 TRANSFER_SYNTAXES = (
@@ -197,7 +198,15 @@ class _Reception:
 
 
 def is_allowed(ae_title: str, address: str, peers: Sequence[Peer]) -> bool:
-    """Tell whether a peer may open an association: from loopback always, else by the list."""
+    """Tell whether a peer may open an association: from loopback always, else by the list.
+
+    Parameters
+    ----------
+    ae_title, address : str
+        Who asks: the calling AE title, and an IP address.
+    peers : sequence of (AE title, network)
+        The list.
+    """
     ip = ipaddress.ip_address(address)
     if ip.is_loopback:
         return True

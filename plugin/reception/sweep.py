@@ -25,7 +25,15 @@ LOGGER = logging.getLogger(__name__)
 
 
 def sweep(sessions: SessionFactory, spool: Spool, *, patience: Patience) -> int:
-    """Register every instance file that the database does not know; return how many."""
+    """Register every instance file that the database does not know; return how many.
+
+    Parameters
+    ----------
+    sessions, spool
+        The service's database and spool.
+    patience : Patience
+        How long more of a study is waited for.
+    """
     spool.remove_leftovers()
     unknown = _unknown_paths(sessions, spool)
     for start in range(0, len(unknown), LARGEST_GROUP):

@@ -29,7 +29,7 @@ from plugin.reception.pdata import (
 )
 
 LOGGER = logging.getLogger(__name__)
-_LARGEST_COMMAND = 1 << 16
+_LARGEST_COMMAND = 1 << 16  # bytes; a C-STORE request has a few hundred
 # Data sets are written in pieces of so many bytes: small ones cost more calls, large ones memory
 _BLOCK = 1 << 20
 _A_RELEASE_RQ, _A_ABORT = 0x05, 0x07

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 SessionFactory = sessionmaker[Session]
 
+# SQLite lets one process write at a time. Who waits longer than this waits for one that hangs
 BUSY_TIMEOUT_S = 60
 _MIGRATIONS = Path(__file__).parents[1] / "migrations"
 # Several processes start at once; one migrates, the others wait. The number is arbitrary.

@@ -248,7 +248,15 @@ def _refusals() -> Iterator[None]:
 def file_head(
     sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, source_ae_title: str
 ) -> bytes:
-    """Encode preamble and File Meta Information (PS3.10 7.1)."""
+    """Encode preamble and File Meta Information (PS3.10 7.1).
+
+    Parameters
+    ----------
+    sop_class_uid, sop_instance_uid, transfer_syntax_uid : str
+        Of the data set that follows.
+    source_ae_title : str
+        Who sent it.
+    """
     # (0002,0001) FileMetaInformationVersion, OB: the one long form of PS3.5 7.1.2 among short ones
     elements = struct.pack("<HH2sxxLBB", 0x0002, 0x0001, b"OB", 2, 0, 1)
     for element, vr, value, padding in (

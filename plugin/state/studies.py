@@ -80,7 +80,19 @@ def settle(session: Session, study: Study, state: StudyState) -> None:
 
 
 def settle_failed(session: Session, study: Study, reason: str, now: datetime) -> None:
-    """Set the state of a study whose job failed, and say why there is no new draft."""
+    """Set the state of a study whose job failed, and say why there is no new draft.
+
+    Parameters
+    ----------
+    session : Session
+        The caller's transaction.
+    study : Study
+        Locked.
+    reason : str
+        What failed, for a person.
+    now : datetime
+        The moment, in UTC.
+    """
     current = exists().where(Draft.study_id == study.id, Draft.is_current)
     drafted = bool(session.scalar(select(current)))
     settle(session, study, StudyState.DRAFTED if drafted else StudyState.FAILED)

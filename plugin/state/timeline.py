@@ -25,7 +25,25 @@ def add_event(
     level: Level = Level.INFO,
     detail: dict[str, Any] | None = None,
 ) -> None:
-    """Write an event in the caller's transaction, and log it; the message holds no identity."""
+    """Write an event in the caller's transaction, and log it.
+
+    Parameters
+    ----------
+    session : Session
+        The caller's transaction.
+    kind : str
+        What programs look for, such as "drafted".
+    message : str
+        What a person reads; it holds no patient's identity.
+    now : datetime
+        The moment, in UTC.
+    study_id : int, optional
+        The study; without one the event is the service's own.
+    level : Level
+        How loud it is.
+    detail : dict, optional
+        Further values for programs.
+    """
     session.add(
         Event(time=now, study_id=study_id, kind=kind, level=level, message=message, detail=detail)
     )
