@@ -36,7 +36,7 @@ def block(context: click.Context) -> str:
     records = [record for record in options(context) if record]
     if records:
         lines += ["| option | meaning |", "| --- | --- |"]
-        lines += [f"| `{cell(names)}` | {cell(meaning)} |" for names, meaning in records]
+        lines += [f"| {code(names)} | {' '.join(meaning.split())} |" for names, meaning in records]
         lines.append("")
     return "\n".join(lines)
 
@@ -50,9 +50,9 @@ def options(context: click.Context) -> Iterator[tuple[str, str] | None]:
         yield parameter.get_help_record(context)
 
 
-def cell(text: str) -> str:
-    """Keep a bar from ending a cell, and a placeholder in capitals from being read as markup."""
-    return " ".join(text.split()).replace("|", "\\|")
+def code(text: str) -> str:
+    """Show a text as it is typed; a bar would end the cell, and is written as an entity."""
+    return f"`{text}`" if "|" not in text else f"<code>{text.replace('|', '&#124;')}</code>"
 
 
 def written(page: str) -> str:
