@@ -19,11 +19,11 @@ def value_range(hu: NDArray[Any], low: float, high: float) -> tuple[float, float
     Stops at the first slices that reach both ends, which in CT (air, bone) are few.
     """
     smallest, largest = high, low
-    for plane in hu:
+    for image in hu:
         if smallest > low:
-            smallest = max(low, min(smallest, float(plane.min())))
+            smallest = max(low, min(smallest, float(image.min())))
         if largest < high:
-            largest = min(high, max(largest, float(plane.max())))
+            largest = min(high, max(largest, float(image.max())))
         if smallest == low and largest == high:
             break
     return smallest, largest
