@@ -35,6 +35,19 @@ def ask_study(
 ) -> None:
     """Let a model answer a question about the study in some files, and print the answer.
 
+    Parameters
+    ----------
+    paths : sequence of Path
+        Files and folders of one study.
+    question : str
+        In plain words.
+    choices : sequence of str
+        Possible answers, two or more; none for an open question.
+    model, device : str
+        As `engine.load_engine` takes them.
+    as_json : bool
+        Whether one JSON object is printed in place of the answer.
+
     Raises
     ------
     DicomError

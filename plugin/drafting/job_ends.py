@@ -125,7 +125,19 @@ def finish_unchanged(sessions: SessionFactory, claim: Claim, *, now: datetime) -
 
 
 def fail_job(sessions: SessionFactory, claim: Claim, reason: str, *, now: datetime) -> None:
-    """End the job for good; the reason is what a person reads."""
+    """End the job for good.
+
+    Parameters
+    ----------
+    sessions : SessionFactory
+        Of the service's database.
+    claim : Claim
+        The job.
+    reason : str
+        What failed, for a person.
+    now : datetime
+        The moment, in UTC.
+    """
     with sessions.begin() as session:
         study = lock_study(session, claim.study_id)
         set_own(session, claim, state=JobState.FAILED, finished_at=now, error=reason)

@@ -105,7 +105,19 @@ def start_listener(
     handlers: list[Any],
     **limits: Any,
 ) -> Listener:
-    """Begin to listen in a thread of its own."""
+    """Begin to listen in a thread of its own.
+
+    Parameters
+    ----------
+    ae : AE
+        Title, limits and supported contexts.
+    host, port : str, int
+        Where to listen; port 0 takes a free one.
+    handlers : list
+        As pynetdicom takes them.
+    **limits
+        As `Listener` takes them.
+    """
     server: Any = ae.make_server(
         (host, port),
         evt_handlers=handlers,

@@ -112,7 +112,19 @@ def open_or_move_job(
 
 
 def hold_study(session: Session, study_id: int, association: str, now: datetime) -> None:
-    """Let an association that contributed to a study hold it, for as long as it is open."""
+    """Let an association that contributed to a study hold it, for as long as it is open.
+
+    Parameters
+    ----------
+    session : Session
+        The caller's transaction.
+    study_id : int
+        The study.
+    association : str
+        Its name, unique among all that ever were.
+    now : datetime
+        The moment, in UTC: the first heartbeat.
+    """
     session.add(Hold(association=association, study_id=study_id, heartbeat=now))
 
 
