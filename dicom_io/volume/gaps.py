@@ -65,6 +65,7 @@ def _missing(distances: NDArray[np.float64], numbers: NDArray[np.int64]) -> NDAr
         around = [*known[known < k][-1:], *known[known > k][:1]]
         expected = max(distances[around]) if around else usual
         ratio = distances[k] / expected
+        # beyond the whole multiples that may be interpolated, and half a slice more: any distance
         hole = ratio > MOST_MISSING_TOGETHER + 1.5
         if hole or (ratio > 1.5 and abs(ratio - round(ratio)) < _WHOLE):
             missing[k] = round(ratio) - 1

@@ -15,6 +15,8 @@ from dicom_io.volume.stacks import Stack
 # Share of the spacing within which a slice is copied rather than interpolated: what a resampling
 # by less would change is under the noise, what it would blur is not
 _ON_GRID = 0.02
+# A millionth of a pixel is what dividing offsets by spacings leaves of whole numbers
+_WHOLE = 1e-6
 
 
 def build_volume(stack: Stack) -> Volume:
@@ -83,9 +85,9 @@ def _moved(image: NDArray[Any], shift: NDArray[np.float64], shape: tuple[int, ..
 
 def _moved_along(image: NDArray[Any], axis: int, shift: float, length: int) -> NDArray[Any]:
     lines = np.moveaxis(image, axis, 0)
-    start = int(np.ceil(shift - 1e-6))
+    start = int(np.ceil(shift - _WHOLE))
     fraction = start - shift
-    whole = abs(fraction) < 1e-6
+    whole = abs(fraction) < _WHOLE
     inner = lines if whole else (1 - fraction) * lines[:-1] + fraction * lines[1:]
     moved = np.full((length, lines.shape[1]), AIR_HU, inner.dtype)
     moved[start : start + len(inner)] = inner
