@@ -57,6 +57,11 @@ def test_prose_can_be_read_beside_the_code(page):
     assert too_long == []
 
 
+def test_every_decision_has_a_number_of_its_own():
+    numbers = [page.name[:4] for page in ROOT.glob("docs/decisions/[0-9]*.md")]
+    assert len(numbers) == len(set(numbers)) > 0
+
+
 def test_every_option_of_every_command_stands_in_the_docs_as_help_says_it():
     found = subprocess.run(
         [sys.executable, "docs/options.py", "--check"], cwd=ROOT, capture_output=True, text=True
