@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from training.ablation.scoring import CORRECT, Array, Scores, Scoring, recall_name
-from training.ablation.variants import RETRIEVAL, ROWS, Model, Pair
+from training.ablation.scores import Array, Figure, Found
+from training.ablation.variants import CLOSED, OPEN, REPORTS, RETRIEVAL, ROWS, Pair
 from training.data.questions import TYPES
 from training.evaluation import published
-from training.evaluation.items import Item
-from training.evaluation.metrics.bootstrap import (
-    Bootstrap,
-    Interval,
-    mean,
-    mean_of_means,
-    summed,
-    summed_by,
-)
+from training.evaluation.metrics.bootstrap import Interval, mean, mean_of_means, summed, summed_by
 from training.evaluation.published import DIRECTIONS
 from training.evaluation.tables import Cell, Table
 
-REPORTS, OPEN, CLOSED = (5, 9), (6, 10), (7, 11)
 MEAN = "Mean"
 METEOR = "METEOR"
-
-BySeed = Mapping[Pair | Model, Mapping[str, Sequence[Scores]]]
-"""Of each variant, by what it was tested on ("reports", "open", "closed", "pairs"), each seed's."""
 
 
 @dataclass(frozen=True)
@@ -75,14 +61,12 @@ class Comparison:
         )
 
 
-def comparisons(scoring: Scoring, scores: BySeed, tables: Sequence[int]) -> list[Comparison]:
+def comparisons(found: Found, tables: Sequence[int]) -> list[Comparison]:
     """Compare in each table what the paper proposes with everything else."""
-    found: list[Comparison] = []
+    compared: list[Comparison] = []
     for table in tables:
-        found += (
-            _of_pairs(scoring, scores) if table == RETRIEVAL else _of_models(table, scoring, scores)
-        )
-    return found
+        compared += _of_pairs(found) if table == RETRIEVAL else _of_models(table, found)
+    return compared
 
 
 def said(found: Sequence[Comparison], table: str) -> list[str]:
@@ -105,10 +89,8 @@ def comparison_table(found: Sequence[Comparison]) -> Table:
     return Table("comparisons", "What was found, beside the paper", columns, tuple(rows), notes)
 
 
-def _of_pairs(scoring: Scoring, scores: BySeed) -> Iterator[Comparison]:
+def _of_pairs(found: Found) -> Iterator[Comparison]:
     """SigLIP minus CLIP with each tower, DCFormer minus ViT3D with each loss."""
-    n = scoring.pools[-1]
-    draws = draws_of(scoring.pairs)
     largest = published.printed(RETRIEVAL)["samples"][-1]
     for first, second in (
         (Pair("ViT3D", "clip"), Pair("ViT3D", "siglip")),
@@ -116,66 +98,52 @@ def _of_pairs(scoring: Scoring, scores: BySeed) -> Iterator[Comparison]:
         (Pair("ViT3D", "clip"), Pair("DCFormer", "clip")),
         (Pair("ViT3D", "siglip"), Pair("DCFormer", "siglip")),
     ):
+        figures = found[first]["pairs"], found[second]["pairs"]
+        n = max(len(figure.cases) for figure in figures[0].values())
         for words, label in DIRECTIONS:
-            a, b = (_recall(pair, label) for pair in (first, second))
-            name = recall_name(label, 1, n)
-            yield _compared(
-                table=RETRIEVAL,
-                names=(first.name, second.name),
-                figure=f"R@1 {words} of {n} (paper: of {largest})",
-                paper=b - a,
-                draws=draws,
-                totals=[[summed(s[name]) for s in scores[p]["pairs"]] for p in (first, second)],
-            )
+            here = f"R@1 {words} of {n} (paper: of {largest})"
+            paper = _recall(second, label) - _recall(first, label)
+            a, b = (of_pair[f"{label} R@1 of {n}"] for of_pair in figures)
+            names = RETRIEVAL, first.name, second.name
+            yield Comparison(*names, here, round(paper, 2), *difference(a, b))
 
 
-def _of_models(table: int, scoring: Scoring, scores: BySeed) -> Iterator[Comparison]:
+def _of_models(table: int, found: Found) -> Iterator[Comparison]:
     """The full model, which is the last row, minus each other one."""
     *others, full = ROWS[table]
+    what = "reports" if table in REPORTS else "open" if table in OPEN else "closed"
+    metric = "accuracy" if table in CLOSED else METEOR
     for place, row in enumerate(others):
-        yield _compared(
-            table=table,
-            names=(row.words, full.words),
-            figure=_figure(table),
-            paper=_printed(table, len(others)) - _printed(table, place),
-            draws=draws_of(_items(table, scoring)),
-            totals=[_totals(table, scoring, scores[r.model]) for r in (row, full)],
-            means=table not in REPORTS,
-        )
+        paper = _printed(table, len(others)) - _printed(table, place)
+        a, b = (found[r.model][what][metric] for r in (row, full))
+        here = difference(a, b, by_type=table not in REPORTS)
+        yield Comparison(table, row.words, full.words, _figure(table), round(paper, 2), *here)
 
 
-def _compared(
-    *,
-    table: int,
-    names: tuple[str, str],
-    figure: str,
-    paper: float,
-    draws: Bootstrap,
-    totals: Sequence[Sequence[Array]],
-    means: bool = False,
-) -> Comparison:
-    statistic = mean_of_means if means else mean
-    first, second = (np.mean(of_seeds, axis=0) for of_seeds in totals)
-    pairs = zip(*totals, strict=True)
-    alone = (statistic(b.sum(axis=0)) - statistic(a.sum(axis=0)) for a, b in pairs)
-    here = draws.difference(first, second, statistic).times(100)
-    by_seed = tuple(float(value) * 100 for value in alone)
-    return Comparison(table, *names, figure, round(paper, 2), here, by_seed)
+def difference(
+    first: Figure, second: Figure, *, by_type: bool = False
+) -> tuple[Interval, tuple[float, ...]]:
+    """Return second minus first in percent, of the means over seeds and of each seed.
 
+    Parameters
+    ----------
+    first, second : Figure
+        Of the same items.
+    by_type : bool
+        Whether the mean is that of the means of the types.
+    """
+    statistic = mean_of_means if by_type else mean
+    present = [name for name in TYPES.values() if name in first.types]
 
-def _totals(table: int, scoring: Scoring, tested: Mapping[str, Sequence[Scores]]) -> list[Array]:
-    if table in REPORTS:
-        return [summed(scores[METEOR]) for scores in tested["reports"]]
-    task, metric = ("open", METEOR) if table in OPEN else ("closed", CORRECT)
-    types = [item.type for item in scoring.asked(task)]
-    present = [name for name in TYPES.values() if name in types]
-    return [summed_by(types, present, scores[metric]) for scores in tested[task]]
+    def totals(scores: Array) -> Array:
+        return summed_by(first.types, present, scores) if by_type else summed(scores)
 
-
-def _items(table: int, scoring: Scoring) -> list[Item]:
-    if table in REPORTS:
-        return scoring.reports
-    return scoring.asked("open" if table in OPEN else "closed")
+    here = first.draws.difference(totals(first.mean), totals(second.mean), statistic)
+    by_seed = (
+        float(statistic(totals(b).sum(axis=0)) - statistic(totals(a).sum(axis=0))) * 100
+        for a, b in zip(first.by_seed, second.by_seed, strict=True)
+    )
+    return here.times(100), tuple(by_seed)
 
 
 def _figure(table: int) -> str:
@@ -202,8 +170,3 @@ def _recall(pair: Pair, label: str) -> float:
 def _direction(comparison: Comparison, difference: float) -> str:
     relation = "above" if difference > 0 else "below" if difference < 0 else "equal to"
     return f"{comparison.second} {relation} {comparison.first}"
-
-
-def draws_of(items: Sequence[Item]) -> Bootstrap:
-    """Return the bootstrap of some items, by their cases."""
-    return Bootstrap(tuple(item.case for item in items))

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from dicom_io.errors import RecipeError, UnusableData
 from engine.checkpoints.folder import digest_of
-from training.ablation.comparisons import METEOR, BySeed, comparison_table, comparisons, said
-from training.ablation.jobs import run_jobs
-from training.ablation.scoring import Scores, Scoring
-from training.ablation.tables import Layout, lay_out
-from training.ablation.training import Variants
-from training.ablation.variants import TABLES, models_of, pairs_of
+from training.ablation.comparisons import METEOR, comparison_table, comparisons, said
+from training.ablation.matrix import Matrix, run_jobs
+from training.ablation.scores import read_found
+from training.ablation.tables import Layout
+from training.ablation.variants import TABLES, models_of, settings
 from training.data.phantoms import write_phantoms
 from training.evaluation.folder import claimed
+from training.evaluation.items import report_items
 from training.evaluation.metrics.text_metrics import TextMetric
 from training.evaluation.scores import score_texts, versions
 from training.evaluation.tables import write_tables
-from training.learner.material import open_material
+from training.learner.material import Material, open_material
 from training.recipe.recipe import Recipe
 
 
@@ -67,26 +67,26 @@ def run_ablation(
     wanted = tuple(sorted(set(tables)))
     store = data or _phantoms(recipe, out / "store", processes)
     material = open_material(recipe, store)
-    scoring = Scoring(material, recipe)
-    usable, why_not = _usable(metrics, scoring, wanted)
+    settings(recipe)
+    usable, why_not = _usable(metrics, material, wanted)
     facts = {"recipe": _decisive(recipe), "data": material.describe()}
     with claimed(out, facts):
-        variants = [Variants(recipe, material, out, seed) for seed in seeds]
-        jobs = [job for one in variants for job in one.jobs(wanted)]
+        matrices = [Matrix(recipe, material, out, seed, usable) for seed in seeds]
+        jobs = [job for matrix in matrices for job in matrix.jobs(wanted)]
         run_jobs(jobs)
-        scores = _scores(scoring, variants, wanted, usable)
-        found = comparisons(scoring, scores, wanted)
+        found = read_found(matrices, wanted)
+        compared = comparisons(found, wanted)
         made = [
-            replace(table, notes=(*said(found, table.name), *table.notes))
-            for table in lay_out(Layout(recipe, scoring, scores, why_not), wanted)
+            replace(table, notes=(*said(compared, table.name), *table.notes))
+            for table in Layout(recipe, material, found, why_not).tables(wanted)
         ]
         seconds = {job.name: job.seconds for job in jobs}
         more = {"seeds": list(seeds), "seconds": seconds, "versions": versions()}
-        return write_tables(out, [*made, comparison_table(found)], {**facts, **more})
+        return write_tables(out, [*made, comparison_table(compared)], {**facts, **more})
 
 
 def _usable(
-    metrics: Sequence[TextMetric], scoring: Scoring, tables: tuple[int, ...]
+    metrics: Sequence[TextMetric], material: Material, tables: tuple[int, ...]
 ) -> tuple[list[TextMetric], tuple[str, ...]]:
     """Try every metric before anything is trained; return those that work, and why others do not.
 
@@ -95,7 +95,8 @@ def _usable(
     UnusableData
         METEOR, by which models are compared, is among the others.
     """
-    tried = score_texts(metrics, scoring.reports[:1], ["tried"])
+    items = report_items(material.store, material.split, 1)
+    tried = score_texts(metrics, items, ["tried"])
     if models_of(tables) and METEOR not in tried.scores:
         raise UnusableData(f"{METEOR}: {tried.missing.get(METEOR, 'not among the metrics')}")
     return [metric for metric in metrics if metric.name in tried.scores], tried.notes
@@ -116,24 +117,3 @@ def _phantoms(recipe: Recipe, folder: Path, processes: int) -> Path:
         raise RecipeError(f"recipe {recipe.name} has no table phantoms; name a store by --data")
     write_phantoms(folder, recipe.seeds, recipe.preprocess_spec, processes=processes)
     return folder
-
-
-def _scores(
-    scoring: Scoring,
-    variants: Sequence[Variants],
-    tables: tuple[int, ...],
-    metrics: Sequence[TextMetric],
-) -> BySeed:
-    """Score what lies on disk of every variant and seed."""
-    found: dict[Any, Mapping[str, list[Scores]]] = {}
-    for pair in pairs_of(tables):
-        folders = [one.folder_of(pair) / "scores" for one in variants]
-        found[pair] = {"pairs": [scoring.recalled(folder) for folder in folders]}
-    for model in models_of(tables):
-        folders = [one.folder_of(model) / "texts" for one in variants]
-        found[model] = {
-            "reports": [scoring.reported(folder, metrics) for folder in folders],
-            "open": [scoring.answered(folder, metrics) for folder in folders],
-            "closed": [scoring.chosen(folder) for folder in folders],
-        }
-    return found

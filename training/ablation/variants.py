@@ -117,6 +117,8 @@ PROJECTORS = tuple(Row((name,), Model(SIGLIP, name), name) for name in KINDS)
 
 ROWS = {5: COMPONENTS, 6: COMPONENTS, 7: COMPONENTS, 9: PROJECTORS, 10: PROJECTORS, 11: PROJECTORS}
 RETRIEVAL = 8
+REPORTS, OPEN, CLOSED = (5, 9), (6, 10), (7, 11)
+"""What each table tests."""
 TABLES = tuple(sorted([*ROWS, RETRIEVAL]))
 
 

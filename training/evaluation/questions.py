@@ -71,9 +71,8 @@ def question_tables(
     return tables
 
 
-def by_type(draws: Bootstrap, items: Sequence[Item], scores: Scores) -> tuple[Cell, ...]:
+def by_type(draws: Bootstrap, types: Sequence[str], scores: Scores) -> tuple[Cell, ...]:
     """Return the mean of each type in percent, then their unweighted mean."""
-    types = [item.type for item in items]
     groups = [[name] for name in NAMES] + [[name for name in NAMES if name in types]]
     return tuple(
         draws.interval(summed_by(types, group, scores), mean_of_means).times(100)
@@ -143,11 +142,15 @@ def _open(
     return published.table(3, rows, **{**about, "notes": notes})
 
 
+def _types_of(items: Sequence[Item]) -> list[str]:
+    return [item.type for item in items]
+
+
 def _types(
     draws: Bootstrap, items: Sequence[Item], scored: TextScores, metric: str
 ) -> tuple[Cell, ...]:
     if metric in scored.scores:
-        return by_type(draws, items, scored.scores[metric])
+        return by_type(draws, _types_of(items), scored.scores[metric])
     return ("not computed",) * len(COLUMNS)
 
 
@@ -164,7 +167,7 @@ def _closed(
         for decoding, written in outputs.items()
     }
     rows = [
-        (f"{name} ({decoding}{rule})", *by_type(draws, items, scores))
+        (f"{name} ({decoding}{rule})", *by_type(draws, _types_of(items), scores))
         for decoding, by_rule in right.items()
         for rule, scores in by_rule.items()
     ]
@@ -172,7 +175,7 @@ def _closed(
         "always the type's commonest answer": commonest(items, lambda item: item.type),
         "always the question's commonest answer": commonest(items, lambda item: item.question),
     }
-    rows += [(label, *by_type(draws, items, scores)) for label, scores in blind.items()]
+    rows += [(label, *by_type(draws, _types_of(items), scores)) for label, scores in blind.items()]
     accuracies = {
         decoding: TextScores({f"accuracy{rule}": scores for rule, scores in by_rule.items()}, {})
         for decoding, by_rule in right.items()
@@ -202,15 +205,19 @@ def _yes_no(
     outputs: Mapping[str, Sequence[Output]],
     metrics: Sequence[TextMetric],
 ) -> Table:
-    draws = setting.draws(items)
+    draws, types = setting.draws(items), _types_of(items)
     rows: list[tuple[Cell, ...]] = [
-        ("here", f"{name} ({decoding})", *by_type(draws, items, judged(first_word, items, written)))
+        (
+            "here",
+            f"{name} ({decoding})",
+            *by_type(draws, types, judged(first_word, items, written)),
+        )
         for decoding, written in outputs.items()
     ]
     word, _ = Counter(item.reference for item in items).most_common(1)[0]
     always = [Output(item.key, word) for item in items]
     label = f"always “{word}”"
-    rows.append(("here", label, *by_type(draws, items, judged(first_word, items, always))))
+    rows.append(("here", label, *by_type(draws, types, judged(first_word, items, always))))
     about = setting.table(len(items), "yes/no test questions")
     return Table(
         "yes_no",

@@ -10,7 +10,7 @@ from typing import Any
 
 from training.evaluation import published
 from training.evaluation.findings.reader import default_vocabulary, read_findings
-from training.evaluation.findings.score import finding_table
+from training.evaluation.findings.score import counts, finding_table
 from training.evaluation.folder import Output, claimed
 from training.evaluation.items import PAPER_REPORTS, Item, report_items, write_items
 from training.evaluation.metrics.bootstrap import Bootstrap
@@ -57,6 +57,8 @@ def evaluate_reports(
         }
         tables = list(report_tables(setting, system.name, items, outputs, scored))
         write_scores(setting.folder / "scores.csv", items, scored)
+        found = {decoding: _found(items, written) for decoding, written in outputs.items()}
+        write_scores(setting.folder / "findings.csv", items, found)
         bars(setting.folder / "table2", tables[0], columns=tuple(PAPER_METRICS))
         facts = setting.results(
             system.facts, texts={d: endings(written) for d, written in outputs.items()}
@@ -94,13 +96,21 @@ def report_tables(
 
 
 def write_scores(path: Path, items: Sequence[Item], scored: Mapping[str, TextScores]) -> None:
-    """Write every score of every item, for `ctscribe eval compare` and for other programs."""
+    """Write every score of every item, for `ctscribe eval compare` and for other programs.
+
+    Parameters
+    ----------
+    path : Path
+    items : sequence of Item
+    scored : mapping of str to TextScores
+        By decoding, or by the size of the pool that the first items make.
+    """
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["key", "case", "task", "type", "decoding", "metric", "score"])
         for decoding, scores in scored.items():
             for metric, values in scores.scores.items():
-                for item, value in zip(items, values.tolist(), strict=True):
+                for item, value in zip(items[: len(values)], values.tolist(), strict=True):
                     own = [item.key, item.case, item.task, item.type]
                     writer.writerow([*own, decoding, metric, repr(value)])
 
@@ -134,6 +144,16 @@ def _findings(
     title = f"Findings ({decoding}){about['title']}"
     names = vocabulary.findings
     return finding_table(draws, references, predictions, names, title, f"findings_{decoding}")
+
+
+def _found(items: Sequence[Item], outputs: Sequence[Output]) -> TextScores:
+    """Count the findings of each report that are right, too many and missed, with their side."""
+    vocabulary = default_vocabulary()
+    references = [read_findings(item.reference, vocabulary) for item in items]
+    predictions = [read_findings(output.text, vocabulary) for output in outputs]
+    counted = counts(references, predictions, vocabulary.findings, "strict").sum(axis=1)
+    names = ("true positives", "false positives", "false negatives")
+    return TextScores(dict(zip(names, counted.T, strict=True)), {})
 
 
 def _ending_notes(outputs: Mapping[str, Sequence[Output]]) -> tuple[str, ...]:

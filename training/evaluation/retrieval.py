@@ -94,6 +94,8 @@ def evaluate_retrieval(setting: Setting, system: PairSystem, batch: int = 8) -> 
         similarity = (images @ texts.T).double().numpy()
         tables = retrieval_tables(setting, system.name, items, similarity)
         write_scores(setting.folder / "scores.csv", items, {"all": _hits(similarity)})
+        pools = {str(n): _hits(similarity[:n, :n]) for n in pool_sizes(len(items))}
+        write_scores(setting.folder / "pools.csv", items, pools)
         _plot(setting.folder / "table1", tables[0])
         facts = setting.results(system.facts, pairs=len(items))
         return write_tables(setting.folder, tables, facts)

@@ -71,7 +71,19 @@ def export_pair(
     figures: Mapping[str, float],
     folder: Path,
 ) -> None:
-    """Write the pair of stage 1."""
+    """Write the pair of stage 1.
+
+    Parameters
+    ----------
+    pair, tokenizer : ContrastivePair, Tokenizer
+    recipe : Recipe
+    about : mapping
+        What the run was started with.
+    figures : mapping
+        Of the last validation.
+    folder : Path
+        Of the checkpoint.
+    """
     said = provenance(recipe, "contrastive", about, figures)
     card = ModelCard(f"{recipe.name}-contrastive", "1", provenance=said)
     preprocess = recipe.preprocess_spec
@@ -80,7 +92,16 @@ def export_pair(
 
 
 def readme(card: ModelCard, summary: str, limits: Sequence[str] = ()) -> str:
-    """Write the model card: data, recipe, figures, limits."""
+    """Write the model card: data, recipe, figures, limits.
+
+    Parameters
+    ----------
+    card : ModelCard
+    summary : str
+        What was trained, in a sentence.
+    limits : sequence of str
+        What a user has to know, a sentence each.
+    """
     said = card.provenance
     data = said["data"]
     figures = [f"| {name} | {value:.4f} |" for name, value in said["validation"].items()]

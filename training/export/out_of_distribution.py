@@ -26,6 +26,15 @@ from training.learner.material import Material
 def keep_distribution(model: Med3DVLM, material: Material, images: int, out: Path) -> None:
     """Measure the training distribution once for a run, in `out`; one process does.
 
+    Parameters
+    ----------
+    model : Med3DVLM
+    material : Material
+    images : int
+        How many of the training part are measured.
+    out : Path
+        Of the run.
+
     Raises
     ------
     UnusableData

@@ -71,7 +71,14 @@ class Answering(nn.Module):
         return self
 
     def forward(self, image: list[Tensor], ids: Tensor, labels: Tensor) -> Tensor:
-        """Return the cross-entropy of the answers' tokens and ends, summed; see `Batch`."""
+        """Return the cross-entropy of the answers' tokens and ends, summed; see `Batch`.
+
+        Parameters
+        ----------
+        image : list of Tensor
+        ids, labels : Tensor of int64, shape (B, n)
+            See `Batch`.
+        """
         streams = self.see(image[0]) if len(image) == 1 else image
         # the head is large, so it reads only what precedes a token that is learnt
         learnt = labels[:, 1:] != IGNORED

@@ -91,7 +91,17 @@ def begin(recipe: Recipe, name: StageName, start: str, device: torch.device | st
 def answering(
     model: Med3DVLM, stage: AnswerStage, seed: int, device: torch.device | str = "cpu"
 ) -> Answering:
-    """Add the stage's adapters to a model, and freeze what does not learn."""
+    """Add the stage's adapters to a model, and freeze what does not learn.
+
+    Parameters
+    ----------
+    model : Med3DVLM
+    stage : AnswerStage
+    seed : int
+        Of the adapters.
+    device : torch.device or str
+        Where quantized weights go.
+    """
     if isinstance(stage, Finetune):
         add_adapters(
             model,

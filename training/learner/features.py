@@ -61,6 +61,13 @@ class Features:
         """Compute what is not there yet: of several processes, each its share of the files.
 
         A file is there when it is complete, so this may be killed and called again.
+
+        Parameters
+        ----------
+        see : callable
+            The vision tower, with what goes before it.
+        rank, world : int
+            This process, and how many there are.
         """
         numbers = range(rank, -(-len(self.keys) // SHARD), world)
         missing = [number for number in numbers if not self._path(number).exists()]

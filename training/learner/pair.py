@@ -27,6 +27,13 @@ def make_pair(
 ) -> tuple[ContrastivePair, Tokenizer]:
     """Build both encoders, the text encoder with its weights, and the tokenizer.
 
+    Parameters
+    ----------
+    recipe : Recipe
+    stage : Contrastive
+    start : str, optional
+        A pair to go on from, in place of the recipe's encoders.
+
     Raises
     ------
     RecipeError
@@ -69,7 +76,15 @@ def make_text_encoder(table: TextEncoder) -> tuple[DistilBertModel, Tokenizer]:
 def prepare_pair(
     pair: ContrastivePair, stage: Contrastive, *, exact_ranks: bool = False
 ) -> ContrastivePair:
-    """Recompute what the stage does not keep; where ranks are exact, drop in attention by items."""
+    """Recompute what the stage does not keep; where ranks are exact, drop in attention by items.
+
+    Parameters
+    ----------
+    pair : ContrastivePair
+    stage : Contrastive
+    exact_ranks : bool
+        See `training.recipe.recipe.Run`.
+    """
     if exact_ranks:
         pair.language_encoder.set_attn_implementation(ATTENTION)
     if stage.gradient_checkpointing:

@@ -77,7 +77,18 @@ class StatementPair(nn.Module):
         *,
         loss: Callable[..., Tensor],
     ) -> Tensor:
-        """Return the mean loss of the images; without `held` that of the reports alone."""
+        """Return the mean loss of the images; without `held` that of the reports alone.
+
+        Parameters
+        ----------
+        volumes : Tensor, shape (B, 1, D, H, W)
+        input_ids, attention_mask : Tensor, shape (B, n)
+            Of the reports.
+        held : Tensor, shape (B, statements), optional
+            1 where a statement is true of the image, else 0.
+        loss : callable
+            Of the reports.
+        """
         pair = self.pair
         hidden = pair.vision_encoder(volumes)
         images = F.normalize(pair.mm_vision_proj(hidden[-1].mean(dim=1)), dim=-1)

@@ -66,6 +66,11 @@ def sizes(recipe: Recipe, name: Name, start: str | None = None) -> Sizes:
 def require_room(recipe: Recipe, name: Name, config: Sizes) -> None:
     """Say what a stage takes, and refuse it where this process's GPU is too small.
 
+    Parameters
+    ----------
+    recipe, name, config
+        See `training.memory.account`.
+
     Raises
     ------
     TrainingError
@@ -116,7 +121,15 @@ def advice(
     ranks: int,
     available: int,
 ) -> str:
-    """Say which changes, each beside those before it, make a stage fit."""
+    """Say which changes, each beside those before it, make a stage fit.
+
+    Parameters
+    ----------
+    recipe, name, config, ranks
+        See `training.memory.account`.
+    available : int
+        Bytes of one GPU.
+    """
     made: list[str] = []
     for change, changed, on in _changes(recipe, name, ranks):
         made.append(change)
@@ -127,7 +140,15 @@ def advice(
 
 
 def summary(recipe: Recipe, name: Name, parts: Bytes, ranks: int) -> str:
-    """Say what a stage takes on each GPU, a line for each part."""
+    """Say what a stage takes on each GPU, a line for each part.
+
+    Parameters
+    ----------
+    recipe, name, ranks
+        See `training.memory.account`.
+    parts : dict of str to int
+        What it counted.
+    """
     lines = [f"{name} of recipe {recipe.name}, {ranks} GPU{'s' if ranks > 1 else ''}, GiB on each"]
     lines += [f"{size / GIB:8.2f}  {part}" for part, size in parts.items()]
     return "\n".join([*lines, f"{sum(parts.values()) / GIB:8.2f}  in all"])

@@ -20,7 +20,15 @@ BUCKET = 50_000_000
 
 
 def make_accelerator(run: Run, plan: Plan, out: Path) -> Accelerator:
-    """Build it: bf16 is autocast, with the trained weights in float32, on one rank and on many."""
+    """Build it: bf16 is autocast, with the trained weights in float32, on one rank and on many.
+
+    Parameters
+    ----------
+    run : Run
+    plan : Plan
+    out : Path
+        Of the run; logs go there.
+    """
     several = plan.world > 1
     plugin, processes = None, []
     if several:
@@ -55,7 +63,15 @@ def _quieten() -> None:
 
 
 def deepspeed_config(run: Run, stage: Stage, passes: int) -> dict[str, Any]:
-    """Derive DeepSpeed's configuration; nobody writes a second file."""
+    """Derive DeepSpeed's configuration; nobody writes a second file.
+
+    Parameters
+    ----------
+    run, stage : Run, Stage
+        Tables of the recipe.
+    passes : int
+        Micro-batches of a rank for one step.
+    """
     config: dict[str, Any] = {
         "train_micro_batch_size_per_gpu": stage.micro_batch,
         "gradient_accumulation_steps": passes,

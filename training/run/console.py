@@ -52,7 +52,14 @@ class Monitor:
         return self.console.is_terminal
 
     def show(self, step: int, loss: float, learning_rate: float) -> dict[str, float]:
-        """Say where the run stands after `step` steps; return the figures."""
+        """Say where the run stands after `step` steps; return the figures.
+
+        Parameters
+        ----------
+        step : int
+            Steps that are made.
+        loss, learning_rate : float
+        """
         seconds = (time.monotonic() - self.started) / (step - self.first)
         figures = {
             "loss": loss,

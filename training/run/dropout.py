@@ -27,7 +27,14 @@ class Draw:
         self.keys: Tensor | None = None
 
     def begin(self, seed: int, step: int, items: Tensor) -> None:
-        """Start a pass over `items`, shape (B)."""
+        """Start a pass over `items`, shape (B).
+
+        Parameters
+        ----------
+        seed, step : int
+        items : Tensor, shape (B)
+            In the order of the batch's rows.
+        """
         start = scramble(torch.tensor([seed, step], dtype=torch.int32))
         of_pass = scramble(start[0] + start[1] * 31).item()
         self.keys = scramble(items.to(self.device, torch.int32) + of_pass)
@@ -95,6 +102,16 @@ def attend(
     """Attention of transformers that applies `module.dropout` to its weights.
 
     Their own hand the rate to torch's kernels, which draw for the batch.
+
+    Parameters
+    ----------
+    module : nn.Module
+        With a `dropout` of its own.
+    query, key, value : Tensor, shape (B, heads, n, width)
+    attention_mask : Tensor, optional
+        Added to the scores.
+    scaling : float
+        Of the scores.
     """
     scores = query @ key.mT * scaling
     if attention_mask is not None:

@@ -22,7 +22,14 @@ class Draw(Protocol):
     """What the dropout masks of a pass are drawn from."""
 
     def begin(self, seed: int, step: int, items: Tensor) -> None:
-        """Start a pass over `items`, shape (B), on the CPU."""
+        """Start a pass over `items`, shape (B), on the CPU.
+
+        Parameters
+        ----------
+        seed, step : int
+        items : Tensor, shape (B)
+            In the order of the batch's rows, on the CPU.
+        """
 
 
 @dataclass(frozen=True)
@@ -30,7 +37,14 @@ class TorchDraw:
     """torch's generators, seeded for each pass: a run that goes on needs no state of theirs."""
 
     def begin(self, seed: int, step: int, items: Tensor) -> None:
-        """Seed them by seed, step and the items of the pass, which no other rank has."""
+        """Seed them by seed, step and the items of the pass, which no other rank has.
+
+        Parameters
+        ----------
+        seed, step : int
+        items : Tensor, shape (B)
+            In the order of the batch's rows, on the CPU.
+        """
         entropy = (seed, step, *items.tolist())
         torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
 

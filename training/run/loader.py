@@ -78,7 +78,20 @@ class Passes:
 def load_steps(
     data: TrainingData[Batch], plan: Plan, seed: int, rank: int, first: int, workers: int
 ) -> Iterator[list[Pass[Batch]]]:
-    """Yield the micro-batches of each step, from step `first` on; `workers` read ahead."""
+    """Yield the micro-batches of each step, from step `first` on; `workers` read ahead.
+
+    Parameters
+    ----------
+    data : TrainingData
+    plan : Plan
+    seed : int
+    rank : int
+        This process.
+    first : int
+        Steps that were made before.
+    workers : int
+        Processes that read ahead; 0 reads in this one.
+    """
     examples = Examples(data, seed)
     loader: DataLoader[Any] = DataLoader(
         examples,  # type: ignore[arg-type]  # a data set is whatever has items

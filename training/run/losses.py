@@ -23,6 +23,13 @@ def ring_siglip_loss(images: Tensor, texts: Tensor, t_prime: Tensor, bias: Tenso
     Texts go around the ring, in the backward pass once more with their gradient, which is
     complete when they are home. So a rank holds one other rank's texts at a time, however many
     ranks there are.
+
+    Parameters
+    ----------
+    images, texts : Tensor, shape (n, width)
+        Unit vectors; row i of both belongs together.
+    t_prime, bias : Tensor, shape ()
+        Logarithm of the temperature, and the bias.
     """
     with torch.autocast(images.device.type, enabled=False):
         arguments = images.float(), texts.float(), t_prime, bias
@@ -31,7 +38,15 @@ def ring_siglip_loss(images: Tensor, texts: Tensor, t_prime: Tensor, bias: Tenso
 
 
 def shared_clip_loss(images: Tensor, texts: Tensor, logit_scale: Tensor) -> Tensor:
-    """`clip_loss` of this rank's images and texts against those of all ranks, in float32."""
+    """`clip_loss` of this rank's images and texts against those of all ranks, in float32.
+
+    Parameters
+    ----------
+    images, texts : Tensor, shape (n, width)
+        Unit vectors; row i of both belongs together.
+    logit_scale : Tensor, shape ()
+        Logarithm of the scale.
+    """
     with torch.autocast(images.device.type, enabled=False):
         images, texts = images.float(), texts.float()
         own = rank() * len(images) + torch.arange(len(images), device=images.device)

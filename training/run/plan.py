@@ -79,7 +79,15 @@ class Plan:
 
 
 def warm_up_and_cosine(step: int, steps: int, fraction: float) -> float:
-    """Return what the learning rate is multiplied by at a step."""
+    """Return what the learning rate is multiplied by at a step.
+
+    Parameters
+    ----------
+    step, steps : int
+        Which one, of how many.
+    fraction : float
+        Of the steps that warm up.
+    """
     warm_up = warm_up_steps(steps, fraction)
     if step < warm_up:
         return (step + 1) / warm_up

@@ -83,7 +83,19 @@ def answer_task(
     out: Path,
     device: torch.device,
 ) -> Task[Batch]:
-    """Put a stage together for `training.run`."""
+    """Put a stage together for `training.run`.
+
+    Parameters
+    ----------
+    name : {"projector", "finetune"}
+    begun : Begun
+        The module as it begins.
+    recipe, material : Recipe, Material
+    out : Path
+        Of the run.
+    device : torch.device
+        Where the vision tower computes features.
+    """
     answers = _answers(begun, material, "train")
     if begun.stage.features is not None:
         answers = replace(answers, features=_seen(begun, answers, out, device))

@@ -73,7 +73,13 @@ def train_contrastive(
 def contrastive_task(
     pair: ContrastivePair, tokenizer: Tokenizer, recipe: Recipe, material: Material
 ) -> Task[PairBatch]:
-    """Put stage 1 together for `training.run`."""
+    """Put stage 1 together for `training.run`.
+
+    Parameters
+    ----------
+    pair, tokenizer : ContrastivePair, Tokenizer
+    recipe, material : Recipe, Material
+    """
     stage = recipe.contrastive
     assert stage is not None
     prepare_pair(pair, stage, exact_ranks=recipe.run.exact_ranks)

@@ -51,6 +51,14 @@ def turns(store: Store, split: SplitName, part: Part, kinds: Sequence[Kind]) -> 
     A question with four choices is asked twice, openly and with its choices, as the authors do. One
     that lacks a choice, or the letter of its answer, is asked openly alone.
 
+    Parameters
+    ----------
+    store : Store
+    split, part : str
+        Of the store.
+    kinds : sequence of str
+        What is asked; one that is named twice is there twice.
+
     Raises
     ------
     UnusableData

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from training.ablation.comparisons import Comparison, comparison_table, comparisons, said
-from training.ablation.scoring import CORRECT, FINDINGS, Scoring, recall_name
+from training.ablation.scores import Figure
 from training.ablation.tables import Layout
 from training.ablation.variants import FULL, SIGLIP, TABLES, Model, Pair, models_of, pairs_of
 from training.evaluation.metrics.bootstrap import Interval
@@ -14,38 +14,47 @@ from training.recipe.recipe import load_recipe
 GOOD = Comparison(9, "2xMLP", "2xMLP-Mixer-H", "METEOR", 21.32, Interval(3.0, 1.0, 5.0), (3.0,))
 
 
+TYPES = ("plane", "phase", "organ")
+
+
 @pytest.fixture(scope="session")
-def scoring(out, tiny):
-    return Scoring(open_material(tiny, out / "store"), tiny)
+def material(out, tiny):
+    return open_material(tiny, out / "store")
+
+
+def figure(value: float, n: int = 6) -> Figure:
+    return Figure(
+        tuple(f"c{i}" for i in range(n)),
+        tuple(TYPES[i % 3] for i in range(n)),
+        np.full((1, n), value),
+    )
 
 
 @pytest.fixture
-def scores(scoring):
+def found():
     """The full model is always right, every other one wrong; pairs with SigLIP find everything."""
-    found = {}
-    for pair in pairs_of(TABLES):
-        right = float(pair.loss == "siglip")
-        hits = {
-            recall_name(label, k, n): np.full(n, right)
-            for label in ("IR", "TR")
-            for k in (1, 5, 10)
-            for n in scoring.pools
+    of_pairs = {
+        pair: {
+            "pairs": {
+                f"{label} R@{k} of {n}": figure(float(pair.loss == "siglip"), n)
+                for label in ("IR", "TR")
+                for k in (1, 5, 10)
+                for n in (4, 6)
+            }
         }
-        found[pair] = {"pairs": [hits]}
-    for model in models_of(TABLES):
-        right = float(model == FULL)
-        n = {"reports": len(scoring.reports), **{t: len(scoring.asked(t)) for t in TASKS}}
-        found[model] = {
-            "reports": [
-                {"METEOR": np.full(n["reports"], right), FINDINGS: np.ones((n["reports"], 3))}
-            ],
-            "open": [{"METEOR": np.full(n["open"], right)}],
-            "closed": [{CORRECT: np.full(n["closed"], right)}],
+        for pair in pairs_of(TABLES)
+    }
+    counted = {name: figure(1.0) for name in ("true positives", "false positives", "missed")}
+    of_models = {
+        model: {
+            "reports": {"METEOR": figure(float(model == FULL))},
+            "findings": counted,
+            "open": {"METEOR": figure(float(model == FULL))},
+            "closed": {"accuracy": figure(float(model == FULL))},
         }
-    return found
-
-
-TASKS = ("open", "closed")
+        for model in models_of(TABLES)
+    }
+    return of_pairs | of_models
 
 
 def test_the_outcome_is_the_papers_where_the_interval_lies_on_its_side():
@@ -69,25 +78,25 @@ def test_a_table_gets_the_sentences_on_it_alone():
     assert said([GOOD, replace(GOOD, table=10)], "table9") == [GOOD.sentence()]
 
 
-def test_the_papers_differences_come_from_its_tables(scoring, scores):
-    found = {(c.table, c.first, c.figure): c.paper for c in comparisons(scoring, scores, TABLES)}
-    assert found[9, "2xMLP", "METEOR"] == 21.32
-    assert found[10, "2xMLP-H", "METEOR, mean of types"] == 2.27
-    assert found[11, "1xMLP-Mixer-H", "accuracy, mean of types"] == 0.44
-    assert found[6, "the model without SigLIP", "METEOR, mean of types"] == 0.40
+def test_the_papers_differences_come_from_its_tables(found):
+    papers = {(c.table, c.first, c.figure): c.paper for c in comparisons(found, TABLES)}
+    assert papers[9, "2xMLP", "METEOR"] == 21.32
+    assert papers[10, "2xMLP-H", "METEOR, mean of types"] == 2.27
+    assert papers[11, "1xMLP-Mixer-H", "accuracy, mean of types"] == 0.44
+    assert papers[6, "the model without SigLIP", "METEOR, mean of types"] == 0.40
 
 
-def test_what_is_proposed_is_compared_with_everything_else(scoring, scores):
-    found = comparisons(scoring, scores, TABLES)
-    assert len(found) == 6 * 3 + 8
-    of_models = [c for c in found if c.table != 8]
+def test_what_is_proposed_is_compared_with_everything_else(found):
+    compared = comparisons(found, TABLES)
+    assert len(compared) == 6 * 3 + 8
+    of_models = [c for c in compared if c.table != 8]
     assert all(c.here == Interval(100.0, 100.0, 100.0) for c in of_models)
     assert all(c.outcome == "as in the paper" for c in of_models)
 
 
-def test_each_loss_and_each_tower_is_compared_in_both_directions(scoring, scores):
-    found = comparisons(scoring, scores, (8,))
-    differences = {(c.first, c.second): c.here.value for c in found}
+def test_each_loss_and_each_tower_is_compared_in_both_directions(found):
+    compared = comparisons(found, (8,))
+    differences = {(c.first, c.second): c.here.value for c in compared}
     assert differences == {
         ("ViT3D CLIP", "ViT3D SigLIP"): 100.0,
         ("DCFormer CLIP", "DCFormer SigLIP"): 100.0,
@@ -96,34 +105,40 @@ def test_each_loss_and_each_tower_is_compared_in_both_directions(scoring, scores
     }
 
 
-def test_scores_of_seeds_are_averaged(scoring, scores):
+def test_scores_of_seeds_are_averaged(found):
     def twice(tested, factor):
         """A second seed, whose scores are those of the first times a factor."""
-        return {k: [v[0], {n: factor * s for n, s in v[0].items()}] for k, v in tested.items()}
+        return {
+            what: {
+                name: replace(f, by_seed=np.concatenate([f.by_seed, factor * f.by_seed]))
+                for name, f in figures.items()
+            }
+            for what, figures in tested.items()
+        }
 
-    other = {variant: twice(scores[variant], float(variant != FULL)) for variant in scores}
-    found = comparisons(scoring, other, (7,))[0]
-    assert found.here.value == 50.0
-    assert found.by_seed == (100.0, 0.0)
+    other = {variant: twice(found[variant], float(variant != FULL)) for variant in found}
+    compared = comparisons(other, (7,))[0]
+    assert compared.here.value == 50.0
+    assert compared.by_seed == (100.0, 0.0)
 
 
-def test_every_table_has_the_papers_rows_and_ours(scoring, scores):
-    layout = Layout(load_recipe("ablation"), scoring, scores)
+def test_every_table_has_the_papers_rows_and_ours(material, found):
+    layout = Layout(load_recipe("ablation"), material, found)
     for number, ours in {5: 4, 6: 16, 7: 4, 9: 4, 10: 16, 11: 4}.items():
         rows = layout.table(number).rows
         assert [row[0] for row in rows].count("here") == ours
         assert [row[0] for row in rows].count("paper") == ours
 
 
-def test_a_metric_without_its_weights_is_said_not_to_be_computed(scoring, scores):
-    layout = Layout(load_recipe("ablation"), scoring, scores, ("BERTScore: not computed.",))
+def test_a_metric_without_its_weights_is_said_not_to_be_computed(material, found):
+    layout = Layout(load_recipe("ablation"), material, found, ("BERTScore: not computed.",))
     table = layout.table(9)
     assert table.rows[-1][table.columns.index("BERTScore")] == "not computed"
     assert "BERTScore: not computed." in table.notes
 
 
-def test_table_9_counts_the_projectors_of_the_miniature(scoring, scores):
-    table = Layout(load_recipe("ablation"), scoring, scores).table(9)
+def test_table_9_counts_the_projectors_of_the_miniature(material, found):
+    table = Layout(load_recipe("ablation"), material, found).table(9)
     counted = [row[table.columns.index("Parameters")] for row in table.rows[4:]]
     assert len(set(counted)) == 4
 

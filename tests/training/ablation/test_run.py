@@ -30,7 +30,7 @@ def test_it_says_what_decided_the_figures_and_how_long_each_job_took(out):
     results = json.loads((out / "results.json").read_text())
     assert results["seeds"] == [1]
     assert results["recipe"]["name"] == "ablation"
-    assert len(results["seconds"]) == 4 * 2 + 1 + 4 * 3
+    assert len(results["seconds"]) == 4 * 2 + 1 + 4 * 4
     assert all(seconds >= 0 for seconds in results["seconds"].values())
 
 

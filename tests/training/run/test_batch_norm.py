@@ -41,3 +41,11 @@ def test_a_pass_that_is_computed_again_is_not_remembered_twice():
         shared(torch.randn(2, 3, 2, 2, 2))
     assert shared.num_batches_tracked == 0
     assert torch.equal(shared.running_mean, torch.zeros(3))
+
+
+def test_neither_is_one_of_torch_s_own():
+    own, _ = norms()
+    with statistics_kept(own):
+        kept = own(torch.randn(2, 3, 2, 2, 2))
+    assert kept.mean().abs() < 0.5, "it still used the statistics of the batch"
+    assert own.num_batches_tracked == 0

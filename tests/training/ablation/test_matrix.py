@@ -1,6 +1,6 @@
 import pytest
 
-from training.ablation.jobs import Job, run_jobs
+from training.ablation.matrix import Job, run_jobs
 
 
 def job(folder, done, name, fail=False):
