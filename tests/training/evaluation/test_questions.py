@@ -70,16 +70,14 @@ def test_yes_and_no_are_told_by_the_first_word(text, right):
 
 def test_the_mean_is_unweighted_over_types():
     kinds = ["plane"] * 8 + ["phase", "organ", "abnormality", "location"]
-    items = [Item(str(n), "i", str(n), "open", "r", type=kind) for n, kind in enumerate(kinds)]
     scores = np.array([1.0] * 8 + [0.0] * 4)
-    *types, mean = by_type(Bootstrap(tuple(map(str, range(12))), 50), items, scores)
+    *types, mean = by_type(Bootstrap(tuple(map(str, range(12))), 50), kinds, scores)
     assert [cell.value for cell in types] == [100, 0, 0, 0, 0]
     assert mean.value == pytest.approx(20)
 
 
 def test_a_type_that_was_not_asked_has_no_figure():
-    items = [Item("a", "i", "c", "open", "r", type="plane")]
-    *types, mean = by_type(Bootstrap(("c",), 10), items, np.array([1.0]))
+    *types, mean = by_type(Bootstrap(("c",), 10), ["plane"], np.array([1.0]))
     assert types[1:] == [None] * 4
     assert mean.value == 100
 
