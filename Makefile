@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 .PHONY: demo test lint docs bench coverage clean
 
 demo: .venv/.runtime
-	$(BIN)/ctscribe demo
+	@$(BIN)/ctscribe demo
 
 test: .venv/.test
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
@@ -34,9 +34,12 @@ bench: .venv/.test
 	$(BIN)/python -m bench.startup
 
 .venv/.runtime: pyproject.toml constraints.txt
-	@echo "installing into .venv: minutes, PyTorch is large"
-	$(PYTHON) -m venv .venv
-	$(PIP) install -q -c constraints.txt -e .
+	@$(PYTHON) -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "$(PYTHON) is missing, older than 3.11, or has no venv: apt install python3-venv," \
+		"or name another one: make PYTHON=python3.12" >&2; exit 1; }
+	@echo "Installing into .venv. This takes minutes the first time: PyTorch is large."
+	@$(PYTHON) -m venv .venv
+	@$(PIP) install -q -c constraints.txt -e .
 	touch $@
 
 .venv/.test: .venv/.runtime

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from plugin.cli.options import FOLDER, config_option, json_option, seed_help
+from plugin.commands.files import FILES, content, listing
 from plugin.settings import load_settings
 
 
@@ -152,7 +153,17 @@ def service_unit(part: str, config: Path, user: str, secrets: Path) -> None:
     click.echo(unit(part, config, load_settings(config), user=user, secrets=secrets), nl=False)
 
 
-COMMANDS = (demo, serve, receive, work, engine, status, redeliver, doctor, service_unit)
+@click.command()
+@click.argument("name", type=click.Choice(list(FILES)), required=False)
+def files(name: str | None) -> None:
+    """Print a file of the installation, or list them.
+
+    NAME is one of the files that `ctscribe files` lists, such as Orthanc's configuration.
+    """
+    click.echo(listing() if name is None else content(name), nl=name is None)
+
+
+COMMANDS = (demo, serve, receive, work, engine, status, redeliver, doctor, service_unit, files)
 
 
 def configure_logging() -> None:
