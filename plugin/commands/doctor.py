@@ -79,6 +79,8 @@ def check_database(settings: Settings) -> Finding:
             connection.execute(text("SELECT 1"))
     except ModuleNotFoundError as error:
         return _not_installed("database", error)
+    except CtscribeError as error:
+        return Finding("database", False, *str(error).split(": ", 1))
     except Exception as error:  # noqa: BLE001  every driver raises its own; the answer is the same
         cause = type(error).__name__
         return Finding("database", False, cause, "check storage.database and that it is running")

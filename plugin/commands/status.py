@@ -11,7 +11,7 @@ import click
 from sqlalchemy import func, make_url, or_, select
 from sqlalchemy.orm import Session
 
-from dicom_io.errors import ConfigurationError, PluginError
+from dicom_io.errors import ConfigurationError, CtscribeError, PluginError
 from plugin.drafting.engine_watch import DOWN, latest_engine_event
 from plugin.state.database import open_database, session_factory
 from plugin.state.tables import (
@@ -178,7 +178,7 @@ def _session(database_url: str) -> Session:
         )
     try:
         return session_factory(open_database(database_url))()
-    except ModuleNotFoundError:  # no driver: the command line names what to install
+    except (ModuleNotFoundError, CtscribeError):  # the command line tells what to do
         raise
     except Exception as error:
         raise ConfigurationError(

@@ -6,14 +6,19 @@ transaction begins as a writer, so that none fails half-way because another one 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
+
+from dicom_io.errors import ConfigurationError
 
 SessionFactory = sessionmaker[Session]
 
@@ -38,11 +43,20 @@ def open_database(url: str) -> Engine:
         Pooled, safe to share between threads.
     """
     engine = connect(url)
-    with engine.begin() as connection:
+    with _disposed_unless_done(engine), engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
         migrate(connection)
     return engine
+
+
+@contextmanager
+def _disposed_unless_done(engine: Engine) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        engine.dispose()
+        raise
 
 
 def connect(url: str) -> Engine:
@@ -61,8 +75,20 @@ def connect(url: str) -> Engine:
 
 
 def migrate(connection: Connection) -> None:
-    """Run every migration that the database lacks, inside the connection's transaction."""
-    command.upgrade(migrations(connection), "head")
+    """Run every migration that the database lacks, inside the connection's transaction.
+
+    Raises
+    ------
+    ConfigurationError
+        The database has migrations that this version does not know.
+    """
+    try:
+        command.upgrade(migrations(connection), "head")
+    except CommandError as error:
+        raise ConfigurationError(
+            "the database was made by another version of ctscribe, which this one does not know: "
+            "install that version or a later one, or restore the backup from before the upgrade"
+        ) from error
 
 
 def migrations(connection: Connection) -> Config:

@@ -10,6 +10,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Engine, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from dicom_io.errors import ConfigurationError
 from plugin.state.database import (
     SessionFactory,
     connect,
@@ -38,6 +39,15 @@ def test_opening_a_database_again_changes_nothing(engine: Engine, database_url: 
     with again.connect() as connection:
         assert connection.execute(text("SELECT version_num FROM alembic_version")).all() != []
     again.dispose()
+
+
+def test_a_database_of_a_later_version_is_refused_with_what_to_do(
+    engine: Engine, database_url: str
+) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(ConfigurationError, match=r"another version .* restore the backup"):
+        open_database(database_url)
 
 
 def test_processes_that_start_together_migrate_once(bare_database_url: str) -> None:
