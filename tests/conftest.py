@@ -1,8 +1,10 @@
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.orthanc import RunningOrthanc, running_orthanc
 from tests.repository import ROOT
 
 # Before torch is imported: tensors are small here, and the other worker needs the other core
@@ -23,3 +25,16 @@ def cases() -> Path:
             pytest.fail(f"CTSCRIBE_CASES names no folder: {named}")
         pytest.skip("no folder of real DICOM series (CTSCRIBE_CASES)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def _orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOrthanc]:
+    with running_orthanc(tmp_path_factory.mktemp("orthanc")) as running:
+        yield running
+
+
+@pytest.fixture
+def orthanc(_orthanc: RunningOrthanc) -> RunningOrthanc:
+    """An empty Orthanc with this repository's configuration, the same process for all tests."""
+    _orthanc.clear()
+    return _orthanc

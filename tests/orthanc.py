@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +13,10 @@ from typing import Any
 
 import httpx
 
+from tests.ports import free_port
 from tests.repository import ROOT
 from tests.services import require
+from tests.waiting import eventually
 
 PYTHON_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancPython.so")
 
@@ -43,23 +43,13 @@ class RunningOrthanc:
     def upload(self, path: Path) -> Any:
         return self.post("/instances", content=path.read_bytes())
 
+    def clear(self) -> None:
+        """Forget every patient."""
+        for patient in self.get("/patients"):
+            httpx.delete(f"{self.url}/patients/{patient}", timeout=30).raise_for_status()
+
     def log(self) -> str:
         return (self.folder / "orthanc.log").read_text()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def eventually(holds: Callable[[], Any], what: str, seconds: float = 30.0) -> Any:
-    """Wait until `holds` returns something true, and return it."""
-    end = time.monotonic() + seconds
-    while not (value := holds()):
-        assert time.monotonic() < end, f"not within {seconds} s: {what}"
-        time.sleep(0.1)
-    return value
 
 
 @contextmanager
@@ -105,7 +95,7 @@ def running_orthanc(
         )
     try:
         running = RunningOrthanc(url, configuration["DicomPort"], folder, process)
-        eventually(lambda: _answers(running, credentials), "Orthanc answers")
+        eventually(lambda: _answers(running, credentials))
         yield running
     finally:
         process.terminate()

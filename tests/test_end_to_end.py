@@ -16,8 +16,10 @@ from pydicom.uid import EnhancedSRStorage
 
 from dicom_io.archives.dimse import Dimse
 from dicom_io.errors import CtscribeError
-from tests.orthanc import RunningOrthanc, eventually, free_port, running_orthanc
+from tests.orthanc import RunningOrthanc, running_orthanc
+from tests.ports import free_port
 from tests.services import require
+from tests.waiting import eventually
 
 STORESCU = Path("/usr/bin/storescu")
 CTSCRIBE = Path(sys.executable).parent / "ctscribe"
@@ -81,7 +83,7 @@ def service(configuration: Path, receiver: int) -> Iterator[None]:
     with log_path.open("wb") as log:
         process = subprocess.Popen([CTSCRIBE, "serve", "-c", configuration], stdout=log, stderr=log)
     try:
-        eventually(lambda: answers(receiver), "the receiver answers", 60)
+        eventually(lambda: answers(receiver), 60)
         yield
         assert process.poll() is None, log_path.read_text()
     finally:
@@ -159,7 +161,7 @@ def test_a_study_sent_to_the_assistant_and_the_archive_gets_one_draft(
     send(study, receiver, "CTSCRIBE")
     send(study, orthanc.dicom_port, "ORTHANC")
     uid = str(header(study).StudyInstanceUID)
-    eventually(lambda: proved(configuration, uid), "the draft is proved", DRAFT_S)
+    eventually(lambda: proved(configuration, uid), DRAFT_S)
     check_draft(orthanc, study)
 
 
@@ -169,10 +171,10 @@ def test_a_study_sent_to_orthanc_is_routed_drafted_and_drafted_again_on_request(
 ) -> None:
     send(study, orthanc.dicom_port, "ORTHANC")
     uid = str(header(study).StudyInstanceUID)
-    eventually(lambda: proved(configuration, uid), "the draft is proved", DRAFT_S)
+    eventually(lambda: proved(configuration, uid), DRAFT_S)
     check_draft(orthanc, study)
     (identifier,) = orthanc.get("/studies")
     orthanc.post(f"/ctscribe/studies/{identifier}/draft")
-    eventually(lambda: len(reports(orthanc, uid)) == 2, "there is a second draft", DRAFT_S)
+    eventually(lambda: len(reports(orthanc, uid)) == 2, DRAFT_S)
     series = {report["0020000E"]["Value"][0] for report in reports(orthanc, uid)}
     assert len(series) == 2

@@ -2,11 +2,15 @@
 
 import time
 from collections.abc import Callable
+from typing import TypeVar
+
+Value = TypeVar("Value")
 
 
-def eventually(condition: Callable[[], object], seconds: float = 10.0) -> bool:
-    """Whether a condition comes true in time."""
+def eventually(condition: Callable[[], Value], seconds: float = 30.0) -> Value:
+    """Wait until a condition comes true, and return what it gave; too late is a failure."""
     deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not within {seconds} s"
         time.sleep(0.02)
-    return bool(condition())
+    return value

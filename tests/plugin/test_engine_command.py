@@ -18,7 +18,7 @@ from plugin.cli import main
 from plugin.supervisor import CTSCRIBE
 from tests.engine.conftest import input_for
 from tests.engine.servers import closing_client
-from tests.orthanc import free_port
+from tests.ports import free_port
 from tests.waiting import eventually
 
 TOKEN = {"CTSCRIBE_ENGINE_TOKEN": "secret"}

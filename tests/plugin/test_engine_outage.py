@@ -31,7 +31,7 @@ from plugin.state.database import SessionFactory
 from plugin.state.tables import Draft, Event, Job
 from plugin.supervisor import CTSCRIBE
 from reporting.render import report_text
-from tests.orthanc import free_port
+from tests.ports import free_port
 from tests.repository import ROOT
 from tests.waiting import eventually
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import socket
 import subprocess
 import sys
 import threading
@@ -22,6 +21,7 @@ from plugin.state.spool import Spool
 from plugin.state.tables import Delivery, DeliveryState, Draft, Instance, Job, JobState, Study
 from tests.plugin.intake_objects import association, make_slice, new_uid
 from tests.plugin.programs import selected
+from tests.ports import free_port
 from tests.repository import ROOT
 
 SLICES = 6
@@ -88,12 +88,6 @@ class Sender:
             except (OSError, RuntimeError, ValueError):
                 pass  # the receiver died under the association
             time.sleep(0.1)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

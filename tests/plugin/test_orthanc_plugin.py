@@ -16,8 +16,10 @@ from pynetdicom import AE, AllStoragePresentationContexts, evt
 
 from plugin.settings import Settings
 from tests.objects import write_report, write_slice
-from tests.orthanc import RunningOrthanc, eventually, free_port, running_orthanc
+from tests.orthanc import RunningOrthanc, running_orthanc
+from tests.ports import free_port
 from tests.repository import ROOT
+from tests.waiting import eventually
 
 Start = Callable[[], AbstractContextManager[RunningOrthanc]]
 
@@ -84,7 +86,7 @@ def forwarded(orthanc: RunningOrthanc, study: str, instances: int = 3) -> Any:
         now = state(orthanc, study)
         return bool(now["state"] == "forwarded" and now["instances"] == instances)
 
-    return eventually(holds, f"{instances} instances are forwarded")
+    return eventually(holds)
 
 
 def stable(orthanc: RunningOrthanc, study: str, folder: Path) -> Path:
@@ -93,7 +95,7 @@ def stable(orthanc: RunningOrthanc, study: str, folder: Path) -> Path:
     Orthanc reports one change after another: once a later study was forwarded, all before it were
     seen. Returns the one slice of that study.
     """
-    eventually(lambda: orthanc.get(f"/studies/{study}")["IsStable"], "the study is stable")
+    eventually(lambda: orthanc.get(f"/studies/{study}")["IsStable"])
     later = write_slice(folder / "later", generate_uid())
     forwarded(orthanc, upload(orthanc, later), instances=1)
     return later
@@ -177,7 +179,7 @@ def test_a_study_is_kept_until_the_assistant_is_there(
 ) -> None:
     with start() as orthanc:
         study = upload(orthanc, *slices)
-        eventually(lambda: state(orthanc, study).get("attempts"), "one attempt failed")
+        eventually(lambda: state(orthanc, study).get("attempts"))
         with assistant.listening():
             forwarded(orthanc, study)
 
@@ -187,7 +189,7 @@ def test_a_study_whose_forwarding_failed_is_sent_after_a_restart(
 ) -> None:
     with start() as orthanc:
         study = upload(orthanc, *slices)
-        eventually(lambda: state(orthanc, study).get("attempts"), "one attempt failed")
+        eventually(lambda: state(orthanc, study).get("attempts"))
         orthanc.process.kill()
     with assistant.listening(), start() as orthanc:
         forwarded(orthanc, study)
@@ -199,7 +201,7 @@ def test_a_refusing_assistant_is_asked_again(
     assistant.status = 0xA700
     with assistant.listening(), start() as orthanc:
         study = upload(orthanc, *slices)
-        eventually(lambda: state(orthanc, study).get("attempts"), "one attempt failed")
+        eventually(lambda: state(orthanc, study).get("attempts"))
         assistant.status = 0x0000
         forwarded(orthanc, study)
 
@@ -229,11 +231,11 @@ def test_the_route_knows_only_studies(start: Start) -> None:
 def test_a_deleted_study_is_forgotten(start: Start, slices: list[Path], tmp_path: Path) -> None:
     with start() as orthanc:
         study = upload(orthanc, *slices)
-        eventually(lambda: state(orthanc, study).get("attempts"), "one attempt failed")
+        eventually(lambda: state(orthanc, study).get("attempts"))
         assert httpx.delete(f"{orthanc.url}/studies/{study}").is_success
         assert httpx.get(f"{orthanc.url}/ctscribe/studies/{study}/draft").status_code == 404
         later = upload(orthanc, write_slice(tmp_path / "later", generate_uid()))
-        eventually(lambda: state(orthanc, later).get("attempts"), "a later change was seen")
+        eventually(lambda: state(orthanc, later).get("attempts"))
         assert "traceback" not in orthanc.log()
 
 

@@ -85,7 +85,8 @@ def model(trained):
 
 
 def test_stage_1_leaves_a_pair_without_the_head_of_its_statements(trained):
-    load_pair(trained["contrastive"])
+    written = load_file(trained["contrastive"] / "model.safetensors")
+    assert set(written) == set(load_pair(trained["contrastive"]).state_dict())
 
 
 def test_what_comes_out_writes_reports_and_answers(model):

@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
@@ -15,7 +15,8 @@ from dicom_io.archives.proof import InstanceReference, Verdict, judge
 from dicom_io.errors import AssociationRejected, NotRetrieved, PeerUnreachable
 from tests.ct import ct_slice
 from tests.objects import write_report, write_slice
-from tests.orthanc import RunningOrthanc, free_port, running_orthanc
+from tests.orthanc import RunningOrthanc, running_orthanc
+from tests.ports import free_port
 from tests.web import answering
 
 PASSWORD = {"AuthenticationEnabled": True, "RegisteredUsers": {"ctscribe": "only in this test"}}
@@ -26,15 +27,9 @@ JSON = {"Content-Type": "application/dicom+json"}
 Answer = Callable[[str], httpx.Response]
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOrthanc]:
-    with running_orthanc(tmp_path_factory.mktemp("orthanc")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def url(server: RunningOrthanc) -> str:
-    return f"{server.url}/dicom-web"
+@pytest.fixture
+def url(orthanc: RunningOrthanc) -> str:
+    return f"{orthanc.url}/dicom-web"
 
 
 @pytest.fixture

@@ -19,7 +19,8 @@ from dicom_io.archives.proof import InstanceReference, Verdict, judge
 from dicom_io.errors import AssociationRejected, PeerUnreachable
 from plugin.commands.demo_archive import running_archive
 from tests.objects import PATIENT_ID, write_report
-from tests.orthanc import free_port, running_orthanc
+from tests.orthanc import RunningOrthanc
+from tests.ports import free_port
 
 QUICK = Timeouts(connect_s=2, acse_s=2, dimse_s=2)
 
@@ -63,22 +64,18 @@ def test_what_was_never_stored_is_not_found(report: Path, tmp_path: Path) -> Non
     assert found.instances == 0
 
 
-def test_orthanc_answers_with_names_of_every_script(report: Path, tmp_path: Path) -> None:
+def test_orthanc_answers_with_names_of_every_script(report: Path, orthanc: RunningOrthanc) -> None:
     header = dcmread(report)
-    with running_orthanc(tmp_path / "orthanc") as orthanc:
-        peer = Dimse("127.0.0.1", orthanc.dicom_port, "ORTHANC")
-        peer.check()
-        peer.store(report)
-        found = peer.find(InstanceReference.of(header))
+    peer = Dimse("127.0.0.1", orthanc.dicom_port, "ORTHANC")
+    peer.check()
+    peer.store(report)
+    found = peer.find(InstanceReference.of(header))
     assert judge(found, identity_of(header)) is Verdict.PROVED
 
 
-def test_orthanc_lets_no_stranger_query(report: Path, tmp_path: Path) -> None:
+def test_orthanc_lets_no_stranger_query(report: Path, orthanc: RunningOrthanc) -> None:
     reference = InstanceReference.of(dcmread(report))
-    with (
-        running_orthanc(tmp_path / "orthanc") as orthanc,
-        pytest.raises((AssociationRejected, PeerUnreachable), match="ORTHANC"),
-    ):
+    with pytest.raises((AssociationRejected, PeerUnreachable), match="ORTHANC"):
         Dimse("127.0.0.1", orthanc.dicom_port, "ORTHANC", "STRANGER").find(reference)
 
 
@@ -147,8 +144,15 @@ def test_a_peer_out_of_resources_is_worth_a_retry(report: Path, status: int) -> 
 
 
 def test_a_stored_object_with_coerced_elements_is_stored(report: Path) -> None:
-    with serving(storage, EVT_C_STORE=lambda _: 0xB000) as port:
+    received: list[str] = []
+
+    def coerce(event: evt.Event) -> int:
+        received.append(event.request.AffectedSOPInstanceUID)
+        return 0xB000
+
+    with serving(storage, EVT_C_STORE=coerce) as port:
         archive(port).store(report)
+    assert received == [dcmread(report).SOPInstanceUID]
 
 
 def test_an_unknown_ae_title_is_a_rejection() -> None:

@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,25 +11,19 @@ from dicom_io.archives.dimse import Dimse
 from dicom_io.archives.inventory import ct_inventory, missing_from
 from dicom_io.archives.orthanc import Orthanc
 from tests.objects import write_report, write_slice
-from tests.orthanc import RunningOrthanc, running_orthanc
+from tests.orthanc import RunningOrthanc
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOrthanc]:
-    with running_orthanc(tmp_path_factory.mktemp("orthanc")) as running:
-        yield running
+def by_dimse(orthanc: RunningOrthanc) -> Archive:
+    return Dimse("127.0.0.1", orthanc.dicom_port, "ORTHANC")
 
 
-def by_dimse(server: RunningOrthanc) -> Archive:
-    return Dimse("127.0.0.1", server.dicom_port, "ORTHANC")
+def by_dicomweb(orthanc: RunningOrthanc) -> Archive:
+    return Dicomweb(f"{orthanc.url}/dicom-web")
 
 
-def by_dicomweb(server: RunningOrthanc) -> Archive:
-    return Dicomweb(f"{server.url}/dicom-web")
-
-
-def by_rest(server: RunningOrthanc) -> Archive:
-    return Orthanc(server.url)
+def by_rest(orthanc: RunningOrthanc) -> Archive:
+    return Orthanc(orthanc.url)
 
 
 Way = Callable[[RunningOrthanc], Archive]
@@ -38,18 +32,18 @@ every_way = pytest.mark.parametrize("way", [by_dimse, by_dicomweb, by_rest])
 
 @every_way
 def test_an_archive_tells_how_many_slices_each_ct_series_has(
-    way: Way, server: RunningOrthanc, tmp_path: Path
+    way: Way, orthanc: RunningOrthanc, tmp_path: Path
 ) -> None:
     study, thin, thick = generate_uid(), generate_uid(), generate_uid()
     for series in (thin, thin, thin, thick):
-        server.upload(write_slice(tmp_path, study, series=series))
-    server.upload(write_report(tmp_path, study))
-    assert way(server).count(study) == {thin: 3, thick: 1}
+        orthanc.upload(write_slice(tmp_path, study, series=series))
+    orthanc.upload(write_report(tmp_path, study))
+    assert way(orthanc).count(study) == {thin: 3, thick: 1}
 
 
 @every_way
-def test_an_archive_that_lacks_the_study_tells_nothing(way: Way, server: RunningOrthanc) -> None:
-    assert way(server).count(generate_uid()) == {}
+def test_an_archive_that_lacks_the_study_tells_nothing(way: Way, orthanc: RunningOrthanc) -> None:
+    assert way(orthanc).count(generate_uid()) == {}
 
 
 def test_a_series_whose_number_is_not_told_does_not_count() -> None:

@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -11,14 +10,9 @@ from dicom_io.archives.patient_identity import identity_of
 from dicom_io.archives.proof import InstanceReference, Verdict, judge
 from dicom_io.errors import AssociationRejected, PeerUnreachable
 from tests.objects import write_report, write_slice
-from tests.orthanc import RunningOrthanc, free_port, running_orthanc
+from tests.orthanc import RunningOrthanc
+from tests.ports import free_port
 from tests.web import answering
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOrthanc]:
-    with running_orthanc(tmp_path_factory.mktemp("orthanc")) as running:
-        yield running
 
 
 @pytest.fixture
@@ -26,39 +20,39 @@ def report(tmp_path: Path) -> Path:
     return write_report(tmp_path, generate_uid())
 
 
-def test_what_was_stored_is_found_under_its_patient(server: RunningOrthanc, report: Path) -> None:
+def test_what_was_stored_is_found_under_its_patient(orthanc: RunningOrthanc, report: Path) -> None:
     header = dcmread(report)
-    Orthanc(server.url).store(report)
-    found = Orthanc(server.url).find(InstanceReference.of(header))
+    Orthanc(orthanc.url).store(report)
+    found = Orthanc(orthanc.url).find(InstanceReference.of(header))
     assert judge(found, identity_of(header)) is Verdict.PROVED
 
 
-def test_storing_again_changes_nothing(server: RunningOrthanc, report: Path) -> None:
-    Orthanc(server.url).store(report)
-    Orthanc(f"{server.url}/").store(report)
-    assert Orthanc(server.url).find(InstanceReference.of(dcmread(report))).instances == 1
+def test_storing_again_changes_nothing(orthanc: RunningOrthanc, report: Path) -> None:
+    Orthanc(orthanc.url).store(report)
+    Orthanc(f"{orthanc.url}/").store(report)
+    assert Orthanc(orthanc.url).find(InstanceReference.of(dcmread(report))).instances == 1
 
 
-def test_what_was_never_stored_is_not_found(server: RunningOrthanc, report: Path) -> None:
-    assert Orthanc(server.url).find(InstanceReference.of(dcmread(report))).instances == 0
+def test_what_was_never_stored_is_not_found(orthanc: RunningOrthanc, report: Path) -> None:
+    assert Orthanc(orthanc.url).find(InstanceReference.of(dcmread(report))).instances == 0
 
 
 def test_a_report_beside_another_patients_slices_is_no_proof(
-    server: RunningOrthanc, tmp_path: Path
+    orthanc: RunningOrthanc, tmp_path: Path
 ) -> None:
     study = generate_uid()
     report = write_report(tmp_path, study)
-    Orthanc(server.url).store(write_slice(tmp_path, study, patient_id="somebody else"))
-    Orthanc(server.url).store(report)
-    found = Orthanc(server.url).find(InstanceReference.of(dcmread(report)))
+    Orthanc(orthanc.url).store(write_slice(tmp_path, study, patient_id="somebody else"))
+    Orthanc(orthanc.url).store(report)
+    found = Orthanc(orthanc.url).find(InstanceReference.of(dcmread(report)))
     assert judge(found, identity_of(dcmread(report))) is Verdict.WRONG_IDENTITY
 
 
-def test_what_is_no_dicom_file_is_a_rejection(server: RunningOrthanc, tmp_path: Path) -> None:
+def test_what_is_no_dicom_file_is_a_rejection(orthanc: RunningOrthanc, tmp_path: Path) -> None:
     garbage = tmp_path / "garbage.dcm"
     garbage.write_bytes(b"not DICOM")
     with pytest.raises(AssociationRejected, match="400"):
-        Orthanc(server.url).store(garbage)
+        Orthanc(orthanc.url).store(garbage)
 
 
 def test_nobody_listening_is_worth_a_retry(report: Path) -> None:

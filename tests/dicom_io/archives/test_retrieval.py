@@ -21,7 +21,7 @@ from dicom_io.archives.dimse import Dimse
 from dicom_io.archives.retrieval import REFUSED, Listener
 from dicom_io.errors import AssociationRejected, NotRetrieved, PeerUnreachable
 from tests.ct import ct_slice
-from tests.orthanc import free_port
+from tests.ports import free_port
 
 STUDY = "1.2.826.0.1.3680043.8.498.5"
 SERIES = f"{STUDY}.1"

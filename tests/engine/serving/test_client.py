@@ -24,7 +24,7 @@ from engine.serving.client import RemoteEngine
 from engine.serving.server import make_app
 from tests.engine.conftest import input_for
 from tests.engine.servers import closing_client, remote, serving
-from tests.orthanc import free_port
+from tests.ports import free_port
 from tests.web import answering
 
 SPEC = FakeEngine().preprocess

@@ -20,7 +20,7 @@ import yaml
 from engine.fake import FakeEngine
 from tests.engine.conftest import input_for
 from tests.engine.servers import closing_client
-from tests.orthanc import free_port
+from tests.ports import free_port
 from tests.repository import ROOT
 from tests.waiting import eventually
 

@@ -27,7 +27,7 @@ from engine.serving.server import make_app, serve
 from engine.serving.wire import ReportTask, SamplesTask
 from tests.engine.conftest import input_for
 from tests.engine.servers import serving
-from tests.orthanc import free_port
+from tests.ports import free_port
 from tests.waiting import eventually
 
 HEADERS = {"content-type": wire.MEDIA_TYPE, "content-encoding": wire.ENCODING}

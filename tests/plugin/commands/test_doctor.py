@@ -13,7 +13,7 @@ from plugin.reception.receiver import running_receiver
 from plugin.state.completeness import Patience
 from plugin.state.database import open_database, session_factory
 from plugin.state.spool import Spool
-from tests.plugin.test_kill import free_port
+from tests.ports import free_port
 
 
 @pytest.fixture

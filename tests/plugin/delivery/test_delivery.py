@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,7 +27,9 @@ from plugin.state.database import SessionFactory
 from plugin.state.spool import Spool
 from plugin.state.tables import Delivery, DeliveryState, Draft, Event, Job, JobState, Level, Study
 from tests.objects import PATIENT_ID, write_report, write_slice
-from tests.orthanc import RunningOrthanc, eventually, free_port, running_orthanc
+from tests.orthanc import RunningOrthanc
+from tests.ports import free_port
+from tests.waiting import eventually
 
 # pynetdicom leaves the socket of a refused connection to the garbage collector
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
@@ -172,12 +174,6 @@ def service(sessions: SessionFactory, spool: Spool) -> Service:
     return Service(sessions, spool.root)
 
 
-@pytest.fixture(scope="module")
-def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOrthanc]:
-    with running_orthanc(tmp_path_factory.mktemp("orthanc")) as running:
-        yield running
-
-
 def every_kind(orthanc: RunningOrthanc) -> tuple[Destination, ...]:
     return (
         Destination("dimse", Dimse("127.0.0.1", orthanc.dicom_port, "ORTHANC")),
@@ -296,7 +292,7 @@ def test_a_slow_destination_holds_up_no_other(service: Service) -> None:
     with delivering(service.outbox, (Slow().named("slow"), Shelf().named()), 0.01):
         proved = [DeliveryState.PENDING, DeliveryState.PROVED]
         try:
-            eventually(lambda: service.states() == proved, "the other is proved")
+            eventually(lambda: service.states() == proved)
         finally:
             let_go.set()
 
@@ -436,9 +432,9 @@ def test_delivery_goes_on_after_an_error_nobody_foresaw(
     service.outbox = CountedOutbox(service.sessions, service.spool, service.clock)
     service.draft("shelf")
     with delivering(service.outbox, (Broken().named(),), 0.01):
-        eventually(lambda: "ArithmeticError" in caplog.text, "the error is logged")
+        eventually(lambda: "ArithmeticError" in caplog.text)
         service.clock.pass_by(CLAIM_S + 1)
-        eventually(lambda: service.states() == [DeliveryState.PROVED], "it goes on")
+        eventually(lambda: service.states() == [DeliveryState.PROVED])
     assert PATIENT_ID not in caplog.text
 
 

@@ -11,7 +11,6 @@ from PIL import Image
 from dicom_io.errors import UnusableData
 from dicom_io.model_input.preprocess import PreprocessSpec
 from tests.training.data.conftest import write_case
-from tests.waiting import eventually
 from training.data import shards
 from training.data.prepare import Prepared, prepare_m3d
 from training.data.splits import PARTS
@@ -90,20 +89,22 @@ def test_a_second_run_changes_nothing(prepared, phantom_raw):
 def test_a_run_that_was_killed_goes_on_to_the_same_store(prepared, phantom_raw, tmp_path):
     out = tmp_path / "store"
     program = f"""
-import time
+import os, signal
 from pathlib import Path
 from training.data import shards
 from training.data.prepare import prepare_m3d
 from dicom_io.model_input.preprocess import PreprocessSpec
 shards.SHARD = 4
 write = shards.write_atomically
-shards.write_atomically = lambda path, text: (write(path, text), time.sleep(0.2))
+def die_after_two(path, text):
+    write(path, text)
+    if len(list(Path({str(out)!r}).glob("images/*.json"))) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+shards.write_atomically = die_after_two
 prepare_m3d(Path({str(phantom_raw)!r}), Path({str(out)!r}), spec={SPEC!r}, held_out=0.2)
 """
-    run = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL)
-    assert eventually(lambda: len(list((out / "images").glob("*.json"))) >= 2, 60)
-    run.send_signal(signal.SIGKILL)
-    run.wait()
+    run = subprocess.run([sys.executable, "-c", program], check=False, timeout=120)
+    assert run.returncode == -signal.SIGKILL
     assert not (out / "splits.json").exists()
     (out / "images" / "00009.part").write_text("half a shard")
     prepare_m3d(phantom_raw, out, spec=SPEC, held_out=0.2)

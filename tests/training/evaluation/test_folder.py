@@ -1,15 +1,21 @@
+import json
+
 import pytest
 
 from dicom_io.errors import UnusableData
+from training.evaluation.folder import FACTS as FACTS_FILE
 from training.evaluation.folder import Output, append_outputs, claimed, read_outputs
 
 FACTS = {"split": "paper", "seed": 0}
 
 
-def test_the_same_evaluation_goes_on(tmp_path):
-    for _ in range(2):
-        with claimed(tmp_path / "out", FACTS):
-            pass
+def test_the_same_evaluation_goes_on_with_its_outputs(tmp_path):
+    facts = {**FACTS, "size": (8, 16, 16)}  # a tuple, which JSON does not have
+    for key in "ab":
+        with claimed(tmp_path / "out", facts):
+            append_outputs(tmp_path / "out" / "greedy.jsonl", [Output(key, "one")])
+    assert list(read_outputs(tmp_path / "out" / "greedy.jsonl")) == ["a", "b"]
+    assert json.loads((tmp_path / "out" / FACTS_FILE).read_text())["size"] == [8, 16, 16]
 
 
 @pytest.mark.parametrize(

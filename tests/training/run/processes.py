@@ -1,12 +1,12 @@
 """Real processes of a run: ranks by the `deepspeed` launcher, on the CPU."""
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tests.ports import free_port
 from tests.repository import ROOT
 
 BIN = Path(sys.executable).parent
@@ -57,10 +57,3 @@ def start(
         text=True,
         start_new_session=True,
     )
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port

@@ -1,12 +1,12 @@
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.repository import ROOT
+from tests.waiting import eventually
 
 SCRIPT = ROOT / "training" / "slurm" / "train.sbatch"
 
@@ -48,8 +48,7 @@ def test_every_node_starts_torchrun_which_meets_on_the_first(slurm):
 def test_the_job_is_queued_again_before_its_time_is_up(slurm):
     environment = {**slurm, "SECONDS_OF_WORK": "3"}
     job = subprocess.Popen(["bash", str(SCRIPT), "finetune"], env=environment)
-    while not Path(slurm["LOG"] + ".started").exists():
-        time.sleep(0.05)
+    eventually(Path(slurm["LOG"] + ".started").exists)
     job.send_signal(signal.SIGUSR1)
     job.wait(timeout=20)
     assert "scontrol requeue 61234" in Path(slurm["LOG"]).read_text()

@@ -1,3 +1,4 @@
+import json
 import pickle
 from pathlib import Path
 from types import SimpleNamespace
@@ -34,8 +35,12 @@ def test_a_run_begins_without_a_state(tmp_path):
 
 
 def test_the_same_run_goes_on(tmp_path):
-    claim(tmp_path / "contrastive", ABOUT)
-    claim(tmp_path / "contrastive", ABOUT)
+    about = {**ABOUT, "size": (8, 16, 16)}  # a tuple, which JSON does not have
+    claim(tmp_path / "contrastive", about)
+    written = (tmp_path / "contrastive" / "run.json").read_bytes()
+    assert json.loads(written) == {**ABOUT, "size": [8, 16, 16]}
+    claim(tmp_path / "contrastive", about)
+    assert (tmp_path / "contrastive" / "run.json").read_bytes() == written
 
 
 def test_another_run_is_refused_with_what_differs(tmp_path):

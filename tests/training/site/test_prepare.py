@@ -26,7 +26,6 @@ from tests.training.site.studies import (
     write_study,
     write_table,
 )
-from tests.waiting import eventually
 from training.data.store import open_store, quantised, verify
 from training.site import prepare as prepare_module
 from training.site.deidentify.keys import Key
@@ -176,25 +175,24 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bytes(
     work.mkdir(mode=0o700)
     for name in ("key", "key.id"):
         shutil.copy(_work(prepared[0]) / name, work)
+    folder = work if "out" not in moment else tmp_path
     program = f"""
-import time
+import os, signal
 from pathlib import Path
 from tests.training.site.studies import wanted
 from training.data import shards
 from training.site import prepare, work
 write = shards.write_atomically
-def slowly(path, text):
+def die_at_the_moment(path, text):
     write(path, text)
-    time.sleep(0.3)
-shards.write_atomically = work.write_atomically = slowly
+    if any(Path({str(folder)!r}).glob({moment!r})):
+        os.kill(os.getpid(), signal.SIGKILL)
+shards.write_atomically = work.write_atomically = die_at_the_moment
 wanted = wanted(Path({str(archive)!r}), Path({str(table)!r}))
 prepare.prepare_site(wanted, Path({str(out)!r}), Path({str(work)!r}), accept_all=True)
 """
-    run = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL)
-    folder = work if "out" not in moment else tmp_path
-    assert eventually(lambda: len(list(folder.glob(moment))) > 0, 60)
-    run.send_signal(signal.SIGKILL)
-    run.wait()
+    run = subprocess.run([sys.executable, "-c", program], check=False, timeout=120)
+    assert run.returncode == -signal.SIGKILL
     assert not (out / "splits.json").exists()
     prepare_site(wanted(archive, table), out, work, accept_all=True)
     assert contents(out) == contents(prepared[0])

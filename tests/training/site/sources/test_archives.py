@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from dicom_io.errors import AssociationRejected, PeerUnreachable, UnusableData
-from tests.orthanc import RunningOrthanc, free_port, running_orthanc
+from tests.orthanc import RunningOrthanc, running_orthanc
+from tests.ports import free_port
 from tests.training.site.studies import (
     SPEC,
     Patient,
