@@ -3,13 +3,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test lint docs bench coverage clean
+.PHONY: demo test quick lint docs bench coverage clean
 
 demo: .venv/.runtime
 	@$(BIN)/ctscribe demo
 
 test: .venv/.test
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+
+quick: .venv/.test
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --quick $(ARGS)
 
 lint: .venv/.test
 	$(BIN)/ruff check .

@@ -4,11 +4,25 @@ from pathlib import Path
 
 import pytest
 
+from tests import quick
 from tests.orthanc import RunningOrthanc, running_orthanc
 from tests.repository import ROOT
 
 # Before torch is imported: tensors are small here, and the other worker needs the other core
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--quick", action="store_true", help=quick.__doc__)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    return (config.getoption("quick") and quick.is_slow(collection_path)) or None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Function]) -> None:
+    if config.getoption("quick"):
+        items[:] = [item for item in items if not quick.needs_a_service(item)]
 
 
 @pytest.fixture(scope="session")
