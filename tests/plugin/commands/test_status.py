@@ -20,7 +20,7 @@ from plugin.drafting.job_ends import NewDraft
 from plugin.reception import intake
 from plugin.state.database import open_database, session_factory
 from plugin.state.tables import Delivery, DeliveryState, DraftState
-from tests.plugin.reception.test_intake import PATIENCE, arrival, document
+from tests.plugin.arrivals import PATIENCE, arrival, document
 
 LONG_AGO = datetime.now(UTC) - timedelta(hours=5)
 

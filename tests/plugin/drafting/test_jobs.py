@@ -14,7 +14,7 @@ from plugin.reception import intake
 from plugin.state import completeness
 from plugin.state.database import SessionFactory
 from plugin.state.tables import Delivery, Draft, DraftState, Event, Job, Study
-from tests.plugin.reception.test_intake import NOW, PATIENCE, arrival
+from tests.plugin.arrivals import NOW, PATIENCE, arrival
 
 DUE = NOW + PATIENCE.quiet
 LEASE_S = 60.0

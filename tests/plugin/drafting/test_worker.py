@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pydicom import Dataset, dcmread
-from sqlalchemy import select, update
+from pydicom import dcmread
+from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
 
 from dicom_io.errors import (
@@ -26,37 +24,10 @@ from plugin.reception import intake
 from plugin.state.database import SessionFactory
 from plugin.state.spool import Spool
 from plugin.state.tables import Draft, Event, Job
+from tests.plugin.arrivals import PATIENCE, arrival
 from tests.plugin.intake_objects import make_slice, new_uid
-from tests.plugin.reception.test_intake import PATIENCE, arrival
+from tests.plugin.model import Drafted, Model
 from tests.waiting import eventually
-
-
-@dataclass(frozen=True)
-class Drafted:
-    sr: Dataset
-    selected_digest: str = "d" * 64
-    series_instance_uid: str = "1.2.7"
-    state: str = "complete"
-    selection: tuple[str, ...] = ("read series 2",)
-
-
-@dataclass
-class Model:
-    """Stands for pipeline and engine."""
-
-    calls: list[dict[str, Any]] = field(default_factory=list)
-    error: Exception | None = None
-    digest: str = "d" * 64
-    meanwhile: Callable[[], object] = lambda: None
-
-    def report(self, paths: Any, *, unless: str | None, **what: Any) -> Drafted | None:
-        if unless == self.digest:
-            return None
-        self.calls.append({"paths": list(paths), **what})
-        self.meanwhile()
-        if self.error is not None:
-            raise self.error
-        return Drafted(make_slice(new_uid()), self.digest)
 
 
 @pytest.fixture
@@ -83,19 +54,14 @@ def arrive(sessions: SessionFactory):
     return arrive
 
 
-def rows(sessions: SessionFactory, table: Any) -> list[Any]:
-    with sessions() as session:
-        return list(session.scalars(select(table).order_by(table.id)))
-
-
 def test_without_a_complete_study_there_is_nothing_to_do(worker):
     assert not worker.work_once()
 
 
-def test_a_complete_study_becomes_a_draft_in_the_spool(worker, arrive, sessions, spool, model):
+def test_a_complete_study_becomes_a_draft_in_the_spool(worker, arrive, rows, spool, model):
     arrive(1)
     assert worker.work_once()
-    (draft,) = rows(sessions, Draft)
+    (draft,) = rows(Draft)
     assert dcmread(spool.absolute(draft.path)).SOPInstanceUID == draft.sop_instance_uid
     assert model.calls == [
         {
@@ -107,54 +73,54 @@ def test_a_complete_study_becomes_a_draft_in_the_spool(worker, arrive, sessions,
     ]
 
 
-def test_the_timeline_tells_which_series_was_read(worker, arrive, sessions):
+def test_the_timeline_tells_which_series_was_read(worker, arrive, rows):
     arrive(1)
     worker.work_once()
-    assert "read series 2" in [event.message for event in rows(sessions, Event)]
+    assert "read series 2" in [event.message for event in rows(Event)]
 
 
-def test_late_slices_that_change_the_selection_make_a_successor(worker, arrive, sessions, model):
+def test_late_slices_that_change_the_selection_make_a_successor(worker, arrive, rows, model):
     arrive(1)
     worker.work_once()
     model.digest = "e" * 64
     arrive(2)
     worker.work_once()
-    first, second = rows(sessions, Draft)
+    first, second = rows(Draft)
     assert model.calls[1]["predecessor"].sop_instance_uid == first.sop_instance_uid
     assert second.is_current
 
 
-def test_late_slices_that_change_nothing_cost_no_run_of_the_model(worker, arrive, sessions, model):
+def test_late_slices_that_change_nothing_cost_no_run_of_the_model(worker, arrive, rows, model):
     arrive(1)
     worker.work_once()
     arrive(2)
     worker.work_once()
     assert len(model.calls) == 1
-    assert rows(sessions, Event)[-1].kind == "unchanged"
+    assert rows(Event)[-1].kind == "unchanged"
 
 
-def test_a_draft_that_is_asked_for_again_is_made_again(worker, arrive, sessions, model):
+def test_a_draft_that_is_asked_for_again_is_made_again(worker, arrive, rows, model):
     arrive(1)
     worker.work_once()
     arrive(1, redraft=True)
     worker.work_once()
     assert len(model.calls) == 2
-    assert len(rows(sessions, Draft)) == 2
+    assert len(rows(Draft)) == 2
 
 
-def test_an_unusable_study_fails_with_its_reason(worker, arrive, sessions, model):
+def test_an_unusable_study_fails_with_its_reason(worker, arrive, rows, model):
     arrive(1)
     model.error = NoUsableSeries("no series is a CT volume")
     worker.work_once()
-    assert rows(sessions, Job)[0].state == "failed"
-    assert rows(sessions, Event)[-1].message == "no draft: no series is a CT volume"
+    assert rows(Job)[0].state == "failed"
+    assert rows(Event)[-1].message == "no draft: no series is a CT volume"
 
 
-def test_a_failure_that_may_pass_postpones(worker, arrive, sessions, model):
+def test_a_failure_that_may_pass_postpones(worker, arrive, rows, model):
     arrive(1)
     model.error = OutOfDeviceMemory("cuda:0 is full")
     worker.work_once()
-    (job,) = rows(sessions, Job)
+    (job,) = rows(Job)
     assert (job.state, job.attempts) == ("pending", 1)
     assert job.not_before > datetime.now(UTC)
 
@@ -164,35 +130,35 @@ def due_at_once(sessions: SessionFactory) -> None:
         session.execute(update(Job).values(not_before=datetime.now(UTC)))
 
 
-def test_an_engine_that_is_down_costs_a_study_no_attempt(worker, arrive, sessions, model):
+def test_an_engine_that_is_down_costs_a_study_no_attempt(worker, arrive, sessions, model, rows):
     arrive(1)
     model.error = EngineUnavailable("the engine does not answer")
     for _ in range(2 * worker.attempts):
         worker.work_once()
         due_at_once(sessions)
-    (job,) = rows(sessions, Job)
+    (job,) = rows(Job)
     assert (job.state, job.attempts) == ("pending", 0)
     model.error = None
     worker.work_once()
-    assert len(rows(sessions, Draft)) == 1
+    assert len(rows(Draft)) == 1
 
 
 def test_a_study_that_brings_the_engine_down_again_and_again_lets_others_pass(
-    worker, arrive, sessions, model
+    worker, arrive, sessions, model, rows
 ):
     arrive(1)
     model.error = EngineUnavailable("the engine does not answer")
     pauses = []
     for _ in range(3):
         worker.work_once()
-        pauses.append(rows(sessions, Job)[0].not_before - datetime.now(UTC))
+        pauses.append(rows(Job)[0].not_before - datetime.now(UTC))
         due_at_once(sessions)
     assert pauses[0] < pauses[1] < pauses[2]
-    assert rows(sessions, Event)[-1].message == "tried again in 8 s: the engine does not answer"
+    assert rows(Event)[-1].message == "tried again in 8 s: the engine does not answer"
 
 
 def test_slices_that_came_while_the_engine_was_down_are_read_in_one_run(
-    worker, arrive, sessions, model
+    worker, arrive, sessions, model, rows
 ):
     arrive(1)
 
@@ -201,10 +167,10 @@ def test_slices_that_came_while_the_engine_was_down_are_read_in_one_run(
         raise EngineUnavailable("the engine does not answer")
 
     Worker(sessions, worker.spool, report, {}).work_once()
-    assert [job.state for job in rows(sessions, Job)] == ["cancelled", "pending"]
+    assert [job.state for job in rows(Job)] == ["cancelled", "pending"]
 
 
-def test_no_job_is_begun_before_the_engine_is_ready(sessions, spool, model, arrive):
+def test_no_job_is_begun_before_the_engine_is_ready(sessions, spool, model, arrive, rows):
     arrive(1)
     answers = iter([False, False, True])
     stop = threading.Event()
@@ -215,27 +181,27 @@ def test_no_job_is_begun_before_the_engine_is_ready(sessions, spool, model, arri
         return bool(answer)
 
     Worker(sessions, spool, model.report, {}, ready=ready).run(stop, poll_s=0.01)
-    assert len(rows(sessions, Draft)) == 1
-    assert [event.kind for event in rows(sessions, Event)].count("begun") == 1
+    assert len(rows(Draft)) == 1
+    assert [event.kind for event in rows(Event)].count("begun") == 1
 
 
 def test_a_fault_of_ours_is_named_by_class_and_place_not_by_its_text(
-    worker, arrive, sessions, model, caplog
+    worker, arrive, rows, model, caplog
 ):
     arrive(1)
     model.error = ValueError("Müller^Zoë")
     worker.work_once()
-    told = rows(sessions, Event)[-1].message
-    assert "internal error: ValueError at test_worker.py:" in told
+    told = rows(Event)[-1].message
+    assert "internal error: ValueError at model.py:" in told
     assert "Müller" not in told + caplog.text
 
 
-def test_a_model_that_is_slower_than_the_lease_keeps_its_job(sessions, spool, model, arrive):
+def test_a_model_that_is_slower_than_the_lease_keeps_its_job(sessions, spool, model, arrive, rows):
     arrive(1)
     slow = Worker(sessions, spool, model.report, {}, lease_s=0.6)
 
     def lease() -> datetime:
-        (job,) = rows(sessions, Job)
+        (job,) = rows(Job)
         return job.lease_until
 
     def outlast_the_lease() -> None:
@@ -246,11 +212,11 @@ def test_a_model_that_is_slower_than_the_lease_keeps_its_job(sessions, spool, mo
     model.meanwhile = outlast_the_lease
     assert slow.work_once()
     assert len(model.calls) == 1
-    assert len(rows(sessions, Draft)) == 1
+    assert len(rows(Draft)) == 1
 
 
 def test_a_worker_whose_job_was_taken_over_discards_its_draft(
-    worker, arrive, sessions, model, caplog
+    worker, arrive, sessions, model, caplog, rows
 ):
     arrive(1)
 
@@ -260,11 +226,11 @@ def test_a_worker_whose_job_was_taken_over_discards_its_draft(
         return Drafted(make_slice(new_uid()))
 
     Worker(sessions, worker.spool, report, {}).work_once()
-    assert rows(sessions, Draft) == []
+    assert rows(Draft) == []
     assert "taken over by another worker" in caplog.text
 
 
-def test_two_workers_share_the_studies(worker, sessions, spool, model):
+def test_two_workers_share_the_studies(worker, sessions, spool, model, rows):
     then = datetime.now(UTC) - timedelta(hours=1)
     for number in range(6):
         with sessions.begin() as session:
@@ -281,10 +247,10 @@ def test_two_workers_share_the_studies(worker, sessions, spool, model):
     for thread in threads:
         thread.join()
     assert len(model.calls) == 6
-    assert len(rows(sessions, Draft)) == 6
+    assert len(rows(Draft)) == 6
 
 
-def test_it_goes_on_when_the_database_did_not_answer(worker, arrive, sessions, monkeypatch):
+def test_it_goes_on_when_the_database_did_not_answer(worker, arrive, rows, monkeypatch):
     arrive(1)
     stop = threading.Event()
     claim_job, answers = jobs.claim_job, iter([False, True])
@@ -299,24 +265,24 @@ def test_it_goes_on_when_the_database_did_not_answer(worker, arrive, sessions, m
 
     monkeypatch.setattr("plugin.drafting.worker.jobs.claim_job", sometimes)
     worker.run(stop, poll_s=0.01)
-    assert len(rows(sessions, Draft)) == 1
+    assert len(rows(Draft)) == 1
 
 
-def test_a_stopped_worker_finishes_the_job_in_hand(worker, arrive, sessions, model):
+def test_a_stopped_worker_finishes_the_job_in_hand(worker, arrive, rows, model):
     arrive(1)
     stop = threading.Event()
     model.meanwhile = stop.set
     worker.run(stop, poll_s=0.01)
-    assert len(rows(sessions, Draft)) == 1
+    assert len(rows(Draft)) == 1
 
 
-def test_a_draft_lies_in_the_drafts_folder(worker, arrive, sessions):
+def test_a_draft_lies_in_the_drafts_folder(worker, arrive, rows):
     arrive(1)
     worker.work_once()
-    assert Path(rows(sessions, Draft)[0].path).parent == Path("drafts")
+    assert Path(rows(Draft)[0].path).parent == Path("drafts")
 
 
-def test_a_full_disk_costs_no_study_its_draft(worker, arrive, sessions, spool, monkeypatch):
+def test_a_full_disk_costs_no_study_its_draft(worker, arrive, sessions, spool, monkeypatch, rows):
     arrive(1)
     with monkeypatch.context() as full:
         full.setattr(Spool, "write_draft", raises(StoreFull("the spool's disk is full")))
@@ -324,7 +290,7 @@ def test_a_full_disk_costs_no_study_its_draft(worker, arrive, sessions, spool, m
             assert worker.work_once()
             make_due(sessions)
     assert worker.work_once()
-    assert len(rows(sessions, Draft)) == 1
+    assert len(rows(Draft)) == 1
 
 
 def raises(error: Exception) -> Any:

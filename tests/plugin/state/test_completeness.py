@@ -16,8 +16,8 @@ from plugin.state.completeness import ArchiveCount, Patience
 from plugin.state.database import SessionFactory
 from plugin.state.spool import Spool
 from plugin.state.tables import Draft, Event, Job, JobState
-from tests.plugin.drafting.test_worker import Model
-from tests.plugin.reception.test_intake import arrival
+from tests.plugin.arrivals import arrival
+from tests.plugin.model import Model
 
 SERIES = "1.2.5"
 QUIET, CAP = timedelta(seconds=60), timedelta(hours=2)
