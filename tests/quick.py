@@ -42,5 +42,6 @@ def is_slow(path: Path) -> bool:
 
 
 def needs_a_service(item: pytest.Function) -> bool:
-    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
-    return "_orthanc" in item.fixturenames or "postgresql" in parameters
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    databases = [parameters.get(name) for name in ("database_url", "bare_database_url")]
+    return "_orthanc" in item.fixturenames or "postgresql" in databases

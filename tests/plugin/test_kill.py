@@ -23,6 +23,7 @@ from tests.plugin.intake_objects import association, make_slice, new_uid
 from tests.plugin.programs import selected
 from tests.ports import free_port
 from tests.repository import ROOT
+from tests.waiting import eventually
 
 SLICES = 6
 STUDIES = 5
@@ -128,7 +129,7 @@ def test_killed_processes_lose_and_double_nothing(
         acknowledged = {
             study: uids for sender in senders for study, uids in sender.acknowledged.items()
         }
-        _wait_until_quiet(sessions, len(acknowledged))
+        eventually(lambda: _is_quiet(sessions, len(acknowledged)), PATIENCE_S)
     finally:
         processes.stop()
     assert len(acknowledged) >= STUDIES
@@ -140,23 +141,17 @@ def _studies(senders: list[Sender]) -> int:
     return sum(len(sender.acknowledged) for sender in senders)
 
 
-def _wait_until_quiet(sessions: SessionFactory, studies: int) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        with sessions.begin() as session:
-            open_jobs = session.scalars(
-                select(Job.id).where(Job.state.in_([JobState.PENDING, JobState.RUNNING]))
-            ).all()
-            open_deliveries = session.scalars(
-                select(Delivery.id).where(
-                    Delivery.state.in_([DeliveryState.PENDING, DeliveryState.SENT])
-                )
-            ).all()
-            drafted = session.scalars(select(Draft.id).where(Draft.is_current)).all()
-        if not open_jobs and not open_deliveries and len(drafted) == studies:
-            return
-        time.sleep(0.5)
-    pytest.fail(f"{open_jobs=} {open_deliveries=} drafted={len(drafted)} {studies=}")
+def _is_quiet(sessions: SessionFactory, studies: int) -> bool:
+    """Whether every study has its draft, and nothing is left to do."""
+    open_jobs = Job.state.in_([JobState.PENDING, JobState.RUNNING])
+    open_deliveries = Delivery.state.in_([DeliveryState.PENDING, DeliveryState.SENT])
+    with sessions.begin() as session:
+        is_open = (
+            session.scalars(select(Job.id).where(open_jobs)).first()
+            or session.scalars(select(Delivery.id).where(open_deliveries)).first()
+        )
+        drafted = session.scalars(select(Draft.id).where(Draft.is_current)).all()
+    return not is_open and len(drafted) == studies
 
 
 def _check_studies(
