@@ -103,7 +103,7 @@ def die_after_two(path, text):
 shards.write_atomically = die_after_two
 prepare_m3d(Path({str(phantom_raw)!r}), Path({str(out)!r}), spec={SPEC!r}, held_out=0.2)
 """
-    run = subprocess.run([sys.executable, "-c", program], check=False, timeout=120)
+    run = subprocess.run([sys.executable, "-c", program], check=False, timeout=300)
     assert run.returncode == -signal.SIGKILL
     assert not (out / "splits.json").exists()
     (out / "images" / "00009.part").write_text("half a shard")

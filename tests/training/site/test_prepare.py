@@ -191,7 +191,7 @@ shards.write_atomically = work.write_atomically = die_at_the_moment
 wanted = wanted(Path({str(archive)!r}), Path({str(table)!r}))
 prepare.prepare_site(wanted, Path({str(out)!r}), Path({str(work)!r}), accept_all=True)
 """
-    run = subprocess.run([sys.executable, "-c", program], check=False, timeout=120)
+    run = subprocess.run([sys.executable, "-c", program], check=False, timeout=300)
     assert run.returncode == -signal.SIGKILL
     assert not (out / "splits.json").exists()
     prepare_site(wanted(archive, table), out, work, accept_all=True)
