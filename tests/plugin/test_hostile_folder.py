@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from plugin.supervisor import CTSCRIBE
-from tests.orthanc import free_port
 from tests.plugin.foreign_packages import foreign_packages, has_run
+from tests.ports import free_port
 from tests.waiting import eventually
 
 PATIENCE_S = 120

@@ -20,7 +20,7 @@ from plugin.settings import load_settings
 from plugin.state.tables import Draft
 from plugin.supervisor import CTSCRIBE
 from tests.absent import without
-from tests.orthanc import free_port
+from tests.ports import free_port
 from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
