@@ -1,4 +1,4 @@
-"""What `make quick` leaves out: services, runs of training, whole programs."""
+"""What `make quick` leaves out: services, training, whole programs, comparisons of networks."""
 
 from pathlib import Path
 
@@ -8,16 +8,24 @@ from tests.repository import ROOT
 
 SLOW = (
     "test_end_to_end.py",
+    "test_wheel.py",
+    "dicom_io/phantoms/test_dicom_study.py",
     "dicom_io/volume/test_real_series.py",
-    "engine/checkpoints/test_huggingface.py",
-    "engine/serving/test_ray_serve.py",
+    "engine/checkpoints",
+    "engine/network",
+    "engine/serving",
     "plugin/commands/test_demo.py",
+    "plugin/delivery",
+    "plugin/reception/test_receiver.py",
+    "plugin/reception/test_upper_layer.py",
     "plugin/test_engine_command.py",
     "plugin/test_engine_outage.py",
+    "plugin/test_hostile_folder.py",
     "plugin/test_kill.py",
     "plugin/test_orthanc_plugin.py",
     "plugin/test_receiver_hostile.py",
     "plugin/test_supervisor.py",
+    "plugin/test_without_torch.py",
     "training/ablation",
     "training/commands",
     "training/evaluation/metrics/test_bertscore.py",

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from dicom_io.archives.dimse import store_all
+from dicom_io.archives.dimse import Dimse
 from dicom_io.errors import CtscribeError
 from dicom_io.phantoms.dicom_study import write_study
 from dicom_io.phantoms.phantom import make_phantom
@@ -75,9 +75,7 @@ def test_it_receives_drafts_and_tells_with_the_model_elsewhere(tmp_path, engine_
 
 def sent(slices: list[Path], port: int) -> bool:
     try:
-        store_all(
-            slices, "127.0.0.1", port, called_ae_title="CTSCRIBE", calling_ae_title="MODALITY"
-        )
+        Dimse("127.0.0.1", port, "CTSCRIBE", "MODALITY").store(*slices)
     except CtscribeError:
         return False
     return True
