@@ -24,6 +24,10 @@ class MissingAttribute(DicomError):
     """A DICOM attribute that the work needs is absent or empty."""
 
 
+class UnreadableText(DicomError):
+    """A name or number of the patient or study cannot be read for certain."""
+
+
 class DataSetMismatch(DicomError):
     """The data set is not the object that the command announced."""
 

@@ -74,7 +74,9 @@ def run_worker(settings: Settings, stop: threading.Event | None = None) -> None:
         worker = Worker(
             sessions,
             spool,
-            make_report=Pipeline(engine, settings.engine.max_new_tokens).make_report,
+            make_report=Pipeline(
+                engine, settings.engine.max_new_tokens, settings.worker.default_character_set
+            ).make_report,
             destinations={one.name: one.kind for one in settings.destinations},
             lease_s=settings.worker.lease_s,
             attempts=settings.worker.attempts,

@@ -16,10 +16,12 @@ from pydantic import (
     Field,
     IPvAnyNetwork,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
-from dicom_io.errors import ConfigurationError
+from dicom_io.characters import encoding_of
+from dicom_io.errors import ConfigurationError, DicomError
 
 AETitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[^\\\s][^\\\n]*$")]
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -123,6 +125,20 @@ class Worker(Section):
     lease_s: Seconds = 60.0
     poll_s: Seconds = 1.0
     attempts: int = Field(default=5, ge=1, description="give a study up after so many")
+    default_character_set: str | None = Field(
+        default=None,
+        description="how the archive reads names that declare no character set, as DICOM calls it",
+    )
+
+    @field_validator("default_character_set")
+    @classmethod
+    def _is_a_character_set(cls, value: str | None) -> str | None:
+        try:
+            if value is not None:
+                encoding_of(value)
+        except DicomError as error:
+            raise ValueError(f"{value}: {error}") from None
+        return value
 
 
 class DimseDestination(Section):

@@ -2,12 +2,12 @@
 
 What a PACS matches on (type 2) is copied as it stands, valid or not, and empty where the CT does
 not hold it. The rest is copied where it is valid and says something, for an odd age of the CT is
-no reason to write an invalid report.
+no reason to write an invalid report. All of it is text that was decoded strictly: the name under
+which a report is filed is never a guess.
 """
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta, timezone
-from unicodedata import category
 
 from pydicom import DataElement, Dataset
 from pydicom.config import IGNORE, RAISE
@@ -17,7 +17,8 @@ from pydicom.tag import Tag
 from pydicom.valuerep import validate_value
 
 from dicom_io.archives.patient_identity import identities_of
-from dicom_io.errors import DicomError
+from dicom_io.characters import settle_text
+from dicom_io.errors import DicomError, UnreadableText
 
 # PS3.3 tables C.7-1 and C.7-3, attributes of type 2
 _TYPE_2 = (
@@ -42,18 +43,59 @@ _OPTIONAL = (
     "TimezoneOffsetFromUTC",
 )
 IDENTITY = (*_TYPE_2, *_OPTIONAL)
+# What a report is filed by: no draft without it. The rest is left out where it is unreadable
+_FILED_BY = ("PatientName", "PatientID", "IssuerOfPatientID", "AccessionNumber")
 
 
-def require_one_patient(headers: Iterable[Dataset]) -> None:
+def settle_identity(header: Dataset, default_character_set: str | None = None) -> None:
+    """Decode patient and study of a CT header, in place.
+
+    Parameters
+    ----------
+    header : pydicom.Dataset
+        As it was read.
+    default_character_set : str, optional
+        See `dicom_io.characters.settle_text`.
+
+    Raises
+    ------
+    UnreadableText
+        A name or number that a report is filed by cannot be read for certain.
+    """
+    for keyword in IDENTITY:
+        try:
+            settle_text(header, keyword, default_character_set)
+        except UnreadableText as error:
+            if keyword in _FILED_BY:
+                raise UnreadableText(
+                    f"{error}: correct it, or set worker.default_character_set to what the "
+                    "archive reads it as"
+                ) from None
+            _put(header, keyword, "")
+
+
+def require_one_patient(
+    headers: Iterable[Dataset], default_character_set: str | None = None
+) -> None:
     """Refuse images of more than one patient under one study: the report could name the wrong one.
 
     The PatientID decides; where an image has none, the name must agree as well.
+
+    Parameters
+    ----------
+    headers : iterable of pydicom.Dataset
+        Their identity is decoded in place, see `settle_identity`.
+    default_character_set : str, optional
+        See `dicom_io.characters.settle_text`.
 
     Raises
     ------
     DicomError
         Which patients is not said: a message holds no identity.
     """
+    headers = list(headers)
+    for header in headers:
+        settle_identity(header, default_character_set)
     identities = identities_of(headers)
     ids = {identity.patient_id for identity in identities}
     names = {identity.patient_name.casefold() for identity in identities}
@@ -65,15 +107,22 @@ def require_one_patient(headers: Iterable[Dataset]) -> None:
 
 
 def copy_identity(source: Dataset, target: Dataset) -> None:
-    """Copy patient and study of a CT header into a report, decoded, unvalidated.
+    """Copy patient and study of a CT header into a report, decoded strictly, unvalidated.
 
     Parameters
     ----------
     source : pydicom.Dataset
-        A CT header; its SpecificCharacterSet says how its text is encoded.
+        A CT header; its SpecificCharacterSet says how its text is encoded, unless
+        `settle_identity` has decoded it.
     target : pydicom.Dataset
         The report, changed in place; its own SpecificCharacterSet decides the encoding.
+
+    Raises
+    ------
+    UnreadableText
+        A name or number that a report is filed by cannot be read for certain.
     """
+    settle_identity(source)
     for keyword in IDENTITY:
         value = _value(source, keyword)
         if keyword in _TYPE_2 or (value and _is_valid(keyword, value)):
@@ -110,7 +159,7 @@ def _is_valid(keyword: str, value: str | list[str]) -> bool:
             validate_value(dictionary_VR(keyword), part, RAISE)
     except ValueError:
         return False
-    return not any(category(character) == "Cc" for part in parts for character in part)
+    return True
 
 
 def _put(target: Dataset, keyword: str, value: str | list[str]) -> None:

@@ -80,10 +80,14 @@ class Pipeline:
         The model.
     max_new_tokens : int
         Longest text it may write.
+    default_character_set : str, optional
+        How an identity is read that its object declares as ASCII and that is neither that nor
+        UTF-8: a term of PS3.3 C.12.1.1.2.
     """
 
     engine: ReportEngine
     max_new_tokens: int = 256
+    default_character_set: str | None = None
 
     def make_report(
         self,
@@ -142,7 +146,9 @@ class Pipeline:
         EngineError, ReportError
             The model failed, or wrote nothing.
         """
-        choice, volume, model_input = read_images(study, self.engine.preprocess, progress, choice)
+        choice, volume, model_input = read_images(
+            study, self.engine.preprocess, progress, choice, self.default_character_set
+        )
         progress("let the model write")
         sampling = Sampling(max_new_tokens=self.max_new_tokens)
         generation = self.engine.report(model_input, sampling)
@@ -159,6 +165,7 @@ def read_images(
     spec: PreprocessSpec,
     progress: Progress = lambda step: None,
     choice: SeriesChoice | None = None,
+    default_character_set: str | None = None,
 ) -> tuple[SeriesChoice, Volume, ModelInput]:
     """Choose a series of one patient, build its volume, and prepare it for a model.
 
@@ -172,6 +179,8 @@ def read_images(
         Told the name of each step as it begins.
     choice : SeriesChoice, optional
         What of it is read; by default it is chosen here.
+    default_character_set : str, optional
+        See `dicom_io.characters.settle_text`.
 
     Raises
     ------
@@ -179,7 +188,8 @@ def read_images(
         The images are of several patients, no series is usable, or the chosen one is no volume.
     """
     progress("choose the series")
-    require_one_patient(i.header for series in study.series for i in series.instances)
+    headers = (i.header for series in study.series for i in series.instances)
+    require_one_patient(headers, default_character_set)
     choice = choice or choose_series(study)
     progress("build the volume")
     volume = build_volume(choice.stack)

@@ -8,7 +8,7 @@ from pydicom import dcmread
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 
-from dicom_io.errors import DicomError
+from dicom_io.errors import DicomError, UnreadableText
 from reporting.patient import IDENTITY, now_at, require_one_patient
 from reporting.sr import build_sr
 from tests.reporting.studies import ct_header, draft_of, reread
@@ -182,3 +182,35 @@ def test_without_ids_the_names_decide():
     with pytest.raises(DicomError, match="different patients") as raised:
         require_one_patient([ct_header(**nameless), ct_header(PatientName="Roe^Jim", **nameless)])
     assert "Roe" not in str(raised.value)
+
+
+def test_no_control_character_of_a_name_reaches_a_report():
+    header = ct_header()
+    raw(header, "PatientID", "LO", b"4711\x1b[31m")
+    with pytest.raises(UnreadableText, match="PatientID holds control or escape characters"):
+        build_sr(draft_of(), [header])
+    with pytest.raises(UnreadableText, match="PatientID"):
+        require_one_patient([ct_header(2), header])
+
+
+def test_a_referrer_that_cannot_be_read_is_left_empty_and_costs_no_draft():
+    header = ct_header(SpecificCharacterSet="ISO_IR 192")
+    raw(header, "ReferringPhysicianName", "PN", b"M\xfcller")
+    require_one_patient([header])
+    assert build_sr(draft_of(), [header]).ReferringPhysicianName == ""
+
+
+@pytest.mark.parametrize(
+    ("charset", "name", "read"),
+    [
+        ("\\ISO 2022 IR 58", b"Zhang=\x1b$)A\xd5\xc5^\x1b$)A\xd0\xa1", "Zhang=张^小"),
+        ("", "Müller^Jürgen".encode(), "Müller^Jürgen"),
+    ],
+)
+def test_a_name_is_repaired_where_the_standard_says_how(charset, name, read, tmp_path):
+    header = ct_header(SpecificCharacterSet=charset.split("\\"))
+    raw(header, "PatientName", "PN", name)
+    require_one_patient([header])
+    report = reread(build_sr(draft_of(), [header]), tmp_path)
+    assert str(report.PatientName) == read
+    assert dciodvfy(tmp_path / "report.dcm") == []
