@@ -194,8 +194,8 @@ def peak_of_a_pass(module: nn.Module, stage: Stage, dtype: torch.dtype, recipe: 
         Of what is frozen in the language model.
     recipe : Recipe
     """
+    share_batch_norm(module)  # torch's refuses an item of one value, which several ranks may have
     if recipe.run.exact_ranks:
-        share_batch_norm(module)
         drop_by_items(module, META).begin(0, 0, torch.zeros(stage.micro_batch, device=META))
     if isinstance(stage, Contrastive):
         inputs, one_pass = _contrastive_pass(module, stage, recipe)
