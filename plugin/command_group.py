@@ -10,6 +10,7 @@ import click
 
 from dicom_io.errors import CtscribeError
 from dicom_io.extras import install_hint
+from plugin.console import say
 from plugin.renamed_options import rename_options
 
 GROUP = "ctscribe.commands"
@@ -53,7 +54,7 @@ class Commands(click.Group):
 
 
 def _fail(message: str) -> NoReturn:
-    click.echo(f"ctscribe: {message}", err=True)
+    say(f"ctscribe: {message}", err=True)
     sys.exit(1)
 
 

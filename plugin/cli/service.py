@@ -10,6 +10,7 @@ import click
 
 from plugin.cli.options import FOLDER, config_option, json_option, seed_help
 from plugin.commands.files import FILES, content, listing
+from plugin.console import LogLine
 from plugin.settings import load_settings
 
 
@@ -168,11 +169,9 @@ COMMANDS = (demo, serve, receive, work, engine, status, redeliver, doctor, servi
 
 def configure_logging() -> None:
     """One line an event on standard error; the libraries only when something is wrong."""
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LogLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.INFO)
     services = ("pynetdicom", "pydicom", "highdicom", "httpx", "alembic", "uvicorn")
     for library in (*services, "transformers", "bitsandbytes"):
         logging.getLogger(library).setLevel(logging.ERROR)

@@ -14,6 +14,7 @@ from dicom_io.volume.read import read_study
 from engine import load_engine
 from engine.inference.question import choice_answer, question_prompt
 from engine.protocol import Answer, FinishReason
+from plugin.console import say
 from plugin.drafting.pipeline import read_images
 
 NOTICE = "AI ANSWER - NOT VERIFIED"
@@ -68,7 +69,7 @@ def ask_study(
         found = answer_to_dict(answer) | {"study_instance_uid": study.study_instance_uid}
         click.echo(json.dumps(found, ensure_ascii=False, indent=2))
     else:
-        click.echo("\n".join(_lines(answer)))
+        say("\n".join(_lines(answer)))
 
 
 def answer_to_dict(answer: Answer) -> dict[str, Any]:

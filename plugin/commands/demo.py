@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import click
 from pydicom import dcmread
 from rich.console import Console
 from sqlalchemy import select
@@ -22,6 +21,7 @@ from dicom_io.phantoms.phantom import make_phantom
 from plugin.assembly import open_sessions
 from plugin.commands.demo_archive import running_archive
 from plugin.commands.status import print_timeline
+from plugin.console import say
 from plugin.settings import Settings, load_settings
 from plugin.state.tables import DeliveryState, Draft, JobState, Study
 from plugin.supervisor import CTSCRIBE
@@ -169,7 +169,7 @@ def _show(settings: Settings, output: Path) -> None:
     if path is None:
         raise PluginError("the draft is no longer proved at the archive")
     sr = dcmread(path)
-    click.echo(f"\n{report_text(sr)}\n")
+    say(f"\n{report_text(sr)}\n")
     print_timeline(settings.storage.database_url, str(sr.StudyInstanceUID), as_json=False)
-    click.echo(f"\nSR in the archive: {output / 'archive' / path.name}")
-    click.echo(f"truth of the phantom: {output / 'study' / 'truth.json'}")
+    say(f"\nSR in the archive: {output / 'archive' / path.name}")
+    say(f"truth of the phantom: {output / 'study' / 'truth.json'}")

@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from dicom_io.errors import CtscribeError
 from dicom_io.extras import install_hint
+from plugin.console import say
 from plugin.settings import Settings
 
 _ADVICE = {
@@ -38,9 +39,9 @@ def examine(settings: Settings, *, as_json: bool) -> int:
         click.echo(json.dumps({"findings": [asdict(f) for f in findings]}, indent=2))
     else:
         for finding in findings:
-            click.echo(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.check}: {finding.detail}")
+            say(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.check}: {finding.detail}")
             if finding.advice:
-                click.echo(f"      → {finding.advice}")
+                say(f"      → {finding.advice}")
     return 0 if all(finding.ok for finding in findings) else 1
 
 

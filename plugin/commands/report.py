@@ -17,6 +17,7 @@ from dicom_io.volume.read import read_studies, read_study
 from dicom_io.volume.series import choose_series, name_series
 from dicom_io.volume.volume import build_volume
 from engine import load_engine
+from plugin.console import say
 from plugin.drafting.pipeline import DraftedStudy, Pipeline
 from reporting.render import draft_text
 
@@ -47,7 +48,7 @@ def report_studies(
     for study in studies:
         results.append(_one(study, pipeline, output, console))
         if not as_json:
-            click.echo(_shown(results[-1]), err="error" in results[-1])
+            say(_shown(results[-1]), err="error" in results[-1])
     if as_json:
         click.echo(json.dumps({"studies": results}, ensure_ascii=False, indent=2))
     return int(any("error" in result for result in results))
@@ -71,15 +72,15 @@ def export_volume(paths: Sequence[Path], output: Path, *, model: str | None) -> 
         write_nifti(output, seen, model_input.affine_lps, "model input, 0 to 1")
         notes = (*notes, *model_input.steps)
     for ignored in study.ignored:
-        click.echo(f"not read: {ignored}", err=True)
+        say(f"not read: {ignored}", err=True)
     for rejection in choice.rejected:
-        click.echo(f"not read: {name_series(rejection.series)}: {rejection.reason}", err=True)
-    click.echo(f"read {choice.reason}", err=True)
+        say(f"not read: {name_series(rejection.series)}: {rejection.reason}", err=True)
+    say(f"read {choice.reason}", err=True)
     for note in notes:
-        click.echo(f"note: {note}", err=True)
+        say(f"note: {note}", err=True)
     shape = "x".join(str(n) for n in volume.hu.shape)
     spacing = "x".join(f"{mm:.3f}" for mm in volume.spacing_mm)
-    click.echo(f"{output}: built from {shape} voxels of {spacing} mm")
+    say(f"{output}: built from {shape} voxels of {spacing} mm")
 
 
 def _one(study: Study, pipeline: Pipeline, output: Path, console: Console) -> dict[str, Any]:

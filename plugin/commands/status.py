@@ -12,6 +12,7 @@ from sqlalchemy import func, make_url, or_, select
 from sqlalchemy.orm import Session
 
 from dicom_io.errors import ConfigurationError, CtscribeError, PluginError
+from plugin.console import say
 from plugin.drafting.engine_watch import DOWN, latest_engine_event
 from plugin.state.database import open_database, session_factory
 from plugin.state.tables import (
@@ -37,11 +38,11 @@ def print_studies(database_url: str, *, as_json: bool) -> None:
         click.echo(json.dumps({"alert": alert, "studies": rows}, indent=2))
         return
     if alert is not None:
-        click.echo(f"ALERT: {alert}")
+        say(f"ALERT: {alert}")
     if not rows:
-        click.echo("no study has arrived yet")
+        say("no study has arrived yet")
     for row in rows:
-        click.echo(f"{row['last_received_at']}  {row['study_instance_uid']}  {row['verdict']}")
+        say(f"{row['last_received_at']}  {row['study_instance_uid']}  {row['verdict']}")
 
 
 def print_timeline(database_url: str, wanted: str, *, as_json: bool) -> None:
@@ -76,11 +77,11 @@ def print_timeline(database_url: str, wanted: str, *, as_json: bool) -> None:
         click.echo(json.dumps({"studies": found}, indent=2))
         return
     for study in found:
-        click.echo(f"study {study['study_instance_uid']}: {study['instances']} instances")
+        say(f"study {study['study_instance_uid']}: {study['instances']} instances")
         for event in study["events"]:
             mark = "" if event["level"] == "info" else f" {event['level'].upper()}:"
-            click.echo(f"  {event['time']} {mark} {event['message']}")
-        click.echo(f"  now: {study['verdict']}")
+            say(f"  {event['time']} {mark} {event['message']}")
+        say(f"  now: {study['verdict']}")
 
 
 def study_to_dict(session: Session, study: Study) -> dict[str, Any]:

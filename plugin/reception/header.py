@@ -19,6 +19,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from dicom_io.cleaned import cleaned
 from dicom_io.device import is_own
 from dicom_io.errors import DicomError, MissingAttribute
 
@@ -143,7 +144,7 @@ def _top_level(view: memoryview, encoding: _Encoding) -> Iterator[tuple[str, str
         keyword = _KEYWORDS.get(element.tag)
         if keyword is not None:
             value = bytes(view[element.start : position])
-            yield keyword, value.decode("utf-8", "replace").replace("\0", "").strip()
+            yield keyword, cleaned(value.decode("utf-8", "replace").replace("\0", "").strip())
 
 
 def _element(view: memoryview, position: int, encoding: _Encoding) -> _Element:

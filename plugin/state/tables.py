@@ -26,6 +26,8 @@ from sqlalchemy import (
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
+from dicom_io.cleaned import cleaned
+
 UID_LENGTH = 64  # PS3.5 9.1
 
 
@@ -86,6 +88,16 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class CleanText(TypeDecorator[str]):
+    """Text for a person, which may quote something from outside; PostgreSQL takes no NUL."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else cleaned(value)
 
 
 class Base(DeclarativeBase):
@@ -204,8 +216,8 @@ class Job(Base):
     attempts: Mapped[int] = mapped_column(default=0)
     lease_owner: Mapped[str | None] = mapped_column(String(64))
     lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    incomplete: Mapped[str | None] = mapped_column(Text)
-    error: Mapped[str | None] = mapped_column(Text)
+    incomplete: Mapped[str | None] = mapped_column(CleanText)
+    error: Mapped[str | None] = mapped_column(CleanText)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
@@ -258,7 +270,7 @@ class Delivery(Base):
     state: Mapped[str] = mapped_column(String(16), default=DeliveryState.PENDING, index=True)
     attempts: Mapped[int] = mapped_column(default=0)
     not_before: Mapped[datetime] = mapped_column(UtcDateTime)
-    last_error: Mapped[str | None] = mapped_column(Text)
+    last_error: Mapped[str | None] = mapped_column(CleanText)
     proved_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
     draft: Mapped[Draft] = relationship(back_populates="deliveries")
@@ -274,5 +286,5 @@ class Event(Base):
     study_id: Mapped[int | None] = mapped_column(ForeignKey("studies.id"), index=True)
     kind: Mapped[str] = mapped_column(String(32))
     level: Mapped[str] = mapped_column(String(16), default=Level.INFO)
-    message: Mapped[str] = mapped_column(Text)
+    message: Mapped[str] = mapped_column(CleanText)
     detail: Mapped[dict[str, Any] | None] = mapped_column(JSON)

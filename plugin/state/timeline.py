@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from dicom_io.cleaned import cleaned, cleaned_values
 from plugin.state.tables import Event, Level
 
 LOGGER = logging.getLogger(__name__)
@@ -34,7 +35,8 @@ def add_event(
     kind : str
         What programs look for, such as "drafted".
     message : str
-        What a person reads; it holds no patient's identity.
+        What a person reads; it holds no patient's identity. What it quotes from outside is
+        cleaned here.
     now : datetime
         The moment, in UTC.
     study_id : int, optional
@@ -44,9 +46,10 @@ def add_event(
     detail : dict, optional
         Further values for programs.
     """
-    session.add(
-        Event(time=now, study_id=study_id, kind=kind, level=level, message=message, detail=detail)
-    )
+    message = cleaned(message)
+    event = Event(time=now, study_id=study_id, kind=kind, level=level, message=message)
+    event.detail = cleaned_values(detail)
+    session.add(event)
     LOGGER.log(_LOG_LEVEL[level], "%s: %s%s", kind, message, _of_study(study_id))
 
 
@@ -55,7 +58,7 @@ def add_event_once(
 ) -> None:
     """Write an event unless the study's latest one of this kind says the same."""
     of_kind = select(Event.message).where(Event.study_id == study_id, Event.kind == kind)
-    if session.scalar(of_kind.order_by(Event.id.desc()).limit(1)) != message:
+    if session.scalar(of_kind.order_by(Event.id.desc()).limit(1)) != cleaned(message):
         add_event(session, kind, message, now=now, study_id=study_id, level=level)
 
 
