@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import groupby
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from itertools import groupby, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +54,39 @@ def missing_slices(slices: Sequence[Slice], places_mm: NDArray[np.float64]) -> t
             f"{len(slices)} slices with gaps too large to interpolate: {'; '.join(gaps)}"
         )
     return tuple(f"{gap[0].upper()}{gap[1:]}; interpolated." for gap in gaps)
+
+
+def separate_ranges(slices: Sequence[Slice], numbers: Collection[int]) -> list[tuple[Slice, ...]]:
+    """Separate ranges that lie apart by intent: hip, knee and ankle in one series.
+
+    Parameters
+    ----------
+    slices : sequence of Slice
+        One pass, in any order.
+    numbers : collection of int
+        Of every slice of the series. Where one is missing, a gap is a loss and separates nothing.
+    """
+    places = np.array([one.position for one in slices]) @ slices[0].normal
+    order = np.argsort(places, kind="stable")
+    in_order = [slices[k] for k in order]
+    distances = np.diff(places[order])
+    if len(slices) < 3 or not distances.all() or not _all_numbered(in_order, numbers):
+        return [tuple(slices)]
+    missing = _missing(distances, np.array([one.number for one in in_order]))
+    ends = [0, *(np.flatnonzero(missing > MOST_MISSING_TOGETHER) + 1), len(slices)]
+    return [tuple(in_order[begin:end]) for begin, end in pairwise(ends)]
+
+
+def _all_numbered(slices: Sequence[Slice], numbers: Collection[int]) -> bool:
+    """Whether no number is missing between the first and the last, of each acquisition at least."""
+    if len({one.number for one in slices}) == len(slices):
+        low, high = min(one.number for one in slices), max(one.number for one in slices)
+        return sum(low <= number <= high for number in numbers) == high - low + 1
+    parts: dict[str, set[int]] = defaultdict(set)
+    for one in slices:
+        parts[str(one.attribute("AcquisitionNumber"))].add(one.number)
+    whole = all(max(part) - min(part) + 1 == len(part) for part in parts.values())
+    return whole and sum(map(len, parts.values())) == len(slices)
 
 
 def _missing(distances: NDArray[np.float64], numbers: NDArray[np.int64]) -> NDArray[np.int64]:

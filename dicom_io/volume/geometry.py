@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from dicom_io.errors import GeometryError
 from dicom_io.volume.gaps import missing_slices
-from dicom_io.volume.grouping import along_normal, refuse_mixture, refuse_repeated_positions
+from dicom_io.volume.grouping import refuse_mixture, refuse_repeated_positions
+from dicom_io.volume.passes import along_normal
 from dicom_io.volume.slices import Slice, name_slices
 
 PLACE_TOLERANCE = 0.01

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -20,6 +21,7 @@ from pydicom.uid import (
 from dicom_io.errors import DicomError, GeometryError, IncompleteSeries, MissingAttribute
 from dicom_io.types import Instance, Series
 from dicom_io.values import numbers_in, whole_number
+from dicom_io.volume.content import Energy, energy_of, no_cross_section, no_hu
 
 CT_CLASSES = frozenset(
     {CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage}
@@ -89,10 +91,19 @@ class Slice:
         return str(self.attribute("ConvolutionKernel") or "")
 
     @cached_property
-    def labels(self) -> tuple[str, str, str]:
-        """What tells stacks apart that share a series: kind of image, kernel, StackID."""
-        kinds = (kind for kind in ("DERIVED", "LOCALIZER") if kind in self.image_type)
-        return " ".join(kinds), self.kernel, str(self.attribute("StackID") or "")
+    def energy(self) -> Energy:
+        """The X-ray energy that the image shows."""
+        kev = self.number_of("MonoenergeticEnergyEquivalent")
+        return energy_of(self.image_type, kev, self.text_of("SeriesDescription"))
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """What tells stacks apart that share a series: kind of image, energy, kernel, StackID.
+
+        Originals and derived images are not told apart by this alone: one range may hold both.
+        """
+        kind = no_cross_section(self.image_type) or no_hu(self.image_type) or ""
+        return kind, self.energy.name, self.kernel, self.text_of("StackID")
 
     @property
     def has_whole_hu(self) -> bool:
@@ -102,6 +113,13 @@ class Slice:
     def attribute(self, keyword: str) -> Any:
         """The value of an attribute for this slice, None where it is absent or empty."""
         return _first(self.headers, keyword)
+
+    def text_of(self, keyword: str) -> str:
+        """The value of an attribute that nothing depends on; empty where it is absent or odd."""
+        try:
+            return str(self.attribute(keyword) or "")
+        except DicomError:
+            return ""
 
     def number_of(self, keyword: str) -> float | None:
         """The first number of an attribute that nothing depends on; None where it is odd."""
@@ -156,9 +174,13 @@ def slices_of_instance(instance: Instance) -> Iterator[Slice]:
 
 
 def in_capitals(values: Any) -> tuple[str, ...]:
-    """The values of a multi-valued attribute, of which pydicom gives a single one as it is."""
-    several = [values] if isinstance(values, str) else values or ()
-    return tuple(str(value).upper() for value in several)
+    """The values of a multi-valued attribute, padded ones and lists written as one text included.
+
+    pydicom gives a single value as it is. Some writers put the list of another language into it:
+    "['DERIVED', 'SECONDARY', 'MIP']".
+    """
+    several = re.split(r"[\\,]", values) if isinstance(values, str) else values or ()
+    return tuple(str(value).strip(" \0[]'\"").upper() for value in several)
 
 
 def name_slices(slices: Sequence[Slice]) -> str:
