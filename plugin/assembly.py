@@ -20,7 +20,7 @@ from plugin.settings import Destination as DestinationSettings
 from plugin.settings import DicomwebDestination, DimseDestination, Settings
 from plugin.state.completeness import ArchiveCount, Patience, nothing_known
 from plugin.state.database import SessionFactory, open_database, session_factory
-from plugin.state.spool import Spool
+from plugin.state.spool import Spool, make_private
 from plugin.supervisor import stop_on_signals
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 def open_sessions(settings: Settings) -> SessionFactory:
     """Open the database, migrated to the current tables."""
-    settings.storage.spool.mkdir(parents=True, exist_ok=True)
+    make_private(settings.storage.spool)
     return session_factory(open_database(settings.storage.database_url))
 
 

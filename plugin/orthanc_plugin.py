@@ -78,6 +78,11 @@ def touched_since(moment: str) -> Iterator[str]:
         position += len(page)
 
 
+def pause_s(attempts: int) -> float:
+    """Return how long to wait after so many failures; after weeks of them a power overflows."""
+    return min(FIRST_PAUSE_S * (1 << min(attempts, 16)), LONGEST_PAUSE_S)
+
+
 class Forwarder:
     """Sends each set of CT instances of a study once, until the assistant has it."""
 
@@ -156,7 +161,7 @@ class Forwarder:
 
     def retry_later(self, study: str) -> None:
         entry = self.pending[study]
-        pause = min(FIRST_PAUSE_S * 2 ** entry["attempts"], LONGEST_PAUSE_S)
+        pause = pause_s(entry["attempts"])
         entry["attempts"] += 1
         self.save()
         orthanc.LogWarning(f"ctscribe: forwarding study {study} failed, again in {pause:.0f} s")

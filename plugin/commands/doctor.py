@@ -15,6 +15,7 @@ from dicom_io.errors import CtscribeError
 from dicom_io.extras import install_hint
 from plugin.console import say
 from plugin.settings import Settings
+from plugin.state.spool import make_private
 
 _ADVICE = {
     False: "check engine.model and engine.device",
@@ -57,7 +58,7 @@ def check_disk(settings: Settings) -> Finding:
     """The spool can be written and is above its floor."""
     spool, floor_mb = settings.storage.spool, settings.storage.floor_mb
     try:
-        spool.mkdir(parents=True, exist_ok=True)
+        make_private(spool)
         probe = spool / ".doctor"
         probe.write_bytes(b"")
         probe.unlink()

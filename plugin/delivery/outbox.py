@@ -131,7 +131,8 @@ class Outbox:
             delivery = session.get_one(Delivery, due.delivery_id)
             if delivery.state not in OPEN:
                 return
-            pause = min(FIRST_PAUSE_S * 2**delivery.attempts, LONGEST_PAUSE_S)
+            # Weeks of attempts would overflow a float
+            pause = min(FIRST_PAUSE_S * 2 ** min(delivery.attempts, 16), LONGEST_PAUSE_S)
             pause *= random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  no secret
             delivery.attempts += 1
             delivery.not_before = self._now() + timedelta(seconds=pause)

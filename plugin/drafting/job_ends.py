@@ -165,7 +165,8 @@ def retry_job(
     if claim.attempt >= attempts:
         fail_job(sessions, claim, f"given up after {claim.attempt} attempts: {reason}", now=now)
         return
-    pause_s = min(FIRST_PAUSE_S * 2 ** (claim.attempt - 1), LONGEST_PAUSE_S)
+    # The attempts that the settings allow may be many: a float overflows
+    pause_s = min(FIRST_PAUSE_S * 2 ** min(claim.attempt - 1, 16), LONGEST_PAUSE_S)
     _give_back(sessions, claim, reason, pause_s=pause_s, attempts=claim.attempt, now=now)
 
 

@@ -157,17 +157,23 @@ class Worker:
         if report is None:
             job_ends.finish_unchanged(self.sessions, claim, now=_now())
             return
+        path = self.spool.write_draft(report.sr)
         draft = NewDraft(
             sop_instance_uid=str(report.sr.SOPInstanceUID),
             series_instance_uid=report.series_instance_uid,
             selected_digest=report.selected_digest,
             state=DraftState(report.state),
-            path=self.spool.write_draft(report.sr),
+            path=path,
             selection=tuple(report.selection),
         )
-        job_ends.finish_with_draft(
-            self.sessions, claim, draft, destinations=self.destinations, now=_now()
-        )
+        try:
+            job_ends.finish_with_draft(
+                self.sessions, claim, draft, destinations=self.destinations, now=_now()
+            )
+        except LeaseLost:
+            self.spool.discard_draft(path)
+            raise
+        self.spool.recorded(path)
 
     def _end(self, claim: Claim, reason: str, *, retryable: bool) -> None:
         if retryable:

@@ -10,7 +10,8 @@ from plugin.reception.dimse_status import SUCCESS, dimse_status
 from plugin.reception.header import Header, read_header, valid_uid
 from plugin.reception.intake import Arrival, Outcome
 from plugin.reception.pdata import Command
-from plugin.state.spool import IncomingFile, Spool, file_head
+from plugin.state.incoming import IncomingFile
+from plugin.state.spool import Spool, file_head
 
 LOGGER = logging.getLogger(__name__)
 # PS3.4 B.2.3, warning: kept, but aside; the first instance under this UID stays the valid one
@@ -87,6 +88,7 @@ class InstanceStore:
             return dimse_status(error)
         finally:
             self.discard()
+        self._spool.recorded(arrival.path)
         return KEPT_ASIDE if outcome is Outcome.QUARANTINED else SUCCESS
 
     def discard(self) -> None:

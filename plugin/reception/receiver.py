@@ -23,7 +23,7 @@ from plugin.reception.committer import Committer
 from plugin.reception.instance_store import InstanceStore
 from plugin.reception.listener import Listener, reject, start_listener, stop_listener
 from plugin.reception.pdata import Command
-from plugin.reception.sweep import sweep
+from plugin.reception.sweep import sweeping
 from plugin.state.completeness import Patience, forget_dead
 from plugin.state.database import SessionFactory
 from plugin.state.spool import Spool
@@ -103,7 +103,6 @@ def running_receiver(
         The port.
     """
     _config.LOG_HANDLER_LEVEL = "none"  # its handlers print identifiers, and cost time
-    sweep(sessions, spool, patience=patience)
     with sessions.begin() as session:
         forget_dead(session, datetime.now(UTC))
     server: list[Listener] = []
@@ -117,7 +116,8 @@ def running_receiver(
     server.append(_listen(ae_title, host, port, reception, limits, share_port))
     LOGGER.info("%s listens on %s:%d", ae_title, *server[0].server_address[:2])
     try:
-        yield int(server[0].server_address[1])
+        with sweeping(sessions, spool, patience=patience):
+            yield int(server[0].server_address[1])
     finally:
         stop_listener(server[0])
         committer.stop()

@@ -1,27 +1,42 @@
-"""At a receiver's start: nothing in the spool stays unknown, nothing half-written stays at all.
+"""Nothing in the spool stays unknown, nothing half-written stays at all.
 
 An instance whose process was killed between fsync and commit was not acknowledged, and its sender
 may send it again or may not. It is registered like any other; sent again, it is known.
+
+Such a file still has its link in `incoming`, so a sweep costs what was left behind, not what the
+spool holds. Every file is looked at only where the database or the spool was put back: then the
+database knows no instance, or the spool has lost its mark with the rest of `incoming`.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from itertools import islice
 
-from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
 
 from dicom_io.errors import CtscribeError
 from plugin.reception.committer import LARGEST_GROUP, record_durably
 from plugin.reception.header import read_header
 from plugin.reception.intake import Arrival, Cache
 from plugin.state.completeness import Patience
-from plugin.state.database import SessionFactory
+from plugin.state.database import SessionFactory, reason_of
 from plugin.state.spool import Spool, digest_of, split_file
-from plugin.state.tables import Instance, Quarantine
+from plugin.state.tables import Draft, Instance, Level, Quarantine
+from plugin.state.timeline import add_event
 
 LOGGER = logging.getLogger(__name__)
+# Leftovers are few and cost only space: no need to look more often
+PAUSE_S = 600.0
+# A row follows its file by milliseconds, or as long as a database may be busy
+_INSTANCE_S, _DRAFT_S = 60.0, 3600.0
 
 
 def sweep(sessions: SessionFactory, spool: Spool, *, patience: Patience) -> int:
@@ -35,35 +50,97 @@ def sweep(sessions: SessionFactory, spool: Spool, *, patience: Patience) -> int:
         How long more of a study is waited for.
     """
     spool.remove_leftovers()
-    unknown = _unknown_paths(sessions, spool)
-    for start in range(0, len(unknown), LARGEST_GROUP):
-        paths = unknown[start : start + LARGEST_GROUP]
-        arrivals = [arrival for path in paths if (arrival := _read(spool, path)) is not None]
+    everything = not (spool.all_known and _knows_any(sessions))
+    unrecorded = spool.unrecorded()
+    named = (path for path in unrecorded if path.startswith("instances/"))
+    paths = spool.instance_paths() if everything else named
+    found = sum(_register(sessions, spool, group, patience) for group in _groups(paths))
+    _look_after_drafts(sessions, spool, [one for one in unrecorded if one.startswith("drafts/")])
+    spool.set_all_known()
+    if found:
+        LOGGER.warning("%d instances in the spool were not in the database", found)
+    return found
+
+
+@contextmanager
+def sweeping(
+    sessions: SessionFactory, spool: Spool, *, patience: Patience, pause_s: float = PAUSE_S
+) -> Iterator[None]:
+    """Sweep now, and from time to time for the length of a `with` block.
+
+    Parameters
+    ----------
+    sessions, spool
+        The service's database and spool.
+    patience : Patience
+        How long more of a study is waited for.
+    pause_s : float
+        Between two sweeps.
+    """
+    sweep(sessions, spool, patience=patience)
+    ended = threading.Event()
+
+    def again() -> None:
+        while not ended.wait(pause_s):
+            try:
+                sweep(sessions, spool, patience=patience)
+            except DBAPIError as error:
+                LOGGER.warning("the spool could not be swept: %s", reason_of(error))
+            except OSError as error:
+                LOGGER.warning("the spool could not be swept: %s", error.strerror)
+
+    thread = threading.Thread(target=again, name="sweep", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _knows_any(sessions: SessionFactory) -> bool:
+    with sessions() as session:
+        return session.scalar(select(Instance.id).limit(1)) is not None
+
+
+def _groups(paths: Iterable[str]) -> Iterator[list[str]]:
+    """Yield so many at a time that neither memory nor a transaction grows with the spool."""
+    rest = iter(paths)
+    while group := list(islice(rest, LARGEST_GROUP)):
+        yield group
+
+
+def _register(sessions: SessionFactory, spool: Spool, paths: list[str], patience: Patience) -> int:
+    """Record those of some files that the database does not know; return how many."""
+    with sessions() as session:
+        known = set(session.scalars(select(Instance.path).where(Instance.path.in_(paths))))
+        known.update(session.scalars(select(Quarantine.path).where(Quarantine.path.in_(paths))))
+    unknown = [path for path in paths if path not in known]
+    arrivals = [one for path in unknown if (one := _read(sessions, spool, path)) is not None]
+    if arrivals:
         spool.sync_folders(arrival.path for arrival in arrivals)
         record_durably(sessions, arrivals, patience=patience, cache=Cache())
-    if unknown:
-        LOGGER.warning("%d instances in the spool were not in the database", len(unknown))
-    return len(unknown)
+    for path in (*known, *(arrival.path for arrival in arrivals)):
+        spool.recorded(path)
+    return len(arrivals)
 
 
-def _unknown_paths(sessions: SessionFactory, spool: Spool) -> list[str]:
-    # The folder first: what a running receiver writes meanwhile is then known or not listed
-    found = sorted(spool.instance_paths())
-    with sessions.begin() as session:
-        known = set(session.scalars(select(Instance.path)))
-        known.update(session.scalars(select(Quarantine.path)))
-    return [path for path in found if path not in known]
-
-
-def _read(spool: Spool, relative: str) -> Arrival | None:
+def _read(sessions: SessionFactory, spool: Spool, relative: str) -> Arrival | None:
     path = spool.absolute(relative)
-    data = path.read_bytes()
-    dataset, _ = split_file(data)
+    if not os.path.lexists(path):  # not named yet, or never
+        if spool.is_old(relative, _INSTANCE_S):
+            spool.recorded(relative)
+        return None
     try:
+        data = path.read_bytes()
+        dataset, _ = split_file(data)
         syntax = str(read_file_meta_info(path).TransferSyntaxUID)
         header = read_header(dataset, syntax)
-    except (CtscribeError, InvalidDicomError, AttributeError, EOFError) as error:
-        LOGGER.error("%s in the spool is damaged: %s", relative, error)
+    except CtscribeError as error:
+        _set_aside(sessions, spool, relative, str(error))
+        return None
+    except Exception as error:  # noqa: BLE001  whatever lies there, the receiver starts
+        _set_aside(sessions, spool, relative, f"no DICOM file ({type(error).__name__})")
         return None
     return Arrival(
         header=header,
@@ -72,3 +149,22 @@ def _read(spool: Spool, relative: str) -> Arrival | None:
         size=len(data),
         sha256=digest_of(dataset),
     )
+
+
+def _set_aside(sessions: SessionFactory, spool: Spool, relative: str, reason: str) -> None:
+    """Move it out of the way, and say so."""
+    where = spool.set_aside(relative)
+    message = f"{relative} in the spool is damaged: {reason}; it lies in {where} now"
+    with sessions.begin() as session:
+        add_event(session, "damaged", message, now=datetime.now(UTC), level=Level.ALERT)
+
+
+def _look_after_drafts(sessions: SessionFactory, spool: Spool, paths: list[str]) -> None:
+    """Remove the reports of workers that died before they recorded them."""
+    with sessions() as session:
+        known = set(session.scalars(select(Draft.path).where(Draft.path.in_(paths))))
+    for path in paths:
+        if path in known:
+            spool.recorded(path)
+        elif spool.is_old(path, _DRAFT_S):
+            spool.discard_draft(path)

@@ -1,25 +1,25 @@
 """The spool: every byte that was acknowledged, in plain DICOM files that never change.
 
-    spool/incoming/              files being written; leftovers of killed processes are removed
+    spool/incoming/              files being written, and links to those that no row names yet
     spool/instances/STUDY/       SOP-DIGEST.dcm, complete and fsynced before anybody knows them
     spool/drafts/                the Structured Reports that were written
+    spool/damaged/               what lay among the instances and could not be read
 
-Paths in the database are relative to the spool, so it can be moved.
+Paths in the database are relative to the spool, so it can be moved. A file that gets its name has a
+link in `incoming` until its row is committed: whatever a killed process leaves is found there.
 """
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
-import mmap
 import os
 import shutil
 import struct
 import time
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -27,11 +27,15 @@ from pydicom import Dataset
 from pydicom.uid import PYDICOM_IMPLEMENTATION_UID
 
 from dicom_io.errors import StoreFull
+from plugin.state.incoming import PRIVATE_FILE, PRIVATE_FOLDER, IncomingFile, refusals
 
 _PREAMBLE = bytes(128) + b"DICM"
 # A file that nobody holds a lock on was left by a killed process, unless it was just made
 _LEFTOVER_S = 60.0
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+# A link in incoming names a file whose row is not committed yet
+_UNRECORDED = ".unrecorded"
+# While this stands in incoming, every other file is known to the database. A backup leaves it out
+_ALL_KNOWN = "all-known"
 
 
 class Spool:
@@ -51,9 +55,11 @@ class Spool:
         self._incoming = root / "incoming"
         self._instances = root / "instances"
         self._drafts = root / "drafts"
+        self._damaged = root / "damaged"
         self._durable_folders: set[Path] = set()
-        for folder in (self._incoming, self._instances, self._drafts):
-            folder.mkdir(parents=True, exist_ok=True)
+        root.mkdir(parents=True, exist_ok=True)
+        for folder in (root, self._incoming, self._instances, self._drafts, self._damaged):
+            make_private(folder)
 
     def absolute(self, relative: str) -> Path:
         return self.root / relative
@@ -110,9 +116,10 @@ class Spool:
             The disk is full, or cannot be written.
         """
         target = self._instances / study / f"{sop_instance}-{incoming.digest[:16]}.dcm"
-        with _refusals():
+        with refusals():
             self._make_folder(target.parent)
             incoming.sync()
+            self._announce(target)
             incoming.move_to(target)
             sync_folder(target.parent)
         return str(target.relative_to(self.root))
@@ -130,11 +137,21 @@ class Spool:
         buffer = BytesIO()
         sr.save_as(buffer, enforce_file_format=True)
         target = self._drafts / f"{sr.SOPInstanceUID}.dcm"
-        with closing(self._begin(buffer.getvalue())) as file, _refusals():
+        with closing(self._begin(buffer.getvalue())) as file, refusals():
             file.sync()
+            self._announce(target)
             file.move_to(target)
         sync_folder(self._drafts)
         return str(target.relative_to(self.root))
+
+    def recorded(self, relative: str) -> None:
+        """Forget that the row of a file was still to come."""
+        self._link(relative).unlink(missing_ok=True)
+
+    def discard_draft(self, relative: str) -> None:
+        """Remove a report that no row will name."""
+        self.absolute(relative).unlink(missing_ok=True)
+        self.recorded(relative)
 
     def sync_folders(self, relatives: Iterable[str]) -> None:
         """Make the names of files durable, one fsync a folder."""
@@ -142,107 +159,68 @@ class Spool:
             sync_folder(folder)
 
     def instance_paths(self) -> Iterator[str]:
-        """Yield every instance file, relative to the spool."""
+        """Yield all that is called like an instance file, relative to the spool."""
         for path in self._instances.glob("*/*.dcm"):
             yield str(path.relative_to(self.root))
+
+    def unrecorded(self) -> list[str]:
+        """Return the files that got their names and whose rows may be missing."""
+        links = self._incoming.glob(f"*{_UNRECORDED}")
+        return sorted(str(Path(*link.readlink().parts[1:])) for link in links if link.is_symlink())
+
+    def is_old(self, relative: str, seconds: float) -> bool:
+        """Whether a file got its name longer ago, or in a future that a set clock took back."""
+        with suppress(FileNotFoundError):
+            return _age_s(self._link(relative)) > seconds
+        return False
+
+    @property
+    def all_known(self) -> bool:
+        """Whether every instance file but those of `unrecorded` has its row."""
+        return (self._incoming / _ALL_KNOWN).exists()
+
+    def set_all_known(self) -> None:
+        (self._incoming / _ALL_KNOWN).touch(PRIVATE_FILE)
+
+    def set_aside(self, relative: str) -> str:
+        """Move what cannot be read out of the way; return where it lies, relative to the spool."""
+        target = self._damaged / f"{uuid.uuid4().hex[:8]}-{Path(relative).name}"
+        self.absolute(relative).rename(target)
+        self.recorded(relative)
+        return str(target.relative_to(self.root))
 
     def remove_leftovers(self) -> int:
         """Remove what killed processes were writing; return how many files."""
         removed = 0
         for path in self._incoming.iterdir():
+            if path.is_symlink() or path.name == _ALL_KNOWN or not path.is_file():
+                continue
             with suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if time.time() - path.stat().st_mtime > _LEFTOVER_S:
+                if _age_s(path) > _LEFTOVER_S:
                     path.unlink()
                     removed += 1
         return removed
 
+    def _link(self, relative: str) -> Path:
+        return self._incoming / f"{Path(relative).name}{_UNRECORDED}"
+
+    def _announce(self, target: Path) -> None:
+        relative = target.relative_to(self.root)
+        with suppress(FileExistsError):  # the same bytes are being received twice
+            self._link(str(relative)).symlink_to(".." / relative)
+
     def _begin(self, head: bytes) -> IncomingFile:
-        with _refusals():
+        with refusals():
             return IncomingFile(self._incoming / uuid.uuid4().hex, head)
 
     def _make_folder(self, folder: Path) -> None:
         if folder in self._durable_folders and folder.is_dir():
             return
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(PRIVATE_FOLDER, exist_ok=True)
         # Even where it stands: the thread that has just made it may not have come to this line
         sync_folder(self._instances)
         self._durable_folders.add(folder)
-
-
-class IncomingFile:
-    """A file that is written and hashed while its instance arrives.
-
-    Parameters
-    ----------
-    path : Path
-        Where it lies until it is moved to its place, or removed.
-    head : bytes
-        What stands in it before the data set.
-    """
-
-    def __init__(self, path: Path, head: bytes) -> None:
-        self._path = path
-        self._stays = False
-        self._head = len(head)
-        self._sha256 = hashlib.sha256()
-        self._file = path.open("x+b", buffering=0)
-        fcntl.flock(self._file, fcntl.LOCK_EX)  # see Spool.remove_leftovers
-        try:
-            self._write(head)
-        except OSError:
-            self.close()
-            raise
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the data set, in hex."""
-        return self._sha256.hexdigest()
-
-    @property
-    def size(self) -> int:
-        return self._file.tell()
-
-    def write(self, data: bytes | bytearray) -> None:
-        """Add a part of the data set."""
-        self._sha256.update(data)
-        with _refusals():
-            self._write(data)
-
-    def data_set(self) -> memoryview:
-        """Return the data set, which stays on the disk."""
-        return memoryview(mmap.mmap(self._file.fileno(), 0, prot=mmap.PROT_READ))[self._head :]
-
-    def sync(self) -> None:
-        os.fsync(self._file.fileno())
-
-    def move_to(self, target: Path) -> None:
-        """Give it the name under which it stays."""
-        self._path.replace(target)
-        self._stays = True
-
-    def close(self) -> None:
-        """Close it, and remove it unless it stays."""
-        self._file.close()
-        if not self._stays:
-            self._path.unlink(missing_ok=True)
-
-    def _write(self, data: bytes | bytearray) -> None:
-        remaining = memoryview(data)
-        while remaining:
-            remaining = remaining[self._file.write(remaining) :]
-
-
-@contextmanager
-def _refusals() -> Iterator[None]:
-    """Have the sender keep what the disk does not take."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _FULL:
-            raise StoreFull(f"the spool's disk is full: {error.strerror}") from error
-        cause = errno.errorcode.get(error.errno or 0, "unknown error")
-        raise StoreFull(f"the spool cannot be written: {cause}") from error
 
 
 def file_head(
@@ -289,3 +267,14 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder for the service's user alone; close one that an earlier version left open."""
+    folder.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
+    if folder.stat().st_mode & 0o077 and folder.stat().st_uid == os.geteuid():
+        folder.chmod(PRIVATE_FOLDER)
+
+
+def _age_s(path: Path) -> float:
+    return abs(time.time() - path.lstat().st_mtime)

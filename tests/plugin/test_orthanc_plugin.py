@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import runpy
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import httpx
 import pytest
@@ -255,3 +258,10 @@ def test_orthanc_answers_only_its_own_machine_over_http() -> None:
     assert not configuration["DicomAlwaysAllowFind"]
     assert not configuration["DicomAlwaysAllowMove"]
     assert not configuration["DicomAlwaysAllowGet"]
+
+
+def test_weeks_of_failures_do_not_end_the_attempts(monkeypatch) -> None:
+    """Orthanc is away from this process: the file needs no more than its module's name to load."""
+    monkeypatch.setitem(sys.modules, "orthanc", MagicMock())
+    pause_s = runpy.run_path(str(ROOT / "plugin" / "orthanc_plugin.py"))["pause_s"]
+    assert [pause_s(attempts) for attempts in (0, 1, 2, 20, 10_000)] == [10, 20, 40, 3600, 3600]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import generate_uid
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from dicom_io.archives.dicomweb import Dicomweb
 from dicom_io.archives.dimse import Dimse
@@ -249,6 +249,15 @@ def test_pauses_double_up_to_an_hour(service: Service) -> None:
         service.clock.pass_by(pause)
     assert delivery.attempts == 12
     assert delivery.last_error == "away"
+
+
+def test_weeks_of_failures_do_not_end_the_attempts(service: Service) -> None:
+    service.draft("shelf")
+    with service.sessions.begin() as session:
+        session.execute(update(Delivery).values(attempts=10_000))
+    assert service.deliver(Shelf(send_error=PeerUnreachable("away")).named()) == 1
+    pause = (service.deliveries()[0].not_before - service.clock()).total_seconds()
+    assert pause <= LONGEST_PAUSE_S * (1 + JITTER)
 
 
 def test_the_pause_survives_a_restart(service: Service) -> None:

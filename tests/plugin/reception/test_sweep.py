@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from pydicom.uid import ExplicitVRLittleEndian
 from sqlalchemy import delete, select
 
 from plugin.reception.receiver import running_receiver
-from plugin.reception.sweep import sweep
+from plugin.reception.sweep import sweep, sweeping
 from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory
 from plugin.state.spool import Spool, file_head
 from plugin.state.tables import Event, Hold, Instance, Job, Quarantine, Series, Study
 from tests.plugin import intake_objects
 from tests.plugin.intake_objects import encoded, make_slice, new_uid, store
+from tests.waiting import eventually
 
 PATIENCE = Patience(timedelta(hours=1), timedelta(hours=2))
 
@@ -37,6 +41,11 @@ def count(sessions: SessionFactory, table) -> int:
         return len(session.scalars(select(table)).all())
 
 
+def alert(sessions: SessionFactory) -> str:
+    with sessions() as session:
+        return session.scalars(select(Event.message).where(Event.kind == "damaged")).one()
+
+
 def test_a_file_without_a_row_is_registered_with_study_and_job(run, spool, sessions):
     relative = keep(spool, make_slice(new_uid()))
     assert run() == 1
@@ -49,6 +58,62 @@ def test_a_second_sweep_finds_nothing(run, spool):
     keep(spool, make_slice(new_uid()))
     run()
     assert run() == 0
+    assert spool.unrecorded() == []
+
+
+def test_what_is_known_is_not_listed_again(run, spool, monkeypatch):
+    for _ in range(3):
+        keep(spool, make_slice(new_uid()))
+    run()
+    keep(spool, make_slice(new_uid()))
+    monkeypatch.setattr(Spool, "instance_paths", lambda _: pytest.fail("all were listed"))
+    assert run() == 1
+
+
+def test_an_acknowledged_slice_leaves_nothing_to_look_at(sessions, spool):
+    with running_receiver(sessions, spool, patience=PATIENCE) as port:
+        assert store(port, make_slice(new_uid())) == [0x0000]
+    assert spool.unrecorded() == []
+
+
+def test_a_spool_that_was_put_back_is_looked_at_whole(run, spool):
+    keep(spool, make_slice(new_uid()))
+    run()
+    keep(spool, make_slice(new_uid()))
+    shutil.rmtree(spool.root / "incoming")  # a backup leaves it out
+    again = Spool(spool.root)
+    assert not again.all_known
+    assert run() == 1
+
+
+def test_a_running_receiver_takes_in_what_a_killed_one_left(sessions, spool):
+    with sweeping(sessions, spool, patience=PATIENCE, pause_s=0.02):
+        keep(spool, make_slice(new_uid()))
+        assert eventually(lambda: count(sessions, Instance) == 1)
+
+
+def test_a_name_that_no_file_ever_got_is_forgotten(run, spool):
+    keep(spool, make_slice(new_uid()))
+    run()
+    path = spool.absolute(keep(spool, make_slice(new_uid())))
+    path.unlink()
+    (link,) = (spool.root / "incoming").glob("*.unrecorded")
+    run()
+    assert spool.unrecorded()
+    os.utime(link, (0, 0), follow_symlinks=False)
+    run()
+    assert spool.unrecorded() == []
+
+
+def test_the_draft_of_a_dead_worker_is_removed_once_it_is_old(run, spool):
+    draft = spool.absolute(spool.write_draft(make_slice(new_uid())))
+    (link,) = (spool.root / "incoming").iterdir()
+    run()
+    assert draft.exists()
+    os.utime(link, (0, 0), follow_symlinks=False)
+    run()
+    assert not draft.exists()
+    assert spool.unrecorded() == []
 
 
 def test_a_slice_sent_again_after_the_sweep_is_known(run, spool, sessions):
@@ -69,13 +134,43 @@ def test_a_quarantined_file_is_known_too(run, spool, sessions):
     assert run() == 0
 
 
-def test_a_damaged_file_is_named_and_stops_nothing(run, spool, sessions, caplog):
-    damaged = spool.absolute(keep(spool, make_slice(new_uid())))
+def test_a_damaged_file_is_set_aside_and_named_and_stops_nothing(run, spool, sessions):
+    relative = keep(spool, make_slice(new_uid()))
+    damaged = spool.absolute(relative)
     damaged.write_bytes(damaged.read_bytes()[:-9])
     keep(spool, make_slice(new_uid()))
     run()
     assert count(sessions, Instance) == 1
-    assert "is damaged" in caplog.text
+    assert relative in alert(sessions)
+    assert not damaged.exists()
+    (aside,) = (spool.root / "damaged").iterdir()
+    assert str(aside.relative_to(spool.root)) in alert(sessions)
+
+
+def a_folder(path: Path) -> None:
+    path.mkdir()
+
+
+def a_dangling_link(path: Path) -> None:
+    path.symlink_to("nowhere")
+
+
+def noise(path: Path) -> None:
+    path.write_bytes(bytes(range(256)) * 40)
+
+
+def a_head_that_lies(path: Path) -> None:
+    path.write_bytes(bytes(128) + b"DICM" + b"\x02\0\0\0UL\4\0" + b"\xff" * 4 + bytes(999))
+
+
+@pytest.mark.parametrize("odd", [a_folder, a_dangling_link, noise, a_head_that_lies])
+def test_whatever_is_called_like_an_instance_stops_nothing(run, spool, sessions, odd):
+    whole = spool.absolute(keep(spool, make_slice(new_uid())))
+    odd(whole.parent / "x.dcm")
+    assert run() == 1
+    assert count(sessions, Instance) == 1
+    assert "x.dcm" in alert(sessions)
+    assert len(list((spool.root / "damaged").iterdir())) == 1
 
 
 @pytest.mark.parametrize("size", [0, 100, 140])

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import os
 import threading
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 from alembic import command
@@ -94,6 +96,27 @@ def test_sqlite_keeps_what_it_committed(tmp_path) -> None:  # type: ignore[no-un
         assert connection.execute(text("PRAGMA synchronous")).scalar() == 2
         assert connection.execute(text("PRAGMA foreign_keys")).scalar() == 1
     engine.dispose()
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022])
+def test_nobody_else_reads_the_database_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        engine = open_database(f"sqlite:///{tmp_path / 'new' / 'x.db'}")
+        with engine.begin() as connection:
+            connection.execute(text("DELETE FROM events"))
+            modes = {path: path.stat().st_mode & 0o777 for path in (tmp_path / "new").iterdir()}
+        engine.dispose()
+    finally:
+        os.umask(before)
+    assert set(modes.values()) == {0o600}
+    assert len(modes) > 1  # the write-ahead log, too
+
+
+def test_a_database_that_an_earlier_version_left_open_is_closed(tmp_path: Path) -> None:
+    (tmp_path / "x.db").touch(0o644)
+    open_database(f"sqlite:///{tmp_path / 'x.db'}").dispose()
+    assert (tmp_path / "x.db").stat().st_mode & 0o777 == 0o600
 
 
 def test_moments_come_back_in_utc(sessions: SessionFactory) -> None:

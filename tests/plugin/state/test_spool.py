@@ -15,6 +15,7 @@ from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, CTImageStorage, ExplicitVRLittleEndian
 
 from dicom_io.errors import StoreFull
+from plugin.state import incoming as incoming_module
 from plugin.state import spool as spool_module
 from plugin.state.spool import Spool, digest_of, file_head, split_file
 from tests.plugin.intake_objects import keep, make_slice, new_uid
@@ -95,7 +96,7 @@ def test_a_full_disk_leaves_nothing_half_written(spool: Spool, monkeypatch, numb
     def full(_: int) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(spool_module.os, "fsync", full)
+    monkeypatch.setattr(incoming_module.os, "fsync", full)
     with pytest.raises(StoreFull, match="disk is full"):
         keep(spool, STUDY, INSTANCE, b"abc")
     assert list(spool.root.rglob("*.dcm")) == []
@@ -141,3 +142,37 @@ def test_a_spool_can_be_moved(spool: Spool, tmp_path: Path) -> None:
     relative = keep(spool, STUDY, INSTANCE, b"abc")
     spool.root.rename(tmp_path / "elsewhere")
     assert Spool(tmp_path / "elsewhere").absolute(relative).read_bytes() == b"abc"
+
+
+def modes(folder: Path) -> dict[str, int]:
+    return {
+        str(path.relative_to(folder)): path.lstat().st_mode & 0o777
+        for path in (folder, *folder.rglob("*"))
+        if not path.is_symlink()
+    }
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022])
+def test_nobody_else_reads_the_spool_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        spool = Spool(tmp_path / "spool")
+        keep(spool, STUDY, INSTANCE, b"abc")
+        spool.write_draft(make_slice(new_uid()))
+        spool.set_all_known()
+    finally:
+        os.umask(before)
+    assert {name: mode for name, mode in modes(spool.root).items() if mode & 0o077} == {}
+
+
+def test_a_spool_that_an_earlier_version_left_open_is_closed(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    assert modes(Spool(tmp_path).root)["."] == 0o700
+
+
+def test_the_name_of_a_file_is_remembered_until_its_row_is_there(spool: Spool) -> None:
+    relative = keep(spool, STUDY, INSTANCE, b"abc")
+    assert spool.unrecorded() == [relative]
+    spool.recorded(relative)
+    assert spool.unrecorded() == []
+    assert spool.absolute(relative).read_bytes() == b"abc"
