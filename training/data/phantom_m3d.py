@@ -19,11 +19,10 @@ from dicom_io.model_input.preprocess import DEFAULT_WINDOW
 from dicom_io.phantoms.phantom import PHASES, PLANES, Phantom, Phase, Plane, make_phantom
 from training.data.phantom_questions import questions, yes_no_questions
 from training.data.prose import study_findings
-from training.data.questions import Question, write_questions
+from training.data.questions import FILE_PARTS, Question, write_questions
 from training.data.shards import mapped
-from training.data.splits import PARTS, Part
+from training.data.splits import PARTS
 
-_CSV_PARTS: dict[Part, str] = {"train": "train", "validation": "val", "test": "test"}
 _SHARES = (0.8, 0.9)
 """Where validation and test begin among the images; like M3D's split it knows nothing of cases."""
 
@@ -119,7 +118,7 @@ def _write_lists(raw: Path, cases: Sequence[Case]) -> None:
     (raw / "M3D-VQA").mkdir(exist_ok=True)
     for part in PARTS:
         for kind in ("", "yn_"):
-            source = f"M3D_VQA_{kind}{_CSV_PARTS[part]}"
+            source = f"M3D_VQA_{kind}{FILE_PARTS[part]}"
             rows = [
                 (question, case.report)
                 for case in cases

@@ -8,26 +8,25 @@ import numpy as np
 
 from dicom_io.phantoms.focal import FOCAL_FINDINGS
 from dicom_io.phantoms.phantom import FINDINGS, PHASES, PLANES, Truth
-from training.data.questions import LETTERS, Question
+from training.data.questions import (
+    ABNORMALITY,
+    LOCATION,
+    ORGAN,
+    ORGAN_OF,
+    PHASE,
+    PLANE,
+    WHICH_PHASE,
+    WHICH_PLANE,
+    Question,
+    closed,
+    presence,
+)
 
-PLANE, PHASE, ORGAN, ABNORMALITY, LOCATION = range(1, 6)
 KNOWN = (*FINDINGS, *FOCAL_FINDINGS)
-ABSENT = "NA"
-"""Stands for the choices that questions for yes or no do not have, as in M3D."""
-
 NONE = "none"
 """The answer where what a question asks for is not there."""
 
-_ORGANS = {
-    "cardiomegaly": "heart",
-    "hepatic steatosis": "liver",
-    "splenomegaly": "spleen",
-    "pulmonary nodule": "lung",
-    "renal cyst": "kidney",
-    "aortic aneurysm": "aorta",
-    "liver lesion": "liver",
-}
-_AREAS = {**_ORGANS, "pleural effusion": "pleural space", "ascites": "peritoneal cavity"}
+_AREAS = {**ORGAN_OF, "pleural effusion": "pleural space", "ascites": "peritoneal cavity"}
 _SIGNS = {
     "cardiomegaly": "Which organ of the chest or abdomen shows cardiomegaly?",
     "hepatic steatosis": "Which organ shows the low attenuation of steatosis?",
@@ -43,8 +42,6 @@ _PLACES = {
     "renal cyst": ("upper pole", "lower pole", "interpolar region", "renal pelvis"),
     "aortic aneurysm": ("infrarenal", "suprarenal", "thoracic", "iliac"),
 }
-_PLANE_QUESTION = "Which plane is this CT image in?"
-_PHASE_QUESTION = "Which contrast phase is shown?"
 _SIDED = ("pleural effusion", "pulmonary nodule", "renal cyst")
 _SIDES = ("left", "right", "bilateral", NONE)
 _OTHER_ORGANS = ("heart", "liver", "spleen", "kidney", "lung", "aorta", "bladder", "pancreas")
@@ -68,8 +65,8 @@ def questions(
     known : sequence of str
         The findings that may be asked about.
     """
-    yield _closed(image, PLANE, _PLANE_QUESTION, truth.plane, (*PLANES, "oblique"), rng)
-    yield _closed(image, PHASE, _PHASE_QUESTION, truth.phase, PHASES, rng)
+    yield closed(image, PLANE, WHICH_PLANE, truth.plane, (*PLANES, "oblique"), rng)
+    yield closed(image, PHASE, WHICH_PHASE, truth.phase, PHASES, rng)
     for name in _asked(truth, rng, known):
         yield from _about(truth, name, image, rng, known)
 
@@ -79,17 +76,7 @@ def yes_no_questions(
 ) -> Iterator[Question]:
     """Ask whether findings are there, as often about absent as about present ones."""
     for name in _asked(truth, rng, known):
-        answer = "Yes" if truth.finding(name) else "No"
-        choices = ("Yes", "No", ABSENT, ABSENT)
-        letter = LETTERS[choices.index(answer)]
-        yield Question(image, ABNORMALITY, presence(name), answer, choices, letter)
-
-
-def presence(name: str) -> str:
-    """Return the question whether a finding is there."""
-    countable = name in (*FOCAL_FINDINGS, "pleural effusion")
-    article = "an" if name[0] in "aeiou" else "a"
-    return f"Is there {f'{article} {name}' if countable else name}?"
+        yield presence(image, name, truth.finding(name) is not None)
 
 
 def _asked(truth: Truth, rng: np.random.Generator, known: Sequence[str]) -> Iterator[str]:
@@ -105,8 +92,8 @@ def _about(
 ) -> Iterator[Question]:
     finding = truth.finding(name)
     there = finding is not None
-    if name in _ORGANS:
-        yield _found(image, ORGAN, _SIGNS[name], _ORGANS[name], _organs(truth), there, rng)
+    if name in _SIGNS:
+        yield _found(image, ORGAN, _SIGNS[name], ORGAN_OF[name], _organs(truth), there, rng)
     if sum(_AREAS[f.name] == _AREAS[name] for f in truth.findings) == there:
         side = str(rng.choice(("left", "right", ""))) if name in _SIDED else ""
         question = f"Which abnormality is seen in the {_area(name, side)}?"
@@ -115,10 +102,10 @@ def _about(
         yield _found(image, ABNORMALITY, question, name, absent, here, rng)
     if name in _SIDED:
         answer = finding.side if finding is not None and finding.side else NONE
-        yield _closed(image, LOCATION, f"On which side is the {name}?", answer, _SIDES, rng)
+        yield closed(image, LOCATION, f"On which side is the {name}?", answer, _SIDES, rng)
     if finding is not None and finding.place is not None:
         question = f"Where in the {_area(name, finding.side)} is the {name}?"
-        yield _closed(image, LOCATION, question, finding.place, _PLACES[name], rng)
+        yield closed(image, LOCATION, question, finding.place, _PLACES[name], rng)
 
 
 def _area(name: str, side: str | None) -> str:
@@ -127,7 +114,7 @@ def _area(name: str, side: str | None) -> str:
 
 def _organs(truth: Truth) -> list[str]:
     """Organs that show nothing."""
-    affected = {_ORGANS.get(finding.name) for finding in truth.findings}
+    affected = {ORGAN_OF.get(finding.name) for finding in truth.findings}
     return [organ for organ in _OTHER_ORGANS if organ not in affected]
 
 
@@ -143,18 +130,4 @@ def _found(
     """Ask for what may not be there: the thing itself, none, and two others are the choices."""
     answer = thing if there else NONE
     wrong = [str(o) for o in rng.permutation([o for o in others if o != thing])][:2]
-    return _closed(image, kind, question, answer, (thing, NONE, *wrong), rng)
-
-
-def _closed(
-    image: str,
-    kind: int,
-    question: str,
-    answer: str,
-    candidates: Sequence[str],
-    rng: np.random.Generator,
-) -> Question:
-    """Put the choices, the answer among them, in a random order."""
-    choices = tuple(str(c) for c in rng.permutation(candidates))
-    letter = LETTERS[choices.index(answer)]
-    return Question(image, kind, question, answer, choices, letter)
+    return closed(image, kind, question, answer, (thing, NONE, *wrong), rng)

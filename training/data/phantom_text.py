@@ -8,49 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from dicom_io.phantoms.phantom import FINDINGS, PHASES, PLANES, Truth
+from training.data.wordings import TAUGHT, pick
 
 Fact = tuple[str, str | None]
 """A finding or "plane"/"phase" with its side or value; the side is "none" for an absent finding."""
 
-SIDES = ("left", "right", "bilateral")
-
-_PRESENT = {
-    "cardiomegaly": (
-        "The heart is enlarged.",
-        "There is cardiomegaly.",
-        "Cardiomegaly is present.",
-    ),
-    "hepatic steatosis": (
-        "The liver is of low attenuation, consistent with hepatic steatosis.",
-        "There is hepatic steatosis.",
-        "Hepatic steatosis is present.",
-    ),
-    "splenomegaly": (
-        "The spleen is enlarged.",
-        "There is splenomegaly.",
-        "Splenomegaly is present.",
-    ),
-    "ascites": (
-        "There is ascites.",
-        "There is free fluid in the abdomen, consistent with ascites.",
-        "Ascites is present.",
-    ),
-}
-_ABSENT = {
-    "cardiomegaly": ("The heart is of normal size.", "There is no cardiomegaly."),
-    "pleural effusion": ("There is no pleural effusion.", "No pleural effusion is seen."),
-    "hepatic steatosis": ("The liver is of normal attenuation.", "There is no hepatic steatosis."),
-    "splenomegaly": ("The spleen is of normal size.", "There is no splenomegaly."),
-    "ascites": ("There is no ascites.", "No free fluid is seen in the abdomen."),
-}
-_EFFUSION = {
-    "left": ("There is a left pleural effusion.", "A left pleural effusion is present."),
-    "right": ("There is a right pleural effusion.", "A right pleural effusion is present."),
-    "bilateral": (
-        "There are bilateral pleural effusions.",
-        "Bilateral pleural effusions are present.",
-    ),
-}
+EFFUSION = "pleural effusion"
 NORMAL = ("No abnormality of the chest or abdomen.", "No abnormality is seen.")
 PROMPT = "Write the report of this study."
 
@@ -81,9 +44,9 @@ def statements() -> tuple[Statement, ...]:
     return (
         *(Statement(("plane", plane), (f"This is an {plane} study.",)) for plane in PLANES),
         *(Statement(("phase", phase), (f"The phase is {phase}.",)) for phase in PHASES),
-        *(Statement((name, None), wordings) for name, wordings in _PRESENT.items()),
-        *(Statement(("pleural effusion", s), wordings) for s, wordings in _EFFUSION.items()),
-        *(Statement((name, "none"), wordings) for name, wordings in _ABSENT.items()),
+        *(Statement((name, None), tuple(said)) for name, said in TAUGHT["present"].items()),
+        *(Statement((EFFUSION, side), tuple(said)) for side, said in TAUGHT["effusion"].items()),
+        *(Statement((name, "none"), tuple(said)) for name, said in TAUGHT["absent"].items()),
     )
 
 
@@ -92,8 +55,8 @@ _WORDINGS = {statement.fact: statement.wordings for statement in statements()}
 
 def report_text(truth: Truth, rng: np.random.Generator) -> str:
     """Write a report of a phantom: one sentence an organ, wording drawn at random."""
-    sentences = [_pick(_WORDINGS[fact], rng) for fact in facts(truth)[2:]]
-    impression = list(_conclusions(truth)) or [_pick(NORMAL, rng)]
+    sentences = [pick(_WORDINGS[fact], rng) for fact in facts(truth)[2:]]
+    impression = list(_conclusions(truth)) or [pick(NORMAL, rng)]
     return (
         f"Technique: {truth.plane}, {truth.phase}. "
         f"Findings: {' '.join(sentences)} Impression: {' '.join(impression)}"
@@ -115,7 +78,3 @@ def _conclusions(truth: Truth) -> Iterator[str]:
     for finding in truth.findings:
         words = finding.name if finding.side is None else f"{finding.side} {finding.name}"
         yield f"{words[0].upper()}{words[1:]}{'s' if finding.side == 'bilateral' else ''}."
-
-
-def _pick(wordings: tuple[str, ...], rng: np.random.Generator) -> str:
-    return wordings[rng.integers(len(wordings))]

@@ -13,7 +13,7 @@ from dicom_io.model_input.preprocess import PreprocessSpec, prepare
 from dicom_io.phantoms.phantom import FINDINGS, Truth, draw_truth, make_phantom
 from training.data.phantom_questions import questions, yes_no_questions
 from training.data.phantom_text import report_text
-from training.data.questions import LETTERS, Question
+from training.data.questions import ABNORMALITY, FILE_PARTS, Question, closed
 from training.data.shards import (
     Made,
     Planned,
@@ -26,8 +26,6 @@ from training.data.shards import (
 )
 from training.data.splits import PARTS, Part, normalised
 from training.data.store import Header
-
-_QUESTION_FILES: Mapping[Part, str] = {"train": "train", "validation": "val", "test": "test"}
 
 
 def write_phantoms(
@@ -89,16 +87,14 @@ def _report(seed: int) -> str:
 
 def _questions(image: Planned, part: Part) -> Iterator[Question]:
     """Questions on what the embedded model knows; yes and no are choices too."""
-    seed, part_name = int(image.source), _QUESTION_FILES[part]
+    seed, part_name = int(image.source), FILE_PARTS[part]
     truth, rng = _truth(seed), np.random.default_rng((seed, 2))
     for question in questions(truth, image.key, rng, FINDINGS):
         yield replace(question, source=f"phantom_{part_name}")
     for question in yes_no_questions(truth, image.key, rng, FINDINGS):
         yield replace(question, source=f"phantom_yn_{part_name}")
-        choices = tuple(map(str, rng.permutation(("Yes", "No"))))
-        letter = LETTERS[choices.index(question.answer)]
-        source = f"phantom_{part_name}"
-        yield replace(question, choices=choices, answer_choice=letter, source=source)
+        asked, answer, source = question.question, question.answer, f"phantom_{part_name}"
+        yield closed(image.key, ABNORMALITY, asked, answer, ("Yes", "No"), rng, source)
 
 
 def _without_repeats(

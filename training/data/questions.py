@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from dicom_io.errors import UnusableData
+from training.data.splits import Part
 
 TYPES = {1: "plane", 2: "phase", 3: "organ", 4: "abnormality", 5: "location"}
+PLANE, PHASE, ORGAN, ABNORMALITY, LOCATION = TYPES
 LETTERS = "ABCD"
 _COLUMNS = (
     "Image Path",
@@ -21,7 +25,28 @@ _COLUMNS = (
     "Answer",
     "Answer Choice",
 )
-_PARTS = {"train": "train", "val": "validation", "test": "test"}
+FILE_PARTS: dict[Part, str] = {"train": "train", "validation": "val", "test": "test"}
+"""What the names of the files call the parts of the official split."""
+
+WHICH_PLANE = "Which plane is this CT image in?"
+WHICH_PHASE = "Which contrast phase is shown?"
+ABSENT = "NA"
+"""Stands for the choices that questions for yes or no do not have, as in M3D."""
+
+ORGAN_OF = {
+    "cardiomegaly": "heart",
+    "hepatic steatosis": "liver",
+    "splenomegaly": "spleen",
+    "hydronephrosis": "kidney",
+    "renal cyst": "kidney",
+    "gallstones": "gallbladder",
+    "pulmonary nodule": "lung",
+    "aortic aneurysm": "aorta",
+    "liver lesion": "liver",
+}
+"""By definition of the finding."""
+
+_COUNTABLE = re.compile("effusion|cyst|nodule|aneurysm|lesion|pneumothorax")
 
 
 @dataclass(frozen=True)
@@ -56,11 +81,35 @@ class Question:
     def part(self) -> str:
         """The part of the official split that its file belongs to; nothing where it has none."""
         found = re.search(r"_(train|val|test)", self.source)
-        return _PARTS[found[1]] if found else ""
+        return next((part for part, name in FILE_PARTS.items() if found and name == found[1]), "")
 
     @property
     def yes_no(self) -> bool:
         return "_yn" in self.source
+
+
+def closed(
+    image: str,
+    kind: int,
+    question: str,
+    answer: str,
+    candidates: Sequence[str],
+    rng: np.random.Generator,
+    source: str = "",
+) -> Question:
+    """Put the choices, the answer among them, in a random order."""
+    choices = tuple(str(c) for c in rng.permutation(list(candidates)))
+    letter = LETTERS[choices.index(answer)]
+    return Question(image, kind, question, answer, choices, letter, source)
+
+
+def presence(image: str, finding: str, there: bool, source: str = "") -> Question:
+    """Ask for yes or no whether a finding is there."""
+    article = ("an " if finding[0] in "aeiou" else "a ") if _COUNTABLE.search(finding) else ""
+    answer, letter = ("Yes", "A") if there else ("No", "B")
+    choices = ("Yes", "No", ABSENT, ABSENT)
+    question = f"Is there {article}{finding}?"
+    return Question(image, ABNORMALITY, question, answer, choices, letter, source)
 
 
 def read_questions(path: Path) -> Iterator[Question]:
@@ -119,15 +168,8 @@ def parse_row(row: dict[str, str], source: str) -> Question:
         raise UnusableData(f"answer choice {letter!r} is not A to D")
     if letter and not row.get(f"Choice {letter}"):
         raise UnusableData(f"choice {letter}, the answer, is empty")
-    return Question(
-        row["Image Path"],
-        int(kind),
-        row["Question"],
-        row["Answer"],
-        choices,
-        letter,
-        source,
-    )
+    asked, answer = row["Question"], row["Answer"]
+    return Question(row["Image Path"], int(kind), asked, answer, choices, letter, source)
 
 
 def write_questions(path: Path, questions: Iterable[Question], texts: Iterable[str] = ()) -> None:

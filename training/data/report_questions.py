@@ -5,47 +5,8 @@ authors' prompt_templates.py), whose third and fourteenth are the same, so that 
 often. They are quoted as they are, grammar included: published weights know no others.
 """
 
-M3D_REPORT_QUESTIONS = (
-    "Can you provide a caption consists of findings for this medical image?",
-    "Describe the findings of the medical image you see.",
-    "Please caption this medical scan with findings.",
-    "What is the findings of this image?",
-    "Describe this medical scan with findings.",
-    "Please write a caption consists of findings for this image.",
-    "Can you summarize with findings the images presented?",
-    "Please caption this scan with findings.",
-    "Please provide a caption consists of findings for this medical image.",
-    "Can you provide a summary consists of findings of this radiograph?",
-    "What are the findings presented in this medical scan?",
-    "Please write a caption consists of findings for this scan.",
-    "Can you provide a description consists of findings of this medical scan?",
-    "Please caption this medical scan with findings.",
-    "Can you provide a caption consists of findings for this medical scan?",
-    "Please generate a medical report based on this image.",
-    "Can you generate a diagnose report from this image.",
-    "Could you analyze and provide a caption for the findings in this medical image?",
-    "Please describe the observations depicted in this medical scan.",
-    "Can you summarize the findings of this image in a caption?",
-    "What are the significant findings in this medical image?",
-    "Please provide a detailed caption outlining the findings of this image.",
-    "Could you interpret and describe the findings shown in this medical scan?",
-    "What conclusions can you draw from the observations in this image?",
-    "Please write a descriptive caption based on the findings in this scan.",
-    "What key findings can you identify from examining this medical image?",
-    "Could you generate a detailed report based on the observations in this image?",
-    "Can you provide a diagnosis based on the findings in this image?",
-    "Please generate a comprehensive report summarizing the findings in this image.",
-    "Caption the findings in this medical image?",
-    "Describe the findings you see.",
-    "Caption this medical scan's findings.",
-    "What are the findings here?",
-    "Describe these findings.",
-    "Summarize the findings in these images.",
-    "Caption this scan's findings.",
-    "Provide a caption for this medical image's findings.",
-    "Summarize the findings of this radiograph.",
-    "What findings are presented in this scan?",
-    "Describe this scan's findings.",
-    "Generate a medical report based on this image.",
-    "Can you provide a diagnosis based on this image?",
+from importlib.resources import files
+
+M3D_REPORT_QUESTIONS = tuple(
+    (files("training.data") / "report_questions.txt").read_text("utf-8").splitlines()
 )

@@ -18,9 +18,9 @@ from dicom_io.phantoms.phantom import FINDINGS, draw_truth
 from engine.checkpoints.layouts.native import write_end_of_text
 from engine.checkpoints.tokenizer_files import TOKENIZER
 from engine.inference.question import choice_answer, question_prompt
-from training.data.phantom_questions import ABSENT, questions, yes_no_questions
+from training.data.phantom_questions import questions, yes_no_questions
 from training.data.phantom_text import PROMPT, facts_text, report_text, statements
-from training.data.questions import LETTERS
+from training.data.questions import ABSENT, LETTERS
 from training.wording.tokenizer import EOS, build_tokenizer
 
 FOLDER = Path(__file__).parents[1] / "recipe" / "words"

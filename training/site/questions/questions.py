@@ -11,36 +11,27 @@ from numpy.typing import NDArray
 
 from dicom_io.phantoms.phantom import PHASES, PLANES
 from dicom_io.volume.orientation import acquisition_plane
-from training.data.questions import LETTERS, Question
+from training.data.questions import (
+    ABNORMALITY,
+    LOCATION,
+    ORGAN,
+    ORGAN_OF,
+    PHASE,
+    PLANE,
+    WHICH_PHASE,
+    WHICH_PLANE,
+    Question,
+    closed,
+    presence,
+)
 from training.data.store import ImageRecord
 from training.site.questions.statements import Statement, normal_organs, statements
-
-PLANE, PHASE, ORGAN, ABNORMALITY, LOCATION = range(1, 6)
 
 _LEAST_COSINE = 0.966
 """Of the angle between a stack and its plane, 15 degrees; more is oblique, and nobody's plane."""
 
-# By definition of the finding
-_ORGANS = {
-    "cardiomegaly": "heart",
-    "hepatic steatosis": "liver",
-    "splenomegaly": "spleen",
-    "hydronephrosis": "kidney",
-    "renal cyst": "kidney",
-    "gallstones": "gallbladder",
-    "pulmonary nodule": "lung",
-    "aortic aneurysm": "aorta",
-}
 _SIDED = ("pleural effusion", "pneumothorax", "hydronephrosis", "renal cyst", "pulmonary nodule")
 _SIDES = ("left", "right", "bilateral", "midline")
-_COUNTABLE = (
-    "pleural effusion",
-    "pericardial effusion",
-    "renal cyst",
-    "pulmonary nodule",
-    "aortic aneurysm",
-    "pneumothorax",
-)
 
 
 @dataclass(frozen=True)
@@ -83,14 +74,13 @@ def questions_of(record: ImageRecord, text: str, source: str) -> Iterator[Asked]
 def _of_headers(record: ImageRecord, source: str) -> Iterator[Asked]:
     if record.affine_lps is not None and _is_orthogonal(np.array(record.affine_lps)):
         plane = acquisition_plane(np.array(record.affine_lps))
-        question = "Which plane is this CT image in?"
         wrong = (*(p for p in PLANES if p != plane), "oblique")
-        asked = _closed(record.key, PLANE, question, plane, wrong, source)
+        asked = _closed(record.key, PLANE, WHICH_PLANE, plane, wrong, source)
         yield Asked(asked, "ImageOrientationPatient and ImagePositionPatient")
     phase = record.origin.get("phase")
     if phase:
         others = [other for other in PHASES if other != phase]
-        asked = _closed(record.key, PHASE, "Which contrast phase is shown?", phase, others, source)
+        asked = _closed(record.key, PHASE, WHICH_PHASE, phase, others, source)
         yield Asked(asked, "ContrastBolusAgent with SeriesDescription or the delay of acquisition")
 
 
@@ -103,13 +93,7 @@ def _about(
     statement: Statement, others: Sequence[Statement], image: str, source: str
 ) -> Iterator[Asked]:
     name, origin = statement.finding, f"the sentence “{statement.sentence}”"
-    article = "a " if name in _COUNTABLE else ""
-    article = "an " if article and name[0] in "aeiou" else article
-    answer = "Yes" if statement.present else "No"
-    letter = LETTERS[("Yes", "No").index(answer)]
-    question, choices = f"Is there {article}{name}?", ("Yes", "No", "NA", "NA")
-    yes_no = Question(image, ABNORMALITY, question, answer, choices, letter, f"{source}_yn")
-    yield Asked(yes_no, origin)
+    yield Asked(presence(image, name, statement.present, f"{source}_yn"), origin)
     if not statement.present:
         return
     absent = [other.finding for other in others if not other.present]
@@ -126,7 +110,7 @@ def _of_organs(found: Sequence[Statement], text: str, image: str, source: str) -
     """Ask for the one organ that has a finding, among others that the report calls normal."""
     normal = dict(normal_organs(text))
     for statement in found:
-        organ = _ORGANS.get(statement.finding)
+        organ = ORGAN_OF.get(statement.finding)
         if statement.present and organ and organ not in normal and len(normal) >= 3:
             question = "Which of these organs is abnormal?"
             asked = _closed(image, ORGAN, question, organ, sorted(normal), source)
@@ -142,6 +126,4 @@ def _closed(
     seed = hashlib.sha256(f"{image}\n{question}".encode()).digest()
     rng = np.random.default_rng(list(seed))
     drawn = [str(one) for one in rng.permutation(list(wrong))][:3]
-    choices = tuple(str(one) for one in rng.permutation([answer, *drawn]))
-    letter = LETTERS[choices.index(answer)]
-    return Question(image, kind, question, answer, choices, letter, source)
+    return closed(image, kind, question, answer, [answer, *drawn], rng, source)
