@@ -185,9 +185,9 @@ def site(source: str, out: Path, **options: Any) -> None:
     writes a list of changes for you to review. The next call builds the store OUT. A run that was
     killed goes on when you call it again.
     """
-    from training.site.command import Options, run
+    from training.site.command import run
 
-    run(source, out, Options(**options))
+    run(source, out, options)
 
 
 @prepare.command()

@@ -80,6 +80,23 @@ class Rejected:
 
 
 @contextmanager
+def locked(folder: Path, does: str = "is writing") -> Iterator[None]:
+    """Keep every other process out of a folder.
+
+    Raises
+    ------
+    UnusableData
+        Another one is in it.
+    """
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UnusableData(f"another process {does} {folder}") from None
+        yield
+
+
+@contextmanager
 def begun(folder: Path, header: Header) -> Iterator[None]:
     """Begin a store, or go on with it, while no other process writes it.
 
@@ -89,11 +106,7 @@ def begun(folder: Path, header: Header) -> Iterator[None]:
         The folder holds another store, or is being written.
     """
     (folder / "images").mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UnusableData(f"another process is writing {folder}") from error
+    with locked(folder):
         for left in folder.rglob("*.part"):
             left.unlink()
         path = folder / "store.json"

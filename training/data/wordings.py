@@ -15,4 +15,4 @@ TAUGHT, PROSE = _TABLES["taught"], _TABLES["prose"]
 
 def pick(wordings: Sequence[str], rng: np.random.Generator) -> str:
     """Draw one."""
-    return wordings[rng.integers(len(wordings))]
+    return wordings[int(rng.integers(len(wordings)))]

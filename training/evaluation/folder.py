@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dicom_io.errors import UnusableData
-from training.data.shards import write_atomically
+from training.data.shards import locked, write_atomically
 from training.differences import differences
 
 FACTS = "run.json"
@@ -60,11 +59,7 @@ def claimed(folder: Path, facts: Mapping[str, Any]) -> Iterator[None]:
     """
     facts = json.loads(json.dumps(facts))  # as they are read back: tuples become lists
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UnusableData(f"another process is writing {folder}") from error
+    with locked(folder):
         path = folder / FACTS
         if path.exists():
             _refuse_another(folder, json.loads(path.read_text("utf-8")), facts)

@@ -15,7 +15,6 @@ import numpy as np
 from safetensors.torch import load_file
 
 from dicom_io.errors import UnusableData
-from dicom_io.model_input.preprocess import PreprocessSpec
 from training.data.questions import write_questions
 from training.data.shards import (
     Made,
@@ -32,6 +31,7 @@ from training.data.splits import PARTS, grouped_split
 from training.data.store import Header, Store, as_unit_interval, sha256
 from training.site.card import write_card
 from training.site.questions.questions import Asked, questions_of
+from training.site.wanted import Wanted
 from training.site.work import Image, Record, Work
 
 QUESTIONS = "site"
@@ -60,21 +60,8 @@ class Taken:
         ]
 
 
-@dataclass(frozen=True)
-class Split:
-    """How the grouped split is drawn."""
-
-    held_out: float = 0.05
-    seed: int = 0
-
-
 def build_store(
-    out: Path,
-    taken: Sequence[Taken],
-    work: Work,
-    spec: PreprocessSpec,
-    split: Split,
-    facts: Mapping[str, Any],
+    out: Path, taken: Sequence[Taken], work: Work, wanted: Wanted, facts: Mapping[str, Any]
 ) -> Store:
     """Write the data set, or go on with it.
 
@@ -86,9 +73,8 @@ def build_store(
         The studies, at least one.
     work : Work
         Where their inputs are.
-    spec : PreprocessSpec
-        With which these were made.
-    split : Split
+    wanted : Wanted
+        How these were made, and how the split is drawn.
     facts : mapping
         What report.json and the data card say besides.
 
@@ -100,7 +86,7 @@ def build_store(
     taken = sorted(taken, key=lambda one: one.text_key)
     planned = [image for one in taken for image in one.planned()]
     images = {image.file: image for one in taken for image in one.record.images}
-    header = Header(spec, "uint16", "site", _digest(planned, images))
+    header = Header(wanted.spec, "uint16", "site", _digest(planned, images))
     with begun(out, header):
         # while the texts of an earlier run are replaced, the store is unfinished
         (out / "splits.json").unlink(missing_ok=True)
@@ -109,8 +95,9 @@ def build_store(
         store = Store(out, header)
         asked = [q for record in store.images.values() for q in _asked(store, record.key)]
         _write_questions(out, asked)
-        splits = {"grouped": grouped_split(store.images.values(), store.texts, **asdict(split))}
-        facts = {**facts, **asdict(split), "questions": len(asked), "images": len(store.images)}
+        drawn: dict[str, Any] = {"held_out": wanted.held_out, "seed": wanted.seed}
+        splits = {"grouped": grouped_split(store.images.values(), store.texts, **drawn)}
+        facts = {**facts, **drawn, "questions": len(asked), "images": len(store.images)}
         facts["splits"] = {part: len(splits["grouped"][part]) for part in PARTS}
         facts["rejected"] = [*facts["rejected"], *map(asdict, damaged)]
         write_atomically(out / "report.json", json.dumps(facts, indent=1))

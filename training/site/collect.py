@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 from pydicom import Dataset
@@ -23,7 +22,7 @@ from dicom_io.errors import (
     PluginError,
     UnsupportedTransferSyntax,
 )
-from dicom_io.model_input.preprocess import PreprocessSpec, prepare
+from dicom_io.model_input.preprocess import prepare
 from dicom_io.types import Instance, Series, Study
 from dicom_io.volume.orientation import acquisition_plane
 from dicom_io.volume.read import read_study
@@ -34,13 +33,12 @@ from training.data.store import quantised, sha256
 from training.site.deidentify.headers import deidentify, origin, patient_of, refuse_burned_in
 from training.site.deidentify.keys import Key
 from training.site.deidentify.known import KnownValues
-from training.site.deidentify.private import PrivateElement, kept_values
+from training.site.deidentify.private import kept_values
 from training.site.questions.phase import contrast_phase
 from training.site.reports.sr import reports_in
-from training.site.sources.source import Source, StudyReference, stated
+from training.site.sources.source import StudyReference, stated
+from training.site.wanted import Wanted
 from training.site.work import Image, Record, Work
-
-SeriesMode = Literal["best", "all"]
 
 # Messages of dicom_io may name a file or a series; these say nothing of whose it is
 _REASONS: tuple[tuple[type[CtscribeError], str], ...] = (
@@ -68,26 +66,17 @@ class Collector:
 
     Parameters
     ----------
-    source : Source
-        Where its objects are.
+    wanted : Wanted
+        Where its objects are, and how inputs are made.
     work : Work
         Where the record goes.
     key : Key
         Of the data set.
-    spec : PreprocessSpec
-        How inputs are made: that of the checkpoint that will be trained.
-    series : {"best", "all"}
-        Whether the series that the service would choose is taken, or every usable one.
-    private : tuple of PrivateElement
-        Whose numbers are told in the origin of an image; every other private element is dropped.
     """
 
-    source: Source
+    wanted: Wanted
     work: Work
     key: Key
-    spec: PreprocessSpec
-    series: SeriesMode = "best"
-    private: tuple[PrivateElement, ...] = ()
 
     def collect(self, reference: StudyReference) -> Record:
         """Fetch a study, make its inputs, and keep its record.
@@ -102,7 +91,7 @@ class Collector:
         name = self.key.study(reference.study_instance_uid)
         with self.work.objects(name) as folder:
             try:
-                self.source.fetch(reference, folder)
+                self.wanted.source.fetch(reference, folder)
                 record = self._read(name, reference, read_study([folder]))
             except (PluginError, OSError):
                 raise
@@ -151,12 +140,12 @@ class Collector:
         return replace(study, series=usable), dict(sorted(left_out.items()))
 
     def _images(self, name: str, usable: Sequence[Series]) -> Iterator[Image]:
-        chosen = usable if self.series == "all" else usable[:1]
+        chosen = usable if self.wanted.series == "all" else usable[:1]
         for number, series in enumerate(chosen, start=1):
             try:
                 image = self._image(name, number, series)
             except DicomError:
-                if self.series == "best":
+                if self.wanted.series == "best":
                     raise
                 continue
             covers = all(covered_by(other, series) for other in usable)
@@ -167,7 +156,7 @@ class Collector:
         nameless = replace(series, instances=tuple(map(self._nameless, series.instances)))
         stack = stack_of(nameless)
         volume = build_volume(stack)
-        made = prepare(volume, self.spec, stack.window)
+        made = prepare(volume, self.wanted.spec, stack.window)
         file = f"{name}-{number}.safetensors"
         path = self.work.input(file)
         save_file({"input": quantised(torch.from_numpy(made.pixels[0]), "uint16")}, path)
@@ -179,8 +168,8 @@ class Collector:
             "study": name,
             "series": stated(header, "SeriesInstanceUID"),
         }
-        if self.private:
-            told["private"] = kept_values(series.header, self.private)
+        if self.wanted.private:
+            told["private"] = kept_values(series.header, self.wanted.private)
         notes = (*volume.notes, *made.steps)
         return Image(file, sha256(path), made.affine_lps.tolist(), notes, told)
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
 from dicom_io.errors import UnusableData
 from dicom_io.model_input.preprocess import PreprocessSpec
-from training.site.build import Split
-from training.site.collect import SeriesMode
 from training.site.deidentify.private import read_safe_list
-from training.site.prepare import ReportsFrom, Wanted, prepare_site
+from training.site.prepare import prepare_site
 from training.site.redaction.recognizer import load_recognizer
 from training.site.reports.hl7 import ACCESSION_FIELD, read_messages
 from training.site.reports.reports import SignedReport
@@ -23,35 +21,22 @@ from training.site.sources.archives import open_archive
 from training.site.sources.folder import FolderSource
 from training.site.sources.pace import Hours, Pace
 from training.site.sources.source import Query, Source
-
-
-@dataclass(frozen=True)
-class Options:
-    """What `ctscribe prepare site` was told, by the names of its options."""
-
-    first: datetime | None
-    last: datetime | None
-    modality: str
-    limit: int | None
-    reports: str
-    columns: tuple[str, ...]
-    model: str
-    series: SeriesMode
-    rate: float | None
-    hours: str | None
-    work: Path | None
-    accept_all: bool
-    held_out: float
-    seed: int
-    keep_private: Path | None = None
-    recognizer: str | None = None
-
+from training.site.wanted import ReportsFrom, Wanted
 
 TABLES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson")
 
 
-def run(source: str, out: Path, options: Options) -> None:
+def run(source: str, out: Path, options: Mapping[str, Any]) -> None:
     """Prepare a site's data set, and say what became of it or how to go on.
+
+    Parameters
+    ----------
+    source : str
+        A folder, or the address of an archive.
+    out : Path
+        Folder of the data set.
+    options : mapping
+        Those of `ctscribe prepare site` by their names.
 
     Raises
     ------
@@ -60,23 +45,24 @@ def run(source: str, out: Path, options: Options) -> None:
     click.BadParameter
         An option cannot be understood.
     """
-    reports_from, reports = read_reports(options.reports, _columns(options.columns))
+    reports_from, reports = read_reports(options["reports"], _columns(options["columns"]))
+    checkpoint, spec = preprocessing_of(options["model"])
+    safe, recognizer = options["keep_private"], options["recognizer"]
     wanted = Wanted(
         open_source(source),
         source,
-        Query(_day(options.first), _day(options.last), options.modality),
-        options.limit,
-        reports_from,
-        reports,
-        *preprocessing_of(options.model),
-        options.series,
-        Split(options.held_out, options.seed),
-        read_safe_list(options.keep_private) if options.keep_private else (),
-        load_recognizer(options.recognizer) if options.recognizer else None,
+        Query(_day(options["first"]), _day(options["last"]), options["modality"]),
+        reports_from=reports_from,
+        reports=reports,
+        checkpoint=checkpoint,
+        spec=spec,
+        private=read_safe_list(safe) if safe else (),
+        recognizer=load_recognizer(recognizer) if recognizer else None,
+        **{name: options[name] for name in ("limit", "series", "held_out", "seed")},
     )
-    work = options.work or out.with_name(f"{out.name}.private")
-    pace = Pace(options.rate, _hours(options.hours))
-    outcome = prepare_site(wanted, out, work, pace=pace, accept_all=options.accept_all)
+    work = options["work"] or out.with_name(f"{out.name}.private")
+    pace = Pace(options["rate"], _hours(options["hours"]))
+    outcome = prepare_site(wanted, out, work, pace=pace, accept_all=options["accept_all"])
     click.echo(outcome.summary())
     if outcome.review_list:
         click.echo(f"review {outcome.review_list}, then run the same command again")

@@ -2,91 +2,33 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from dicom_io.errors import IdentifiedContent, UnusableData
-from dicom_io.model_input.preprocess import PreprocessSpec
-from training.site.build import Split, Taken, build_store, rejections
-from training.site.collect import Collector, SeriesMode
+from training.data.shards import locked
+from training.site.build import Taken, build_store, rejections
+from training.site.collect import Collector
 from training.site.deidentify.headers import quiet
 from training.site.deidentify.keys import Key, open_work
 from training.site.deidentify.known import read_known
-from training.site.deidentify.private import PrivateElement
 from training.site.redaction.identifiers import find_identifiers
 from training.site.redaction.recognizer import SpacyRecognizer
 from training.site.redaction.review import Review
 from training.site.reports.matcher import Matcher, check_patient
-from training.site.reports.reports import NoReport, Reading, SignedReport, reading_of
+from training.site.reports.reports import NoReport, Reading, reading_of
 from training.site.sources.pace import Pace
-from training.site.sources.source import Query, Source, StudyReference
+from training.site.sources.source import StudyReference
+from training.site.wanted import Wanted
 from training.site.work import Record, Work
-
-ReportsFrom = Literal["sr", "table", "hl7"]
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a site's data set is to hold.
-
-    Parameters
-    ----------
-    source : Source
-        Of the studies.
-    source_name : str
-        What the command called it, so that another one does not go on with its list.
-    query : Query
-        Which studies.
-    limit : int, optional
-        How many at most.
-    reports_from : {"sr", "table", "hl7"}
-        Where the reports are.
-    reports : tuple of SignedReport
-        Those of a table or of messages; empty where they lie in the studies.
-    checkpoint : str
-        Whose preprocessing `spec` is.
-    spec : PreprocessSpec
-    series : {"best", "all"}
-        Which series of a study.
-    split : Split
-    private : tuple of PrivateElement
-        Private elements that the site knows to be safe.
-    recognizer : SpacyRecognizer, optional
-        Adds to what the rules find in the reports.
-    """
-
-    source: Source
-    source_name: str
-    query: Query
-    limit: int | None
-    reports_from: ReportsFrom
-    reports: tuple[SignedReport, ...]
-    checkpoint: str
-    spec: PreprocessSpec
-    series: SeriesMode = "best"
-    split: Split = field(default_factory=Split)
-    private: tuple[PrivateElement, ...] = ()
-    recognizer: SpacyRecognizer | None = None
-
-    @property
-    def question(self) -> dict[str, Any]:
-        """What the source is asked, in plain values."""
-        days = self.query.date_range
-        return {
-            "source": self.source_name,
-            "days": days,
-            "modality": self.query.modality,
-            "limit": self.limit,
-        }
 
 
 @dataclass(frozen=True)
@@ -141,7 +83,7 @@ def prepare_site(
         A folder holds something else.
     """
     key = open_work(work, out)
-    with quiet(), _locked(work):
+    with quiet(), locked(work, "works in"):
         folder = Work(work)
         private = [element.name for element in wanted.private]
         folder.require({"spec": wanted.spec.to_dict(), "series": wanted.series, "private": private})
@@ -167,7 +109,7 @@ def prepare_site(
             "series": wanted.series,
             "years": _years(studies, key, taken),
         }
-        build_store(out, taken, folder, wanted.spec, wanted.split, facts)
+        build_store(out, taken, folder, wanted, facts)
     return Outcome(len(studies), len(taken), rejected)
 
 
@@ -193,7 +135,7 @@ def _collect(
     wanted: Wanted, work: Work, key: Key, studies: Sequence[StudyReference], pace: Pace
 ) -> tuple[Readings, dict[str, str]]:
     """Collect every study whose report is there; studies without one are not even fetched."""
-    collector = Collector(wanted.source, work, key, wanted.spec, wanted.series, wanted.private)
+    collector = Collector(wanted, work, key)
     matcher = None if wanted.reports_from == "sr" else Matcher(wanted.reports, studies)
     readings, rejected = [], {}
     with _progress(len(studies)) as (say, advance):
@@ -266,16 +208,6 @@ def _left_out(readings: Readings) -> dict[str, int]:
     for record, _ in readings:
         total.update(record.left_out)
     return dict(sorted(total.items()))
-
-
-@contextmanager
-def _locked(work: Path) -> Iterator[None]:
-    with (work / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UnusableData(f"another process works in {work}") from None
-        yield
 
 
 @contextmanager

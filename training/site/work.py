@@ -24,6 +24,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from dicom_io.errors import UnusableData
 from training.data.shards import write_atomically
 from training.site.reports.reports import SignedReport
@@ -82,6 +84,10 @@ class Record:
     images: tuple[Image, ...] = ()
 
 
+_RECORD = TypeAdapter(Record)
+_STUDIES = TypeAdapter(list[StudyReference])
+
+
 class Work:
     """The working folder of one data set.
 
@@ -124,24 +130,17 @@ class Work:
         if not path.exists():
             return None
         known = json.loads(path.read_text("utf-8"))
-        if known["question"] != question:
-            return None
-        return [StudyReference.from_dict(study) for study in known["studies"]]
+        return _STUDIES.validate_python(known["studies"]) if known["question"] == question else None
 
     def keep_list(self, question: dict[str, Any], studies: Iterable[StudyReference]) -> None:
         """Keep what the source listed."""
-        contents = {"question": question, "studies": [study.to_dict() for study in studies]}
+        contents = {"question": question, "studies": [asdict(study) for study in studies]}
         write_atomically(self.folder / "studies.json", json.dumps(contents, indent=1))
 
     def record(self, study: str) -> Record | None:
         """What was found in a study; None where it is not done."""
         path = self._record(study)
-        if not path.exists():
-            return None
-        values = json.loads(path.read_text("utf-8"))
-        images = (Image(**{**one, "notes": tuple(one["notes"])}) for one in values["images"])
-        reports = (SignedReport.from_dict(one) for one in values["reports"])
-        return Record(**{**values, "images": tuple(images), "reports": tuple(reports)})
+        return _RECORD.validate_json(path.read_bytes()) if path.exists() else None
 
     def finish(self, record: Record) -> None:
         """Keep what was found in a study, which is done with it."""

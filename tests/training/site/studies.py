@@ -14,10 +14,10 @@ from pydicom.uid import generate_uid
 
 from dicom_io.model_input.preprocess import PreprocessSpec
 from tests.ct import ct_stack
-from training.site.prepare import Wanted
 from training.site.reports.table import read_table
 from training.site.sources.folder import FolderSource
 from training.site.sources.source import Query
+from training.site.wanted import Wanted
 
 SPEC = PreprocessSpec(size=(8, 16, 16))
 AFFINE = np.array([[0, 0, 2, -20], [0, 2, 0, -20], [3, 0, 0, 0], [0, 0, 0, 1.0]])

@@ -13,6 +13,7 @@ _SPELT: dict[str, str] = {
     **dict.fromkeys("’‘`´ʼ′", "'"),
     **dict.fromkeys("‐‑‒–—−", "-"),
 }  # fmt: skip
+_BARE = {c: unicodedata.normalize("NFD", c)[0] for c in "áàâãäåéèêëíìîïóòôõöúùûüçñ"}
 _BROKEN_WORD = re.compile(r"(?<=[^\W\d_])-[ \t]*\r?\n[ \t]*(?=[^\W\d_])")
 
 
@@ -45,6 +46,11 @@ def folded(text: str) -> str:
     return fold(text).text
 
 
+def unaccented(text: str) -> str:
+    """Small letters without the accents of western Europe, character for character."""
+    return "".join(_BARE.get(letter, letter) for letter in map(_lower, text))
+
+
 def squashed(text: str) -> str:
     """Letters and digits only, for values that separators may tear apart."""
     return "".join(letter for letter in folded(text) if letter.isalnum())
@@ -58,6 +64,11 @@ def tidied(text: str) -> str:
         for c in composed
         if c in "\n\t" or unicodedata.category(c) not in ("Cf", "Cc", "Co", "Cs", "Cn")
     )
+
+
+def _lower(character: str) -> str:
+    lower = character.lower()
+    return lower if len(lower) == 1 else character
 
 
 def _letters(character: str) -> Iterator[str]:

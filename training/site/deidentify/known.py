@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
 from pydicom import DataElement, Dataset
 from pydicom.multival import MultiValue
 
+from training.data.shards import write_atomically
 from training.site.deidentify.folding import folded
 from training.site.deidentify.words import word_list
 
@@ -44,52 +47,29 @@ class KnownValues:
     @classmethod
     def of(cls, headers: Iterable[Dataset]) -> KnownValues:
         """Collect from every header of a study, before de-identification, at any depth."""
-        found: dict[str, list[str]] = {"names": [], "numbers": [], "dates": [], "places": []}
-        for header in headers:
-            for element in elements(header):
-                if kind := _kind(element):
-                    found[kind] += _values(element)
+        found: dict[str, list[str]] = defaultdict(list)
+        for element in (e for header in headers for e in elements(header)):
+            if kind := _kind(element):
+                found[kind] += _values(element)
         return cls().plus(**found)
 
-    def plus(
-        self,
-        *,
-        names: Iterable[str] = (),
-        numbers: Iterable[str] = (),
-        dates: Iterable[str] = (),
-        places: Iterable[str] = (),
-    ) -> KnownValues:
-        """Add what a report's own fields say."""
-        return KnownValues(
-            _joined(self.names, names),
-            _joined(self.numbers, numbers),
-            _joined(self.dates, (date[:8] for date in dates if date[:8].isdecimal())),
-            _joined(self.places, places),
-        )
-
-    def to_dict(self) -> dict[str, list[str]]:
-        return {name: list(values) for name, values in asdict(self).items()}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Iterable[str]]) -> KnownValues:
-        return cls(**{f.name: tuple(values[f.name]) for f in fields(cls)})
+    def plus(self, **more: Iterable[str]) -> KnownValues:
+        """Add values by the names of the fields, such as what a report's own fields say."""
+        kept = {**more, "dates": [d[:8] for d in more.get("dates", ()) if d[:8].isdecimal()]}
+        known = asdict(self)
+        return KnownValues(**{kind: _joined(known[kind], kept.get(kind, ())) for kind in known})
 
     def save(self, work: Path, study: str) -> None:
         """Keep in the working folder, for `read_known`."""
         folder = work / "known"
         folder.mkdir(mode=0o700, exist_ok=True)
-        path = folder / f"{study}.json"
-        unfinished = path.with_suffix(".part")
-        unfinished.write_text(json.dumps(self.to_dict(), ensure_ascii=False), "utf-8")
-        unfinished.replace(path)
+        write_atomically(folder / f"{study}.json", json.dumps(asdict(self), ensure_ascii=False))
 
 
 def read_known(work: Path) -> dict[str, KnownValues]:
     """Read what a working folder knows, by the pseudonym of the study."""
-    return {
-        path.stem: KnownValues.from_dict(json.loads(path.read_text("utf-8")))
-        for path in sorted((work / "known").glob("*.json"))
-    }
+    kept, paths = TypeAdapter(KnownValues), sorted((work / "known").glob("*.json"))
+    return {path.stem: kept.validate_json(path.read_bytes()) for path in paths}
 
 
 def names_in(header: Dataset) -> frozenset[str]:

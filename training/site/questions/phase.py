@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from pydicom import Dataset
 
+from training.site.deidentify.folding import unaccented
 from training.site.sources.source import stated
 
 # Words of series descriptions; one that names two phases says nothing
@@ -19,8 +20,6 @@ _PHASES = {
 }
 _DELAYS_S = (("arterial", 15, 40), ("portal venous", 60, 90), ("delayed", 180, 1800))
 """Delays after the start of the injection that only one phase has."""
-
-_PLAIN = str.maketrans("áàâäéèêëíìîïóòôöúùûüç", "aaaaeeeeiiiioooouuuuc")
 
 
 def contrast_phase(header: Dataset) -> str | None:
@@ -46,7 +45,7 @@ def contrast_phase(header: Dataset) -> str | None:
 
 
 def _described(description: str) -> str | None:
-    words = description.casefold().translate(_PLAIN).replace("_", " ")
+    words = unaccented(description).replace("_", " ")
     found = [p for p, pattern in _PHASES.items() if re.search(rf"\b(?:{pattern})\b", words)]
     return found[0] if len(found) == 1 else None
 

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
+from training.site.deidentify.folding import unaccented
+
 Side = Literal["left", "right", "bilateral"]
 
 # English, German, French, Spanish; lower case without accents
@@ -51,7 +53,6 @@ _FILLERS = (
     r"|il y a|une?|des|petite?s?|discrete?s?|simples?|hay|se observan?|un[oa]?s?"
     r"|pequen[oa]s?|leves?|on|at|the side|side|a|du cote|cote"
 )
-_PLAIN = {c: unicodedata.normalize("NFD", c)[0] for c in "áàâãäåéèêëíìîïóòôõöúùûüçñ"}
 
 
 @dataclass(frozen=True)
@@ -163,5 +164,4 @@ def _simple(sentence: str, mentioned: list[str]) -> Statement | None:
 
 
 def _folded(text: str) -> str:
-    lower = unicodedata.normalize("NFC", text).lower().rstrip(". ")
-    return "".join(_PLAIN.get(character, character) for character in lower)
+    return unaccented(unicodedata.normalize("NFC", text)).rstrip(". ")

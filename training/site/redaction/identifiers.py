@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
-from typing import Protocol
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from typing import Any, Protocol
 
 import regex
 
@@ -12,11 +14,7 @@ from training.site.deidentify.folding import fold
 from training.site.deidentify.known import KnownValues
 from training.site.redaction.gazetteer import persons, strange_words, towns
 from training.site.redaction.known_values import known_values
-from training.site.redaction.patterns import RULES
-from training.site.redaction.spans import KINDS, Change, Kind, apply, in_placeholder, merged
-
-__all__ = ["KINDS", "Change", "Kind", "KnownValues", "Recognizer", "apply", "find_identifiers"]
-
+from training.site.redaction.spans import Change, Kind, apply, in_placeholder, merged
 
 _ROUNDS = 5
 """Of looking again at the text with placeholders; the second one finds nothing, as a rule."""
@@ -32,6 +30,45 @@ class Recognizer(Protocol):
     """
 
     def __call__(self, text: str) -> Iterable[Change]: ...
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A pattern of `rules.toml`; its group `told`, where it has one, is what is replaced.
+
+    `folded` rules search folded text, where there is neither case nor diacritics.
+    """
+
+    name: str
+    kind: Kind
+    pattern: regex.Pattern[str]
+    folded: bool
+
+
+def _rules() -> tuple[Rule, ...]:
+    tables = tomllib.loads((files("training.site.redaction") / "rules.toml").read_text("utf-8"))
+    parts: dict[str, str] = {}
+    for name, pattern in tables["parts"].items():
+        parts[name] = f"(?:{_filled(pattern, parts)})"
+    return tuple(_rule(table, parts) for table in tables["rule"])
+
+
+def _rule(table: Mapping[str, Any], parts: Mapping[str, str]) -> Rule:
+    flags = regex.VERBOSE | regex.MULTILINE
+    if table.get("any_case"):
+        flags |= regex.IGNORECASE
+    pattern = regex.compile(_filled(table["pattern"], parts), flags)
+    return Rule(table["name"], table["kind"], pattern, table["on"] == "folded")
+
+
+def _filled(pattern: str, parts: Mapping[str, str]) -> str:
+    """Put the parts, each known by then, in the places of their names."""
+    for name, part in parts.items():
+        pattern = pattern.replace(f"{{{name}}}", part)
+    return pattern
+
+
+_RULES = _rules()
 
 
 def find_identifiers(
@@ -99,7 +136,7 @@ def _places(text: str, changes: Sequence[Change]) -> list[int]:
 def general_identifiers(text: str) -> Iterator[Change]:
     """Find what can be told without knowing whose report it is."""
     compared = fold(text)
-    for rule in RULES:
+    for rule in _RULES:
         searched = compared.text if rule.folded else text
         for match in rule.pattern.finditer(searched):
             told = "told" in rule.pattern.groupindex and match.group("told") is not None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Literal
 
 from dicom_io.errors import UnusableData
 from training.site.reports.sections import Sections, find_sections
@@ -52,14 +52,6 @@ class SignedReport:
     name: str = field(default="", repr=False)
     names: tuple[str, ...] = field(default=(), repr=False)
     numbers: tuple[str, ...] = field(default=(), repr=False)
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> SignedReport:
-        lists = ("patient_ids", "replaces", "names", "numbers")
-        return cls(**{**values, **{key: tuple(values[key]) for key in lists}})
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from training.site.deidentify.folding import tidied
+from training.site.deidentify.folding import tidied, unaccented
 
 Name = Literal["findings", "report", "impression", "addendum", "original", "other"]
 
@@ -121,7 +121,7 @@ def find_sections(text: str) -> Sections:
 
 def kind_of_heading(word: str) -> Name | None:
     """What a word means as a heading; None where it is none."""
-    folded = _folded(unicodedata.normalize("NFC", word.strip()))
+    folded = unaccented(unicodedata.normalize("NFC", word.strip()))
     return _kind(folded) if re.fullmatch(_ANY, folded, re.VERBOSE) else None
 
 
@@ -149,7 +149,7 @@ def _joined(bodies: list[str]) -> str:
 
 def _parts(text: str) -> Iterator[tuple[Name, str]]:
     """The text before the first heading, then each heading's kind and body."""
-    marks = [match for match in _HEADING.finditer(_folded(text)) if _is_heading(match, text)]
+    marks = [match for match in _HEADING.finditer(unaccented(text)) if _is_heading(match, text)]
     ends = [match.start() for match in marks] + [len(text)]
     yield "other", text[: ends[0]]
     for match, end in zip(marks, ends[1:], strict=True):
@@ -166,16 +166,3 @@ def _is_heading(match: re.Match[str], text: str) -> bool:
 
 def _kind(word: str) -> Name:
     return next(name for name, words in _KINDS.items() if words.fullmatch(word))
-
-
-def _folded(text: str) -> str:
-    """Lower case without accents, character for character."""
-    return "".join(_PLAIN.get(character, character) for character in map(_lower, text))
-
-
-def _lower(character: str) -> str:
-    lower = character.lower()
-    return lower if len(lower) == 1 else character
-
-
-_PLAIN = {c: unicodedata.normalize("NFD", c)[0] for c in "áàâãäåéèêëíìîïóòôõöúùûüçñ"}

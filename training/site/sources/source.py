@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from pydicom import Dataset
 
@@ -64,13 +64,6 @@ class StudyReference:
             stated(header, "AccessionNumber"),
             stated(header, "StudyDate").replace(".", ""),
         )
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> StudyReference:
-        return cls(**{**values, "paths": tuple(values["paths"])})
 
 
 class Source(Protocol):

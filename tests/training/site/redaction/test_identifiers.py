@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from training.site.deidentify.folding import tidied
 from training.site.deidentify.known import KnownValues
-from training.site.redaction.identifiers import apply, find_identifiers
-from training.site.redaction.spans import Change, in_placeholder
+from training.site.redaction.identifiers import find_identifiers
+from training.site.redaction.spans import Change, apply, in_placeholder
 
 KNOWN = KnownValues(
     names=("Müller-Lüdenscheidt^Hans-Peter^^Dr.", "Weiß^Zoë", "山田^太郎=やまだ^たろう"),

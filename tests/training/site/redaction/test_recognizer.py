@@ -10,8 +10,9 @@ from dicom_io.errors import UnusableData
 from tests.training.site.studies import Patient, report_rows, wanted, write_archive, write_table
 from training.site.deidentify.known import KnownValues
 from training.site.prepare import prepare_site
-from training.site.redaction.identifiers import apply, find_identifiers
+from training.site.redaction.identifiers import find_identifiers
 from training.site.redaction.recognizer import SpacyRecognizer, load_recognizer
+from training.site.redaction.spans import apply
 
 PATTERNS = {
     "PERSON": ("quuxley", "Crohn", "Crohn's", "Baker Quuxley", "Sabine", "Imatinib", "Smith"),
