@@ -71,7 +71,7 @@ def read_found(matrices: Sequence[Matrix], tables: tuple[int, ...]) -> Found:
 
 
 def read_figures(paths: Sequence[Path]) -> Figures:
-    """Read files of scores, one for each seed, as `evaluation.reports.write_scores` writes them."""
+    """Read files of scores, one for each seed, as `evaluation.scores.write_scores` writes them."""
     seeds = [_by_name(path) for path in paths]
     return {
         name: Figure(

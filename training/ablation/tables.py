@@ -26,13 +26,11 @@ from training.ablation.variants import (
 from training.evaluation import published
 from training.evaluation.published import DIRECTIONS, RANKS, System
 from training.evaluation.questions import COLUMNS, by_type
-from training.evaluation.reports import PAPER_METRICS
-from training.evaluation.scores import percent
+from training.evaluation.scores import NOT_COMPUTED, PAPER_METRICS, percent
 from training.evaluation.tables import Cell, Table
 from training.learner.material import Material
 from training.recipe.recipe import Recipe
 
-MISSING = "not computed"
 NOT_THE_SAME = (
     "The paper's rows are of M3D and full size, those here of miniatures on phantoms: directions "
     "can be compared, figures cannot."
@@ -168,13 +166,13 @@ def _tested(what: str) -> str:
 
 def _percent(figures: Figures, metric: str) -> Cell:
     figure = figures.get(metric)
-    return MISSING if figure is None else percent(figure.draws, figure.mean)
+    return NOT_COMPUTED if figure is None else percent(figure.draws, figure.mean)
 
 
 def _types(figures: Figures, metric: str) -> tuple[Cell, ...]:
     figure = figures.get(metric)
     if figure is None:
-        return (MISSING,) * len(COLUMNS)
+        return (NOT_COMPUTED,) * len(COLUMNS)
     return by_type(figure.draws, figure.types, figure.mean)
 
 

@@ -44,12 +44,12 @@ def table(number: int, rows: Sequence[Sequence[Cell]], **changes: Any) -> Table:
         `title` (what is appended to the paper's), `notes`, and `reference=False`, which leaves
         the paper's rows out because they answer another question.
     """
-    printed = _printed()[f"table{number}"]
-    reference = printed["rows"] if changes.pop("reference", True) else []
+    paper = printed(number)
+    reference = paper["rows"] if changes.pop("reference", True) else []
     return Table(
         name=f"table{number}",
-        title=f"{printed['title']}{changes.pop('title', '')}",
-        columns=("source", *printed["columns"]),
+        title=f"{paper['title']}{changes.pop('title', '')}",
+        columns=("source", *paper["columns"]),
         rows=(*((PAPER, *row) for row in reference), *((HERE, *row) for row in rows)),
         **changes,
     )
@@ -57,14 +57,14 @@ def table(number: int, rows: Sequence[Sequence[Cell]], **changes: Any) -> Table:
 
 def retrieval_table(number: int, systems: Sequence[System], **changes: Any) -> Table:
     """Lay out table 1 or 8: directions and ranks down, systems and numbers of samples across."""
-    printed = _printed()[f"table{number}"]
+    paper = printed(number)
     shown = list(systems)
     if changes.pop("reference", True):
-        published = printed["systems"].items()
-        shown[:0] = [System(f"{n} ({PAPER})", printed["samples"], r) for n, r in published]
+        published = paper["systems"].items()
+        shown[:0] = [System(f"{n} ({PAPER})", paper["samples"], r) for n, r in published]
     return Table(
         name=f"table{number}",
-        title=f"{printed['title']}{changes.pop('title', '')}",
+        title=f"{paper['title']}{changes.pop('title', '')}",
         columns=("direction", "R@K", *(f"{s.name} {n}" for s in shown for n in s.samples)),
         rows=tuple(
             (f"{words} ({label})", f"R@{k}", *(c for s in shown for c in s.recalls[label][at]))
@@ -77,15 +77,14 @@ def retrieval_table(number: int, systems: Sequence[System], **changes: Any) -> T
 
 def columns(number: int) -> tuple[str, ...]:
     """Return the columns of a table (2–7, 9–11), without `source`."""
-    return tuple(_printed()[f"table{number}"]["columns"])
+    return tuple(printed(number)["columns"])
 
 
 def printed(number: int) -> Mapping[str, Any]:
     """Return a table as `published.toml` has it."""
-    found: Mapping[str, Any] = _printed()[f"table{number}"]
-    return found
+    return _tables()[f"table{number}"]
 
 
 @cache
-def _printed() -> dict[str, Any]:
+def _tables() -> dict[str, Mapping[str, Any]]:
     return tomllib.loads(Path(__file__).with_name("published.toml").read_text("utf-8"))

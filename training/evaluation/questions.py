@@ -4,31 +4,42 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from training.data.questions import LETTERS, TYPES
 from training.evaluation import published
-from training.evaluation.folder import Output, claimed
-from training.evaluation.items import Item, Task, question_items, write_items
+from training.evaluation.folder import Output
+from training.evaluation.items import Item, Task, question_items
 from training.evaluation.metrics.bootstrap import Bootstrap, mean_of_means, summed_by
 from training.evaluation.metrics.text_metrics import Scores, TextMetric
 from training.evaluation.plots import bars
-from training.evaluation.reports import PAPER_METRICS, write_scores
-from training.evaluation.scores import TextScores, endings, notes_of, score_texts
-from training.evaluation.setting import Setting
+from training.evaluation.scores import (
+    NOT_COMPUTED,
+    PAPER_METRICS,
+    TextScores,
+    notes_of,
+    score_outputs,
+    write_scores,
+)
+from training.evaluation.setting import Outputs, Setting
 from training.evaluation.systems import System
-from training.evaluation.tables import Cell, Table, write_tables
+from training.evaluation.tables import Cell, Table
 
 NAMES = tuple(TYPES.values())
 COLUMNS = (*(name.capitalize() for name in NAMES), "Mean")
 
 Judge = Callable[[Item, Output], bool]
-LayOut = Callable[
-    [Setting, str, Sequence[Item], Mapping[str, Sequence[Output]], Sequence[TextMetric]], Table
-]
+Rows = list[tuple[tuple[str, ...], Scores | None]]
+"""The labels of a row, and a score of each item; None where it was not computed."""
+
+Scorer = Callable[[Path, str, Sequence[Item], Outputs], tuple[Rows, tuple[str, ...]]]
+"""Folder, name of the system, items of one task and outputs -> rows, and notes below them."""
 
 
 def evaluate_questions(
@@ -42,33 +53,14 @@ def evaluate_questions(
         What results.json holds.
     """
     items = question_items(setting.store, setting.split, setting.limit)
-    with claimed(setting.folder, setting.facts(system.facts)):
-        write_items(setting.folder / "items.jsonl", items)
-        outputs = system.texts(items, setting.folder)
-        tables = question_tables(setting, system.name, items, outputs, metrics)
+
+    def lay_out(outputs: Outputs) -> list[Table]:
+        tables = list(_tables(setting, system.name, items, outputs, metrics))
         for table in tables:
             bars(setting.folder / table.name, _plotted(table), COLUMNS)
-        facts = setting.results(
-            system.facts, texts={d: endings(written) for d, written in outputs.items()}
-        )
-        return write_tables(setting.folder, tables, facts)
+        return tables
 
-
-def question_tables(
-    setting: Setting,
-    name: str,
-    items: Sequence[Item],
-    outputs: Mapping[str, Sequence[Output]],
-    metrics: Sequence[TextMetric],
-) -> list[Table]:
-    """Lay out tables 3 and 4 and that of yes and no, but for what was not asked."""
-    layouts: dict[Task, LayOut] = {"open": _open, "closed": _closed, "yes/no": _yes_no}
-    tables = []
-    for task, lay_out in layouts.items():
-        asked, answered = _of(task, items, outputs)
-        if asked:
-            tables.append(lay_out(setting, name, asked, answered, metrics))
-    return tables
+    return setting.evaluate(system, items, lay_out)
 
 
 def by_type(draws: Bootstrap, types: Sequence[str], scores: Scores) -> tuple[Cell, ...]:
@@ -119,76 +111,85 @@ def commonest(items: Sequence[Item], group: Callable[[Item], str]) -> Scores:
     return np.array([float(item.reference == best[group(item)]) for item in items])
 
 
-def _open(
+def _tables(
     setting: Setting,
     name: str,
     items: Sequence[Item],
-    outputs: Mapping[str, Sequence[Output]],
+    outputs: Outputs,
     metrics: Sequence[TextMetric],
-) -> Table:
-    draws = setting.draws(items)
-    scored = {
-        decoding: score_texts(metrics, items, [output.text for output in written])
-        for decoding, written in outputs.items()
+) -> Iterator[Table]:
+    """Lay out tables 3 and 4 and that of yes and no, but for what was not asked."""
+    scorers: dict[Task, Scorer] = {
+        "open": partial(_open, metrics),
+        "closed": _closed,
+        "yes/no": _yes_no,
     }
-    write_scores(setting.folder / "scores_open.csv", items, scored)
-    rows = [
-        (f"{name} ({decoding})", column, *_types(draws, items, scores, metric))
+    for task, score in scorers.items():
+        asked = [item for item in items if item.task == task]
+        if not asked:
+            continue
+        keys = {item.key for item in asked}
+        answered = {
+            decoding: [output for output in written if output.key in keys]
+            for decoding, written in outputs.items()
+        }
+        scored, notes = score(setting.folder, name, asked, answered)
+        draws, types = setting.draws(asked), [item.type for item in asked]
+        missing = (NOT_COMPUTED,) * len(COLUMNS)
+        rows = [
+            (*labels, *(missing if scores is None else by_type(draws, types, scores)))
+            for labels, scores in scored
+        ]
+        yield _table(task, rows, setting.table(len(asked), f"{task} test questions", *notes))
+
+
+def _table(task: Task, rows: Sequence[Sequence[Cell]], about: dict[str, Any]) -> Table:
+    if task != "yes/no":
+        return published.table(3 if task == "open" else 4, rows, **about)
+    title, columns = f"Questions with yes or no{about['title']}", ("source", "method", *COLUMNS)
+    shown = tuple((published.HERE, *row) for row in rows)
+    return Table("yes_no", title, columns, shown, about["notes"])
+
+
+def _open(
+    metrics: Sequence[TextMetric], folder: Path, name: str, items: Sequence[Item], outputs: Outputs
+) -> tuple[Rows, tuple[str, ...]]:
+    scored = score_outputs(metrics, items, outputs)
+    write_scores(folder / "scores_open.csv", items, scored)
+    rows: Rows = [
+        ((f"{name} ({decoding})", column), scores.scores.get(metric))
         for decoding, scores in scored.items()
         for column, metric in PAPER_METRICS.items()
     ]
-    about = setting.table(len(items), "open test questions")
-    notes = (*about["notes"], *notes_of(scored.values()))
-    return published.table(3, rows, **{**about, "notes": notes})
-
-
-def _types_of(items: Sequence[Item]) -> list[str]:
-    return [item.type for item in items]
-
-
-def _types(
-    draws: Bootstrap, items: Sequence[Item], scored: TextScores, metric: str
-) -> tuple[Cell, ...]:
-    if metric in scored.scores:
-        return by_type(draws, _types_of(items), scored.scores[metric])
-    return ("not computed",) * len(COLUMNS)
+    return rows, notes_of(scored.values())
 
 
 def _closed(
-    setting: Setting,
-    name: str,
-    items: Sequence[Item],
-    outputs: Mapping[str, Sequence[Output]],
-    metrics: Sequence[TextMetric],
-) -> Table:
-    draws = setting.draws(items)
+    folder: Path, name: str, items: Sequence[Item], outputs: Outputs
+) -> tuple[Rows, tuple[str, ...]]:
     right = {
         decoding: {rule: judged(judge, items, written) for rule, judge in _rules(written)}
         for decoding, written in outputs.items()
     }
-    rows = [
-        (f"{name} ({decoding}{rule})", *by_type(draws, _types_of(items), scores))
-        for decoding, by_rule in right.items()
-        for rule, scores in by_rule.items()
-    ]
-    blind = {
-        "always the type's commonest answer": commonest(items, lambda item: item.type),
-        "always the question's commonest answer": commonest(items, lambda item: item.question),
-    }
-    rows += [(label, *by_type(draws, _types_of(items), scores)) for label, scores in blind.items()]
     accuracies = {
         decoding: TextScores({f"accuracy{rule}": scores for rule, scores in by_rule.items()}, {})
         for decoding, by_rule in right.items()
     }
-    write_scores(setting.folder / "scores_closed.csv", items, accuracies)
-    about = setting.table(len(items), "closed test questions")
-    notes = (
-        *about["notes"],
+    write_scores(folder / "scores_closed.csv", items, accuracies)
+    rows: Rows = [
+        ((f"{name} ({decoding}{rule})",), scores)
+        for decoding, by_rule in right.items()
+        for rule, scores in by_rule.items()
+    ]
+    by_kind = commonest(items, lambda item: item.type)
+    by_question = commonest(items, lambda item: item.question)
+    rows.append((("always the type's commonest answer",), by_kind))
+    rows.append((("always the question's commonest answer",), by_question))
+    return rows, (
         "Right: the letter and a full stop occur in the answer, as the paper counts.",
         "strict: the answer begins with them and names no other choice.",
         "likeliest letter: by its probability before anything is written.",
     )
-    return published.table(4, rows, **{**about, "notes": notes})
 
 
 def _rules(outputs: Sequence[Output]) -> list[tuple[str, Judge]]:
@@ -199,43 +200,16 @@ def _rules(outputs: Sequence[Output]) -> list[tuple[str, Judge]]:
 
 
 def _yes_no(
-    setting: Setting,
-    name: str,
-    items: Sequence[Item],
-    outputs: Mapping[str, Sequence[Output]],
-    metrics: Sequence[TextMetric],
-) -> Table:
-    draws, types = setting.draws(items), _types_of(items)
-    rows: list[tuple[Cell, ...]] = [
-        (
-            "here",
-            f"{name} ({decoding})",
-            *by_type(draws, types, judged(first_word, items, written)),
-        )
+    folder: Path, name: str, items: Sequence[Item], outputs: Outputs
+) -> tuple[Rows, tuple[str, ...]]:
+    rows: Rows = [
+        ((f"{name} ({decoding})",), judged(first_word, items, written))
         for decoding, written in outputs.items()
     ]
     word, _ = Counter(item.reference for item in items).most_common(1)[0]
     always = [Output(item.key, word) for item in items]
-    label = f"always “{word}”"
-    rows.append(("here", label, *by_type(draws, types, judged(first_word, items, always))))
-    about = setting.table(len(items), "yes/no test questions")
-    return Table(
-        "yes_no",
-        f"Questions with yes or no{about['title']}",
-        ("source", "method", *COLUMNS),
-        tuple(rows),
-        (*about["notes"], "Right: the first word. The paper reports no such table."),
-    )
-
-
-def _of(
-    task: Task, items: Sequence[Item], outputs: Mapping[str, Sequence[Output]]
-) -> tuple[list[Item], dict[str, list[Output]]]:
-    keys = {item.key for item in items if item.task == task}
-    return [item for item in items if item.key in keys], {
-        decoding: [output for output in written if output.key in keys]
-        for decoding, written in outputs.items()
-    }
+    rows.append(((f"always “{word}”",), judged(first_word, items, always)))
+    return rows, ("Right: the first word. The paper reports no such table.",)
 
 
 def _plotted(table: Table) -> Table:
@@ -244,4 +218,4 @@ def _plotted(table: Table) -> Table:
         return table
     at = table.columns.index("metric")
     rows = tuple(row for row in table.rows if row[at] == "METEOR")
-    return Table(table.name, f"METEOR, {table.title}", table.columns, rows)
+    return replace(table, title=f"METEOR, {table.title}", rows=rows)

@@ -26,11 +26,9 @@ from training.data.store import Store, as_unit_interval
 from training.evaluation import published
 from training.evaluation.folder import claimed
 from training.evaluation.items import Item, report_items
-from training.evaluation.metrics.bootstrap import Bootstrap, mean, summed
 from training.evaluation.plots import lines
 from training.evaluation.published import DIRECTIONS, RANKS, System
-from training.evaluation.reports import write_scores
-from training.evaluation.scores import TextScores
+from training.evaluation.scores import TextScores, percent, write_scores
 from training.evaluation.setting import Setting
 from training.evaluation.tables import Cell, Table, write_tables
 
@@ -125,14 +123,16 @@ def embed_texts(system: PairSystem, texts: Sequence[str], batch: int) -> Tensor:
     """Embed texts, (n, width); equal ones once, so that their similarities are equal too."""
     distinct = sorted(set(texts), key=len)
     tokenizer = Tokenizer.from_str(system.tokenizer.to_str())
-    tokenizer.no_padding()
+    tokenizer.enable_padding()
     tokenizer.enable_truncation(system.pair.language_encoder.config.max_position_embeddings)
     vectors: dict[str, Tensor] = {}
     for i in range(0, len(distinct), batch):
         chosen = distinct[i : i + batch]
-        ids, mask = _padded([e.ids for e in tokenizer.encode_batch(chosen)])
+        encoded = tokenizer.encode_batch(chosen)
+        ids = torch.tensor([one.ids for one in encoded], device=system.device)
+        mask = torch.tensor([one.attention_mask for one in encoded], device=system.device)
         with torch.inference_mode():
-            made = system.pair.encode_text(ids.to(system.device), mask.to(system.device))
+            made = system.pair.encode_text(ids, mask)
         vectors.update(zip(chosen, made.float().cpu(), strict=True))
     return torch.stack([vectors[text] for text in texts])
 
@@ -163,29 +163,20 @@ def retrieval_tables(
     setting: Setting, name: str, items: Sequence[Item], similarity: Array, number: int = 1
 ) -> list[Table]:
     """Lay out table 1 (or 8), and the same where equal texts stand for each other."""
-    about = setting.table(len(items), "test pairs")
     texts = [normalised(item.reference) for item in items]
-    copies = len(texts) - len(set(texts))
-    strict = published.retrieval_table(
-        number,
-        [recalls(setting, name, items, similarity)],
-        **{
-            **about,
-            "notes": (
-                *about["notes"],
-                "Strict diagonal: of several equal texts only the image's own is right, and ties "
-                "count as misses.",
-                f"{copies} of {len(texts)} texts say what another one in the pool says.",
-            ),
-        },
+    notes = (
+        "Strict diagonal: of several equal texts only the image's own is right, and ties count as "
+        "misses.",
+        f"{len(texts) - len(set(texts))} of {len(texts)} texts say what another one in the pool "
+        "says.",
     )
-    by_text = published.retrieval_table(
-        number,
-        [recalls(setting, name, items, similarity, texts)],
-        title=f"{about['title']}, equal texts stand for each other",
-        reference=False,
-        notes=about["notes"],
-    )
+    systems = [recalls(setting, name, items, similarity)]
+    about = setting.table(len(items), "test pairs", *notes)
+    strict = published.retrieval_table(number, systems, **about)
+    systems = [recalls(setting, name, items, similarity, texts)]
+    about = {**setting.table(len(items), "test pairs"), "reference": False}
+    about["title"] += ", equal texts stand for each other"
+    by_text = published.retrieval_table(number, systems, **about)
     return [strict, replace(by_text, name=f"{by_text.name}_by_text")]
 
 
@@ -199,14 +190,20 @@ def recalls(
     """Count R@1, R@5 and R@10 both ways in the paper's pools, if there are pairs, and in all."""
     pools = pool_sizes(len(items))
     by_label: dict[str, list[list[Cell]]] = {}
-    for (_, label), matrix in zip(DIRECTIONS, (similarity, similarity.T), strict=True):
+    for label, matrix in both_ways(similarity).items():
         columns = []
         for n in pools:
-            draws = setting.draws(items[:n])
-            columns.append(_recalls(draws, ranks(matrix[:n, :n], groups and groups[:n])))
+            draws, found = setting.draws(items[:n]), ranks(matrix[:n, :n], groups and groups[:n])
+            columns.append([percent(draws, (found < k).astype(float)) for k in RANKS])
         by_label[label] = [list(row) for row in zip(*columns, strict=True)]
     names = [n if n in SAMPLES else f"all {n}" for n in pools]
     return System(name, names, by_label)
+
+
+def both_ways(similarity: Array) -> dict[str, Array]:
+    """Return the similarities to look along the rows of, by the paper's label of a direction."""
+    labels = (label for _, label in DIRECTIONS)
+    return dict(zip(labels, (similarity, similarity.T), strict=True))
 
 
 def pool_sizes(n: int) -> list[int]:
@@ -218,26 +215,9 @@ def pool_sizes(n: int) -> list[int]:
 
 def _hits(similarity: Array) -> TextScores:
     """Tell for every pair whether it was found, in the pool of all."""
-    found = {
-        label: ranks(matrix)
-        for (_, label), matrix in zip(DIRECTIONS, (similarity, similarity.T), strict=True)
-    }
+    found = {label: ranks(matrix) for label, matrix in both_ways(similarity).items()}
     hits = {f"{label} R@{k}": (found[label] < k).astype(float) for label in found for k in RANKS}
     return TextScores(hits, {})
-
-
-def _recalls(draws: Bootstrap, found: NDArray[np.int_]) -> list[Cell]:
-    return [draws.interval(summed((found < k).astype(np.float64)), mean).times(100) for k in RANKS]
-
-
-def _padded(tokens: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-    longest = max(map(len, tokens))
-    ids = torch.zeros(len(tokens), longest, dtype=torch.long)
-    mask = torch.zeros_like(ids)
-    for row, own in enumerate(tokens):
-        ids[row, : len(own)] = torch.tensor(own)
-        mask[row, : len(own)] = 1
-    return ids, mask
 
 
 def _save(folder: Path, vectors: dict[str, Tensor]) -> None:

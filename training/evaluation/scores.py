@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import csv
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from dicom_io.errors import UnusableData
 from dicom_io.extras import install_hint
@@ -14,15 +16,14 @@ from training.evaluation.metrics.bootstrap import Bootstrap, Interval, mean, sum
 from training.evaluation.metrics.text_metrics import Scores, TextMetric
 from training.evaluation.tables import Cell, Table
 
+PAPER_METRICS = {"BLEU": "BLEU-1", "ROUGE": "ROUGE-1", "METEOR": "METEOR", "BERTScore": "BERTScore"}
+"""By the paper's column, the metric's name here."""
+
+NOT_COMPUTED = "not computed"
+
 LIBRARIES = (
-    "sacrebleu",
-    "rouge-score",
-    "nltk",
-    "bert-score",
-    "transformers",
-    "tokenizers",
-    "torch",
-    "numpy",
+    *("sacrebleu", "rouge-score", "nltk", "bert-score"),
+    *("transformers", "tokenizers", "torch", "numpy"),
 )
 
 
@@ -68,6 +69,33 @@ def score_texts(
     return TextScores(scores, missing)
 
 
+def score_outputs(
+    metrics: Iterable[TextMetric], items: Sequence[Item], outputs: Mapping[str, Sequence[Output]]
+) -> dict[str, TextScores]:
+    """Score the outputs for the items, by the way in which they were decoded."""
+    return {d: score_texts(metrics, items, [o.text for o in of]) for d, of in outputs.items()}
+
+
+def write_scores(path: Path, items: Sequence[Item], scored: Mapping[str, TextScores]) -> None:
+    """Write every score of every item, for `ctscribe eval compare` and for other programs.
+
+    Parameters
+    ----------
+    path : Path
+    items : sequence of Item
+    scored : mapping of str to TextScores
+        By decoding, or by the size of the pool that the first items make.
+    """
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["key", "case", "task", "type", "decoding", "metric", "score"])
+        for decoding, scores in scored.items():
+            for metric, values in scores.scores.items():
+                for item, value in zip(items[: len(values)], values.tolist(), strict=True):
+                    own = [item.key, item.case, item.task, item.type]
+                    writer.writerow([*own, decoding, metric, repr(value)])
+
+
 def percent(draws: Bootstrap, scores: Scores) -> Interval:
     """Return the mean of scores in percent."""
     return draws.interval(summed(scores), mean).times(100)
@@ -77,7 +105,7 @@ def cell(draws: Bootstrap, scored: TextScores, metric: str) -> Cell:
     """Return a metric's mean for a table, or that it was not computed."""
     if metric in scored.scores:
         return percent(draws, scored.scores[metric])
-    return "not computed"
+    return NOT_COMPUTED
 
 
 def difference_table(

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from training.data.store import SplitName, Store
-from training.evaluation.items import Item
+from training.evaluation.folder import Output, claimed
+from training.evaluation.items import Item, write_items
 from training.evaluation.metrics.bootstrap import Bootstrap
-from training.evaluation.scores import versions
+from training.evaluation.scores import endings, versions
+from training.evaluation.systems import System
+from training.evaluation.tables import Table, write_tables
+
+Outputs = Mapping[str, Sequence[Output]]
+"""An output for each item, by the way in which it was decoded."""
 
 SPLITS: Mapping[SplitName, str] = {
     "paper": "split paper: the official split, by file; cases and texts of train come again",
@@ -61,16 +67,38 @@ class Setting:
     def draws(self, items: Sequence[Item]) -> Bootstrap:
         return Bootstrap(tuple(item.case for item in items), self.resamples, self.seed)
 
-    def table(self, count: int, what: str) -> dict[str, Any]:
+    def evaluate(
+        self, system: System, items: Sequence[Item], lay_out: Callable[[Outputs], Sequence[Table]]
+    ) -> dict[str, Any]:
+        """Let a system write a text for each item, and write the tables that are made of them.
+
+        Parameters
+        ----------
+        lay_out : callable
+            Makes tables of the outputs for the items, by the way in which they were decoded.
+
+        Returns
+        -------
+        dict
+            What results.json holds.
+        """
+        with claimed(self.folder, self.facts(system.facts)):
+            write_items(self.folder / "items.jsonl", items)
+            outputs = system.texts(items, self.folder)
+            ends = {decoding: endings(written) for decoding, written in outputs.items()}
+            facts = self.results(system.facts, texts=ends)
+            return write_tables(self.folder, lay_out(outputs), facts)
+
+    def table(self, count: int, what: str, *notes: str) -> dict[str, Any]:
         """Return what every table of the paper says here: `title`, `reference`, `notes`."""
         source = self.store.header.source
-        notes = [f"{SPLITS[self.split]}.", "95 % intervals: percentile bootstrap by case."]
+        said = [f"{SPLITS[self.split]}.", "95 % intervals: percentile bootstrap by case."]
         if self.split == "paper" and source != "m3d":
-            notes.append(
+            said.append(
                 f"The paper's figures are of M3D, those here of {source}: not the same test."
             )
         return {
             "title": f", split {self.split}, {count} {what} of {source}",
             "reference": self.split == "paper",
-            "notes": tuple(notes),
+            "notes": (*said, *notes),
         }

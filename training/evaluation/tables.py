@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -49,10 +49,12 @@ class Table:
         """The figures, each with the ends of its interval in two further columns."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow([part for name in self.columns for part in _headings(name, self)])
-        for row in self.rows:
-            cells = zip(self.columns, row, strict=True)
-            writer.writerow([part for name, cell in cells for part in _parts(name, cell, self)])
+        ours = [any(isinstance(cell, Interval) for cell in c) for c in zip(*self.rows, strict=True)]
+        widths = [3 if own else 1 for own in ours or [False] * len(self.columns)]
+        headings = [[name, f"{name} low", f"{name} high"] for name in self.columns]
+        for row in (headings, *(map(_parts, row) for row in self.rows)):
+            cells = zip(row, widths, strict=True)
+            writer.writerow([part for parts, width in cells for part in parts[:width]])
         return text.getvalue()
 
     def to_dict(self) -> dict[str, Any]:
@@ -63,10 +65,6 @@ class Table:
             "rows": [dict(zip(self.columns, map(_plain, row), strict=True)) for row in self.rows],
             "notes": list(self.notes),
         }
-
-    def has_interval(self, column: str) -> bool:
-        at = self.columns.index(column)
-        return any(isinstance(row[at], Interval) for row in self.rows)
 
 
 def write_tables(folder: Path, tables: Sequence[Table], facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,19 +97,11 @@ def _shown(cell: Cell) -> str:
     return "" if cell is None else cell.replace("|", "\\|")
 
 
-def _headings(name: str, table: Table) -> Iterator[str]:
-    yield name
-    if table.has_interval(name):
-        yield from (f"{name} low", f"{name} high")
-
-
-def _parts(name: str, cell: Cell, table: Table) -> Iterator[str]:
+def _parts(cell: Cell) -> list[str]:
+    """A cell, and the ends of its interval."""
     if isinstance(cell, Interval):
-        yield from (f"{part:.4f}" for part in (cell.value, cell.low, cell.high))
-        return
-    yield f"{cell:.4f}" if isinstance(cell, float) else cell or ""
-    if table.has_interval(name):
-        yield from ("", "")
+        return [f"{part:.4f}" for part in (cell.value, cell.low, cell.high)]
+    return [f"{cell:.4f}" if isinstance(cell, float) else cell or "", "", ""]
 
 
 def _plain(cell: Cell) -> Any:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,21 +24,12 @@ TOLERANCE_MM, TOLERANCE = 2.0, 0.2
 """Sizes agree that differ by no more than 2 mm, or a fifth of the reference if that is more."""
 
 
-@dataclass(frozen=True)
-class Counts:
+class Counts(NamedTuple):
     """What was found, said too much, and missed: of one finding or of all together."""
 
     true_positives: int
     false_positives: int
     false_negatives: int
-
-    @property
-    def precision(self) -> float:
-        return _ratio(self.true_positives, self.true_positives + self.false_positives)
-
-    @property
-    def recall(self) -> float:
-        return _ratio(self.true_positives, self.true_positives + self.false_negatives)
 
 
 def compare(reference: Iterable[Mention], prediction: Iterable[Mention], mode: Mode) -> Counts:
@@ -81,8 +72,7 @@ def counts(
     table = np.zeros((len(references), len(findings), 3))
     for row, wanted, said in zip(table, references, predictions, strict=True):
         for entry, name in zip(row, findings, strict=True):
-            found = compare(_of(name, wanted), _of(name, said), mode)
-            entry[:] = found.true_positives, found.false_positives, found.false_negatives
+            entry[:] = compare(_of(name, wanted), _of(name, said), mode)
     return table
 
 
@@ -175,7 +165,3 @@ def _agrees(reference: Mention, prediction: Mention) -> bool:
 
 def _sizes_agree(reference: float, other: float) -> bool:
     return abs(reference - other) <= max(TOLERANCE_MM, TOLERANCE * reference)
-
-
-def _ratio(part: int, whole: int) -> float:
-    return part / whole if whole else 0.0

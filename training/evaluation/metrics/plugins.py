@@ -6,11 +6,10 @@ It is found by its name in the entry-point group `ctscribe.metrics`, or in a fil
 
 from __future__ import annotations
 
-import importlib.util
+import runpy
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
 
 from dicom_io.errors import UnusableData
 from training.evaluation.metrics.text_metrics import TextMetric
@@ -60,12 +59,7 @@ def _from_entry_point(name: str) -> Factory:
 def _from_file(path: Path) -> Factory:
     if not path.is_file():
         raise UnusableData(f"no metric at {path}")
-    spec = importlib.util.spec_from_file_location(f"ctscribe_metric_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise UnusableData(f"{path} is no Python file")
-    module: Any = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    factory: Factory | None = getattr(module, FACTORY, None)
+    factory: Factory | None = runpy.run_path(str(path)).get(FACTORY)
     if factory is None:
         raise UnusableData(f"{path} has no function `{FACTORY}(weights)`")
     return factory
