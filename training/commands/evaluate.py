@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -16,6 +16,7 @@ from training.commands.options import (
     bert_score_option,
     json_option,
     results_option,
+    together,
 )
 from training.commands.prepare import seed_range
 
@@ -24,9 +25,7 @@ if TYPE_CHECKING:
     from training.evaluation.items import Item
     from training.evaluation.metrics.text_metrics import TextMetric
     from training.evaluation.setting import Setting
-    from training.evaluation.systems import Decoding, System
-
-Command = Callable[..., None]
+    from training.evaluation.systems import System
 
 device_option = click.option(
     "--device",
@@ -53,82 +52,74 @@ batch_option = click.option(
 )
 
 
-def setting_options(command: Command) -> Command:
-    """Say of what an evaluation is, and where it goes."""
-    for option in (
-        click.option(
-            "--data", required=True, type=EXISTING, help="Training store whose test part is scored."
-        ),
-        click.option(
-            "--split",
-            required=True,
-            type=click.Choice(["paper", "grouped"]),
-            help="paper is the official split, whose parts overlap; grouped keeps cases apart.",
-        ),
-        results_option,
-        click.option("--limit", type=click.IntRange(1), help="Score only the first so many items."),
-        resamples_option,
-        seed_option,
-        json_option,
-    ):
-        command = option(command)
-    return command
+setting_options = together(
+    click.option(
+        "--data", required=True, type=EXISTING, help="Training store whose test part is scored."
+    ),
+    click.option(
+        "--split",
+        required=True,
+        type=click.Choice(["paper", "grouped"]),
+        help="paper is the official split, whose parts overlap; grouped keeps cases apart.",
+    ),
+    results_option,
+    click.option("--limit", type=click.IntRange(1), help="Score only the first so many items."),
+    resamples_option,
+    seed_option,
+    json_option,
+)
 
 
-def system_options(command: Command) -> Command:
-    """Say what is evaluated: a model, or texts from elsewhere."""
-    for option in (
-        click.option("--model", help='Model to score: "embedded", a folder, or OWNER/NAME@COMMIT.'),
-        click.option(
-            "--predictions",
-            type=click.Path(exists=True, dir_okay=False, path_type=Path),
-            help='Score the texts of another system: JSON lines {"key": …, "text": …}.',
-        ),
-        click.option(
-            "--list-items",
-            is_flag=True,
-            help="Write what another system is to answer to OUT/items.jsonl, and stop.",
-        ),
-        click.option(
-            "--decoding",
-            type=click.Choice(["greedy", "sampled", "both"]),
-            default="both",
-            show_default=True,
-            help="Take the likeliest token (greedy), draw at temperature 1 (sampled), or both.",
-        ),
-        click.option(
-            "--max-new-tokens",
-            default=256,
-            show_default=True,
-            type=click.IntRange(1),
-            help="Longest text, in tokens.",
-        ),
-        batch_option,
-        device_option,
-        click.option(
-            "--dtype",
-            default="auto",
-            show_default=True,
-            help="Number type of the weights: float32, bfloat16, float16, or auto.",
-        ),
-        click.option(
-            "--quantization",
-            type=click.Choice(["none", "int8", "nf4"]),
-            default="none",
-            show_default=True,
-            help="Quantize the language model to 8 or 4 bit.",
-        ),
-        bert_score_option,
-        click.option(
-            "--metric",
-            "metrics",
-            multiple=True,
-            metavar="NAME[=WEIGHTS]",
-            help="Add a metric: a plug-in, or a .py file. May be repeated.",
-        ),
-    ):
-        command = option(command)
-    return command
+system_options = together(
+    click.option("--model", help='Model to score: "embedded", a folder, or OWNER/NAME@COMMIT.'),
+    click.option(
+        "--predictions",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help='Score the texts of another system: JSON lines {"key": …, "text": …}.',
+    ),
+    click.option(
+        "--list-items",
+        is_flag=True,
+        help="Write what another system is to answer to OUT/items.jsonl, and stop.",
+    ),
+    click.option(
+        "--decoding",
+        type=click.Choice(["greedy", "sampled", "both"]),
+        default="both",
+        show_default=True,
+        help="Take the likeliest token (greedy), draw at temperature 1 (sampled), or both.",
+    ),
+    click.option(
+        "--max-new-tokens",
+        default=256,
+        show_default=True,
+        type=click.IntRange(1),
+        help="Longest text, in tokens.",
+    ),
+    batch_option,
+    device_option,
+    click.option(
+        "--dtype",
+        default="auto",
+        show_default=True,
+        help="Number type of the weights: float32, bfloat16, float16, or auto.",
+    ),
+    click.option(
+        "--quantization",
+        type=click.Choice(["none", "int8", "nf4"]),
+        default="none",
+        show_default=True,
+        help="Quantize the language model to 8 or 4 bit.",
+    ),
+    bert_score_option,
+    click.option(
+        "--metric",
+        "metrics",
+        multiple=True,
+        metavar="NAME[=WEIGHTS]",
+        help="Add a metric: a plug-in, or a .py file. May be repeated.",
+    ),
+)
 
 
 @click.group("eval")
@@ -287,11 +278,7 @@ def open_system(setting: Setting, options: Mapping[str, Any]) -> System:
         raise click.UsageError("name either --model or --predictions")
     if predictions is not None:
         return Predictions(predictions)
-    decodings: dict[str, Sequence[Decoding]] = {
-        "greedy": ("greedy",),
-        "sampled": ("sampled",),
-        "both": ("greedy", "sampled"),
-    }
+    decoding: Literal["greedy", "sampled", "both"] = options["decoding"]
     engine = LocalEngine.load(
         _folder(model),
         **{name: options[name] for name in ("device", "dtype", "quantization")},
@@ -299,7 +286,7 @@ def open_system(setting: Setting, options: Mapping[str, Any]) -> System:
     return ModelSystem(
         engine,
         setting.store,
-        decodings=decodings[options["decoding"]],
+        decodings=("greedy", "sampled") if decoding == "both" else (decoding,),
         dtype=options["dtype"],
         **{name: options[name] for name in ("max_new_tokens", "seed", "batch")},
     )

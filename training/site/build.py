@@ -15,7 +15,6 @@ import numpy as np
 from safetensors.torch import load_file
 
 from dicom_io.errors import UnusableData
-from training.data.questions import write_questions
 from training.data.shards import (
     Made,
     Planned,
@@ -24,6 +23,7 @@ from training.data.shards import (
     fill,
     plan_digest,
     write_atomically,
+    write_question_files,
     write_splits,
     write_texts,
 )
@@ -128,14 +128,12 @@ def _asked(store: Store, key: str) -> list[Asked]:
 
 def _write_questions(out: Path, asked: Sequence[Asked]) -> None:
     """Write M3D's columns, and beside them where each answer comes from, line by line."""
-    folder = out / "questions"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    for source in sorted({one.question.source for one in asked}):
-        chosen = [one for one in asked if one.question.source == source]
-        write_questions(folder / f"{source}.csv", (one.question for one in chosen))
-        lines = (json.dumps(one.provenance, ensure_ascii=False) for one in chosen)
-        write_atomically(folder / f"{source}.provenance.jsonl", "\n".join(lines) + "\n")
+    shutil.rmtree(out / "questions", ignore_errors=True)
+    write_question_files(out, [one.question for one in asked])
+    for source in {one.question.source for one in asked}:
+        chosen = (one.provenance for one in asked if one.question.source == source)
+        lines = "".join(f"{json.dumps(one, ensure_ascii=False)}\n" for one in chosen)
+        write_atomically(out / "questions" / f"{source}.provenance.jsonl", lines)
 
 
 def rejections(rejected: Mapping[str, str]) -> list[dict[str, str]]:

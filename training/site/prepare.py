@@ -121,11 +121,10 @@ Readings = Sequence[tuple[Record, Reading]]
 
 
 def _listed(wanted: Wanted, work: Work) -> Sequence[StudyReference]:
-    """Ask the source once: what it lists later is another data set."""
-    known = work.listed(wanted.question)
-    if known is None:
-        known = list(islice(wanted.source.studies(wanted.query), wanted.limit))
-        work.keep_list(wanted.question, known)
+    def ask() -> Iterator[StudyReference]:
+        return islice(wanted.source.studies(wanted.query), wanted.limit)
+
+    known = work.listed(wanted.question, ask)
     if not known:
         raise UnusableData(f"the source has no {wanted.query.modality} study of these days")
     return known

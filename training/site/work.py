@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -124,18 +124,16 @@ class Work:
                 "series: name another working folder"
             )
 
-    def listed(self, question: dict[str, Any]) -> list[StudyReference] | None:
-        """The studies that the source listed; None where it was not asked this yet."""
+    def listed(
+        self, question: dict[str, Any], ask: Callable[[], Iterable[StudyReference]]
+    ) -> list[StudyReference]:
+        """What the source listed when it was first asked this: later it would list others."""
         path = self.folder / "studies.json"
-        if not path.exists():
-            return None
-        known = json.loads(path.read_text("utf-8"))
-        return _STUDIES.validate_python(known["studies"]) if known["question"] == question else None
-
-    def keep_list(self, question: dict[str, Any], studies: Iterable[StudyReference]) -> None:
-        """Keep what the source listed."""
-        contents = {"question": question, "studies": [asdict(study) for study in studies]}
-        write_atomically(self.folder / "studies.json", json.dumps(contents, indent=1))
+        known = json.loads(path.read_text("utf-8")) if path.exists() else {}
+        if known.get("question") != question:
+            known = {"question": question, "studies": [asdict(study) for study in ask()]}
+            write_atomically(path, json.dumps(known, indent=1))
+        return _STUDIES.validate_python(known["studies"])
 
     def record(self, study: str) -> Record | None:
         """What was found in a study; None where it is not done."""

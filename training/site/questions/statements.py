@@ -8,50 +8,31 @@ suspicion or a comparison, is passed over: what is stated here is exactly what w
 from __future__ import annotations
 
 import re
+import tomllib
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from importlib.resources import files
+from typing import Literal, cast
 
 from training.site.deidentify.folding import unaccented
 
 Side = Literal["left", "right", "bilateral"]
 
-# English, German, French, Spanish; lower case without accents
-TERMS = {
-    "pleural effusion": r"pleural effusions?|pleuraerg(?:uss|usse|uß|usses)"
-    r"|epanchements? pleura(?:l|ux)|derrames? pleural(?:es)?",
-    "pneumothorax": r"pneumothora(?:x|ces)|neumotorax",
-    "pericardial effusion": r"pericardial effusion|perikarderguss|epanchement pericardique"
-    r"|derrame pericardico",
-    "cardiomegaly": r"cardiomegaly|kardiomegalie|cardiomegalie|cardiomegalia",
-    "hepatic steatosis": r"hepatic steatosis|fatty liver|steatosis hepatis|leberverfettung"
-    r"|steatose hepatique|esteatosis hepatica",
-    "splenomegaly": r"splenomegaly|splenomegalie|esplenomegalia",
-    "ascites": r"ascites|aszites|ascite",
-    "hydronephrosis": r"hydronephrosis|hydronephrose|hidronefrosis",
-    "gallstones": r"gallstones?|cholelithiasis|cholezystolithiasis|lithiase vesiculaire"
-    r"|colelitiasis",
-    "renal cyst": r"renal cysts?|kidney cysts?|nierenzysten?|kystes? rena(?:l|ux)"
-    r"|quistes? renal(?:es)?",
-    "pulmonary nodule": r"pulmonary nodules?|lung nodules?|lungenrundherde?"
-    r"|nodules? pulmonaires?|nodulos? pulmonar(?:es)?",
-    "aortic aneurysm": r"aortic aneurysm|aortenaneurysma|anevrisme aortique|aneurisma aortico",
-}
-_SIDES: dict[Side, str] = {
-    "left": r"left(?:-sided)?|links(?:seitige[rsn]?)?|linker|gauche|izquierd[oa]s?",
-    "right": r"right(?:-sided)?|rechts(?:seitige[rsn]?)?|rechter|droite?s?|derech[oa]s?",
-    "bilateral": r"bilateral(?:es|er|e)?|both sides|beidseits|beidseitige[rsn]?"
-    r"|bilatera(?:le?s?|ux)",
-}
-_NO = r"no|without|kein(?:e|en|er)?|ohne|pas d[e']|absence d[e']|aucune?|sin|no hay|no se observan?"
-_EVIDENCE = r"evidence of|nachweis (?:eines|einer|von)|signes? d[e']|evidencia de|relevante[rsn]?"
-_FILLERS = (
-    r"there is|there are|is|are|seen|present|noted|a|an|the|small|large|mild|moderate|simple|single"
-    r"|ein(?:e|en|er)?|kleine[rsn]?|grosse[rsn]?|geringe[rsn]?|einzelne[rsn]?|zeigt sich|liegt vor"
-    r"|il y a|une?|des|petite?s?|discrete?s?|simples?|hay|se observan?|un[oa]?s?"
-    r"|pequen[oa]s?|leves?|on|at|the side|side|a|du cote|cote"
+_WORDS = tomllib.loads((files("training.site.questions") / "statements.toml").read_text("utf-8"))
+
+
+def _any(words: Sequence[str]) -> str:
+    return "|".join(words)
+
+
+_FINDINGS, _ORGANS, _SIDES = (
+    {name: _any(words) for name, words in _WORDS[table].items()}
+    for table in ("findings", "organs", "sides")
+)
+_NO, _EVIDENCE, _FILLERS, _NORMAL, _LINKS = (
+    _any(_WORDS[name]) for name in ("no", "evidence", "fillers", "normal", "links")
 )
 
 
@@ -62,7 +43,7 @@ class Statement:
     Parameters
     ----------
     finding : str
-        A key of `TERMS`.
+        As `statements.toml` names it.
     present : bool
     side : {"left", "right", "bilateral"}, optional
         None where no sentence gives one.
@@ -93,22 +74,6 @@ def statements(text: str) -> list[Statement]:
         if len({(one.present, one.side) for one in found}) == 1
     }
     return [agreed[finding] for finding in sorted(agreed) if finding not in doubtful]
-
-
-# English, German, French, Spanish; lower case without accents
-_ORGANS = {
-    "heart": r"heart|herz|c[oœ]e?ur|corazon",
-    "liver": r"liver|leber|foie|higado",
-    "spleen": r"spleen|milz|rate|bazo",
-    "kidney": r"kidneys|(?:beide )?nieren|reins|rinones",
-    "gallbladder": r"gallbladder|gallenblase|vesicule(?: biliaire)?|vesicula(?: biliar)?",
-    "pancreas": r"pancreas|pankreas",
-    "lung": r"lungs|lunge(?:n)?|poumons|pulmones",
-    "aorta": r"(?:abdominal )?aorta|aorte",
-    "bladder": r"(?:urinary )?bladder|harnblase|vessie|vejiga",
-}
-_NORMAL = r"normal(?:e[rsn]?|es|aux)?|unremarkable|unauffallig(?:e[rsn]?)?|regelrecht|o\.? ?b"
-_LINKS = r"is|are|of|the|der|die|das|ist|sind|le|la|les|est|sont|el|los|es|son"
 
 
 def normal_organs(text: str) -> list[tuple[str, str]]:
@@ -142,14 +107,14 @@ def _sentences(text: str) -> Iterator[str]:
 
 def _mentioned(sentence: str) -> list[str]:
     folded = _folded(sentence)
-    return [name for name, terms in TERMS.items() if re.search(rf"\b(?:{terms})\b", folded)]
+    return [name for name, terms in _FINDINGS.items() if re.search(rf"\b(?:{terms})\b", folded)]
 
 
 def _simple(sentence: str, mentioned: list[str]) -> Statement | None:
     """The statement of a sentence of one finding, one side at most and fillers; else None."""
     if len(mentioned) != 1:
         return None
-    rest, count = re.subn(rf"\b(?:{TERMS[mentioned[0]]})\b", " ", _folded(sentence))
+    rest, count = re.subn(rf"\b(?:{_FINDINGS[mentioned[0]]})\b", " ", _folded(sentence))
     absent = re.match(rf"(?:il n'y a |there is |there are )?(?:{_NO})(?=[\s'])\s*", rest)
     if absent:
         rest = re.sub(rf"^(?:{_EVIDENCE})", "", rest[absent.end() :].lstrip())
@@ -160,7 +125,8 @@ def _simple(sentence: str, mentioned: list[str]) -> Statement | None:
         return None
     if absent and sides:
         return None  # "no left effusion" says nothing of the right one
-    return Statement(mentioned[0], not absent, sides[0] if sides else None, sentence)
+    side = cast(Side, sides[0]) if sides else None
+    return Statement(mentioned[0], not absent, side, sentence)
 
 
 def _folded(text: str) -> str:

@@ -115,11 +115,6 @@ class Review:
         """How many changes nobody has decided on."""
         return sum(not row.decision for rows in self._rows.values() for row in rows)
 
-    @property
-    def proposed(self) -> int:
-        """How many changes are on the list."""
-        return sum(map(len, self._rows.values()))
-
     def kept(self, study: str) -> list[str]:
         """What a person left in a report, or wrote into it, knowing what the rules say of it."""
         said = {"keep": lambda row: row.original, "change": lambda row: row.replacement}
@@ -207,16 +202,10 @@ def _with_added(
     text: str, changes: Sequence[Change], decided: Sequence[str | None], added: Sequence[Row]
 ) -> tuple[str, list[str]]:
     """The text with everything replaced, and the originals that stay by decision."""
-    pairs = [
-        (change, text[change.start : change.end] if replacement is None else replacement)
-        for change, replacement in zip(changes, decided, strict=True)
-    ]
-    kept = [
-        text[change.start : change.end]
-        for change, replacement in zip(changes, decided, strict=True)
-        if replacement is None
-    ]
-    changed = apply(text, [change for change, _ in pairs], [put for _, put in pairs])
+    originals = [text[change.start : change.end] for change in changes]
+    pairs = list(zip(originals, decided, strict=True))
+    kept = [original for original, replacement in pairs if replacement is None]
+    changed = apply(text, changes, [o if put is None else put for o, put in pairs])
     for row in added:
         changed = changed.replace(row.original, row.replacement or row.placeholder)
     return changed, kept
@@ -275,33 +264,26 @@ def _read(path: Path) -> list[Row]:
 
 
 def _parsed(values: dict[str, str], where: str) -> Row:
-    decision = values["decision"].strip().casefold()
-    number = values["n"].strip()
-    if decision not in DECISIONS:
-        raise UnusableData(f"{where}: the decision is none of accept, keep, change, add")
-    if number and not number.isdecimal():
-        raise UnusableData(f"{where}: n is no number")
-    if (not number and decision != "add") or (number and decision == "add"):
-        raise UnusableData(f"{where}: a row that was added has the decision add, and no n")
-    original, replacement = _unguarded(values["original"]), _unguarded(values["replacement"])
-    placeholder = values["placeholder"].strip()
-    if placeholder.strip("[]") not in KINDS:
-        raise UnusableData(f"{where}: the placeholder is none of {', '.join(KINDS)}")
-    if decision == "change" and not replacement:
-        raise UnusableData(f"{where}: change needs a replacement")
-    if decision == "add" and not original:
-        raise UnusableData(f"{where}: a row that was added needs an original")
-    return Row(
-        study=values["study"].strip(),
-        n=int(number) if number else None,
-        placeholder=f"[{placeholder.strip('[]')}]",
-        original=original,
-        context=_unguarded(values["context"]),
-        rule=values["rule"].strip(),
-        decision=decision,
-        replacement=replacement,
-        check=values["check"].strip(),
-    )
+    plain = {name: _unguarded(cell) for name, cell in values.items()}
+    decision, number = plain["decision"].casefold(), plain["n"]
+    kind = plain["placeholder"].strip("[]")
+    wrong = {
+        "the decision is none of accept, keep, change, add": decision not in DECISIONS,
+        "n is no number": bool(number) and not number.isdecimal(),
+        "a row that was added has the decision add, and no n": bool(number) == (decision == "add"),
+        f"the placeholder is none of {', '.join(KINDS)}": kind not in KINDS,
+        "change needs a replacement": decision == "change" and not plain["replacement"],
+        "a row that was added needs an original": decision == "add" and not plain["original"],
+    }
+    for why, is_so in wrong.items():
+        if is_so:
+            raise UnusableData(f"{where}: {why}")
+    kept = {
+        name: plain[name]
+        for name in ("study", "original", "context", "rule", "replacement", "check")
+    }
+    n = int(number) if number else None
+    return Row(n=n, placeholder=f"[{kind}]", decision=decision, **kept)
 
 
 def _refuse_doubles(rows: Sequence[Row], path: Path) -> None:

@@ -3,54 +3,24 @@
 from __future__ import annotations
 
 import re
+import tomllib
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from importlib.resources import files
+from typing import Literal, cast
 
 from training.site.deidentify.folding import tidied, unaccented
 
 Name = Literal["findings", "report", "impression", "addendum", "original", "other"]
 
-# In English, German, French, Spanish, Italian, Portuguese and Dutch; lower case without accents
-_WORDS: dict[Name, str] = {
-    "findings": r"""
-        findings?|(?:ct|imaging)\ findings?|findings?\ (?:and|/)\ impressions?|observations?
-        |befunde?|(?:ct[\ -])?befund|befund\ (?:und|/)\ beurteilung|beschreibung
-        |description|resultats?|constatations?|hallazgos?|descripcion|reperti|descrizione
-        |achados?|bevindingen?""",
-    "report": r"(?:radiology\ )?report|befundbericht|compte[\ -]rendu|informe|referto|relatorio"
-    r"|verslag",
-    "impression": r"""
-        (?:diagnostic\ )?impressions?|conclusions?|opinion|summary|interpretation|assessment
-        |beurteilung|zusammenfassung|fazit|wertung|impression\ diagnostique|synthese|au\ total
-        |impresion(?:\ diagnostica)?|conclusiones|juicio\ diagnostico
-        |conclusion[ei]|impressao|conclusao|conclusie|beoordeling""",
-    "addendum": r"""
-        addend(?:um|a)|supplement(?:al|ary)?\ report|correction
-        |nachtrag|erganzung|ergaenzung|zusatzbefund|korrektur|additif|complement|rectificatif
-        |adenda|nota\ adicional|ampliacion|correccion|aggiunta|adendo|aanvulling""",
-    "original": r"original\ report|(?:original|erst)befund|compte[\ -]rendu\ initial"
-    r"|informe\ original",
-    "other": r"""
-        exam(?:ination)?|study|procedure|technique|protocol|comparisons?|priors?
-        |prior\ stud(?:y|ies)
-        |indications?|clinical\ (?:information|history|indication|data|details|question)|history
-        |reason\ for\ (?:exam(?:ination)?|study)|contrast|dose|radiation\ dose|recommendations?
-        |(?:dictated|signed|electronically\ signed|reported|verified|read|approved)\ by|signature
-        |untersuchung|methode|technik|untersuchungstechnik|klinische\ (?:angaben?|fragestellung)
-        |klinik|anamnese|indikation|rechtfertigende\ indikation|fragestellung|voraufnahmen
-        |vergleich|kontrastmittel|dosis|empfehlung(?:en)?|unterschrift|gez|befunder
-        |mit\ (?:freundlichen|kollegialen)\ gru(?:ss|ß|ess)en|(?:freigegeben|diktiert)\ von
-        |examen|renseignements\ cliniques|antecedents|comparaison|motif|dosimetrie
-        |recommandations?|(?:signe|valide)\ par|medecin\ radiologue
-        |estudio|exploracion|tecnica|comparacion|indicacion|(?:datos\ clinicos|historia\ clinica)
-        |informacion\ clinica|motivo(?:\ de\ consulta)?|antecedentes|recomendacion(?:es)?
-        |firmado(?:\ por)?|esame|quesito(?:\ clinico)?|confronto|firma|exame|comparacao
-        |onderzoek|techniek|vraagstelling|klinische\ gegevens""",
+_WORDS = tomllib.loads((files("training.site.reports") / "headings.toml").read_text("utf-8"))
+# spaces count in the verbose patterns below
+_PATTERNS: dict[Name, str] = {
+    cast(Name, name): "|".join(words).replace(" ", r"\ ") for name, words in _WORDS.items()
 }
-_KINDS = {name: re.compile(words, re.VERBOSE) for name, words in _WORDS.items()}
-_ANY = "|".join(f"(?:{words})" for words in _WORDS.values())
+_KINDS = {name: re.compile(words, re.VERBOSE) for name, words in _PATTERNS.items()}
+_ANY = "|".join(f"(?:{words})" for words in _PATTERNS.values())
 # A heading has a line's beginning, perhaps behind a number, and a colon or the line's end; or it
 # follows a sentence and has a colon
 _HEADING = re.compile(

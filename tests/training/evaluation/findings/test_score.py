@@ -64,8 +64,10 @@ def test_what_the_impression_says_again_counts_once():
 
 
 def test_ratios_of_nothing_are_zero_and_no_error():
-    nothing = Counts(0, 0, 0)
-    assert (nothing.precision, nothing.recall) == (0, 0)
+    nothing = finding_table(Bootstrap(("a", "b")), [[], []], [[], []], ("ascites",), "Findings")
+    (row,) = nothing.rows
+    assert row[:3] == ("all", "0", "0")
+    assert {figure.value for figure in row[3:]} == {0}
 
 
 def test_the_truth_of_a_phantom_has_both_sides_of_a_bilateral_finding():
