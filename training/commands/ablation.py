@@ -22,10 +22,7 @@ TABLE_NUMBERS = ("5", "6", "7", "8", "9", "10", "11")
 @click.command()
 @results_option
 @click.option(
-    "--recipe",
-    default="ablation",
-    show_default=True,
-    help="Recipe of the full model: a name, or a TOML file.",
+    "--recipe", default="ablation", help="Recipe of the full model: a name, or a TOML file."
 )
 @set_option
 @click.option(
@@ -44,7 +41,6 @@ TABLE_NUMBERS = ("5", "6", "7", "8", "9", "10", "11")
     multiple=True,
     type=click.IntRange(0),
     default=(1,),
-    show_default=True,
     help="Seed to train everything with. May be repeated.",
 )
 @bert_score_option

@@ -30,25 +30,17 @@ if TYPE_CHECKING:
 device_option = click.option(
     "--device",
     default="auto",
-    show_default=True,
     help='Device to run on, such as "cpu" or "cuda". Auto takes CUDA if there is one.',
 )
 resamples_option = click.option(
     "--resamples",
     default=1000,
-    show_default=True,
     type=click.IntRange(1),
     help="Resamples of the bootstrap, which gives the intervals.",
 )
-seed_option = click.option(
-    "--seed", default=0, show_default=True, help="Seed of the bootstrap and of sampled texts."
-)
+seed_option = click.option("--seed", default=0, help="Seed of the bootstrap and of sampled texts.")
 batch_option = click.option(
-    "--batch",
-    default=8,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Items that the model works on together.",
+    "--batch", default=8, type=click.IntRange(1), help="Items that the model works on together."
 )
 
 
@@ -86,29 +78,22 @@ system_options = together(
         "--decoding",
         type=click.Choice(["greedy", "sampled", "both"]),
         default="both",
-        show_default=True,
         help="Take the likeliest token (greedy), draw at temperature 1 (sampled), or both.",
     ),
     click.option(
-        "--max-new-tokens",
-        default=256,
-        show_default=True,
-        type=click.IntRange(1),
-        help="Longest text, in tokens.",
+        "--max-new-tokens", default=256, type=click.IntRange(1), help="Longest text, in tokens."
     ),
     batch_option,
     device_option,
     click.option(
         "--dtype",
         default="auto",
-        show_default=True,
         help="Number type of the weights: float32, bfloat16, float16, or auto.",
     ),
     click.option(
         "--quantization",
         type=click.Choice(["none", "int8", "nf4"]),
         default="none",
-        show_default=True,
         help="Quantize the language model to 8 or 4 bit.",
     ),
     bert_score_option,
@@ -122,7 +107,7 @@ system_options = together(
 )
 
 
-@click.group("eval")
+@click.group("eval", context_settings={"show_default": True})
 def evaluate() -> None:
     """Score a model: the paper's tables, and findings."""
 
@@ -184,13 +169,11 @@ def retrieval(model: str, batch: int, device: str, as_json: bool, **options: Any
 @click.option(
     "--model",
     default="embedded",
-    show_default=True,
     help='Model to score: "embedded", a folder, or OWNER/NAME@COMMIT.',
 )
 @click.option(
     "--seeds",
     default="900000:900100",
-    show_default=True,
     callback=seed_range,
     help="Phantoms to make: FIRST:LAST, the last not included.",
 )
@@ -280,8 +263,7 @@ def open_system(setting: Setting, options: Mapping[str, Any]) -> System:
         return Predictions(predictions)
     decoding: Literal["greedy", "sampled", "both"] = options["decoding"]
     engine = LocalEngine.load(
-        _folder(model),
-        **{name: options[name] for name in ("device", "dtype", "quantization")},
+        _folder(model), **{name: options[name] for name in ("device", "dtype", "quantization")}
     )
     return ModelSystem(
         engine,

@@ -17,7 +17,6 @@ processes_option = click.option(
     "--processes",
     type=click.IntRange(min=1),
     default=1,
-    show_default=True,
     help="Number of processes that work side by side.",
 )
 set_option = click.option(
@@ -38,7 +37,6 @@ bert_score_option = click.option(
     "--bert-score",
     "bert_score",
     default="roberta-large",
-    show_default=True,
     help="Weights for BERTScore: a folder, or a name in Hugging Face's cache.",
 )
 json_option = click.option(

@@ -16,14 +16,10 @@ held_out_option = click.option(
     "--held-out",
     type=click.FloatRange(0, 0.3, min_open=True),
     default=0.05,
-    show_default=True,
     help="Fraction of the cases that go to validation; as many go to test. For the split grouped.",
 )
 seed_option = click.option(
-    "--seed",
-    default=0,
-    show_default=True,
-    help="Decides which cases are held out. For the split grouped.",
+    "--seed", default=0, help="Decides which cases are held out. For the split grouped."
 )
 
 PART_HELP = "If you name one part, only the parts that you name are made."
@@ -39,7 +35,7 @@ def seed_range(_: click.Context, option: click.Parameter, value: str | None) -> 
     return range(int(first), int(last))
 
 
-@click.group()
+@click.group(context_settings={"show_default": True})
 def prepare() -> None:
     """Make training data of M3D, phantoms or a hospital's studies."""
 
@@ -52,7 +48,6 @@ def prepare() -> None:
     nargs=3,
     type=click.IntRange(min=1),
     default=(128, 256, 256),
-    show_default=True,
     help="Depth, height and width of the model's input.",
 )
 @held_out_option
@@ -125,12 +120,11 @@ def phantoms(
 @click.argument("out", type=FOLDER)
 @click.option("--from", "first", type=DAY, help="Take studies from this day on.")
 @click.option("--to", "last", type=DAY, help="Take studies up to this day.")
-@click.option("--modality", default="CT", show_default=True, help="Modality to look for.")
+@click.option("--modality", default="CT", help="Modality to look for.")
 @click.option("--limit", type=click.IntRange(min=1), help="Take at most so many studies.")
 @click.option(
     "--reports",
     default="sr",
-    show_default=True,
     help='Where reports are: "sr" (in the studies), a .csv or .jsonl file, a folder of HL7 files.',
 )
 @click.option(
@@ -140,17 +134,11 @@ def phantoms(
     metavar="WHAT=NAME",
     help="Column or field that holds WHAT: accession, text, patient, status, written or addendum.",
 )
-@click.option(
-    "--model",
-    default="embedded",
-    show_default=True,
-    help="Prepare inputs as this model needs them.",
-)
+@click.option("--model", default="embedded", help="Prepare inputs as this model needs them.")
 @click.option(
     "--series",
     type=click.Choice(["best", "all"]),
     default="best",
-    show_default=True,
     help="The series that the service would draft from, or every usable one.",
 )
 @click.option(

@@ -13,7 +13,7 @@ import click
 from training.commands.options import set_option
 
 
-@click.group()
+@click.group(context_settings={"show_default": True})
 def train() -> None:
     """Train a model stage by stage, as a recipe says.
 
@@ -152,15 +152,10 @@ def export(run: Path) -> None:
     "--stage",
     type=click.Choice(["contrastive", "projector", "finetune"]),
     default="finetune",
-    show_default=True,
     help="Stage to count.",
 )
 @click.option(
-    "--gpus",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    help="Number of GPUs that share the work.",
+    "--gpus", type=click.IntRange(min=1), default=1, help="Number of GPUs that share the work."
 )
 @click.option(
     "--device-memory",
