@@ -21,16 +21,16 @@ def bars(path: Path, table: Table, columns: Sequence[str], label: int = 1) -> No
         Which cell names a row.
     """
     figure, axes = _figure(table.title)
-    rows = [row for row in table.rows if any(_is_number(cell) for cell in row)]
+    rows = [row for row in table.rows if any(_figures(row))]
     width = 0.8 / max(1, len(rows))
     for n, row in enumerate(rows):
-        cells = [row[table.columns.index(column)] for column in columns]
-        drawn = [(at + n * width, cell) for at, cell in enumerate(cells) if _is_number(cell)]
+        figures = _figures([row[table.columns.index(column)] for column in columns])
+        drawn = {at + n * width: figure for at, figure in enumerate(figures) if figure}
         axes.bar(
-            [at for at, _ in drawn],
-            [_value(cell) for _, cell in drawn],
+            list(drawn),
+            [figure.value for figure in drawn.values()],
             width,
-            yerr=_errors([cell for _, cell in drawn]),
+            yerr=_errors(list(drawn.values())),
             label=" ".join(str(row[i]) for i in {0, label}),
             capsize=2,
         )
@@ -46,8 +46,9 @@ def lines(
     figure, axes = _figure(title)
     for name, samples, cells in curves:
         style = "--" if "(paper)" in name else "-"
-        values = [_value(cell) for cell in cells]
-        axes.errorbar(samples, values, _errors(cells), fmt=f"o{style}", label=name, capsize=2)
+        figures = [figure or Interval(0, 0, 0) for figure in _figures(cells)]
+        values, errors = [figure.value for figure in figures], _errors(figures)
+        axes.errorbar(samples, values, errors, fmt=f"o{style}", label=name, capsize=2)
     axes.set_xlabel("pairs in the pool")
     axes.set_ylabel("R@1 in percent")
     _save(figure, axes, path)
@@ -71,20 +72,15 @@ def _save(figure: Any, axes: Any, path: Path) -> None:
         figure.savefig(path.with_suffix(ending), dpi=100)
 
 
-def _is_number(cell: Cell) -> bool:
-    return isinstance(cell, float | Interval)
+def _figures(cells: Sequence[Cell]) -> list[Interval | None]:
+    """The figures among some cells; what was published without interval has one of no length."""
+    known = [Interval(cell, cell, cell) if isinstance(cell, float) else cell for cell in cells]
+    return [cell if isinstance(cell, Interval) else None for cell in known]
 
 
-def _value(cell: Cell) -> float:
-    return cell.value if isinstance(cell, Interval) else float(cell or 0)
-
-
-def _errors(cells: Sequence[Cell]) -> list[list[float]]:
-    """Lengths below and above each value, none for what was published without interval."""
-    intervals = [
-        c if isinstance(c, Interval) else Interval(_value(c), _value(c), _value(c)) for c in cells
-    ]
+def _errors(figures: Sequence[Interval]) -> list[list[float]]:
+    """Lengths below and above each value."""
     return [
-        [max(0.0, i.value - i.low) for i in intervals],
-        [max(0.0, i.high - i.value) for i in intervals],
+        [max(0.0, figure.value - figure.low) for figure in figures],
+        [max(0.0, figure.high - figure.value) for figure in figures],
     ]

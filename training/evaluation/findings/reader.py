@@ -120,7 +120,7 @@ def read_findings(report: str, vocabulary: Vocabulary | None = None) -> list[Men
     known = vocabulary or default_vocabulary()
     mentions: list[Mention] = []
     for sentence in _sentences(report):
-        found = list(_read_sentence(sentence, known))
+        found = list(_Sentence(sentence, known).mentions())
         if not found and mentions and _REFERS_BACK.match(sentence):
             mentions[-1] = _completed(mentions[-1], sentence, known)
         mentions += found
@@ -197,19 +197,65 @@ def _body(report: str) -> str:
     return "\n".join([before, *kept])
 
 
-def _read_sentence(sentence: str, known: Vocabulary) -> Iterator[Mention]:
-    named = [
-        Named(term, match.span())
-        for term in known.terms
-        for match in term.pattern.finditer(sentence)
-    ]
-    segments = _segments(sentence, [n.span for n in named])
-    meant = [n for n in named if _is_meant(n, sentence, segments, known)]
-    for one in _longest(meant):
-        status = status_of(sentence, one.span)
-        size = _size(sentence, one, segments) if one.term.sized else None
-        for side in _sides(sentence, one, segments, known) if one.term.sided else (None,):
-            yield Mention(one.term.finding, status, side, size)
+class _Sentence:
+    """A sentence with its terms, and the parts whose terms share sides, sizes and organs."""
+
+    def __init__(self, text: str, known: Vocabulary) -> None:
+        self.text = text
+        terms = [(term, match) for term in known.terms for match in term.pattern.finditer(text)]
+        self.named = [Named(term, match.span()) for term, match in terms]
+        self.segments = _segments(text, [one.span for one in self.named])
+        self.organs = list(_organs_in(text, known))
+
+    def mentions(self) -> Iterator[Mention]:
+        for one in _longest([named for named in self.named if self._is_meant(named)]):
+            status = status_of(self.text, one.span)
+            size = self._size(one) if one.term.sized else None
+            for side in self._sides(one) if one.term.sided else (None,):
+                yield Mention(one.term.finding, status, side, size)
+
+    def _parts(self, named: Named) -> list[Span]:
+        """The part of a term, then those before it."""
+        at = next(i for i, s in enumerate(self.segments) if s[0] <= named.span[0] < s[1])
+        return self.segments[at::-1]
+
+    def _organs_of(self, part: Span) -> list[tuple[Span, str]]:
+        return [(span, organ) for span, organ in self.organs if part[0] <= span[0] < part[1]]
+
+    def _is_meant(self, named: Named) -> bool:
+        term, here = named.term, slice(*self._parts(named)[0])
+        if term.unless and term.unless.search(self.text[here]):
+            return False
+        if not term.organs:
+            return True
+        organs = self._nearest_organs(named)
+        return bool(organs & term.organs) or (term.unnamed and not organs)
+
+    def _nearest_organs(self, named: Named) -> frozenset[str]:
+        """Return the organ nearest to a term, in its own part or else in those before."""
+        for found in map(self._organs_of, self._parts(named)):
+            if found:
+                nearest = min(_distance(span, named.span) for span, _ in found)
+                return frozenset(o for span, o in found if _distance(span, named.span) == nearest)
+        return frozenset()
+
+    def _sides(self, named: Named) -> tuple[str | None, ...]:
+        """Return the sides stated with a term, or else before it of the same organ."""
+        own = self._nearest_organs(named)
+        for part in self._parts(named):
+            if sides := _sides_in(self.text[slice(*part)]):
+                return sides
+            others = {organ for _, organ in self._organs_of(part)}
+            if own and others and not own & others:
+                break
+        return (None,)
+
+    def _size(self, named: Named) -> float | None:
+        """Return the size nearest to a term in its part of the sentence."""
+        sizes = list(_SIZE.finditer(self.text, *self._parts(named)[0]))
+        if not sizes:
+            return None
+        return _millimetres(min(sizes, key=lambda match: _distance(match.span(), named.span)))
 
 
 def _longest(named: Sequence[Named]) -> Iterator[Named]:
@@ -242,34 +288,6 @@ def _segments(sentence: str, terms: Sequence[Span]) -> list[Span]:
     return parts
 
 
-def _is_meant(named: Named, sentence: str, segments: Sequence[Span], known: Vocabulary) -> bool:
-    term = named.term
-    here = _segment_of(named, segments)
-    if term.unless and term.unless.search(sentence[slice(*here)]):
-        return False
-    if not term.organs:
-        return True
-    organs = _organs(named, sentence, segments, known)
-    return bool(organs & term.organs) or (term.unnamed and not organs)
-
-
-def _organs(
-    named: Named, sentence: str, segments: Sequence[Span], known: Vocabulary
-) -> frozenset[str]:
-    """Return the organ nearest to a term, in its own part or else in those before."""
-    at = segments.index(_segment_of(named, segments))
-    for part in reversed(segments[: at + 1]):
-        found = [
-            (span, organ)
-            for span, organ in _organs_in(sentence, known)
-            if part[0] <= span[0] < part[1]
-        ]
-        if found:
-            nearest = min(_distance(span, named.span) for span, _ in found)
-            return frozenset(o for span, o in found if _distance(span, named.span) == nearest)
-    return frozenset()
-
-
 def _organs_in(sentence: str, known: Vocabulary) -> Iterator[tuple[Span, str]]:
     """Yield organs where they stand; a part "of the spleen" is the spleen's."""
     strong = [
@@ -284,40 +302,11 @@ def _organs_in(sentence: str, known: Vocabulary) -> Iterator[tuple[Span, str]]:
             yield match.span(), next((o for span, o in strong if span[0] == owner), organ)
 
 
-def _sides(
-    sentence: str, named: Named, segments: Sequence[Span], known: Vocabulary
-) -> tuple[str | None, ...]:
-    """Return the sides stated with a term, or else before it of the same organ."""
-    at = segments.index(_segment_of(named, segments))
-    own = _organs(named, sentence, segments, known)
-    for part in reversed(segments[: at + 1]):
-        sides = _sides_in(sentence[slice(*part)])
-        if sides:
-            return sides
-        of_part = _organs_of(sentence, part, known)
-        if own and of_part and not own & of_part:
-            break
-    return (None,)
-
-
-def _organs_of(sentence: str, part: Span, known: Vocabulary) -> frozenset[str]:
-    return frozenset(o for span, o in _organs_in(sentence, known) if part[0] <= span[0] < part[1])
-
-
 def _sides_in(text: str) -> tuple[str, ...]:
     found = list(_SIDE.finditer(text))
     if any(match["both"] for match in found):
         return SIDES
     return tuple(side for side in SIDES if any(match[side] for match in found))
-
-
-def _size(sentence: str, named: Named, segments: Sequence[Span]) -> float | None:
-    """Return the size nearest to a term in its part of the sentence."""
-    start, end = _segment_of(named, segments)
-    sizes = list(_SIZE.finditer(sentence, start, end))
-    if not sizes:
-        return None
-    return _millimetres(min(sizes, key=lambda match: _distance(match.span(), named.span)))
 
 
 def _millimetres(size: re.Match[str]) -> float:
@@ -333,10 +322,6 @@ def _completed(mention: Mention, sentence: str, known: Vocabulary) -> Mention:
     if size and sized and mention.size_mm is None:
         return replace(mention, size_mm=_millimetres(size))
     return mention
-
-
-def _segment_of(named: Named, segments: Iterable[Span]) -> Span:
-    return next(s for s in segments if s[0] <= named.span[0] < s[1])
 
 
 def _inside(position: int, spans: Iterable[Span]) -> bool:
