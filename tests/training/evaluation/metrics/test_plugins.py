@@ -7,7 +7,7 @@ from dicom_io.errors import UnusableData
 from training.evaluation.metrics import plugins
 from training.evaluation.metrics.plugins import load_metric
 
-TOY = Path(__file__).with_name("toy_metric.py")
+TOY = Path(__file__).parents[1] / "toy_metric.py"
 
 
 @pytest.fixture
