@@ -26,7 +26,6 @@ from training.evaluation.setting import Outputs, Setting
 from training.evaluation.systems import System
 from training.evaluation.tables import Cell, Table
 
-
 COUNTED = ("true positives", "false positives", "false negatives")
 """What findings.csv says of each report: findings with their side and size."""
 
