@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from engine.network.contrastive import Loss
 from engine.protocol import Quantization
-from training.data.report_questions import M3D_REPORT_QUESTIONS
+from training.data.wordings import M3D_REPORT_QUESTIONS
 from training.recipe.model import Positive, Table
 
 Kind = Literal["reports", "open", "closed", "yes_no"]

@@ -1,5 +1,5 @@
 from engine.checkpoints.layouts.vlm_qwen import REPORT_QUESTION
-from training.data.report_questions import M3D_REPORT_QUESTIONS
+from training.data.wordings import M3D_REPORT_QUESTIONS
 
 
 def test_there_are_42_of_which_one_is_there_twice():
