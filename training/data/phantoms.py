@@ -24,7 +24,7 @@ from training.data.shards import (
     write_splits,
     write_texts,
 )
-from training.data.splits import PARTS, Part, normalised
+from training.data.splits import PARTS, Part, without_repeats
 from training.data.store import Header
 
 
@@ -62,7 +62,8 @@ def write_phantoms(
         asked = (_questions(image, part) for part in PARTS for image in parts[part])
         write_question_files(folder, [question for some in asked for question in some])
         keys = {part: [image.key for image in parts[part]] for part in PARTS}
-        splits = {"paper": keys, "grouped": _without_repeats(parts, texts)}
+        placed = ((part, image) for part in PARTS for image in parts[part])
+        splits = {"paper": keys, "grouped": without_repeats(placed, texts)}
         write_splits(folder, splits, {image.key: image for image in planned})
 
 
@@ -95,18 +96,3 @@ def _questions(image: Planned, part: Part) -> Iterator[Question]:
         yield replace(question, source=f"phantom_yn_{part_name}")
         asked, answer, source = question.question, question.answer, f"phantom_{part_name}"
         yield closed(image.key, ABNORMALITY, asked, answer, ("Yes", "No"), rng, source)
-
-
-def _without_repeats(
-    parts: Mapping[Part, Sequence[Planned]], texts: Mapping[str, str]
-) -> dict[Part, list[str]]:
-    seen: set[str] = set()
-    split: dict[Part, list[str]] = {}
-    for part in PARTS:
-        split[part] = []
-        for image in parts[part]:
-            text = normalised(texts[image.text])
-            if part == "train" or text not in seen:
-                split[part].append(image.key)
-            seen.add(text)
-    return split

@@ -56,11 +56,22 @@ def grouped_split(
     names = sorted(set(groups.values()), key=lambda name: _rank(seed, name))
     n = min(max(1, round(held_out * len(names))), len(names) // 3) if held_out else 0
     test, validation = set(names[:n]), set(names[n : 2 * n])
-    split: dict[Part, list[str]] = {"train": [], "validation": [], "test": []}
+
+    def part_of(image: Grouped) -> Part:
+        group = groups[image.case]
+        return "test" if group in test else "validation" if group in validation else "train"
+
+    return without_repeats(((part_of(image), image) for image in images), texts)
+
+
+def without_repeats(
+    images: Iterable[tuple[Part, Grouped]], texts: Mapping[str, str]
+) -> dict[Part, list[str]]:
+    """Leave out of validation and test what has the text of something before it."""
+    split: dict[Part, list[str]] = {part: [] for part in PARTS}
     seen: set[str] = set()
-    for image in images:
-        group, text = groups[image.case], normalised(texts[image.text])
-        part: Part = "test" if group in test else "validation" if group in validation else "train"
+    for part, image in images:
+        text = normalised(texts[image.text])
         if part == "train" or text not in seen:
             split[part].append(image.key)
         seen.add(text)

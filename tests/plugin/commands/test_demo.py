@@ -15,7 +15,7 @@ from plugin.cli import main
 from plugin.supervisor import CTSCRIBE
 from reporting.render import report_text
 from tests.plugin.foreign_packages import foreign_packages, has_run
-from training.evaluation.findings.reader import asserted
+from tests.training.asserted import asserted
 from training.evaluation.findings.score import true_mentions
 
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from dicom_io.phantoms.phantom import FINDINGS, Finding, Truth, draw_truth
+from tests.training.asserted import asserted
 from training.data.phantom_text import facts, facts_text, report_text, statements
-from training.evaluation.findings.reader import asserted
 from training.evaluation.findings.score import true_mentions
 from training.evaluation.phantoms import section
 

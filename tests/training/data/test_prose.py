@@ -3,8 +3,8 @@ import pytest
 
 from dicom_io.phantoms.focal import FOCAL_FINDINGS
 from dicom_io.phantoms.phantom import FINDINGS, Finding, Truth, make_phantom
+from tests.training.asserted import asserted
 from training.data.prose import present, study_findings
-from training.evaluation.findings.reader import asserted
 from training.evaluation.findings.score import true_mentions
 
 SIDED = {"pleural effusion": ("left", "right", "bilateral")}

@@ -127,11 +127,6 @@ def read_findings(report: str, vocabulary: Vocabulary | None = None) -> list[Men
     return mentions
 
 
-def asserted(report: str) -> frozenset[tuple[str, str | None]]:
-    """Return (finding, side) of everything that a report says is there."""
-    return frozenset((m.finding, m.side) for m in read_findings(report) if m.status == "present")
-
-
 @cache
 def default_vocabulary() -> Vocabulary:
     """Read `terms.toml`."""
