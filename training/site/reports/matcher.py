@@ -28,12 +28,9 @@ class Matcher:
         self._reports: dict[str, list[SignedReport]] = defaultdict(list)
         for report in reports:
             self._reports[report.accession_number.strip()].append(report)
-        self._studies: dict[str, set[str]] = defaultdict(set)
-        self._patients: dict[str, set[str]] = defaultdict(set)
+        self._studies: dict[str, list[StudyReference]] = defaultdict(list)
         for study in studies:
-            accession = study.accession_number.strip()
-            self._studies[accession].add(study.study_instance_uid)
-            self._patients[accession].add(study.patient_id.strip())
+            self._studies[study.accession_number.strip()].append(study)
 
     def reports_of(self, study: StudyReference) -> tuple[SignedReport, ...]:
         """Return the reports of a study.
@@ -46,9 +43,10 @@ class Matcher:
         accession = study.accession_number.strip()
         if not accession:
             raise NoReport("no accession number")
-        if len(self._patients[accession]) > 1:
+        sharing = self._studies[accession]
+        if len({one.patient_id.strip() for one in sharing}) > 1:
             raise NoReport("its accession number belongs to several patients")
-        if len(self._studies[accession]) > 1:
+        if len({one.study_instance_uid for one in sharing}) > 1:
             raise NoReport("its accession number belongs to several studies")
         reports = self._reports.get(accession, [])
         if not reports:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from dicom_io.errors import UnusableData
-from training.site.reports.sections import Sections, find_sections
+from training.site.reports.sections import find_sections
 
 Status = Literal["final", "corrected", "withdrawn", "preliminary"]
 
@@ -60,19 +60,15 @@ class Reading:
 
     Parameters
     ----------
-    sections : Sections
+    text : str
         Findings and impression that hold now.
     names, numbers : tuple of str
         People and identifiers that the messages name.
     """
 
-    sections: Sections = field(repr=False)
+    text: str = field(repr=False)
     names: tuple[str, ...] = field(repr=False)
     numbers: tuple[str, ...] = field(repr=False)
-
-    @property
-    def text(self) -> str:
-        return self.sections.text
 
 
 def reading_of(reports: Iterable[SignedReport]) -> Reading:
@@ -105,7 +101,7 @@ def reading_of(reports: Iterable[SignedReport]) -> Reading:
     if not sections.text:
         raise NoReport("its report holds neither findings nor an impression")
     return Reading(
-        sections,
+        sections.text,
         tuple(sorted({name for report in known for name in report.names})),
         tuple(sorted({number for report in known for number in report.numbers})),
     )
