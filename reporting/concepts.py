@@ -8,27 +8,25 @@ TITLE = Code("18748-4", "LN", "Diagnostic Imaging Report")  # CID 7000
 TEMPLATE = "2000"
 
 PROCEDURE_REPORTED = Code("121058", "DCM", "Procedure Reported")
-ACQUISITION_DEVICE_TYPE = Code("122142", "DCM", "Acquisition Device Type")
 LANGUAGE = Code("121049", "DCM", "Language of Content Item and Descendants")
 OBSERVER_TYPE = Code("121005", "DCM", "Observer Type")
 DEVICE = Code("121007", "DCM", "Device")
 DEVICE_OBSERVER_UID = Code("121012", "DCM", "Device Observer UID")
 BEST_ILLUSTRATION = Code("121080", "DCM", "Best illustration of finding")
 
-COMPUTED_TOMOGRAPHY = Code("CT", "DCM", "Computed Tomography")  # CID 29
 ANY_CT = Code("25045-6", "LN", "CT Unspecified body region")  # CID 100
 ENGLISH = Code("en-US", "RFC5646", "English (United States)")
 
 # Section (CID 7001) and element (CID 7002) of what stands before the draft's own sections
 SUMMARY = (Code("55112-7", "LN", "Summary"), Code("55112-7", "LN", "Summary"))
 SECTIONS = {
-    Heading.TECHNIQUE: (
-        Code("55111-9", "LN", "Current Procedure Descriptions"),
-        Code("121065", "DCM", "Procedure Description"),
-    ),
-    Heading.FINDINGS: (Code("59776-5", "LN", "Findings"), Code("121071", "DCM", "Finding")),
     Heading.IMPRESSION: (
         Code("19005-8", "LN", "Impressions"),
         Code("121073", "DCM", "Impression"),
+    ),
+    Heading.FINDINGS: (Code("59776-5", "LN", "Findings"), Code("121071", "DCM", "Finding")),
+    Heading.TECHNIQUE: (
+        Code("55111-9", "LN", "Current Procedure Descriptions"),
+        Code("121065", "DCM", "Procedure Description"),
     ),
 }

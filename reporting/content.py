@@ -15,7 +15,7 @@ from highdicom.sr import (
 )
 from pydicom.sr.coding import Code
 
-from dicom_io.device import DEVICE_UID, MANUFACTURER, MODEL_NAME
+from dicom_io.device import DEVICE_UID, MODEL_NAME
 from reporting import concepts
 from reporting.draft import Draft, ImageReference, Sentence
 
@@ -34,13 +34,12 @@ def content_tree(draft: Draft, procedure: Code = concepts.ANY_CT) -> ContainerCo
     """
     modifiers = [
         (concepts.PROCEDURE_REPORTED, procedure),
-        (concepts.ACQUISITION_DEVICE_TYPE, concepts.COMPUTED_TOMOGRAPHY),
         (concepts.LANGUAGE, concepts.ENGLISH),
     ]
     items = ContentSequence([_modifier(name, value) for name, value in modifiers])
     items.extend(_observer(draft))
-    items.append(_section(concepts.SUMMARY, map(Sentence, draft.notices)))
-    items.extend(_section(concepts.SECTIONS[s.heading], s.sentences) for s in draft.sections)
+    items.append(_section(concepts.SUMMARY, [(Sentence(notice),) for notice in draft.notices]))
+    items.extend(_section(concepts.SECTIONS[s.heading], s.paragraphs) for s in draft.sections)
     root = ContainerContentItem(
         name=_concept(concepts.TITLE), is_content_continuous=False, template_id=concepts.TEMPLATE
     )
@@ -49,19 +48,23 @@ def content_tree(draft: Draft, procedure: Code = concepts.ANY_CT) -> ContainerCo
     return root
 
 
-def _section(codes: tuple[Code, Code], sentences: Iterable[Sentence]) -> ContainerContentItem:
+def _section(
+    codes: tuple[Code, Code], paragraphs: Iterable[tuple[Sentence, ...]]
+) -> ContainerContentItem:
     heading, element = codes
     container = ContainerContentItem(
         name=_concept(heading), is_content_continuous=False, relationship_type=_CONTAINS
     )
-    container.ContentSequence = ContentSequence([_text(element, s) for s in sentences])
+    container.ContentSequence = ContentSequence([_text(element, p) for p in paragraphs])
     return container
 
 
-def _text(name: Code, sentence: Sentence) -> TextContentItem:
-    item = TextContentItem(_concept(name), sentence.shown, relationship_type=_CONTAINS)
-    if sentence.evidence:
-        item.ContentSequence = ContentSequence([_image(image) for image in sentence.evidence])
+def _text(name: Code, paragraph: tuple[Sentence, ...]) -> TextContentItem:
+    shown = " ".join(sentence.shown for sentence in paragraph)
+    item = TextContentItem(_concept(name), shown, relationship_type=_CONTAINS)
+    evidence = dict.fromkeys(image for sentence in paragraph for image in sentence.evidence)
+    if evidence:
+        item.ContentSequence = ContentSequence([_image(image) for image in evidence])
     return item
 
 
@@ -75,13 +78,13 @@ def _image(image: ImageReference) -> ImageContentItem:
 
 
 def _observer(draft: Draft) -> ObserverContext:
+    """Name the device in the two lines that the template asks for (TID 1004) and its name."""
+    model = f"{draft.model.name} {draft.model.version}"
     return ObserverContext(
         observer_type=_concept(concepts.DEVICE),
         observer_identifying_attributes=DeviceObserverIdentifyingAttributes(
             uid=DEVICE_UID,
-            name=MODEL_NAME,
-            manufacturer_name=MANUFACTURER,
-            model_name=f"{draft.model.name} {draft.model.version}".strip(),
+            name=f"{MODEL_NAME}, software that drafts reports, model {model}".strip(),
         ),
     )
 

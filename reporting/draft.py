@@ -3,14 +3,19 @@
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from dicom_io.errors import EmptyDraft
+from reporting.denials import denies
+from reporting.edition import Edition
 from reporting.headings import Heading, heading_spans
 from reporting.sentences import Span, is_finished, sentence_spans
 
 DRAFT_NOTICE = "AI DRAFT - NOT VERIFIED"
+# Lists of series cut a description, some at 20 characters: these 19 say it all
+SERIES_NOTICE = "AI DRAFT UNVERIFIED"
+ABSTENTION = "The model has not seen images like these; no findings were drafted."
 
 _BLANKS = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")
 _NO_CHARACTER = re.compile(r"[\ud800-\udfff\ufffe\uffff]")
@@ -63,6 +68,15 @@ class Section:
     heading: Heading
     sentences: tuple[Sentence, ...]
 
+    @property
+    def paragraphs(self) -> tuple[tuple[Sentence, ...], ...]:
+        """What is shown together: each sentence by itself, but denials at the end as one."""
+        if self.heading is not Heading.FINDINGS:
+            return tuple((one,) for one in self.sentences)
+        positive = tuple((one,) for one in self.sentences if not denies(one.text))
+        denied = tuple(one for one in self.sentences if denies(one.text))
+        return (*positive, denied) if denied else positive
+
 
 @dataclass(frozen=True)
 class DraftModel:
@@ -88,12 +102,18 @@ class Draft:
         "complete"; "partial" (cut text or incomplete input); "abstained" (no findings drafted).
     model : DraftModel
         Who wrote it.
+    edition : Edition
+        Which draft of its study it is.
+    abstained : str, optional
+        Why the model wrote no findings, with its figures: for the timeline, not for the reader.
     """
 
     notices: tuple[str, ...]
     sections: tuple[Section, ...]
     state: State
     model: DraftModel
+    edition: Edition = field(default_factory=Edition)
+    abstained: str | None = None
 
 
 def make_draft(
@@ -101,6 +121,7 @@ def make_draft(
     *,
     technique: Sequence[str],
     model: DraftModel,
+    edition: Edition | None = None,
     finish_reason: str = "eos",
     abstained: str | None = None,
     incomplete: str | None = None,
@@ -118,10 +139,13 @@ def make_draft(
         Sentences of the Technique section (`reporting.technique`).
     model : DraftModel
         The model that wrote the text.
+    edition : Edition, optional
+        Which draft of its study this is; by default the first, written now.
     finish_reason : str
         "eos" where the model ended by itself; anything else counts as cut off.
     abstained : str, optional
-        Why the model wrote no findings; `text` is then ignored.
+        Why the model wrote no findings; `text` is then ignored. The draft says in plain words
+        that there are none, and keeps the reason.
     incomplete : str, optional
         What is missing of the input, if anything.
     tokens, token_logprobs : sequences of equal length, optional
@@ -132,22 +156,27 @@ def make_draft(
     EmptyDraft
         The text holds no finished sentence of findings or impression.
     """
-    sections = [Section(Heading.TECHNIQUE, _sentences(technique))] if technique else []
+    edition = edition or Edition()
+    last = [Section(Heading.TECHNIQUE, _sentences(technique))] if technique else []
     if abstained is not None:
-        why = _one_line(abstained).rstrip(".")
-        refusal = Sentence(f"No findings were drafted: {why or 'no reason was given'}.")
-        sections.append(Section(Heading.FINDINGS, (refusal,)))
-        return Draft(_notices(model, incomplete, []), tuple(sections), "abstained", model)
+        refusal = Section(Heading.FINDINGS, (Sentence(ABSTENTION),))
+        notices = _notices(model, edition, incomplete, [])
+        why = _one_line(abstained)
+        return Draft(notices, (refusal, *last), "abstained", model, edition, why)
     generated, faults = _generated(text, finish_reason, _scores(text, tokens, token_logprobs))
-    sections.extend(generated)
     state: State = "partial" if faults or incomplete is not None else "complete"
-    return Draft(_notices(model, incomplete, faults), tuple(sections), state, model)
+    notices = _notices(model, edition, incomplete, faults)
+    return Draft(notices, (*generated, *last), state, model, edition)
 
 
-def _notices(model: DraftModel, incomplete: str | None, faults: Sequence[str]) -> tuple[str, ...]:
+def _notices(
+    model: DraftModel, edition: Edition, incomplete: str | None, faults: Sequence[str]
+) -> tuple[str, ...]:
     version = f" {model.version}" if model.version else ""
     notices = [
-        f"{DRAFT_NOTICE}. Written by the model {model.name}{version} without review by a physician."
+        f"{DRAFT_NOTICE}. Written by the model {model.name}{version} without review by a "
+        "physician.",
+        edition.sentence,
     ]
     if model.demonstration:
         notices.append(
@@ -178,12 +207,12 @@ def _generated(
             heading,
             tuple(_sentence(text, span, scores) for found, span in placed if found is heading),
         )
-        for heading in (Heading.FINDINGS, Heading.IMPRESSION)
+        for heading in (Heading.IMPRESSION, Heading.FINDINGS)
     ]
     written = [section for section in sections if section.sentences]
     if not written:
         raise EmptyDraft("the generated text holds no finished sentence of findings or impression")
-    if written[0].heading is not Heading.FINDINGS:
+    if written[-1].heading is not Heading.FINDINGS:
         faults.append("The model wrote an impression without findings.")
     return written, faults
 

@@ -9,9 +9,9 @@ from reporting.sentences import Span
 class Heading(StrEnum):
     """The sections of a draft, in reading order."""
 
-    TECHNIQUE = "Technique"
-    FINDINGS = "Findings"
     IMPRESSION = "Impression"
+    FINDINGS = "Findings"
+    TECHNIQUE = "Technique"
 
 
 _WORD = r"(technique|findings?|impressions?)"

@@ -11,8 +11,8 @@ def draft_text(draft: Draft) -> str:
     """Write a draft as plain text: notices, then each section under its heading."""
     blocks = ["\n".join(draft.notices)]
     for section in draft.sections:
-        lines = [str(section.heading), *(sentence.shown for sentence in section.sentences)]
-        blocks.append("\n".join(lines))
+        lines = [" ".join(one.shown for one in paragraph) for paragraph in section.paragraphs]
+        blocks.append("\n".join([str(section.heading), *lines]))
     return "\n\n".join(blocks) + "\n"
 
 

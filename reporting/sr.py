@@ -1,8 +1,6 @@
 """A draft becomes an Enhanced SR document (PS3.3 A.35.2)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from importlib.metadata import version
 
 import highdicom
@@ -14,10 +12,11 @@ from pydicom.uid import EnhancedSRStorage, ExplicitVRLittleEndian, generate_uid
 
 from dicom_io.device import DEVICE_UID, MANUFACTURER, MODEL_NAME
 from dicom_io.errors import MissingAttribute, NonConformantReport
-from reporting import concepts
 from reporting.content import content_tree
-from reporting.draft import DRAFT_NOTICE, Draft, State
-from reporting.patient import copy_identity, now_at
+from reporting.draft import SERIES_NOTICE, Draft, State
+from reporting.edition import Predecessor
+from reporting.patient import copy_identity
+from reporting.procedure import procedure_of
 from reporting.template import check_report
 
 # Above what scanners number their series with; the revision tells the drafts of a study apart
@@ -30,36 +29,17 @@ _COMPLETION: dict[State, tuple[str, str]] = {
 }
 
 
-@dataclass(frozen=True)
-class Predecessor:
-    """The report object that a new revision replaces."""
-
-    study_instance_uid: str
-    series_instance_uid: str
-    sop_instance_uid: str
-
-
 @disable_value_validation()  # its warnings would tell the CT's odd values, identifiers among them
-def build_sr(
-    draft: Draft,
-    evidence: Sequence[Dataset],
-    *,
-    revision: int = 1,
-    predecessor: Predecessor | None = None,
-) -> Dataset:
+def build_sr(draft: Draft, evidence: Sequence[Dataset]) -> Dataset:
     """Write a draft as an Enhanced SR with TID 2000.
 
     Parameters
     ----------
     draft : Draft
-        What the report says.
+        What the report says. Every edition is a new series; a later one names the one before.
     evidence : sequence of pydicom.Dataset
         Headers of the instances that were given to the model; patient and study come from the
         first one, as they stand.
-    revision : int
-        1 for a study's first draft. Every revision is a new series.
-    predecessor : Predecessor, optional
-        The revision before this one.
 
     Returns
     -------
@@ -79,24 +59,21 @@ def build_sr(
     _disguise(references[0])
     source = evidence[0]
     try:
-        report = _document(draft, references, _procedure(source), revision, predecessor)
+        report = _document(draft, references, procedure_of(source))
     except (ValueError, TypeError, KeyError) as error:
         # no identifier can stand in the message: highdicom has seen placeholders only
         raise NonConformantReport(f"highdicom refuses the report: {error}") from error
     dataset = _plain(report)
-    _describe(dataset, draft, now_at(source))
+    _describe(dataset, draft)
     copy_identity(source, dataset)
     check_report(dataset)
     return dataset
 
 
 def _document(
-    draft: Draft,
-    references: Sequence[Dataset],
-    procedure: Code,
-    revision: int,
-    predecessor: Predecessor | None,
+    draft: Draft, references: Sequence[Dataset], procedure: Code
 ) -> highdicom.sr.EnhancedSR:
+    revision, predecessor = draft.edition.revision, draft.edition.predecessor
     return highdicom.sr.EnhancedSR(
         evidence=references,
         content=content_tree(draft, procedure),
@@ -107,7 +84,7 @@ def _document(
         manufacturer=MANUFACTURER,
         manufacturer_model_name=MODEL_NAME,
         software_versions=_software(draft),
-        series_description=DRAFT_NOTICE,
+        series_description=f"{SERIES_NOTICE}, draft {revision}",
         content_qualification=highdicom.ContentQualificationValues.RESEARCH,
         previous_versions=[_previous(predecessor)] if predecessor else None,
         specific_character_set="ISO_IR 192",
@@ -146,7 +123,8 @@ def _plain(report: highdicom.sr.EnhancedSR) -> Dataset:
     return dataset
 
 
-def _describe(dataset: Dataset, draft: Draft, moment: datetime) -> None:
+def _describe(dataset: Dataset, draft: Draft) -> None:
+    moment = draft.edition.written
     date, time = moment.strftime("%Y%m%d"), moment.strftime("%H%M%S")
     for prefix in ("InstanceCreation", "Content", "Series"):
         setattr(dataset, f"{prefix}Date", date)
@@ -183,15 +161,3 @@ def _previous(predecessor: Predecessor) -> Dataset:
     previous.SOPInstanceUID = predecessor.sop_instance_uid
     previous.SOPClassUID = EnhancedSRStorage
     return previous
-
-
-def _procedure(source: Dataset) -> Code:
-    """Return the CT's own procedure code where it is whole, else CT of an unspecified region."""
-    for item in source.get("ProcedureCodeSequence") or []:
-        value, scheme, meaning = (
-            str(item.get(keyword) or "").strip()
-            for keyword in ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")
-        )
-        if value and scheme and meaning and len(value) <= 16 and len(meaning) <= 64:
-            return Code(value, scheme, meaning)
-    return concepts.ANY_CT

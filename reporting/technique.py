@@ -37,15 +37,14 @@ def technique_sentences(
     Returns
     -------
     tuple of str
-        Sentences; what the headers do not hold is "not stated in the headers".
+        Two lines, of the images and of the scanner, and one for each correction. What the headers
+        do not hold is "not stated in the headers".
     """
+    kernel = _words(headers, "ConvolutionKernel") or NOT_STATED
     return (
-        _scanner(headers),
-        _images(headers),
-        _slices(headers),
-        f"Tube voltage: {_stated(headers, 'KVP', 'kVp')}.",
-        f"Reconstruction kernel: {_words(headers, 'ConvolutionKernel') or NOT_STATED}.",
-        f"Contrast agent: {_contrast(headers) or NOT_STATED}.",
+        f"{_images(headers)} {_slices(headers)}",
+        f"{_scanner(headers)} Tube voltage: {_stated(headers, 'KVP', 'kVp')}. "
+        f"Reconstruction kernel: {kernel}. Contrast agent: {_contrast(headers) or NOT_STATED}.",
         *(line if line.endswith(".") else f"{line}." for line in corrections if line.strip()),
     )
 

@@ -7,14 +7,13 @@ from pydicom.sr.coding import Code
 
 from dicom_io.errors import NonConformantReport
 from reporting import concepts
-from reporting.draft import DRAFT_NOTICE
+from reporting.draft import DRAFT_NOTICE, SERIES_NOTICE
 
 _SECTION_ORDER = [concepts.SUMMARY, *concepts.SECTIONS.values()]
 _ELEMENTS = {section.value: element.value for section, element in _SECTION_ORDER}
-# Rows 2 to 5 of the template, each: relationship, value type, concept
+# Rows 2, 3 and 5 of the template, each: relationship, value type, concept
 _CONTEXT = [
     ("HAS CONCEPT MOD", "CODE", concepts.PROCEDURE_REPORTED),
-    ("HAS CONCEPT MOD", "CODE", concepts.ACQUISITION_DEVICE_TYPE),
     ("HAS CONCEPT MOD", "CODE", concepts.LANGUAGE),
     ("HAS OBS CONTEXT", "CODE", concepts.OBSERVER_TYPE),
     ("HAS OBS CONTEXT", "UIDREF", concepts.DEVICE_OBSERVER_UID),
@@ -45,13 +44,14 @@ def _document_faults(dataset: Dataset) -> Iterator[str]:
         "VerificationFlag": "UNVERIFIED",
         "PreliminaryFlag": "PRELIMINARY",
         "SpecificCharacterSet": "ISO_IR 192",
-        "SeriesDescription": DRAFT_NOTICE,
     }
     for keyword, value in wanted.items():
         if dataset.get(keyword) != value:
             yield f"{keyword} must be {value}"
     if dataset.get("CompletionFlag") not in {"COMPLETE", "PARTIAL"}:
         yield "CompletionFlag must be COMPLETE or PARTIAL"
+    if not str(dataset.get("SeriesDescription", "")).startswith(SERIES_NOTICE):
+        yield f"SeriesDescription must begin with {SERIES_NOTICE}"
     for keyword, limit in _LIMITS.items():
         if not 0 < len(str(dataset.get(keyword, ""))) <= limit:
             yield f"{keyword} must have 1 to {limit} characters"

@@ -39,6 +39,8 @@ class PreviousDraft:
     series_instance_uid: str
     sop_instance_uid: str
     selected_digest: str
+    revision: int
+    written: datetime
 
 
 @dataclass(frozen=True)
@@ -183,6 +185,8 @@ def _previous(session: Session, study: Study) -> PreviousDraft | None:
         draft.series_instance_uid,
         draft.sop_instance_uid,
         draft.selected_digest,
+        draft.revision,
+        draft.created_at,
     )
 
 

@@ -16,8 +16,9 @@ from dicom_io.volume.series import SeriesChoice, choose_series, name_series
 from dicom_io.volume.volume import build_volume
 from engine.protocol import Generation, ReportEngine, Sampling
 from reporting.draft import Draft, DraftModel, make_draft
-from reporting.patient import require_one_patient
-from reporting.sr import Predecessor, build_sr
+from reporting.edition import Edition, Predecessor
+from reporting.patient import now_at, require_one_patient
+from reporting.sr import build_sr
 from reporting.technique import technique_sentences
 
 Progress = Callable[[str], None]
@@ -49,11 +50,12 @@ class DraftedStudy:
 
     @property
     def selection(self) -> tuple[str, ...]:
-        """What was read and what was not, and why: a line each."""
+        """What was read and what was not, and why; why the model abstained: a line each."""
         others = (f"{name_series(r.series)}: {r.reason}" for r in self.choice.rejected)
         return (
             f"read {self.choice.reason}",
             *(f"not read: {other}" for other in (*others, *self.ignored)),
+            *([f"the model abstained: {why}"] if (why := self.draft.abstained) else []),
         )
 
     @property
@@ -155,8 +157,9 @@ class Pipeline:
         progress("make the Structured Report")
         headers = [instance.header for instance in choice.instances]
         missing = "; ".join([*([incomplete] if incomplete else []), *choice.unreadable])
-        draft = draft_of(generation, volume, headers, missing or None)
-        sr = build_sr(draft, headers, revision=revision, predecessor=predecessor)
+        edition = Edition(revision, now_at(headers[0]), predecessor)
+        draft = draft_of(generation, volume, headers, edition, missing or None)
+        sr = build_sr(draft, headers)
         return DraftedStudy(choice, model_input, draft, sr, study.ignored)
 
 
@@ -204,15 +207,34 @@ def digest_of_choice(choice: SeriesChoice) -> str:
 
 
 def draft_of(
-    generation: Generation, volume: Volume, headers: Sequence[Dataset], incomplete: str | None
+    generation: Generation,
+    volume: Volume,
+    headers: Sequence[Dataset],
+    edition: Edition,
+    incomplete: str | None,
 ) -> Draft:
-    """Turn what the model wrote into a draft; Technique comes from the headers alone."""
+    """Turn what the model wrote into a draft.
+
+    Parameters
+    ----------
+    generation : Generation
+        The text, or why there is none.
+    volume : Volume
+        Its notes say what was corrected.
+    headers : sequence of pydicom.Dataset
+        Of the series that was read; Technique comes from them alone.
+    edition : Edition
+        Which draft of the study it is.
+    incomplete : str or None
+        What is missing of the input.
+    """
     identity = generation.identity
     model = DraftModel(identity.name, identity.version, identity.digest, identity.demonstration)
     return make_draft(
         generation.text,
         technique=technique_sentences(headers, corrections=volume.notes),
         model=model,
+        edition=edition,
         finish_reason=generation.finish_reason,
         abstained=generation.abstained,
         incomplete=incomplete,

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from pydicom import Dataset
 from sqlalchemy.exc import DBAPIError
@@ -23,9 +23,7 @@ from plugin.state.completeness import nothing_known
 from plugin.state.database import SessionFactory, reason_of
 from plugin.state.spool import Spool
 from plugin.state.tables import DraftState
-
-if TYPE_CHECKING:
-    from reporting.sr import Predecessor
+from reporting.edition import Predecessor
 
 LOGGER = logging.getLogger(__name__)
 
@@ -207,12 +205,12 @@ class Worker:
 def _predecessor(claim: Claim) -> Predecessor | None:
     if claim.previous is None:
         return None
-    from reporting.sr import Predecessor  # highdicom takes a second to import
-
     return Predecessor(
         study_instance_uid=claim.previous.study_instance_uid,
         series_instance_uid=claim.previous.series_instance_uid,
         sop_instance_uid=claim.previous.sop_instance_uid,
+        revision=claim.previous.revision,
+        written=claim.previous.written,
     )
 
 

@@ -15,10 +15,11 @@ def body(draft):
 
 def test_sections_come_with_the_technique_of_the_headers():
     assert body(draft_of()) == {
-        "Technique": ["CT scanner: A B."],
-        "Findings": ["Ascites.", "No nodule."],
         "Impression": ["Ascites."],
+        "Findings": ["Ascites.", "No nodule."],
+        "Technique": ["CT scanner: A B."],
     }
+    assert list(body(draft_of())) == ["Impression", "Findings", "Technique"]
     assert draft_of().state == "complete"
 
 
@@ -60,9 +61,10 @@ def test_a_model_that_abstains_leaves_technique_and_one_sentence():
     draft = draft_of("Findings: Ascites.", abstained="the images are unlike the training data.")
     assert draft.state == "abstained"
     assert body(draft) == {
+        "Findings": ["The model has not seen images like these; no findings were drafted."],
         "Technique": ["CT scanner: A B."],
-        "Findings": ["No findings were drafted: the images are unlike the training data."],
     }
+    assert draft.abstained == "the images are unlike the training data."
 
 
 def test_incomplete_input_is_said_first_and_makes_the_draft_partial():
@@ -79,13 +81,13 @@ def test_confidence_is_the_mean_probability_of_the_tokens_of_a_sentence():
     tokens = ["Find", "ings:", " Asc", "ites.", " No", " nodule."]
     logprobs = [0.0, 0.0, math.log(0.5), math.log(0.7), math.log(0.9), math.log(0.9)]
     draft = draft_of("".join(tokens), tokens=tokens, token_logprobs=logprobs)
-    confidence = [sentence.confidence for sentence in draft.sections[1].sentences]
+    confidence = [sentence.confidence for sentence in draft.sections[0].sentences]
     assert confidence == pytest.approx([0.6, 0.9])
 
 
 def test_tokens_that_do_not_spell_the_text_give_no_confidence():
     draft = draft_of("Ascites.", tokens=["Asc"], token_logprobs=[-0.1])
-    assert draft.sections[1].sentences[0].confidence is None
+    assert draft.sections[0].sentences[0].confidence is None
 
 
 def test_evidence_is_named_before_the_full_stop():

@@ -8,9 +8,10 @@ from pydicom import dcmread
 from dicom_io.device import DEVICE_UID, is_own
 from dicom_io.errors import MissingAttribute, NonConformantReport
 from reporting.draft import Draft, ImageReference, Section, Sentence
+from reporting.edition import Edition, Predecessor
 from reporting.headings import Heading
 from reporting.render import draft_text, report_sections, report_text
-from reporting.sr import Predecessor, build_sr
+from reporting.sr import build_sr
 from tests.reporting.studies import MODEL, ct_header, draft_of, reread
 from tests.reporting.validators import dciodvfy, dsr
 
@@ -32,9 +33,9 @@ def test_the_tree_has_the_order_of_the_template():
     assert sr.ContentTemplateSequence[0].TemplateIdentifier == "2000"
     assert sr.ContinuityOfContent == "SEPARATE"
     assert [concept(item) for item in sr.ContentSequence] == [
-        *("121058", "122142", "121049"),
-        *("121005", "121012", "121013", "121014", "121015"),
-        *("55112-7", "55111-9", "59776-5", "19005-8"),
+        *("121058", "121049"),
+        *("121005", "121012", "121013"),
+        *("55112-7", "19005-8", "59776-5", "55111-9"),
     ]
     names = {concept(s): {concept(t) for t in s.ContentSequence} for s in sr.ContentSequence[-4:]}
     assert names["59776-5"] == {"121071"}
@@ -46,7 +47,7 @@ def test_flags_and_descriptions_say_draft():
     assert (sr.CompletionFlag, sr.VerificationFlag) == ("COMPLETE", "UNVERIFIED")
     assert sr.PreliminaryFlag == "PRELIMINARY"
     assert sr.CompletionFlagDescription
-    assert sr.SeriesDescription == "AI DRAFT - NOT VERIFIED"
+    assert sr.SeriesDescription == "AI DRAFT UNVERIFIED, draft 1"
     assert sr.ContentQualification == "RESEARCH"
     assert report_sections(sr)[0][1][0].startswith("AI DRAFT - NOT VERIFIED")
 
@@ -89,7 +90,7 @@ def test_only_the_given_instances_are_evidence():
 def test_each_revision_is_a_new_series_that_names_its_predecessor():
     first = build_sr(draft_of(), HEADERS)
     before = Predecessor(first.StudyInstanceUID, first.SeriesInstanceUID, first.SOPInstanceUID)
-    second = build_sr(draft_of(), HEADERS, revision=2, predecessor=before)
+    second = build_sr(draft_of(edition=Edition(2, predecessor=before)), HEADERS)
     assert second.SeriesInstanceUID != first.SeriesInstanceUID
     assert second.SOPInstanceUID != first.SOPInstanceUID
     assert second.SeriesNumber == first.SeriesNumber + 1
@@ -122,6 +123,11 @@ def test_the_procedure_code_of_the_ct_is_reported():
     assert sr.ContentSequence[0].ConceptCodeSequence[0].CodeValue == "CTTHX"
 
 
+def test_the_device_says_what_it_is():
+    name = build_sr(draft_of(), HEADERS).ContentSequence[4]
+    assert name.TextValue == "ctscribe, software that drafts reports, model phantom-med3dvlm 1.0"
+
+
 def test_no_evidence_is_refused():
     with pytest.raises(MissingAttribute):
         build_sr(draft_of(), [])
@@ -135,10 +141,11 @@ def test_a_header_without_a_uid_is_refused_by_name():
 def test_the_validators_find_nothing(tmp_path):
     image = ImageReference(HEADERS[0].SOPClassUID, "1.2.3.4.2", 2, 2)
     before = Predecessor("1.2.3", "1.2.9", "1.2.9.1")
-    draft = draft_of(finish_reason="length", incomplete="a slice")
+    edition = Edition(2, predecessor=before)
+    draft = draft_of(finish_reason="length", incomplete="a slice", edition=edition)
     section = Section(Heading.FINDINGS, (Sentence("Größe ≥ 6 mm, Ω, 肝臓.", evidence=(image,)),))
-    draft = Draft(draft.notices, (draft.sections[0], section), draft.state, MODEL)
-    reread(build_sr(draft, HEADERS, revision=2, predecessor=before), tmp_path)
+    draft = Draft(draft.notices, (section, draft.sections[-1]), draft.state, MODEL, edition)
+    reread(build_sr(draft, HEADERS), tmp_path)
     assert dciodvfy(tmp_path / "report.dcm") == []
     for tool in ("dsrdump", "dsr2html"):
         complaints, shown = dsr(tool, tmp_path / "report.dcm")

@@ -20,7 +20,7 @@ def swap(sr):
 
 
 def drop_language(sr):
-    del sr.ContentSequence[2]
+    del sr.ContentSequence[1]
 
 
 def drop_sections(sr):
@@ -60,12 +60,12 @@ def other_template(sr):
 
 
 def wrong_element(sr):
-    sr.ContentSequence[-1].ContentSequence[0].ConceptNameCodeSequence[0].CodeValue = "121071"
+    sr.ContentSequence[-1].ContentSequence[0].ConceptNameCodeSequence[0].CodeValue = "121073"
 
 
 def context_after_section(sr):
     items = list(sr.ContentSequence)
-    sr.ContentSequence = [*items[:5], *items[6:], items[5]]
+    sr.ContentSequence = [*items[:4], *items[5:], items[4]]
 
 
 def no_content(sr):

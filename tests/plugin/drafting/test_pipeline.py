@@ -12,8 +12,8 @@ from dicom_io.phantoms.phantom import make_phantom
 from dicom_io.volume import read, slices
 from engine.fake import FakeEngine
 from plugin.drafting.pipeline import Pipeline
+from reporting.edition import Predecessor
 from reporting.render import report_text
-from reporting.sr import Predecessor
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,9 @@ def test_an_abstaining_model_leaves_technique_and_the_reason(paths):
     report = Pipeline(engine).make_report(paths)
     assert report.state == "abstained"
     text = report_text(report.sr)
-    assert "unlike those the model was trained on" in text
+    assert "The model has not seen images like these; no findings were drafted." in text
+    assert "unlike those the model was trained on" not in text
+    assert report.selection[-1].startswith("the model abstained: the images are unlike those")
     assert "CT scanner" in text
     assert "Impression" not in text
 
