@@ -17,7 +17,7 @@ from pydicom.sr.coding import Code
 
 from dicom_io.device import DEVICE_UID, MODEL_NAME
 from reporting import concepts
-from reporting.draft import Draft, ImageReference, Sentence
+from reporting.draft import Draft, ImageReference, Sentence, lines_of
 
 _CONTAINS = RelationshipTypeValues.CONTAINS
 
@@ -60,7 +60,7 @@ def _section(
 
 
 def _text(name: Code, paragraph: tuple[Sentence, ...]) -> TextContentItem:
-    shown = " ".join(sentence.shown for sentence in paragraph)
+    shown = "\r\n".join(lines_of(paragraph))  # PS3.5 6.1.3
     item = TextContentItem(_concept(name), shown, relationship_type=_CONTAINS)
     evidence = dict.fromkeys(image for sentence in paragraph for image in sentence.evidence)
     if evidence:

@@ -17,6 +17,9 @@ DRAFT_NOTICE = "AI DRAFT - NOT VERIFIED"
 SERIES_NOTICE = "AI DRAFT UNVERIFIED"
 ABSTENTION = "The model has not seen images like these; no findings were drafted."
 
+# OHIF does not wrap a finding: at 1366 pixels it shows 103 characters of a line
+LINE = 90
+
 _BLANKS = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")
 _NO_CHARACTER = re.compile(r"[\ud800-\udfff\ufffe\uffff]")
 
@@ -59,6 +62,17 @@ class Sentence:
             return self.text
         body, stop = (self.text[:-1], ".") if self.text.endswith(".") else (self.text, "")
         return f"{body} ({'; '.join(places)}){stop}"
+
+
+def lines_of(paragraph: Iterable[Sentence]) -> list[str]:
+    """Fill lines with whole sentences; only a sentence that is longer than a line exceeds it."""
+    lines: list[str] = []
+    for sentence in paragraph:
+        if lines and len(lines[-1]) + 1 + len(sentence.shown) <= LINE:
+            lines[-1] += f" {sentence.shown}"
+        else:
+            lines.append(sentence.shown)
+    return lines
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 import pytest
 
 from reporting.denials import denies
-from reporting.draft import Section, Sentence
+from reporting.draft import LINE, Section, Sentence, lines_of
 from reporting.headings import Heading
 
 
@@ -54,6 +54,13 @@ def test_denials_stand_last_and_share_a_paragraph():
     section = Section(Heading.FINDINGS, tuple(map(Sentence, texts)))
     shown = [[one.text for one in paragraph] for paragraph in section.paragraphs]
     assert shown == [[texts[1]], [texts[0], texts[2]]]
+
+
+def test_lines_are_filled_with_whole_sentences():
+    sentences = [Sentence(f"No finding number {n} is seen anywhere.") for n in range(5)]
+    lines = lines_of(sentences)
+    assert [len(line) <= LINE for line in lines] == [True] * 3
+    assert " ".join(lines) == " ".join(one.text for one in sentences)
 
 
 def test_an_impression_keeps_its_order():

@@ -79,7 +79,7 @@ def test_json_is_one_object_and_nothing_else(series, tmp_path):
     assert study["state"] == "complete"
     assert Path(study["sr"]) == only_sr(tmp_path)
     assert study["model"]["name"] == "fake"
-    assert [s["heading"] for s in study["sections"]][-1] == "Impression"
+    assert study["sections"][0]["heading"] == "Impression"
 
 
 def test_two_studies_make_two_reports(series, tmp_path):
