@@ -16,6 +16,10 @@ class DicomError(CtscribeError):
     """The DICOM input is at fault."""
 
 
+class DamagedFile(DicomError):
+    """A file is DICOM, and cannot be read: what it holds is lost to its study."""
+
+
 class UnsupportedTransferSyntax(DicomError):
     """The pixel data is encoded in a transfer syntax that no installed decoder reads."""
 
@@ -34,6 +38,16 @@ class DataSetMismatch(DicomError):
 
 class GeometryError(DicomError):
     """The instances do not form a volume (orientation, position, spacing, size)."""
+
+
+class UnreadableImage(DicomError):
+    """The pixel data of one image is damaged, or is not what its header says."""
+
+
+class DecoderUnavailable(DicomError):
+    """The process that decodes pixel data cannot be started; no image is at fault."""
+
+    retryable = True
 
 
 class IncompleteSeries(DicomError):

@@ -25,7 +25,8 @@ class Instance:
     frames : tuple of int, optional
         Indices of the frames meant, of a multi-frame object that holds several stacks; None: all.
     pixel_data : tuple of int, optional
-        Start and length of the pixel data in the file; None where it is compressed.
+        Start of the value of PixelData in the file, or in its inflated data set, and its length;
+        of compressed ones the length of all that follows. None where there is none.
     """
 
     path: Path
@@ -59,12 +60,14 @@ class Series:
 class Study:
     """The series that share one StudyInstanceUID.
 
-    `ignored` holds a sentence for every file that was met and is no readable DICOM object.
+    `ignored` holds a sentence for every file that was met and is no readable DICOM object,
+    `damaged` those of them that are DICOM: images of this study may be lost with them.
     """
 
     study_instance_uid: str
     series: tuple[Series, ...]
     ignored: tuple[str, ...] = ()
+    damaged: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,12 +84,15 @@ class Volume:
         The instance behind each slice of the stack, in order, before any resampling.
     notes : tuple of str
         What had to be corrected to get here, one sentence each; empty for a plain stack.
+    unreadable : tuple of str
+        The images that were left out because their pixel data cannot be read, and why.
     """
 
     hu: NDArray[np.int16] | NDArray[np.float32]
     affine_lps: NDArray[np.float64]
     sop_instance_uids: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.hu.ndim != 3:

@@ -1,7 +1,9 @@
-"""Numbers of a header, without pydicom's objects for each of them."""
+"""Values of a header, without pydicom's objects for each of them, and without a surprise."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from math import isfinite
 from typing import Any
 
 from pydicom import Dataset
@@ -49,3 +51,33 @@ def whole_number(header: Dataset, keyword: str, otherwise: int) -> int:
         return otherwise if value in (None, "") else int(value)
     except (ValueError, TypeError, OverflowError):
         return otherwise
+
+
+def leading_number(header: Dataset, keyword: str) -> float | None:
+    """The first number of an attribute that nothing depends on; None where there is none.
+
+    A comma is taken for the decimal sign, as some devices write it.
+    """
+    element: Any = header.get_item(keyword)
+    raw = isinstance(element, RawDataElement) and element.value
+    if raw and (element.VR or dictionary_VR(keyword)) in ("DS", "IS"):
+        value: Any = element.value.split(b"\\")[0].decode("ascii", "replace")
+    else:
+        value = numbers_in(header, keyword)
+        if not isinstance(value, str | bytes) and isinstance(value, Iterable):
+            value = next(iter(value), None)
+    try:
+        number = float(value.replace(",", ".") if isinstance(value, str) else value)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return number if isfinite(number) else None
+
+
+def texts(value: Any) -> tuple[str, ...]:
+    """The values of an attribute as text, of which pydicom gives a single one as it is."""
+    if value is None:
+        return ()
+    several = (
+        [value] if isinstance(value, str | bytes) or not isinstance(value, Iterable) else value
+    )
+    return tuple(map(str, several))

@@ -19,6 +19,8 @@ PLACE_TOLERANCE = 0.01
 
 # What lies less than half a pixel off needs no resampling: its nearest pixel is its own
 _SHEAR_TOLERANCE_PIXELS = 0.5
+# The longest tables move 2 m; slices of a protocol with skips lie up to a few centimetres apart
+_LONGEST_MM, _FARTHEST_APART_MM = 3000.0, 100.0
 # A shift by a thousandth of a pixel is rounding, and needs no further row
 _ROUNDING = 1e-3
 
@@ -76,6 +78,7 @@ def grid_of(slices: Sequence[Slice]) -> Grid:
     order = np.argsort(distance)
     ordered = tuple(slices[k] for k in order)
     distance = distance[order] - distance[order[0]]
+    _refuse_implausible(distance)
     notes = list(missing_slices(ordered, distance))
     count, spacing = _even_spacing(distance)
     places = distance / spacing
@@ -112,6 +115,15 @@ def _even_spacing(distance: NDArray[np.float64]) -> tuple[int, float]:
             return count, spacing
     count = min(round(extent / gaps.min()) + 1, 2 * n)
     return count, extent / (count - 1)
+
+
+def _refuse_implausible(distance: NDArray[np.float64]) -> None:
+    """Refuse what no patient and no table is, before memory is taken for it."""
+    usual = float(np.median(np.diff(distance)))
+    if distance[-1] > _LONGEST_MM or usual > _FARTHEST_APART_MM:
+        raise GeometryError(
+            f"{len(distance)} slices {usual:.3g} mm apart, over {distance[-1]:.3g} mm"
+        )
 
 
 def _unevenness(distance: NDArray[np.float64], spacing: float) -> str:

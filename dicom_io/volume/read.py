@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -18,12 +20,20 @@ from pydicom.uid import (
     MediaStorageDirectoryStorage,
 )
 
-from dicom_io.errors import DicomError, NoUsableSeries
+from dicom_io.errors import DamagedFile, DicomError, NoUsableSeries, UnreadableImage
 from dicom_io.types import Instance, Series, Study
+from dicom_io.volume.deflated import open_data_set
+from dicom_io.volume.header import Header
+
+LOGGER = logging.getLogger(__name__)
 
 _PREAMBLE = 128
 _LONGEST_TAG = 12  # tag, VR, two reserved bytes, length (PS3.5 7.1.2)
-_UNCOMPRESSED = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
+_SHORTEST_TAG = 8  # tag, length
+_PIXEL_DATA, _PIXEL_DATA_BIG = b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10"
+_UNDEFINED_LENGTH = 0xFFFFFFFF
+# PS3.5 9.1 ends at 64; archives take a little more, as some devices write it
+_LONGEST_UID, _LONGEST_UID_TAKEN = 64, 70
 _REQUIRED = ("SOPInstanceUID", "SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID")
 
 
@@ -53,8 +63,9 @@ def read_study(paths: Iterable[Path]) -> Study:
 def read_studies(paths: Iterable[Path]) -> tuple[Study, ...]:
     """Read every study, in the order in which its first file was met.
 
-    What is no DICOM object, or is damaged, is listed in `Study.ignored` of the first study. Copies
-    of one SOP instance count once.
+    What is no DICOM object, or is damaged, is listed in `Study.ignored` of the first study. Damaged
+    files may belong to any of the studies, and are listed in `Study.damaged` of each. Copies of one
+    SOP instance count once.
 
     Raises
     ------
@@ -64,11 +75,14 @@ def read_studies(paths: Iterable[Path]) -> tuple[Study, ...]:
     series_of: dict[str, dict[str, list[Instance]]] = {}
     seen: set[str] = set()
     ignored: list[str] = []
+    damaged: list[str] = []
     for path in _files(paths):
         try:
             instance = read_instance(path)
         except DicomError as error:
             ignored.append(str(error))
+            if isinstance(error, DamagedFile):
+                damaged.append(str(error))
             continue
         if instance.sop_instance_uid in seen:
             continue
@@ -84,6 +98,7 @@ def read_studies(paths: Iterable[Path]) -> tuple[Study, ...]:
             uid,
             tuple(Series(series_uid, tuple(found)) for series_uid, found in series.items()),
             () if k else tuple(ignored),
+            tuple(damaged),
         )
         for k, (uid, series) in enumerate(series_of.items())
     )
@@ -98,26 +113,38 @@ def read_instance(path: Path) -> Instance:
         The file is not DICOM, is a DICOMDIR, cannot be read, or lacks one of its UIDs.
     """
     try:
-        with path.open("rb") as file:
-            bare = _is_bare_dataset(file)
-            header = pydicom.dcmread(file, stop_before_pixels=True, force=bare)
-            header_end = file.tell()
-            element = file.read(_LONGEST_TAG)
-            size = os.fstat(file.fileno()).st_size
-        missing = [
-            keyword for keyword in _REQUIRED if not 0 < len(str(header.get(keyword, ""))) <= 64
-        ]
+        return _instance(path)
+    except DicomError:
+        raise
     except InvalidDicomError as error:
         raise DicomError(f"{path.name}: not a DICOM file") from error
-    except (OSError, EOFError, ValueError, KeyError, AttributeError, NotImplementedError) as error:
-        raise DicomError(f"{path.name}: damaged DICOM file ({type(error).__name__})") from error
-    if header.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
-        raise DicomError(f"{path.name}: a DICOMDIR, not an image")
-    if missing:
-        raise DicomError(f"{path.name}: damaged DICOM file without {', '.join(missing)}")
-    if "TransferSyntaxUID" not in header.file_meta:
-        header.file_meta.TransferSyntaxUID = _guessed_transfer_syntax(header)
-    return Instance(path, header, pixel_data=_pixel_data(header, element, header_end, size))
+    except Exception as error:  # the border: no file costs more than itself, whatever it holds
+        raise DamagedFile(f"{path.name}: damaged DICOM file ({type(error).__name__})") from error
+
+
+def _instance(path: Path) -> Instance:
+    with open_data_set(path) as file:
+        bare = _is_bare_dataset(file)
+        dataset = pydicom.dcmread(file, stop_before_pixels=True, force=bare)
+        header = Header.of(dataset)
+        if isinstance(file, BytesIO):
+            header.file_meta = pydicom.filereader.read_file_meta_info(path)
+        if header.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
+            raise DicomError(f"{path.name}: a DICOMDIR, not an image")
+        _require_uids(header, path)
+        _correct_transfer_syntax(header)
+        try:
+            return Instance(path, header, pixel_data=_pixel_data(header, file))
+        except UnreadableImage as error:
+            raise DamagedFile(f"{path.name}: {error}") from error
+
+
+def _require_uids(header: Dataset, path: Path) -> None:
+    lengths = {keyword: len(str(header.get(keyword) or "")) for keyword in _REQUIRED}
+    if wrong := [keyword for keyword, n in lengths.items() if not 0 < n <= _LONGEST_UID_TAKEN]:
+        raise DamagedFile(f"{path.name}: damaged DICOM file without {', '.join(wrong)}")
+    if long := [keyword for keyword, n in lengths.items() if n > _LONGEST_UID]:
+        LOGGER.warning("%s: longer than 64 characters: %s", path.name, ", ".join(long))
 
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
@@ -138,21 +165,38 @@ def _is_bare_dataset(file: BinaryIO) -> bool:
     return start[_PREAMBLE:] != b"DICM" and group in (0x0002, 0x0008) and start[3:4] == b"\x00"
 
 
-def _pixel_data(header: Dataset, element: bytes, at: int, size: int) -> tuple[int, int] | None:
-    """Start and length of uncompressed pixel data: what its element says, or less if the file ends.
+def _correct_transfer_syntax(header: Dataset) -> None:
+    """Let the file meta information say how the data set is in fact encoded.
 
-    `element` begins at `at` in a file of `size` bytes, and follows the header.
+    PS3.5 10.1: implicit VR little endian is the default where no meta information says more. Where
+    it says explicit and the data set is implicit, or the other way round, pydicom reads what it is.
     """
-    syntax = header.file_meta.TransferSyntaxUID
-    if syntax not in _UNCOMPRESSED:
+    implicit, little = header.original_encoding
+    stated = header.file_meta.get("TransferSyntaxUID")
+    if stated and (UID(stated).is_encapsulated or UID(stated).is_deflated):
+        return
+    if not stated or UID(stated).is_implicit_VR != implicit:
+        explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+        header.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
+
+
+def _pixel_data(header: Dataset, file: BinaryIO) -> tuple[int, int] | None:
+    """Where the value of PixelData begins, and its length, or what is left of it in the file.
+
+    `file` stands where the header ends. None where there are no pixels.
+    """
+    implicit, little = header.original_encoding
+    order: Literal["little", "big"] = "little" if little else "big"
+    at = file.tell()
+    element = file.read(_LONGEST_TAG)
+    if len(element) < _SHORTEST_TAG:
+        return at, 0
+    if element[:4] != (_PIXEL_DATA if little else _PIXEL_DATA_BIG):
         return None
-    order: Literal["little", "big"] = "big" if syntax == ExplicitVRBigEndian else "little"
-    begins = 8 if syntax == ImplicitVRLittleEndian else _LONGEST_TAG
+    begins = _SHORTEST_TAG if implicit else _LONGEST_TAG
     stated = int.from_bytes(element[begins - 4 : begins], order)
-    return at + begins, min(stated, max(0, size - at - begins))
-
-
-def _guessed_transfer_syntax(header: Dataset) -> UID:
-    """PS3.5 10.1: implicit VR little endian is the default where no meta information says more."""
-    explicit = header.original_encoding == (False, True)
-    return ExplicitVRLittleEndian if explicit else ImplicitVRLittleEndian
+    left = max(0, file.seek(0, os.SEEK_END) - at - begins)
+    undefined = stated == _UNDEFINED_LENGTH
+    if undefined != UID(header.file_meta.TransferSyntaxUID).is_encapsulated:
+        raise UnreadableImage("its pixel data is not in the transfer syntax of the file")
+    return at + begins, min(stated, left)

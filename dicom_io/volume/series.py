@@ -236,7 +236,7 @@ def _no_ct_image(instance: Instance) -> str | None:
     for kind in in_capitals(header.get("ImageType")):
         if name := _NO_CROSS_SECTION.get(kind):
             return name
-    return "colour image" if (header.get("SamplesPerPixel") or 1) > 1 else None
+    return "colour image" if whole_number(header, "SamplesPerPixel", 1) > 1 else None
 
 
 def _stack(series: Series, slices: Sequence[Slice]) -> Stack | Rejection:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,25 +12,41 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.uid import (
+    UID,
     CTImageStorage,
     EnhancedCTImageStorage,
+    ImplicitVRLittleEndian,
     LegacyConvertedEnhancedCTImageStorage,
 )
 
-from dicom_io.errors import DicomError, GeometryError, IncompleteSeries, MissingAttribute
+from dicom_io.errors import (
+    DicomError,
+    GeometryError,
+    IncompleteSeries,
+    MissingAttribute,
+    UnreadableImage,
+)
+from dicom_io.pixel_data.layout import PixelLayout
 from dicom_io.types import Instance, Series
-from dicom_io.values import numbers_in, whole_number
+from dicom_io.values import leading_number, numbers_in, texts, whole_number
 from dicom_io.volume.content import Energy, energy_of, no_cross_section, no_hu
+from dicom_io.volume.header import Header
 
 CT_CLASSES = frozenset(
     {CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage}
 )
 
-# Headers round direction cosines to three digits or more; a real fault is larger
-_UNIT_TOLERANCE = 1e-3
+# Cosines of an oblique image rounded to two decimals, as some devices write them, are off by this
+# much together: three products of 1 with an error of 0.005. A real fault is larger
+_UNIT_TOLERANCE = 0.02
 _COUNTED = {1: "a number", 2: "2 numbers", 3: "3 numbers", 6: "6 numbers"}
 # No coordinate of a patient lies farther from the origin, in mm; NaN is not within it either
 _FARTHEST = 1e5
+# Micro-CT ends at 0.01 mm; PET's CT is reconstructed to 4 mm, and no image is wider than a gantry
+_FINEST_MM, _COARSEST_MM, _WIDEST_MM = 0.005, 20.0, 2000.0
+_THICKEST_MM = 100.0
+# What all stored values span together: less shows no tissue, and no metal is brighter
+_NARROWEST_HU, _WIDEST_HU = 100.0, 1e12
 
 Reader = Callable[[Dataset, str], Any]
 Directions = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
@@ -56,12 +71,14 @@ class Slice:
         their cross product. Slices of one orientation share them.
     pixel_spacing : tuple of float
         Between rows and between columns, mm.
-    shape : tuple of int
-        Rows and columns.
+    layout : PixelLayout
+        Rows and columns, and how a pixel is stored.
     thickness : float or None
         SliceThickness, mm.
     slope, intercept : float
         HU = slope · stored + intercept.
+    padding : tuple of int or None
+        Lowest and highest stored value that stands for nothing (PS3.3 C.7.5.1.1.2).
     headers : tuple of Dataset
         Where attributes of this slice stand: its functional groups, the shared ones, the header.
     """
@@ -74,10 +91,11 @@ class Slice:
     column: NDArray[np.float64]
     normal: NDArray[np.float64]
     pixel_spacing: tuple[float, float]
-    shape: tuple[int, int]
+    layout: PixelLayout
     thickness: float | None
     slope: float
     intercept: float
+    padding: tuple[int, int] | None
     headers: tuple[Dataset, ...]
 
     @cached_property
@@ -106,6 +124,11 @@ class Slice:
         return kind, self.energy.name, self.kernel, self.text_of("StackID")
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.layout.rows, self.layout.columns
+
+    @property
     def has_whole_hu(self) -> bool:
         """Whether slope and intercept make whole numbers of HU."""
         return self.slope.is_integer() and self.intercept.is_integer()
@@ -116,17 +139,11 @@ class Slice:
 
     def text_of(self, keyword: str) -> str:
         """The value of an attribute that nothing depends on; empty where it is absent or odd."""
-        try:
-            return str(self.attribute(keyword) or "")
-        except DicomError:
-            return ""
+        return str(self.attribute(keyword) or "")
 
     def number_of(self, keyword: str) -> float | None:
         """The first number of an attribute that nothing depends on; None where it is odd."""
-        try:
-            return _several(self.headers, keyword)[0]
-        except (DicomError, IndexError):
-            return None
+        return _first(self.headers, keyword, leading_number)
 
 
 def slices_of(series: Series) -> tuple[Slice, ...]:
@@ -152,20 +169,31 @@ def _named(instances: Iterable[Instance]) -> Iterator[Slice]:
             raise type(error)(f"{name_images([instance])}: {error}") from error
 
 
-def slices_of_instance(instance: Instance) -> Iterator[Slice]:
+def slices_of_instance(instance: Instance) -> tuple[Slice, ...]:
     """The slices of one object: one, or one for each frame (PS3.3 C.7.6.16).
 
-    Raises what `slices_of` raises, without the name of the image.
+    This is the border: all that the rest needs of an image is converted here. Whatever it meets, it
+    raises what `slices_of` raises, without the name of the image, and nothing else.
     """
-    header = instance.header
-    _refuse_cut_pixel_data(instance)
-    if "PerFrameFunctionalGroupsSequence" not in header:
-        if whole_number(header, "NumberOfFrames", 1) > 1:
+    try:
+        return tuple(_slices(instance))
+    except DicomError:
+        raise
+    except Exception as error:
+        raise UnreadableImage(f"its header cannot be read ({type(error).__name__})") from error
+
+
+def _slices(instance: Instance) -> Iterator[Slice]:
+    header = Header.of(instance.header)
+    frames = whole_number(header, "NumberOfFrames", 1)
+    groups = header.get("PerFrameFunctionalGroupsSequence")
+    if not groups:
+        if frames > 1:
             raise MissingAttribute("frames, but no PerFrameFunctionalGroupsSequence")
         yield _slice(instance, None, (header,))
         return
     shared = list(header.get("SharedFunctionalGroupsSequence") or [])
-    for frame, group in enumerate(header.PerFrameFunctionalGroupsSequence):
+    for frame, group in enumerate(groups):
         if instance.frames is None or frame in instance.frames:
             try:
                 yield _slice(instance, frame, (*_macros([group, *shared]), header))
@@ -179,8 +207,8 @@ def in_capitals(values: Any) -> tuple[str, ...]:
     pydicom gives a single value as it is. Some writers put the list of another language into it:
     "['DERIVED', 'SECONDARY', 'MIP']".
     """
-    several = re.split(r"[\\,]", values) if isinstance(values, str) else values or ()
-    return tuple(str(value).strip(" \0[]'\"").upper() for value in several)
+    several = re.split(r"[\\,]", values) if isinstance(values, str) else texts(values)
+    return tuple(value.strip(" \0[]'\"").upper() for value in several)
 
 
 def name_slices(slices: Sequence[Slice]) -> str:
@@ -208,54 +236,104 @@ def _ranges(kind: str, distinct: set[int]) -> str:
 
 def _macros(groups: Iterable[Dataset]) -> Iterator[Dataset]:
     """The functional group macros, those of the frame before the shared ones."""
-    for group in groups:
-        yield from (element.value[0] for element in group if element.VR == "SQ" and element.value)
-
-
-def _refuse_cut_pixel_data(instance: Instance) -> None:
-    """What is cut off counts as missing, as it does to a reader (PS3.5 8.1.1)."""
-    if instance.pixel_data is None:
-        return
-    _, found = instance.pixel_data
-    size = [whole_number(instance.header, k, 0) for k in ("Rows", "Columns", "BitsAllocated")]
-    frames = whole_number(instance.header, "NumberOfFrames", 1)
-    wanted = math.prod(size) // 8 * frames
-    if found < wanted:
-        raise IncompleteSeries(f"cut off, with {found} of {wanted} bytes of pixel data")
+    for group in map(Header.of, groups):
+        yield from (Header.of(e.value[0]) for e in group if e.VR == "SQ" and e.value)
 
 
 def _slice(instance: Instance, frame: int | None, headers: tuple[Dataset, ...]) -> Slice:
-    number = whole_number(instance.header, "InstanceNumber", 0) if frame is None else frame + 1
+    number = whole_number(headers[-1], "InstanceNumber", 0) if frame is None else frame + 1
+    layout = _layout(headers)
+    _refuse_cut_pixel_data(instance, layout)
     row, column, normal = _directions(_numbers(headers, "ImageOrientationPatient", 6))
-    between_rows, between_columns = _numbers(headers, "PixelSpacing", 2)
-    if min(between_rows, between_columns) <= 0:
-        raise GeometryError("PixelSpacing is not positive")
-    slope, intercept = _rescale(instance, headers)
+    slope, intercept = _rescale(instance, headers, layout)
     return Slice(
         instance=instance,
         frame=frame,
         number=number,
-        shape=(int(_number(headers, "Rows")), int(_number(headers, "Columns"))),
+        layout=layout,
         position=np.array(_numbers(headers, "ImagePositionPatient", 3)),
         row=row,
         column=column,
         normal=normal,
-        pixel_spacing=(between_rows, between_columns),
+        pixel_spacing=_pixel_spacing(headers, layout),
         thickness=_thickness(headers),
         slope=slope,
         intercept=intercept,
+        padding=_padding(headers),
         headers=headers,
     )
 
 
+def _layout(headers: Sequence[Dataset]) -> PixelLayout:
+    rows, columns, allocated, stored = (
+        int(_number(headers, k)) for k in ("Rows", "Columns", "BitsAllocated", "BitsStored")
+    )
+    high_bit = _first(headers, "HighBit", leading_number)
+    grey = texts(_first(headers, "PhotometricInterpretation"))
+    return PixelLayout(
+        rows,
+        columns,
+        allocated,
+        stored,
+        stored - 1 if high_bit is None else int(high_bit),
+        signed=_number(headers, "PixelRepresentation") == 1,
+        photometric=grey[0].strip() if grey else "MONOCHROME2",
+    )
+
+
+def _refuse_cut_pixel_data(instance: Instance, layout: PixelLayout) -> None:
+    """What is cut off counts as missing, as it does to a reader (PS3.5 8.1.1)."""
+    if instance.pixel_data is None or UID(syntax_of(instance)).is_encapsulated:
+        return
+    _, found = instance.pixel_data
+    wanted = layout.frame_bytes * whole_number(instance.header, "NumberOfFrames", 1)
+    if found < wanted:
+        raise IncompleteSeries(f"cut off, with {found} of {wanted} bytes of pixel data")
+
+
+def syntax_of(instance: Instance) -> UID:
+    """The transfer syntax of an image; implicit little endian where the file states none."""
+    meta = getattr(instance.header, "file_meta", None)
+    return UID(str((meta and meta.get("TransferSyntaxUID")) or ImplicitVRLittleEndian))
+
+
+def _pixel_spacing(headers: Sequence[Dataset], layout: PixelLayout) -> tuple[float, float]:
+    between_rows, between_columns = _numbers(headers, "PixelSpacing", 2)
+    if min(between_rows, between_columns) <= 0:
+        raise GeometryError("PixelSpacing is not positive")
+    size_mm = between_rows * layout.rows, between_columns * layout.columns
+    finest, coarsest = sorted((between_rows, between_columns))
+    if finest < _FINEST_MM or coarsest > _COARSEST_MM or max(size_mm) > _WIDEST_MM:
+        raise GeometryError(
+            f"PixelSpacing of {between_rows:.3g} and {between_columns:.3g} mm makes an image of "
+            f"{size_mm[0]:.3g} by {size_mm[1]:.3g} mm"
+        )
+    return between_rows, between_columns
+
+
+def _padding(headers: Sequence[Dataset]) -> tuple[int, int] | None:
+    """The values of padding as they stand; those that are no numbers are none."""
+    first = _stored_number(headers, "PixelPaddingValue")
+    if first is None:
+        return None
+    last = _stored_number(headers, "PixelPaddingRangeLimit")
+    return first, first if last is None else last
+
+
+def _stored_number(headers: Sequence[Dataset], keyword: str) -> int | None:
+    """US or SS (PS3.3 C.7.5.1), or its two bytes under the VR of bytes."""
+    value = _first(headers, keyword)
+    if isinstance(value, bytes):
+        return int.from_bytes(value[:2], "little") if len(value) > 1 else None
+    number = _first(headers, keyword, leading_number)
+    return None if number is None else int(number)
+
+
 def _first(headers: Iterable[Dataset], keyword: str, read: Reader = Dataset.get) -> Any:
     """The first value that is there, of the frame's own before the shared ones."""
-    try:
-        for header in headers:
-            if (value := read(header, keyword)) not in (None, ""):
-                return value
-    except (ValueError, TypeError) as error:
-        raise GeometryError(f"{keyword} is unreadable") from error
+    for header in headers:
+        if (value := read(header, keyword)) not in (None, ""):
+            return value
     return None
 
 
@@ -284,10 +362,8 @@ def _numbers(headers: Sequence[Dataset], keyword: str, count: int) -> tuple[floa
 
 def _thickness(headers: Sequence[Dataset]) -> float | None:
     """SliceThickness in mm; an odd one is not known, as nothing but the choice depends on it."""
-    try:
-        return _number(headers, "SliceThickness") or None
-    except DicomError:
-        return None
+    thickness = _first(headers, "SliceThickness", leading_number)
+    return thickness if thickness and 0 < thickness <= _THICKEST_MM else None
 
 
 @lru_cache(maxsize=64)  # the slices of a stack have one orientation
@@ -303,7 +379,9 @@ def _directions(orientation: tuple[float, ...]) -> Directions:
     return row, column, np.cross(row, column)
 
 
-def _rescale(instance: Instance, headers: Sequence[Dataset]) -> tuple[float, float]:
+def _rescale(
+    instance: Instance, headers: Sequence[Dataset], layout: PixelLayout
+) -> tuple[float, float]:
     if any(
         _first(headers, keyword, numbers_in) is None
         for keyword in ("RescaleSlope", "RescaleIntercept")
@@ -315,4 +393,6 @@ def _rescale(instance: Instance, headers: Sequence[Dataset]) -> tuple[float, flo
     slope, intercept = _number(headers, "RescaleSlope"), _number(headers, "RescaleIntercept")
     if not slope:
         raise MissingAttribute("RescaleSlope is 0")
+    if not _NARROWEST_HU <= abs(slope) * 2**layout.bits_stored <= _WIDEST_HU:
+        raise GeometryError(f"RescaleSlope of {slope:.3g} makes no Hounsfield units")
     return slope, intercept

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dicom_io.errors import (
+    DicomError,
+    IncompleteSeries,
+    UnreadableImage,
+    UnsupportedTransferSyntax,
+)
 from dicom_io.types import Volume
-from dicom_io.volume.geometry import Grid
-from dicom_io.volume.pixels import AIR_HU, hu_of_slices
+from dicom_io.volume.gaps import MOST_MISSING_SHARE, MOST_MISSING_TOGETHER
+from dicom_io.volume.geometry import Grid, grid_of
+from dicom_io.volume.pixels import AIR_HU, Pixels
 from dicom_io.volume.stacks import Stack
 
 # Share of the spacing within which a slice is copied rather than interpolated: what a resampling
@@ -32,25 +40,66 @@ def build_volume(stack: Stack) -> Volume:
     Volume
         int16 where every HU is a whole number that fits (resampled ones are rounded), else float32.
 
+    Images whose pixel data cannot be read are left out like those that never arrived; `unreadable`
+    names them.
+
     Raises
     ------
     IncompleteSeries
-        Pixel data is damaged or cut off.
+        Pixel data of more images cannot be read than may be interpolated.
     UnsupportedTransferSyntax
         No decoder reads the pixel data.
+    DecoderUnavailable
+        Compressed images cannot be decoded now.
     """
     grid = stack.grid
+    hu, faults = _fill(grid)
+    if faults:
+        grid = _without(grid, faults)
+        hu, again = _fill(grid)
+        _refuse(again, len(grid.slices), most=0)
     uids = tuple(one.instance.sop_instance_uid for one in grid.slices)
-    return Volume(_fill(grid), grid.affine_lps, uids, grid.notes)
+    reasons = tuple(str(error) for error in faults.values())
+    return Volume(hu, grid.affine_lps, uids, grid.notes, reasons)
 
 
-def _fill(grid: Grid) -> NDArray[Any]:
-    """Decode slice after slice into the volume; two decoded slices are held at a time."""
+def _without(grid: Grid, faults: Mapping[int, DicomError]) -> Grid:
+    """The grid of the slices that can be read."""
+    try:
+        return grid_of([one for k, one in enumerate(grid.slices) if k not in faults])
+    except DicomError as error:
+        raise IncompleteSeries("; ".join(map(str, [*faults.values(), error]))) from error
+
+
+def _refuse(faults: Mapping[int, DicomError], count: int, *, most: int) -> None:
+    """Give up a stack that lost too many of its `count` slices, before each costs a time limit."""
+    if len(faults) <= most:
+        return
+    errors = list(faults.values())
+    of_one_kind = all(isinstance(e, UnsupportedTransferSyntax) for e in errors)
+    kind = UnsupportedTransferSyntax if of_one_kind else IncompleteSeries
+    raise kind(f"{'; '.join(map(str, errors))}; given up, of {count} slices") from errors[-1]
+
+
+def _fill(grid: Grid) -> tuple[NDArray[Any], dict[int, DicomError]]:
+    """Decode slice after slice into the volume; two decoded slices are held at a time.
+
+    Also returns what cannot be read; after the first of these the volume is filled no further.
+    """
     whole = all(one.has_whole_hu for one in grid.slices)
     hu: NDArray[Any] = np.empty(grid.shape, np.int16 if whole else np.float32)
+    most = max(MOST_MISSING_TOGETHER, int(MOST_MISSING_SHARE * len(grid.slices)))
+    pixels, faults = Pixels(), dict[int, DicomError]()
     before: NDArray[Any] | None = None
     last_place = 0.0
-    for k, decoded in enumerate(hu_of_slices(grid.slices)):
+    for k, one in enumerate(grid.slices):
+        try:
+            decoded = pixels.hu_of(one)
+        except (UnreadableImage, UnsupportedTransferSyntax) as error:
+            faults[k] = error
+            _refuse(faults, len(grid.slices), most=most)
+        if faults:
+            continue
         image = _moved(decoded, grid.shifts[k], grid.shape[1:])
         if hu.dtype == np.int16 and not _fits_int16(image):
             hu = hu.astype(np.float32)
@@ -63,7 +112,7 @@ def _fill(grid: Grid) -> NDArray[Any]:
                 mixed = share * before + (1 - share) * image
                 hu[d] = np.rint(mixed) if hu.dtype == np.int16 else mixed
         before, last_place = image, place
-    return hu
+    return hu, faults
 
 
 def _last(place: float) -> int:

@@ -156,7 +156,8 @@ class Pipeline:
         generation = self.engine.report(model_input, sampling)
         progress("make the Structured Report")
         headers = [instance.header for instance in choice.instances]
-        missing = "; ".join([*([incomplete] if incomplete else []), *choice.unreadable])
+        lost = (*choice.unreadable, *volume.unreadable, *study.damaged)
+        missing = "; ".join([*([incomplete] if incomplete else []), *lost])
         edition = Edition(revision, now_at(headers[0]), predecessor)
         draft = draft_of(generation, volume, headers, edition, missing or None)
         sr = build_sr(draft, headers)

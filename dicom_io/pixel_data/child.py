@@ -1,0 +1,105 @@
+"""The child process of `decoder`: frames come in on a socket, decoded values go out.
+
+It holds nothing but the codecs, and gives up time and memory beyond its limits.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import resource
+import signal
+import sys
+import warnings
+from multiprocessing.connection import Connection
+from typing import Any
+
+import gdcm
+from pydicom.encaps import encapsulate
+from pydicom.pixels import get_decoder
+from pydicom.uid import UID, HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL, JPEGExtended12Bit, RLELossless
+
+# The codecs alone take half of it; the largest frame that is let in takes 0.25 GiB decoded
+_MOST_MEMORY = 3 * 2**30
+_PR_SET_PDEATHSIG = 1  # Linux, prctl.h
+
+# All others are GDCM's
+_PLUGINS = {
+    RLELossless: "pydicom",
+    **dict.fromkeys((HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL), "pylibjpeg"),
+}
+
+
+def main(descriptor: int) -> None:
+    """Answer until the other side is gone."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a dump would hold a patient's image
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is for the parent, which ends this one
+    # more pixels than the header says
+    warnings.filterwarnings("error", "The decoded RLE segment")
+    pipe = Connection(descriptor)
+    pipe.send_bytes(b"ready")
+    while True:
+        try:
+            question = pipe.recv_bytes()
+        except (EOFError, OSError):
+            return
+        head, _, frame = question.partition(b"\n")
+        pipe.send_bytes(_answer(json.loads(head), frame))
+
+
+def _answer(head: dict[str, Any], frame: bytes) -> bytes:
+    signal.setitimer(signal.ITIMER_REAL, head.pop("limit_s"))  # its default is to kill, even in C
+    try:
+        return b"frame\n" + _decode(UID(head.pop("syntax")), frame, head)
+    except Exception as error:  # noqa: BLE001  whatever a codec says, the image is unreadable
+        return b"fault\n" + type(error).__name__.encode()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _decode(syntax: UID, frame: bytes, layout: dict[str, Any]) -> bytes:
+    """The values in little endian, in as many bits as the header allocates."""
+    if syntax == JPEGExtended12Bit:
+        return _by_gdcm(syntax, frame, layout)
+    values, _ = get_decoder(syntax).as_array(
+        encapsulate([frame]),
+        index=0,
+        decoding_plugin=_PLUGINS.get(syntax, "gdcm"),
+        rows=layout["rows"],
+        columns=layout["columns"],
+        number_of_frames=1,
+        samples_per_pixel=1,
+        bits_allocated=layout["bits_allocated"],
+        bits_stored=layout["bits_stored"],
+        pixel_representation=int(layout["signed"]),
+        photometric_interpretation=layout["photometric"],
+        pixel_keyword="PixelData",
+    )
+    kind = "i" if layout["signed"] else "u"
+    return values.astype(f"<{kind}{layout['bits_allocated'] // 8}").tobytes()
+
+
+def _by_gdcm(syntax: UID, frame: bytes, layout: dict[str, Any]) -> bytes:
+    """JPEG of 12 bits, which pydicom refuses to ask GDCM for although it reads it exactly."""
+    fragment, fragments = gdcm.Fragment(), gdcm.SequenceOfFragments.New()
+    fragment.SetByteStringValue(frame)
+    fragments.AddFragment(fragment)
+    element = gdcm.DataElement(gdcm.Tag(0x7FE0, 0x0010))
+    element.SetValue(fragments.__ref__())
+    image = gdcm.Image()
+    image.SetNumberOfDimensions(2)
+    image.SetDimensions((layout["columns"], layout["rows"], 1))
+    grey = gdcm.PhotometricInterpretation.GetPIType(layout["photometric"])
+    image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(grey))
+    image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.GetTSType(str(syntax))))
+    bits, signed = layout["bits_stored"], int(layout["signed"])
+    image.SetPixelFormat(gdcm.PixelFormat(1, layout["bits_allocated"], bits, bits - 1, signed))
+    image.SetDataElement(element)
+    return image.GetBuffer().encode("utf-8", "surrogateescape")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
