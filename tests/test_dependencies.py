@@ -33,7 +33,8 @@ ELSEWHERE = {"orthanc"}
 UNSEEN = {
     "protobuf": "transformers reads sentencepiece's files with it",
     "psycopg": "SQLAlchemy, for a URL of PostgreSQL",
-    "python-gdcm": "pydicom decodes with it",
+    "pylibjpeg": "pydicom decodes with it",
+    "pylibjpeg-openjpeg": "pydicom decodes with it",
     "tensorboard": "accelerate logs to it",
 }
 

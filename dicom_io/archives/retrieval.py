@@ -38,6 +38,10 @@ COMPRESSED = (
     uid.JPEG2000,
     uid.RLELossless,
     uid.JPEGBaseline8Bit,
+    uid.JPEGExtended12Bit,
+    uid.HTJ2KLossless,
+    uid.HTJ2KLosslessRPCL,
+    uid.HTJ2K,
 )
 # PS3.4 C.4.2.1.5 and PS3.7 C.5.6: unable to perform sub-operations; not authorised
 SUCCESS, UNABLE, REFUSED = 0x0000, 0xA702, 0x0124

@@ -16,8 +16,8 @@ from typing import Any
 
 import gdcm
 from pydicom.encaps import encapsulate
-from pydicom.pixels import get_decoder
-from pydicom.uid import UID, HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL, JPEGExtended12Bit, RLELossless
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.uid import HTJ2K, UID, HTJ2KLossless, HTJ2KLosslessRPCL, JPEGExtended12Bit, RLELossless
 
 # The codecs alone take half of it; the largest frame that is let in takes 0.25 GiB decoded
 _MOST_MEMORY = 3 * 2**30
@@ -64,20 +64,19 @@ def _decode(syntax: UID, frame: bytes, layout: dict[str, Any]) -> bytes:
     """The values in little endian, in as many bits as the header allocates."""
     if syntax == JPEGExtended12Bit:
         return _by_gdcm(syntax, frame, layout)
-    values, _ = get_decoder(syntax).as_array(
-        encapsulate([frame]),
-        index=0,
-        decoding_plugin=_PLUGINS.get(syntax, "gdcm"),
-        rows=layout["rows"],
-        columns=layout["columns"],
-        number_of_frames=1,
-        samples_per_pixel=1,
-        bits_allocated=layout["bits_allocated"],
-        bits_stored=layout["bits_stored"],
-        pixel_representation=int(layout["signed"]),
-        photometric_interpretation=layout["photometric"],
-        pixel_keyword="PixelData",
-    )
+    options: dict[str, Any] = {
+        "decoding_plugin": _PLUGINS.get(syntax, "gdcm"),
+        "rows": layout["rows"],
+        "columns": layout["columns"],
+        "number_of_frames": 1,
+        "samples_per_pixel": 1,
+        "bits_allocated": layout["bits_allocated"],
+        "bits_stored": layout["bits_stored"],
+        "pixel_representation": int(layout["signed"]),
+        "photometric_interpretation": layout["photometric"],
+        "pixel_keyword": "PixelData",
+    }
+    values, _ = get_decoder(syntax).as_array(encapsulate([frame]), index=0, **options)
     kind = "i" if layout["signed"] else "u"
     return values.astype(f"<{kind}{layout['bits_allocated'] // 8}").tobytes()
 
@@ -98,7 +97,7 @@ def _by_gdcm(syntax: UID, frame: bytes, layout: dict[str, Any]) -> bytes:
     bits, signed = layout["bits_stored"], int(layout["signed"])
     image.SetPixelFormat(gdcm.PixelFormat(1, layout["bits_allocated"], bits, bits - 1, signed))
     image.SetDataElement(element)
-    return image.GetBuffer().encode("utf-8", "surrogateescape")
+    return str(image.GetBuffer()).encode("utf-8", "surrogateescape")
 
 
 if __name__ == "__main__":

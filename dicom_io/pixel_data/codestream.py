@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from itertools import pairwise
 
 from pydicom.uid import UID, RLELossless
 
@@ -114,7 +115,7 @@ def _jpeg_2000(frame: bytes) -> CodedImage:
 
 
 def _refuse_rle(frame: bytes, layout: PixelLayout) -> None:
-    """The header of RLE (PS3.5 G.5): a segment for each byte of a value, each of which has a place."""
+    """RLE has no size; a segment for each byte of a value has a place (PS3.5 G.5) and a length."""
     if len(frame) < 64:
         raise UnreadableImage("its pixel data is cut off")
     count, *offsets = struct.unpack_from("<16L", frame)
@@ -122,10 +123,10 @@ def _refuse_rle(frame: bytes, layout: PixelLayout) -> None:
     if count != wanted:
         raise UnreadableImage(f"its pixel data has {count} segments, not {wanted}")
     places = [*offsets[:count], len(frame)]
-    if places[0] != 64 or any(b <= a for a, b in zip(places, places[1:], strict=False)):
+    if places[0] != 64 or any(b <= a for a, b in pairwise(places)):
         raise UnreadableImage("the segments of its pixel data lie outside it")
     pixels = layout.rows * layout.columns
-    for begin, end in zip(places, places[1:], strict=False):
+    for begin, end in pairwise(places):
         if (found := _unpacked_length(frame, begin, end)) != pixels:
             raise UnreadableImage(
                 f"its pixel data has {found} pixels, where the header says {pixels}"

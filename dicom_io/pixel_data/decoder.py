@@ -6,6 +6,7 @@ process for as long as it lives; it is started when it is first needed, and agai
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import signal
@@ -186,3 +187,4 @@ def _cause(status: int) -> str:
 
 DECODER = Decoder()
 """The decoder of this process."""
+atexit.register(DECODER.close)

@@ -14,7 +14,9 @@ from dicom_io.volume.slices import Slice
 
 MOST_MISSING_TOGETHER = 2
 MOST_MISSING_SHARE = 0.1
-"""More missing slices than this, side by side or of the whole series, are not interpolated."""
+"""More missing slices than this, side by side or of the whole series, are not interpolated.
+
+One missing slice is, however short the series."""
 
 # Positions are rounded to hundredths of a millimetre: equal distances differ by less than 5 %
 _EQUAL = 0.05
@@ -48,8 +50,9 @@ def missing_slices(slices: Sequence[Slice], places_mm: NDArray[np.float64]) -> t
         for k, count in enumerate(missing)
         if count
     ]
-    share = missing.sum() / (len(slices) + missing.sum())
-    if gaps and (missing.max() > MOST_MISSING_TOGETHER or share > MOST_MISSING_SHARE):
+    lost = missing.sum()
+    too_many = lost > 1 and lost / (len(slices) + lost) > MOST_MISSING_SHARE
+    if gaps and (missing.max() > MOST_MISSING_TOGETHER or too_many):
         raise IncompleteSeries(
             f"{len(slices)} slices with gaps too large to interpolate: {'; '.join(gaps)}"
         )

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from collections.abc import Iterable, Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 import pydicom
-from pydicom import Dataset
+from pydicom import Dataset, config
+from pydicom.dataelem import RawDataElement
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import (
     UID,
@@ -30,7 +32,8 @@ LOGGER = logging.getLogger(__name__)
 _PREAMBLE = 128
 _LONGEST_TAG = 12  # tag, VR, two reserved bytes, length (PS3.5 7.1.2)
 _SHORTEST_TAG = 8  # tag, length
-_PIXEL_DATA, _PIXEL_DATA_BIG = b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10"
+_PIXEL_DATA = (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10")  # little endian, big endian
+_EXPLICIT = (b"OB\0\0", b"OW\0\0", b"UN\0\0")
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 # PS3.5 9.1 ends at 64; archives take a little more, as some devices write it
 _LONGEST_UID, _LONGEST_UID_TAKEN = 64, 70
@@ -125,18 +128,43 @@ def read_instance(path: Path) -> Instance:
 def _instance(path: Path) -> Instance:
     with open_data_set(path) as file:
         bare = _is_bare_dataset(file)
-        dataset = pydicom.dcmread(file, stop_before_pixels=True, force=bare)
-        header = Header.of(dataset)
+        header = _header(file, force=bare)
         if isinstance(file, BytesIO):
             header.file_meta = pydicom.filereader.read_file_meta_info(path)
         if header.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
             raise DicomError(f"{path.name}: a DICOMDIR, not an image")
         _require_uids(header, path)
-        _correct_transfer_syntax(header)
+        if not header.file_meta.get("TransferSyntaxUID"):
+            header.file_meta.TransferSyntaxUID = _guessed_transfer_syntax(header)
         try:
             return Instance(path, header, pixel_data=_pixel_data(header, file))
         except UnreadableImage as error:
             raise DamagedFile(f"{path.name}: {error}") from error
+
+
+def _header(file: BinaryIO, *, force: bool) -> Header:
+    """All up to the pixel data; `file` stands there afterwards.
+
+    pydicom takes an element whose VR is no pair of capitals for an implicit one. That is right
+    within sequences of some writers; in the data set itself it is a private element with a blank
+    VR, and what follows would be swallowed.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what pydicom can read in spite of it
+        dataset = pydicom.dcmread(file, stop_before_pixels=True, force=force)
+        if any(map(_is_stray, dataset.values())):
+            file.seek(0)
+            config.assume_implicit_vr_switch = False
+            try:
+                dataset = pydicom.dcmread(file, stop_before_pixels=True, force=force)
+            finally:
+                config.assume_implicit_vr_switch = True
+    return Header.of(dataset)
+
+
+def _is_stray(element: Any) -> bool:
+    raw = isinstance(element, RawDataElement)
+    return raw and element.VR is None and not element.is_implicit_VR
 
 
 def _require_uids(header: Dataset, path: Path) -> None:
@@ -165,19 +193,10 @@ def _is_bare_dataset(file: BinaryIO) -> bool:
     return start[_PREAMBLE:] != b"DICM" and group in (0x0002, 0x0008) and start[3:4] == b"\x00"
 
 
-def _correct_transfer_syntax(header: Dataset) -> None:
-    """Let the file meta information say how the data set is in fact encoded.
-
-    PS3.5 10.1: implicit VR little endian is the default where no meta information says more. Where
-    it says explicit and the data set is implicit, or the other way round, pydicom reads what it is.
-    """
-    implicit, little = header.original_encoding
-    stated = header.file_meta.get("TransferSyntaxUID")
-    if stated and (UID(stated).is_encapsulated or UID(stated).is_deflated):
-        return
-    if not stated or UID(stated).is_implicit_VR != implicit:
-        explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
-        header.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
+def _guessed_transfer_syntax(header: Dataset) -> UID:
+    """PS3.5 10.1: implicit VR little endian is the default where no meta information says more."""
+    explicit = header.original_encoding == (False, True)
+    return ExplicitVRLittleEndian if explicit else ImplicitVRLittleEndian
 
 
 def _pixel_data(header: Dataset, file: BinaryIO) -> tuple[int, int] | None:
@@ -185,18 +204,18 @@ def _pixel_data(header: Dataset, file: BinaryIO) -> tuple[int, int] | None:
 
     `file` stands where the header ends. None where there are no pixels.
     """
-    implicit, little = header.original_encoding
-    order: Literal["little", "big"] = "little" if little else "big"
+    syntax = UID(header.file_meta.TransferSyntaxUID)
+    order: Literal["little", "big"] = "big" if syntax == ExplicitVRBigEndian else "little"
     at = file.tell()
     element = file.read(_LONGEST_TAG)
     if len(element) < _SHORTEST_TAG:
         return at, 0
-    if element[:4] != (_PIXEL_DATA if little else _PIXEL_DATA_BIG):
+    if element[:4] not in _PIXEL_DATA:
         return None
-    begins = _SHORTEST_TAG if implicit else _LONGEST_TAG
+    # no length of an implicit element looks like one of these; lengths are even
+    begins = _LONGEST_TAG if element[4:8] in _EXPLICIT else _SHORTEST_TAG
     stated = int.from_bytes(element[begins - 4 : begins], order)
-    left = max(0, file.seek(0, os.SEEK_END) - at - begins)
-    undefined = stated == _UNDEFINED_LENGTH
-    if undefined != UID(header.file_meta.TransferSyntaxUID).is_encapsulated:
+    if (stated == _UNDEFINED_LENGTH) != syntax.is_encapsulated:
         raise UnreadableImage("its pixel data is not in the transfer syntax of the file")
+    left = max(0, file.seek(0, os.SEEK_END) - at - begins)
     return at + begins, min(stated, left)

@@ -143,7 +143,8 @@ class Slice:
 
     def number_of(self, keyword: str) -> float | None:
         """The first number of an attribute that nothing depends on; None where it is odd."""
-        return _first(self.headers, keyword, leading_number)
+        number: float | None = _first(self.headers, keyword, leading_number)
+        return number
 
 
 def slices_of(series: Series) -> tuple[Slice, ...]:

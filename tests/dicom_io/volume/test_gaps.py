@@ -43,6 +43,12 @@ def test_a_tenth_of_the_slices_may_be_missing_but_not_more():
         missing([z for z in range(41) if z not in (5, 12, 19, 26, 33)])
 
 
+def test_one_slice_may_be_missing_of_a_short_series():
+    assert len(missing([0, 1, 2, 4, 5, 6, 7])) == 1
+    with pytest.raises(IncompleteSeries):
+        missing([0, 1, 2, 4, 5, 7, 8])
+
+
 def test_a_protocol_of_two_distances_misses_nothing():
     assert missing([*range(0, 50, 5), *range(55, 120, 10)]) == ()
 

@@ -183,5 +183,31 @@ def test_slices_scattered_within_their_plane_are_refused():
 
 
 def test_a_distance_far_beyond_the_others_does_not_fill_the_memory():
-    places = [*range(11), *range(1010, 11000, 1000)]
+    places = [*np.arange(11) / 10, *range(100, 1100, 100)]
     assert grid(upright(places)).shape[0] == 2 * len(places)
+
+
+@pytest.mark.parametrize("places", [range(0, 12000, 2000), [*range(10), 1e5], range(0, 3500, 50)])
+def test_slices_that_lie_farther_apart_than_a_table_moves_are_refused(places):
+    with pytest.raises(GeometryError, match=r"slices .* mm apart, over"):
+        grid(upright(places))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"PixelSpacing": [1000, 1000]}, "PixelSpacing of 1e"),
+        ({"PixelSpacing": [1e-300, 1e-300]}, "PixelSpacing of 1e-300"),
+        ({"PixelSpacing": [0.7, 300]}, "PixelSpacing"),
+        ({"Rows": 65535}, "65535 rows"),
+        ({"Rows": 0}, "0 rows"),
+        ({"RescaleSlope": 1e-300}, "RescaleSlope"),
+        ({"RescaleSlope": 1e300}, "RescaleSlope"),
+    ],
+)
+def test_what_no_scanner_makes_is_refused_before_memory_is_taken(wrong, says):
+    images = upright(range(5))
+    for keyword, value in wrong.items():
+        setattr(images[2], keyword, value)
+    with pytest.raises(GeometryError, match=rf"image 3: .*{says}"):
+        grid(images)

@@ -165,7 +165,7 @@ def test_damaged_compressed_data_names_the_image(tmp_path):
         image.PixelData = pydicom.encaps.encapsulate([b"\xff\xd8\xff nonsense"])
         image["PixelData"].VR = "OB"
         image["PixelData"].is_undefined_length = True
-    with pytest.raises(UnsupportedTransferSyntax, match=r"image \d: its JPEG Lossless.*decoded"):
+    with pytest.raises(IncompleteSeries, match=r"image 1: its pixel data is no JPEG stream"):
         hu_of(images, tmp_path)
 
 
@@ -193,15 +193,13 @@ def test_real_compressed_series_decode_alike(cases, kind):
 
 @pytest.mark.parametrize("signed", [True, False])
 @pytest.mark.parametrize("bits", [12, 16])
-def test_pixels_read_from_the_file_are_those_that_the_decoder_gives(
-    tmp_path, monkeypatch, signed, bits
-):
+def test_pixels_read_from_the_file_are_those_that_pydicom_gives(tmp_path, signed, bits):
     intercept = 0 if signed else -1024
     images = ct_stack(RAMP, AFFINE, signed=signed, bits=bits, intercept=intercept)
     for image in images:  # what stands in unused bits is of any value
         image.PixelData = (
             np.frombuffer(image.PixelData, np.uint16) ^ (0xA000 if bits == 12 else 0)
         ).tobytes()
-    plain = hu_of(images, tmp_path)
-    monkeypatch.setattr("dicom_io.volume.pixels._plain", lambda one: None)
-    np.testing.assert_array_equal(plain, hu_of(images, tmp_path))
+    volume = hu_of(images, tmp_path)
+    decoded = np.stack([image.pixel_array for image in images])
+    np.testing.assert_array_equal(volume, decoded.astype(int) + intercept)
