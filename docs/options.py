@@ -21,7 +21,8 @@ def commands(
     command: click.Command, name: str, parent: click.Context | None = None
 ) -> Iterator[click.Context]:
     """Walk the tree of commands, those of the entry points among them."""
-    context = click.Context(command, info_name=name, parent=parent)
+    settings = command.context_settings
+    context = click.Context(command, info_name=name, parent=parent, **settings)
     if not command.hidden:
         yield context
     if isinstance(command, click.Group):
