@@ -30,6 +30,7 @@ STEPS = {
     "read_study": "read the headers",
     "choose_series": "choose the series",
     "build_volume": "build the volume",
+    "build_first": "build the volume",
     "series_window": "find the window",
     "prepare": "prepare the model's input",
     "draft_of": "make the draft",

@@ -24,6 +24,7 @@ from pydicom.uid import (
 
 from dicom_io.errors import DamagedFile, DicomError, NoUsableSeries, UnreadableImage
 from dicom_io.types import Instance, Series, Study
+from dicom_io.volume.copies import Copies
 from dicom_io.volume.deflated import open_data_set
 from dicom_io.volume.header import Header
 
@@ -67,8 +68,8 @@ def read_studies(paths: Iterable[Path]) -> tuple[Study, ...]:
     """Read every study, in the order in which its first file was met.
 
     What is no DICOM object, or is damaged, is listed in `Study.ignored` of the first study. Damaged
-    files may belong to any of the studies, and are listed in `Study.damaged` of each. Copies of one
-    SOP instance count once.
+    files may belong to any of the studies, and are listed in `Study.damaged` of each. Files that
+    are equal count once.
 
     Raises
     ------
@@ -76,7 +77,7 @@ def read_studies(paths: Iterable[Path]) -> tuple[Study, ...]:
         There is no DICOM object in `paths`; the message says what was found instead.
     """
     series_of: dict[str, dict[str, list[Instance]]] = {}
-    seen: set[str] = set()
+    copies = Copies()
     ignored: list[str] = []
     damaged: list[str] = []
     for path in _files(paths):
@@ -87,9 +88,8 @@ def read_studies(paths: Iterable[Path]) -> tuple[Study, ...]:
             if isinstance(error, DamagedFile):
                 damaged.append(str(error))
             continue
-        if instance.sop_instance_uid in seen:
+        if copies.is_copy(instance.sop_instance_uid, path):
             continue
-        seen.add(instance.sop_instance_uid)
         header = instance.header
         series = series_of.setdefault(str(header.StudyInstanceUID), {})
         series.setdefault(str(header.SeriesInstanceUID), []).append(instance)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import numpy as np
+
 from dicom_io.types import Instance, Series
+from dicom_io.volume.content import Energy, is_attenuation_correction, phase_distance
 from dicom_io.volume.geometry import Grid, grid_of
+from dicom_io.volume.grouping import ORIENTATION_TOLERANCE
 from dicom_io.volume.kernels import Sharpness, sharpness
 from dicom_io.volume.orientation import Plane, acquisition_plane
 from dicom_io.volume.slices import Slice, slices_of
@@ -37,9 +42,29 @@ class Stack:
     def plane(self) -> Plane:
         return acquisition_plane(self.grid.affine_lps)
 
-    @property
+    @cached_property
     def derived(self) -> bool:
-        return self.slices[0].image_type[:1] == ("DERIVED",)
+        """Whether most slices are; a series may hold both kinds over one range."""
+        derived = sum(one.image_type[:1] == ("DERIVED",) for one in self.slices)
+        return 2 * derived > len(self.slices)
+
+    @property
+    def energy(self) -> Energy:
+        return self.slices[0].energy
+
+    @cached_property
+    def is_attenuation_correction(self) -> bool:
+        return is_attenuation_correction(self.description)
+
+    @cached_property
+    def phase_distance(self) -> float:
+        """How far its cardiac phase is from the calmest, in tens of percent of the cycle."""
+        percent = self.slices[0].number_of("NominalPercentageOfCardiacPhase")
+        return phase_distance(percent, self.description)
+
+    @property
+    def description(self) -> str:
+        return self.slices[0].text_of("SeriesDescription")
 
     @property
     def kernel(self) -> str:
@@ -47,13 +72,28 @@ class Stack:
 
     @cached_property
     def sharpness(self) -> Sharpness:
-        return sharpness(self.kernel, str(self.series.header.get("SeriesDescription") or ""))
+        return sharpness(self.kernel, self.description)
 
     @property
     def extent_mm(self) -> float:
         """From the first slice to the last."""
         first, last = self.slices[0], self.slices[-1]
         return float((last.position - first.position) @ first.normal)
+
+    @property
+    def field_mm(self) -> float:
+        """Side of a square as large as a slice."""
+        one = self.slices[0]
+        return math.sqrt(math.prod(one.shape) * math.prod(one.pixel_spacing))
+
+    def beyond_mm(self, slices: Sequence[Slice]) -> float:
+        """How far parallel slices reach beyond the stack at its ends; 0 where they do not."""
+        normal = self.slices[0].normal
+        if slices[0].normal @ normal < np.cos(ORIENTATION_TOLERANCE):
+            return 0.0
+        along = np.array([one.position for one in slices]) @ normal
+        first, last = self.slices[0].position @ normal, self.slices[-1].position @ normal
+        return float(max(first - along.min(), along.max() - last, 0.0))
 
     @cached_property
     def thickness_mm(self) -> float:

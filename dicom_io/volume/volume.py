@@ -15,6 +15,7 @@ from dicom_io.errors import (
     UnsupportedTransferSyntax,
 )
 from dicom_io.types import Volume
+from dicom_io.volume.choice import SeriesChoice
 from dicom_io.volume.gaps import MOST_MISSING_SHARE, MOST_MISSING_TOGETHER
 from dicom_io.volume.geometry import Grid, grid_of
 from dicom_io.volume.pixels import AIR_HU, Pixels
@@ -61,6 +62,29 @@ def build_volume(stack: Stack) -> Volume:
     uids = tuple(one.instance.sop_instance_uid for one in grid.slices)
     reasons = tuple(str(error) for error in faults.values())
     return Volume(hu, grid.affine_lps, uids, grid.notes, reasons)
+
+
+def build_first(choice: SeriesChoice) -> tuple[SeriesChoice, Volume]:
+    """Build the volume of the first stack of a choice that can be built.
+
+    Returns
+    -------
+    SeriesChoice
+        With the stack that was built as the one taken; those before it are among the rejected.
+    Volume
+
+    Raises
+    ------
+    DicomError
+        None can be built; the reason is that of the last.
+    """
+    while True:
+        try:
+            return choice, build_volume(choice.stack)
+        except DicomError as error:
+            if error.retryable or not choice.others:
+                raise
+            choice = choice.without_first(str(error))
 
 
 def _without(grid: Grid, faults: Mapping[int, DicomError]) -> Grid:

@@ -13,9 +13,10 @@ from rich.console import Console
 from dicom_io.errors import CtscribeError
 from dicom_io.model_input.preprocess import prepare
 from dicom_io.types import Study
+from dicom_io.volume.choice import name_series
 from dicom_io.volume.read import read_studies, read_study
-from dicom_io.volume.series import choose_series, name_series
-from dicom_io.volume.volume import build_volume
+from dicom_io.volume.series import choose_series
+from dicom_io.volume.volume import build_first
 from engine import load_engine
 from plugin.console import say
 from plugin.drafting.pipeline import DraftedStudy, Pipeline
@@ -60,9 +61,8 @@ def export_volume(paths: Sequence[Path], output: Path, *, model: str | None) -> 
     from dicom_io.volume.nifti import write_nifti
 
     study = read_study(paths)
-    choice = choose_series(study)
-    volume = build_volume(choice.stack)
-    notes: Sequence[str] = volume.notes
+    choice, volume = build_first(choose_series(study))
+    notes: Sequence[str] = (*choice.lacking, *volume.unreadable, *choice.notes, *volume.notes)
     if model is None:
         write_nifti(output, volume.hu, volume.affine_lps, "CT in HU")
     else:

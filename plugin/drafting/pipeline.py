@@ -11,9 +11,10 @@ from pydicom import Dataset
 
 from dicom_io.model_input.preprocess import ModelInput, PreprocessSpec, prepare
 from dicom_io.types import Study, Volume
+from dicom_io.volume.choice import SeriesChoice, name_series
 from dicom_io.volume.read import read_study
-from dicom_io.volume.series import SeriesChoice, choose_series, name_series
-from dicom_io.volume.volume import build_volume
+from dicom_io.volume.series import choose_series
+from dicom_io.volume.volume import build_first
 from engine.protocol import Generation, ReportEngine, Sampling
 from reporting.draft import Draft, DraftModel, make_draft
 from reporting.edition import Edition, Predecessor
@@ -108,18 +109,15 @@ class Pipeline:
         choice = choose_series(study)
         if digest_of_choice(choice) == unless:
             return None
-        return self.report_study(
-            study,
-            choice,
-            revision=revision,
-            predecessor=predecessor,
-            incomplete=incomplete,
-        )
+        images = self._read(study, choice)
+        # a first choice that cannot be built is tried again, and fails again
+        if digest_of_choice(images[0]) == unless:
+            return None
+        return self._report(study, images, revision, predecessor, incomplete)
 
     def report_study(
         self,
         study: Study,
-        choice: SeriesChoice | None = None,
         *,
         revision: int = 1,
         predecessor: Predecessor | None = None,
@@ -132,8 +130,6 @@ class Pipeline:
         ----------
         study : Study
             As `dicom_io.volume.read` gives it.
-        choice : SeriesChoice, optional
-            What of it is read; by default it is chosen here.
         revision, predecessor
             Which draft of this study this is, and the one it takes the place of.
         incomplete : str, optional
@@ -148,18 +144,36 @@ class Pipeline:
         EngineError, ReportError
             The model failed, or wrote nothing.
         """
-        choice, volume, model_input = read_images(
+        images = self._read(study, None, progress)
+        return self._report(study, images, revision, predecessor, incomplete, progress)
+
+    def _read(
+        self, study: Study, choice: SeriesChoice | None, progress: Progress = lambda step: None
+    ) -> tuple[SeriesChoice, Volume, ModelInput]:
+        return read_images(
             study, self.engine.preprocess, progress, choice, self.default_character_set
         )
+
+    def _report(
+        self,
+        study: Study,
+        images: tuple[SeriesChoice, Volume, ModelInput],
+        revision: int,
+        predecessor: Predecessor | None,
+        incomplete: str | None,
+        progress: Progress = lambda step: None,
+    ) -> DraftedStudy:
+        choice, volume, model_input = images
         progress("let the model write")
         sampling = Sampling(max_new_tokens=self.max_new_tokens)
         generation = self.engine.report(model_input, sampling)
         progress("make the Structured Report")
         headers = [instance.header for instance in choice.instances]
-        lost = (*choice.unreadable, *volume.unreadable, *study.damaged)
+        lost = (*choice.lacking, *volume.unreadable, *study.damaged)
         missing = "; ".join([*([incomplete] if incomplete else []), *lost])
+        corrections = (*choice.notes, *volume.notes)
         edition = Edition(revision, now_at(headers[0]), predecessor)
-        draft = draft_of(generation, volume, headers, edition, missing or None)
+        draft = draft_of(generation, corrections, headers, edition, missing or None)
         sr = build_sr(draft, headers)
         return DraftedStudy(choice, model_input, draft, sr, study.ignored)
 
@@ -196,7 +210,7 @@ def read_images(
     require_one_patient(headers, default_character_set)
     choice = choice or choose_series(study)
     progress("build the volume")
-    volume = build_volume(choice.stack)
+    choice, volume = build_first(choice)
     progress("prepare the model's input")
     return choice, volume, prepare(volume, spec, choice.stack.window)
 
@@ -209,7 +223,7 @@ def digest_of_choice(choice: SeriesChoice) -> str:
 
 def draft_of(
     generation: Generation,
-    volume: Volume,
+    corrections: Sequence[str],
     headers: Sequence[Dataset],
     edition: Edition,
     incomplete: str | None,
@@ -220,8 +234,8 @@ def draft_of(
     ----------
     generation : Generation
         The text, or why there is none.
-    volume : Volume
-        Its notes say what was corrected.
+    corrections : sequence of str
+        What the Technique says of the choice and of the volume, one sentence each.
     headers : sequence of pydicom.Dataset
         Of the series that was read; Technique comes from them alone.
     edition : Edition
@@ -233,7 +247,7 @@ def draft_of(
     model = DraftModel(identity.name, identity.version, identity.digest, identity.demonstration)
     return make_draft(
         generation.text,
-        technique=technique_sentences(headers, corrections=volume.notes),
+        technique=technique_sentences(headers, corrections=corrections),
         model=model,
         edition=edition,
         finish_reason=generation.finish_reason,
