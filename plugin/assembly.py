@@ -37,17 +37,21 @@ def open_spool(settings: Settings) -> Spool:
     return Spool(settings.storage.spool, floor_bytes=settings.storage.floor_mb * 2**20)
 
 
+def patience_of(settings: Settings) -> Patience:
+    return Patience.of_seconds(settings.completeness.quiet_s, settings.completeness.cap_s)
+
+
 def run_receiver(settings: Settings, stop: threading.Event | None = None) -> None:
     """Receive until a signal, or `stop`."""
     from plugin.reception.receiver import Limits
     from plugin.reception.receiver import run_receiver as receive
 
-    receiver, completeness = settings.receiver, settings.completeness
+    receiver = settings.receiver
     receive(
         open_sessions(settings),
         open_spool(settings),
         stop or stop_on_signals(),
-        patience=Patience.of_seconds(completeness.quiet_s, completeness.cap_s),
+        patience=patience_of(settings),
         host=receiver.host,
         port=receiver.port,
         ae_title=receiver.ae_title,
@@ -65,6 +69,7 @@ def run_worker(settings: Settings, stop: threading.Event | None = None) -> None:
     from plugin.drafting.engine_watch import EngineWatch
     from plugin.drafting.pipeline import Pipeline
     from plugin.drafting.worker import Worker
+    from plugin.state.watch import Watch
 
     stop = stop or stop_on_signals()
     sessions, spool = open_sessions(settings), open_spool(settings)
@@ -78,7 +83,6 @@ def run_worker(settings: Settings, stop: threading.Event | None = None) -> None:
                 engine, settings.engine.max_new_tokens, settings.worker.default_character_set
             ).make_report,
             destinations={one.name: one.kind for one in settings.destinations},
-            lease_s=settings.worker.lease_s,
             attempts=settings.worker.attempts,
             ready=EngineWatch(sessions, settings.engine.name, partial(ask_identity, engine)).ready,
             missing=(
@@ -86,7 +90,7 @@ def run_worker(settings: Settings, stop: threading.Event | None = None) -> None:
                 if count_at
                 else nothing_known
             ),
-            quiet_s=settings.completeness.quiet_s,
+            watch=Watch(patience_of(settings), settings.worker.lease_s),
         )
         outbox = Outbox(sessions, settings.storage.spool)
         with delivering(outbox, list(targets.values()), settings.worker.poll_s):

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
+from plugin.state.clock import too_far
 from plugin.state.database import SessionFactory
 from plugin.state.tables import Delivery, DeliveryState, Draft, Level
 from plugin.state.timeline import add_event
@@ -23,6 +24,7 @@ JITTER = 0.2
 # Whoever claimed a delivery and says nothing for so long has died: it falls due again.
 # A C-STORE that reaches every limit takes 55 s (10 + 15 + 30)
 CLAIM_S = 60.0
+_LONGEST = timedelta(seconds=LONGEST_PAUSE_S * (1 + JITTER))
 OPEN = (DeliveryState.PENDING, DeliveryState.SENT)
 
 
@@ -80,10 +82,11 @@ class Outbox:
         """
         with self._sessions.begin() as session:
             self._cancel_superseded(session, destination)
+            now = self._now()
             delivery = session.scalar(
                 select(Delivery)
                 .where(Delivery.destination == destination, Delivery.state.in_(OPEN))
-                .where(Delivery.not_before <= self._now())
+                .where(or_(Delivery.not_before <= now, too_far(Delivery.not_before, now, _LONGEST)))
                 .order_by(Delivery.not_before)
                 .limit(1)
             )

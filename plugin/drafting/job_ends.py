@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from plugin.drafting.jobs import Claim, set_own
+from plugin.drafting.jobs import LONGEST_PAUSE_S, Claim, set_own
 from plugin.state.database import SessionFactory
 from plugin.state.studies import job_waits, lock_study, settle, settle_failed
 from plugin.state.tables import (
@@ -28,8 +28,6 @@ from plugin.state.timeline import add_event, add_event_once
 
 # Five attempts stretch over four minutes: time for a network or a GPU to come back
 FIRST_PAUSE_S = 15.0
-# A study is looked at again four times an hour at least
-LONGEST_PAUSE_S = 900.0
 # Somebody must free space first
 SPACE_PAUSE_S = 60.0
 # An engine that is restarted is back within seconds

@@ -8,6 +8,7 @@ over.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -16,6 +17,7 @@ from sqlalchemy import CursorResult, Select, and_, exists, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from dicom_io.errors import LeaseLost
+from plugin.state.clock import too_far
 from plugin.state.completeness import is_complete, why_incomplete
 from plugin.state.database import SessionFactory
 from plugin.state.studies import job_waits, lock_study, settle_failed
@@ -28,6 +30,10 @@ from plugin.state.tables import (
     Study,
 )
 from plugin.state.timeline import add_event, add_event_once
+from plugin.state.watch import Watch
+
+# A study that was postponed is looked at again four times an hour at least
+LONGEST_PAUSE_S = 900.0
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,7 @@ class Claim:
 
 
 def claim_job(
-    sessions: SessionFactory, *, lease_s: float, attempts: int, now: datetime
+    sessions: SessionFactory, watch: Watch, *, attempts: int, now: datetime
 ) -> Claim | None:
     """Take the job that has been due longest; None if no study is complete.
 
@@ -70,8 +76,8 @@ def claim_job(
     ----------
     sessions : SessionFactory
         Of the service's database.
-    lease_s : float
-        How long the claim lasts unless it is renewed.
+    watch : Watch
+        What the worker remembers of its looks before, and how long its claims last.
     attempts : int
         A job that was begun so often and never ended is given up.
     now : datetime
@@ -79,17 +85,20 @@ def claim_job(
     """
     while True:
         with sessions.begin() as session:
-            due = session.scalar(_due(now))
+            dead = watch.look(session, now)
+            due = session.scalar(_due(watch, dead, now))
             if due is None:
                 return None
             study = lock_study(session, due.study_id)
             # Again, with the study locked: another worker may have been quicker
-            job = session.scalar(_due(now, due.id))
+            job = session.scalar(_due(watch, dead, now, due.id))
             if job is None:
                 continue
             if _superseded(session, job, now) or _given_up(session, study, job, attempts, now):
                 continue
-            return _claim(session, study, job, lease_s, now)
+            if job.state == JobState.PENDING and job.attempts == 0:
+                job.incomplete = why_incomplete(session, job, now, watch.patience, dead)
+            return _claim(session, study, job, watch.lease_s, now)
 
 
 def renew_lease(sessions: SessionFactory, claim: Claim, *, lease_s: float, now: datetime) -> None:
@@ -104,13 +113,18 @@ def renew_lease(sessions: SessionFactory, claim: Claim, *, lease_s: float, now: 
         set_own(session, claim, lease_until=now + timedelta(seconds=lease_s))
 
 
-def _due(now: datetime, job_id: int | None = None) -> Select[Job]:
+def _due(
+    watch: Watch, dead: Sequence[str], now: datetime, job_id: int | None = None
+) -> Select[Job]:
     """Choose among jobs of complete studies and jobs whose worker has died, or look at one."""
+    longest_pause, lease = timedelta(seconds=LONGEST_PAUSE_S), timedelta(seconds=watch.lease_s)
     running = aliased(Job)
     in_work = exists().where(running.study_id == Job.study_id, running.state == JobState.RUNNING)
-    pending = and_(Job.state == JobState.PENDING, Job.not_before <= now, ~in_work)
-    waiting = and_(pending, is_complete(now))
-    abandoned = and_(Job.state == JobState.RUNNING, Job.lease_until < now)
+    paused_enough = or_(Job.not_before <= now, too_far(Job.not_before, now, longest_pause))
+    pending = and_(Job.state == JobState.PENDING, paused_enough, ~in_work)
+    waiting = and_(pending, is_complete(now, watch.patience, dead))
+    ended = or_(Job.lease_until < now, too_far(Job.lease_until, now, lease))
+    abandoned = and_(Job.state == JobState.RUNNING, ended)
     due = select(Job).where(or_(waiting, abandoned)).execution_options(populate_existing=True)
     if job_id is not None:
         return due.where(Job.id == job_id)
@@ -150,7 +164,6 @@ def _claim(session: Session, study: Study, job: Job, lease_s: float, now: dateti
         .order_by(Instance.id)
     ).all()
     if job.state == JobState.PENDING and job.attempts == 0:
-        job.incomplete = why_incomplete(session, job, now)
         message = f"revision {job.revision} begun: {len(paths)} instances"
         level = Level.WARNING if job.incomplete else Level.INFO
         if job.incomplete:

@@ -7,8 +7,8 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -19,10 +19,12 @@ from dicom_io.errors import CtscribeError, EngineUnavailable, LeaseLost, StoreFu
 from plugin.drafting import job_ends, jobs
 from plugin.drafting.job_ends import NewDraft
 from plugin.drafting.jobs import Claim
+from plugin.state.clock import CLOCK_SLACK
 from plugin.state.completeness import nothing_known
 from plugin.state.database import SessionFactory, reason_of
 from plugin.state.spool import Spool
 from plugin.state.tables import DraftState
+from plugin.state.watch import Watch
 from reporting.edition import Predecessor
 
 LOGGER = logging.getLogger(__name__)
@@ -78,27 +80,24 @@ class Worker:
         The pipeline.
     destinations : mapping of str to str
         Name and kind of every destination of a draft.
-    lease_s : float
-        A worker that says nothing for so long is taken for dead.
     attempts : int
         A study is given up after so many.
     ready : callable
         Whether the engine can take work; while it cannot, no job is begun and all wait.
     missing : Missing
         Is asked before a study is read; what is missing is waited for, up to the hard deadline.
-    quiet_s : float
-        Ask again after so long.
+    watch : Watch
+        How long studies are waited for and claims last, and what was seen before.
     """
 
     sessions: SessionFactory
     spool: Spool
     make_report: MakeReport
     destinations: Mapping[str, str]
-    lease_s: float = 60.0
     attempts: int = 5
     ready: Callable[[], bool] = lambda: True
     missing: Missing = nothing_known
-    quiet_s: float = 60.0
+    watch: Watch = field(default_factory=Watch)
 
     def run(self, stop: threading.Event, poll_s: float = 1.0) -> None:
         """Work until `stop` is set; the job in hand is finished first."""
@@ -113,9 +112,7 @@ class Worker:
 
     def work_once(self) -> bool:
         """Do one job if one is due; return whether there was one."""
-        claim = jobs.claim_job(
-            self.sessions, lease_s=self.lease_s, attempts=self.attempts, now=_now()
-        )
+        claim = jobs.claim_job(self.sessions, self.watch, attempts=self.attempts, now=_now())
         if claim is None:
             return False
         try:
@@ -141,8 +138,9 @@ class Worker:
 
     def _draft(self, claim: Claim) -> None:
         missing = self.missing(claim.study_id, claim.study_instance_uid)
-        if missing and _now() < claim.hard_deadline:
-            quiet = timedelta(seconds=self.quiet_s)
+        patience = self.watch.patience
+        if missing and _now() < claim.hard_deadline <= _now() + patience.cap + CLOCK_SLACK:
+            quiet = patience.quiet
             job_ends.wait_for_instances(self.sessions, claim, missing, quiet=quiet, now=_now())
             return
         report = self.make_report(
@@ -185,9 +183,9 @@ class Worker:
         done = threading.Event()
 
         def renew() -> None:
-            while not done.wait(self.lease_s / 3):
+            while not done.wait(self.watch.lease_s / 3):
                 try:
-                    jobs.renew_lease(self.sessions, claim, lease_s=self.lease_s, now=_now())
+                    jobs.renew_lease(self.sessions, claim, lease_s=self.watch.lease_s, now=_now())
                 except LeaseLost:
                     return
                 except DBAPIError as error:

@@ -32,7 +32,7 @@ LOGGER = logging.getLogger(__name__)
 LARGEST_GROUP = 64
 # A transaction costs more than so much of anybody's time, whether it holds one instance or ten
 _GATHER_S = 0.003
-# A sixth of the time after which holds go stale: five may be lost
+# A sixth of the time after which a worker takes a receiver for dead: five may be lost
 HEARTBEAT_S = 5.0
 # A full disk refuses every slice of a study: one alert says so
 _ALERT_PAUSE_S = 60.0

@@ -12,7 +12,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from pynetdicom import AE, AllStoragePresentationContexts, _config, build_context, evt
@@ -24,7 +23,7 @@ from plugin.reception.instance_store import InstanceStore
 from plugin.reception.listener import Listener, reject, start_listener, stop_listener
 from plugin.reception.pdata import Command
 from plugin.reception.sweep import sweeping
-from plugin.state.completeness import Patience, forget_dead
+from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory
 from plugin.state.spool import Spool
 
@@ -107,8 +106,6 @@ def running_receiver(
         The port.
     """
     _config.LOG_HANDLER_LEVEL = "none"  # its handlers print identifiers, and cost time
-    with sessions.begin() as session:
-        forget_dead(session, datetime.now(UTC))
     server: list[Listener] = []
     committer = Committer(
         sessions,

@@ -7,12 +7,14 @@ object, over two polling threads and several copies in memory, takes longer than
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol, cast
 
 from pynetdicom.association import Association
 from pynetdicom.dul import DULServiceProvider
+from pynetdicom.timer import Timer
 
 from dicom_io.errors import ProtocolViolation
 from plugin.reception.patient_socket import PatientSocket
@@ -53,6 +55,25 @@ class Store(Protocol):
 BeginStore = Callable[[Association, Command], Store]
 
 
+class SteadyTimer(Timer):
+    """A timer that no setting of the clock moves; pynetdicom's own would end every association."""
+
+    @property
+    def remaining(self) -> float:
+        if self.timeout is None:
+            return 1
+        if self._start_time is None:
+            return self.timeout
+        end = time.monotonic() if self._end_time is None else self._end_time
+        return self.timeout - (end - self._start_time)
+
+    def start(self) -> None:
+        self._start_time, self._end_time = time.monotonic(), None
+
+    def stop(self) -> None:
+        self._end_time = time.monotonic()
+
+
 class StoreProvider(DULServiceProvider):
     """The upper layer of one association.
 
@@ -66,6 +87,7 @@ class StoreProvider(DULServiceProvider):
 
     def __init__(self, assoc: Association, begin_store: BeginStore) -> None:
         super().__init__(assoc)
+        self._idle_timer, self.artim_timer = SteadyTimer(60), SteadyTimer(30)
         self._begin_store = begin_store
         self._encoded_command = bytearray()
         # The message whose data set is awaited, and where that goes unless to pynetdicom

@@ -7,7 +7,7 @@ settings name an archive, its own number of slices is waited for, too.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -28,6 +28,7 @@ from sqlalchemy.orm import Session
 
 from dicom_io.archives.inventory import missing_from
 from dicom_io.errors import AssociationRejected, PeerUnreachable
+from plugin.state.clock import CLOCK_SLACK, too_far
 from plugin.state.database import SessionFactory
 from plugin.state.tables import Hold, Instance, Job, JobState, Level, Series, Study, StudyState
 from plugin.state.timeline import add_event, add_event_once
@@ -35,16 +36,23 @@ from plugin.state.timeline import add_event, add_event_once
 if TYPE_CHECKING:
     from dicom_io.archives.archive import Archive
 
-# Six heartbeats of a receiver: one that has not spoken for so long is dead, and holds nothing
-STALE_S = 30.0
-
 _JOBS = Job.metadata.tables["jobs"]
 _UNTIL = bindparam("until", type_=_JOBS.c.deadline.type)
+_FAR = bindparam("far", type_=_JOBS.c.deadline.type)
+_CAP = bindparam("cap", type_=_JOBS.c.deadline.type)
+_FAR_CAP = bindparam("far_cap", type_=_JOBS.c.deadline.type)
 # Built once: building a statement takes longer than the database does
 _MOVE = (
     update(_JOBS)
     .where(_JOBS.c.study_id == bindparam("study"), _JOBS.c.state == JobState.PENDING)
-    .values(deadline=case((_JOBS.c.deadline < _UNTIL, _UNTIL), else_=_JOBS.c.deadline))
+    .values(
+        # Farther ahead than any is written: from before the clock was set back
+        deadline=case(
+            (_JOBS.c.deadline.between(_UNTIL, _FAR), _JOBS.c.deadline),
+            else_=_UNTIL,
+        ),
+        hard_deadline=case((_JOBS.c.hard_deadline > _FAR_CAP, _CAP), else_=_JOBS.c.hard_deadline),
+    )
 )
 _FORCE = _MOVE.values(forced=True)
 
@@ -88,7 +96,9 @@ def open_or_move_job(
         Whether a draft is asked for even if the same series would be read again.
     """
     move = _FORCE if forced else _MOVE
-    values = {"study": study_id, "until": now + patience.quiet}
+    until, cap = now + patience.quiet, now + patience.cap
+    values = {"study": study_id, "until": until, "far": until + CLOCK_SLACK}
+    values |= {"cap": cap, "far_cap": cap + CLOCK_SLACK}
     if session.connection().execute(move, values).rowcount:
         return
     last = session.scalar(select(func.max(Job.revision)).where(Job.study_id == study_id)) or 0
@@ -97,8 +107,8 @@ def open_or_move_job(
         revision=last + 1,
         state=JobState.PENDING,
         forced=forced,
-        deadline=now + patience.quiet,
-        hard_deadline=now + patience.cap,
+        deadline=until,
+        hard_deadline=cap,
         not_before=now,
         attempts=0,
         created_at=now,
@@ -139,31 +149,45 @@ def release(session: Session, associations: Iterable[str]) -> None:
     session.execute(delete(Hold).where(Hold.association.in_(list(associations))))
 
 
-def forget_dead(session: Session, now: datetime) -> None:
-    """Remove the holds of receivers that died with their associations open."""
-    session.execute(delete(Hold).where(Hold.heartbeat < _stale_before(now)))
+def is_complete(now: datetime, patience: Patience, dead: Sequence[str] = ()) -> ColumnElement[bool]:
+    """Whether the study of a `Job` counts as complete, as a condition of a query for jobs.
+
+    Parameters
+    ----------
+    now : datetime
+        The moment, in UTC.
+    patience : Patience
+        How long more slices are waited for.
+    dead : sequence of str
+        Associations that hold nothing, because their receivers have died.
+    """
+    return or_(Job.hard_deadline <= now, _quiet(now, patience, dead))
 
 
-def is_complete(now: datetime) -> ColumnElement[bool]:
-    """Whether the study of a `Job` counts as complete, as a condition of a query for jobs."""
-    return or_(Job.hard_deadline <= now, _quiet(now))
+def why_incomplete(
+    session: Session, job: Job, now: datetime, patience: Patience, dead: Sequence[str] = ()
+) -> str | None:
+    """Say so if only the cap made the study of a job due; None where it is quiet.
 
-
-def why_incomplete(session: Session, job: Job, now: datetime) -> str | None:
-    """Say so if only the cap made the study of a job due; None where it is quiet."""
-    if session.scalar(select(_quiet(now)).where(Job.id == job.id)):
+    Parameters
+    ----------
+    session : Session
+        The caller's transaction.
+    job : Job
+        Due.
+    now, patience, dead
+        As `is_complete` takes them.
+    """
+    if session.scalar(select(_quiet(now, patience, dead)).where(Job.id == job.id)):
         return None
     waited = job.hard_deadline - job.created_at
     return f"instances were still arriving after {waited.total_seconds():.0f} s"
 
 
-def _quiet(now: datetime) -> ColumnElement[bool]:
-    held = exists().where(Hold.study_id == Job.study_id, Hold.heartbeat >= _stale_before(now))
-    return and_(Job.deadline <= now, ~held)
-
-
-def _stale_before(now: datetime) -> datetime:
-    return now - timedelta(seconds=STALE_S)
+def _quiet(now: datetime, patience: Patience, dead: Sequence[str]) -> ColumnElement[bool]:
+    held = exists().where(Hold.study_id == Job.study_id, Hold.association.not_in(list(dead)))
+    quiet = or_(Job.deadline <= now, too_far(Job.deadline, now, patience.quiet))
+    return and_(quiet, ~held)
 
 
 def nothing_known(study_id: int, study_instance_uid: str) -> None:

@@ -44,6 +44,11 @@ def keep(spool: Spool, study: str, sop_instance: str, data: bytes, head: bytes =
         return spool.keep_instance(file, study, sop_instance)
 
 
+def incoming(spool: Spool) -> list[Path]:
+    """What is being received, or was left behind: all but the mark of a sweep."""
+    return [path for path in (spool.root / "incoming").iterdir() if path.name != "all-known"]
+
+
 def new_uid() -> str:
     return str(generate_uid())
 

@@ -24,9 +24,10 @@ from plugin.reception.receiver import run_receiver
 from plugin.state.completeness import Patience
 from plugin.state.database import open_database, session_factory
 from plugin.state.spool import Spool
+from plugin.state.watch import Watch
 from plugin.supervisor import stop_on_signals
 
-QUIET_S = 1.0
+PATIENCE = Patience.of_seconds(1.0, 600.0)
 
 
 @dataclass(frozen=True)
@@ -68,15 +69,14 @@ def make_report(paths: Sequence[Path], *, unless: str | None, **_: Any) -> TinyD
 def receive(url: str, folder: Path, port: int) -> None:
     sessions = session_factory(open_database(url))
     stop = stop_on_signals()
-    run_receiver(
-        sessions, Spool(folder), stop, port=port, patience=Patience.of_seconds(QUIET_S, 600.0)
-    )
+    run_receiver(sessions, Spool(folder), stop, port=port, patience=PATIENCE)
 
 
 def work(url: str, folder: Path, port: int) -> None:
     sessions, spool = session_factory(open_database(url)), Spool(folder)
     stop = stop_on_signals()
-    worker = Worker(sessions, spool, make_report, {"pacs": "dimse"}, lease_s=3.0, attempts=1000)
+    watch = Watch(PATIENCE, lease_s=3.0)
+    worker = Worker(sessions, spool, make_report, {"pacs": "dimse"}, attempts=1000, watch=watch)
     pacs = Destination("pacs", Dimse("127.0.0.1", port, "ARCHIVE"))
     with delivering(Outbox(sessions, spool.root), [pacs], 0.2):
         worker.run(stop, poll_s=0.2)

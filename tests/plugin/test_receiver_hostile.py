@@ -16,7 +16,7 @@ from plugin.reception.receiver import Limits, running_receiver
 from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory, open_database, session_factory
 from plugin.state.spool import Spool
-from tests.plugin.intake_objects import association, make_slice, new_uid, store
+from tests.plugin.intake_objects import association, incoming, make_slice, new_uid, store
 from tests.waiting import eventually
 
 PATIENCE = Patience(timedelta(hours=1), timedelta(hours=2))
@@ -120,11 +120,6 @@ def raw_store_begin(assoc) -> None:
     for pdv in pdvs:
         item = struct.pack(">L", len(pdv)) + pdv
         assoc.dul.socket.socket.sendall(b"\x04\x00" + struct.pack(">L", len(item)) + item)
-
-
-def incoming(spool: Spool) -> list[Path]:
-    """The files that are being received."""
-    return list((spool.root / "incoming").iterdir())
 
 
 def stored(port: int) -> bool:

@@ -20,6 +20,7 @@ from plugin.drafting.job_ends import NewDraft
 from plugin.reception import intake
 from plugin.state.database import open_database, session_factory
 from plugin.state.tables import Delivery, DeliveryState, DraftState
+from plugin.state.watch import Watch
 from tests.plugin.arrivals import PATIENCE, arrival, document
 
 LONG_AGO = datetime.now(UTC) - timedelta(hours=5)
@@ -60,7 +61,7 @@ def status(tmp_path: Path):
 
 
 def drafted(sessions) -> None:
-    claim = jobs.claim_job(sessions, lease_s=60, attempts=3, now=datetime.now(UTC))
+    claim = jobs.claim_job(sessions, Watch(), attempts=3, now=datetime.now(UTC))
     draft = NewDraft("1.2.7.1", "1.2.7", "0" * 64, DraftState.COMPLETE, "drafts/1.2.7.1.dcm")
     job_ends.finish_with_draft(
         sessions, claim, draft, destinations={"pacs": "dimse"}, now=datetime.now(UTC)
@@ -92,20 +93,20 @@ def test_while_slices_come_it_says_until_when_it_waits(status, arrive):
 
 def test_while_the_model_works_it_says_so(status, arrive, sessions):
     arrive()
-    jobs.claim_job(sessions, lease_s=60, attempts=3, now=datetime.now(UTC))
+    jobs.claim_job(sessions, Watch(), attempts=3, now=datetime.now(UTC))
     assert "now: the model is at work" in status("1.2").stdout
 
 
 def test_a_failed_study_says_why_there_is_no_draft(status, arrive, sessions):
     arrive()
-    claim = jobs.claim_job(sessions, lease_s=60, attempts=3, now=datetime.now(UTC))
+    claim = jobs.claim_job(sessions, Watch(), attempts=3, now=datetime.now(UTC))
     job_ends.fail_job(sessions, claim, "no series is a CT volume", now=datetime.now(UTC))
     assert "now: no draft: no series is a CT volume" in status("1.2").stdout
 
 
 def test_a_postponed_study_says_when_and_why(status, arrive, sessions):
     arrive()
-    claim = jobs.claim_job(sessions, lease_s=60, attempts=3, now=datetime.now(UTC))
+    claim = jobs.claim_job(sessions, Watch(), attempts=3, now=datetime.now(UTC))
     job_ends.retry_job(sessions, claim, "the engine is down", attempts=3, now=datetime.now(UTC))
     told = status("1.2").stdout
     assert "tried again at 20" in told

@@ -260,6 +260,13 @@ def test_weeks_of_failures_do_not_end_the_attempts(service: Service) -> None:
     assert pause <= LONGEST_PAUSE_S * (1 + JITTER)
 
 
+def test_a_pause_written_before_the_clock_was_set_back_is_over(service: Service) -> None:
+    service.draft("shelf")
+    service.deliver(Shelf(send_error=PeerUnreachable("away")).named())
+    service.clock.pass_by(-86400)
+    assert service.deliver(Shelf().named()) == 1
+
+
 def test_the_pause_survives_a_restart(service: Service) -> None:
     service.draft("shelf")
     service.deliver(Shelf(send_error=PeerUnreachable("away")).named())

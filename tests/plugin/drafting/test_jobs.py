@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import select
 
 from dicom_io.errors import LeaseLost
 from plugin.drafting import job_ends, jobs
@@ -13,7 +14,8 @@ from plugin.drafting.job_ends import NewDraft
 from plugin.reception import intake
 from plugin.state import completeness
 from plugin.state.database import SessionFactory
-from plugin.state.tables import Delivery, Draft, DraftState, Event, Job, Study
+from plugin.state.tables import Delivery, Draft, DraftState, Event, Hold, Job, JobState, Study
+from plugin.state.watch import STALE_S, Watch
 from tests.plugin.arrivals import NOW, PATIENCE, arrival
 
 DUE = NOW + PATIENCE.quiet
@@ -33,8 +35,9 @@ def arrive(sessions: SessionFactory):
 
 @pytest.fixture
 def claim(sessions: SessionFactory):
-    def claim(now: datetime = DUE, attempts: int = 3):
-        return jobs.claim_job(sessions, lease_s=LEASE_S, attempts=attempts, now=now)
+    def claim(now: datetime = DUE, attempts: int = 3, watch: Watch | None = None):
+        watch = watch or Watch(PATIENCE, LEASE_S)
+        return jobs.claim_job(sessions, watch, attempts=attempts, now=now)
 
     return claim
 
@@ -78,9 +81,96 @@ def test_an_open_association_holds_the_study(arrive, claim, sessions):
     assert claim(DUE)
 
 
-def test_a_dead_receivers_association_holds_nothing(arrive, claim):
+class Steady:
+    """Seconds that pass when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def steady() -> Steady:
+    return Steady()
+
+
+@pytest.fixture
+def watch(steady: Steady) -> Watch:
+    return Watch(PATIENCE, LEASE_S, steady)
+
+
+def test_a_dead_receivers_association_holds_nothing(arrive, claim, watch, steady):
     arrive(1, association="a")
-    assert claim(NOW + timedelta(seconds=completeness.STALE_S + 61))
+    later = DUE + timedelta(seconds=STALE_S + 1)
+    assert claim(watch=watch) is None
+    steady.now += STALE_S + 1
+    assert claim(later, watch=watch)
+
+
+def test_a_receiver_that_was_dead_for_long_leaves_no_row(arrive, claim, watch, steady, rows):
+    arrive(1, association="a")
+    claim(watch=watch)
+    steady.now += 301
+    claim(DUE + timedelta(seconds=301), watch=watch)
+    assert rows(Hold) == []
+
+
+@pytest.mark.parametrize("step", [timedelta(days=2), -timedelta(hours=1)])
+def test_a_clock_that_is_set_does_not_end_the_hold_of_a_living_receiver(
+    arrive, claim, watch, steady, sessions, step
+):
+    arrive(1, association="a")
+    now = DUE
+    assert claim(now, watch=watch) is None
+    now += step
+    for _ in range(10):
+        assert claim(now, watch=watch) is None
+        steady.now += 5
+        now += timedelta(seconds=5)
+        with sessions.begin() as session:
+            completeness.beat(session, ["a"], now)
+    with sessions.begin() as session:
+        completeness.release(session, ["a"])
+    steady.now += PATIENCE.quiet.total_seconds()
+    assert claim(now + PATIENCE.quiet, watch=watch).incomplete is None
+
+
+def test_a_clock_set_forward_ends_no_quiet_period(arrive, claim, watch, steady):
+    arrive(1)
+    assert claim(NOW, watch=watch) is None
+    set_forward = NOW + timedelta(days=2)
+    steady.now += 1
+    assert claim(set_forward, watch=watch) is None
+    steady.now += 60
+    assert claim(set_forward + PATIENCE.quiet, watch=watch).incomplete is None
+
+
+def test_a_clock_set_forward_ends_no_lease(arrive, claim, watch, steady):
+    arrive(1)
+    assert claim(watch=watch)
+    steady.now += 1
+    assert claim(DUE + timedelta(days=2), watch=watch) is None
+
+
+@pytest.mark.parametrize("step", [timedelta(hours=1), timedelta(days=900)])
+def test_a_clock_set_back_makes_nothing_wait(arrive, claim, step, sessions):
+    arrive(1)
+    assert claim(DUE - step)  # the quiet period
+    assert claim(DUE - 2 * step)  # the lease of a worker that died meanwhile
+    with sessions.begin() as session:
+        job = session.scalars(select(Job)).one()
+        job.state, job.not_before = JobState.PENDING, DUE + timedelta(seconds=900)
+    assert claim(DUE - 2 * step)  # the pause
+
+
+def test_a_slice_that_comes_after_the_clock_was_set_back_moves_the_deadlines(arrive, rows):
+    arrive(1)
+    arrive(2, seconds=-3600)
+    (job,) = rows(Job)
+    then = NOW - timedelta(hours=1)
+    assert (job.deadline, job.hard_deadline) == (then + PATIENCE.quiet, then + PATIENCE.cap)
 
 
 def test_the_cap_ends_the_waiting_and_says_so(arrive, claim, rows):

@@ -24,6 +24,7 @@ from plugin.reception import intake
 from plugin.state.database import SessionFactory
 from plugin.state.spool import Spool
 from plugin.state.tables import Draft, Event, Job
+from plugin.state.watch import Watch
 from tests.plugin.arrivals import PATIENCE, arrival
 from tests.plugin.intake_objects import make_slice, new_uid
 from tests.plugin.model import Drafted, Model
@@ -198,7 +199,7 @@ def test_a_fault_of_ours_is_named_by_class_and_place_not_by_its_text(
 
 def test_a_model_that_is_slower_than_the_lease_keeps_its_job(sessions, spool, model, arrive, rows):
     arrive(1)
-    slow = Worker(sessions, spool, model.report, {}, lease_s=0.6)
+    slow = Worker(sessions, spool, model.report, {}, watch=Watch(lease_s=0.6))
 
     def lease() -> datetime:
         (job,) = rows(Job)

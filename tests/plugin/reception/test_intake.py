@@ -149,23 +149,19 @@ def test_an_association_holds_every_study_it_contributes_to_once(record, rows):
     assert len(rows(Hold)) == 2
 
 
-def test_released_associations_and_dead_ones_are_forgotten(record, rows, sessions):
-    record(arrival(1, association="ended"), arrival(2, association="dead"))
+def test_released_associations_are_forgotten(record, rows, sessions):
+    record(arrival(1, association="ended"), arrival(2, association="open"))
     with sessions.begin() as session:
         completeness.release(session, ["ended"])
-    assert [row.association for row in rows(Hold)] == ["dead"]
-    with sessions.begin() as session:
-        completeness.forget_dead(session, NOW + timedelta(seconds=completeness.STALE_S + 1))
-    assert rows(Hold) == []
+    assert [row.association for row in rows(Hold)] == ["open"]
 
 
-def test_a_heartbeat_keeps_an_association_alive(record, rows, sessions):
-    record(arrival(1, association="a"))
+def test_a_heartbeat_is_written_for_the_associations_that_are_open(record, rows, sessions):
+    record(arrival(1, association="a"), arrival(2, association="b"))
     later = NOW + timedelta(seconds=29)
     with sessions.begin() as session:
         completeness.beat(session, ["a"], later)
-        completeness.forget_dead(session, later + timedelta(seconds=29))
-    assert [row.heartbeat for row in rows(Hold)] == [later]
+    assert [row.heartbeat for row in rows(Hold)] == [later, NOW]
 
 
 def test_a_draft_of_ours_that_comes_back_without_its_marks_is_not_processed(record, rows, sessions):

@@ -22,11 +22,11 @@ from pynetdicom.pdu import A_RELEASE_RP, P_DATA_TF
 from plugin.reception.patient_socket import LARGEST_PDU
 from plugin.reception.pdata import PDU_HEADER, Command, pdata
 from plugin.reception.receiver import running_receiver
-from plugin.reception.upper_layer import StoreProvider
+from plugin.reception.upper_layer import SteadyTimer, StoreProvider
 from plugin.state.completeness import Patience
 from plugin.state.database import open_database, session_factory
 from plugin.state.spool import Spool, split_file
-from tests.plugin.intake_objects import association, encoded, make_slice, new_uid
+from tests.plugin.intake_objects import association, encoded, incoming, make_slice, new_uid
 from tests.waiting import eventually
 
 PATIENCE = Patience(timedelta(hours=1), timedelta(hours=2))
@@ -72,7 +72,7 @@ def port(tmp_path: Path, spool: Spool) -> Iterator[int]:
     engine = open_database(f"sqlite:///{tmp_path / 'ctscribe.db'}")
     with running_receiver(session_factory(engine), spool, patience=PATIENCE) as port:
         yield port
-    assert list((spool.root / "incoming").iterdir()) == []
+    assert incoming(spool) == []
     engine.dispose()
 
 
@@ -219,10 +219,10 @@ def test_a_pdu_that_is_too_long_ends_the_association(peer):
 def test_an_object_that_breaks_off_leaves_nothing(peer, spool, ct):
     say(peer, pdu(fragment(1, command_set(ct.SOPInstanceUID), 3)))
     say(peer, pdu(fragment(1, encoded(ct)[:-1], 0)))
-    assert eventually(lambda: list((spool.root / "incoming").iterdir()))
+    assert eventually(lambda: incoming(spool))
     peer._reactor_checkpoint.set()
     peer.abort()
-    assert eventually(lambda: not list((spool.root / "incoming").iterdir()))
+    assert eventually(lambda: not incoming(spool))
     assert kept(spool) == []
 
 
@@ -232,8 +232,8 @@ def test_a_receiver_that_stops_amid_an_object_leaves_nothing(tmp_path, spool, ct
         with running_receiver(session_factory(engine), spool, patience=PATIENCE) as port:
             peer = peers.enter_context(association(port))
             say(peer, pdu(fragment(1, command_set(ct.SOPInstanceUID), 3)))
-            assert eventually(lambda: list((spool.root / "incoming").iterdir()))
-        assert eventually(lambda: not list((spool.root / "incoming").iterdir()))
+            assert eventually(lambda: incoming(spool))
+        assert eventually(lambda: not incoming(spool))
     engine.dispose()
 
 
@@ -350,3 +350,33 @@ def test_any_other_request_reaches_pynetdicom_as_it_was(pdus):
 
 def test_a_fragment_of_our_own_is_written_like_the_others():
     assert pdata(1, b"ab", is_command=True, is_last=True) == pdu(fragment(1, b"ab", 3))
+
+
+def test_a_clock_set_forward_ends_no_association(port, monkeypatch):
+    """The sender's own timers are off: they are pynetdicom's, and would take it for silence."""
+    ae = AE("SENDER")
+    ae.network_timeout = None
+    assoc = ae.associate("127.0.0.1", port, contexts=[build_context(CTImageStorage)])
+    now, steady = time.time(), time.monotonic
+    start = steady()
+    in_two_days = SimpleNamespace(time=lambda: now + 2 * 86400 + steady() - start)
+    monkeypatch.setattr("pynetdicom.timer.time", in_two_days)
+    for _ in range(20):
+        assert assoc.send_c_store(make_slice(new_uid())).Status == 0x0000
+    assoc.release()
+    assert assoc.is_released
+
+
+def test_a_timer_runs_out_stops_and_starts_again(monkeypatch):
+    now = iter([0.0, 9.0, 11.0, 11.0, 12.0, 13.0])
+    monkeypatch.setattr("plugin.reception.upper_layer.time.monotonic", lambda: next(now))
+    timer = SteadyTimer(10)
+    assert (timer.remaining, timer.expired) == (10, False)
+    timer.start()
+    assert not timer.expired
+    assert timer.expired
+    timer.restart()
+    timer.stop()
+    assert timer.remaining == 9
+    timer.timeout = None
+    assert (timer.remaining, timer.expired) == (1, False)

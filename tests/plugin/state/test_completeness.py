@@ -16,6 +16,7 @@ from plugin.state.completeness import ArchiveCount, Patience
 from plugin.state.database import SessionFactory
 from plugin.state.spool import Spool
 from plugin.state.tables import Draft, Event, Job, JobState
+from plugin.state.watch import Watch
 from tests.plugin.arrivals import arrival
 from tests.plugin.model import Model
 
@@ -49,8 +50,8 @@ def model() -> Model:
 @pytest.fixture
 def worker(sessions: SessionFactory, spool: Spool, model: Model, archive: Any) -> Worker:
     missing = ArchiveCount(sessions, "pacs", archive).missing
-    quiet_s = QUIET.total_seconds()
-    return Worker(sessions, spool, model.report, {}, missing=missing, quiet_s=quiet_s)
+    watch = Watch(Patience(QUIET, CAP))
+    return Worker(sessions, spool, model.report, {}, missing=missing, watch=watch)
 
 
 @pytest.fixture

@@ -1,0 +1,31 @@
+"""A clock that is set must not make a study wait for days, nor cut it off while it arrives."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement
+from sqlalchemy.orm import InstrumentedAttribute
+
+# Clocks of the service's hosts differ by less (NTP keeps them within milliseconds); whatever is
+# farther off was written before the clock was set
+CLOCK_SLACK = timedelta(seconds=60)
+
+Moment = InstrumentedAttribute[datetime] | InstrumentedAttribute[datetime | None]
+
+
+def too_far(moment: Moment, now: datetime, longest: timedelta) -> ColumnElement[bool]:
+    """Whether a moment lies farther ahead than any is written, as a condition of a query.
+
+    It was written before the clock was set back, nobody knows how far: it counts as past.
+
+    Parameters
+    ----------
+    moment : column
+        A deadline, the end of a lease or of a pause.
+    now : datetime
+        The present, in UTC.
+    longest : timedelta
+        How far ahead such moments are written.
+    """
+    return moment > now + longest + CLOCK_SLACK
