@@ -140,9 +140,20 @@ class ConfigurationError(PluginError):
 
 
 class PeerUnreachable(PluginError):
-    """A destination does not answer."""
+    """A destination does not answer, or has a fault that is not the request's.
+
+    Parameters
+    ----------
+    message : str
+    tries : int, optional
+        After how many a person must look; without it, it is tried until it answers.
+    """
 
     retryable = True
+
+    def __init__(self, message: str, tries: int | None = None):
+        super().__init__(message)
+        self.tries = tries
 
 
 class AssociationRejected(PluginError):
@@ -153,11 +164,14 @@ class AssociationRejected(PluginError):
     message : str
     status : int, optional
         Of HTTP or of DIMSE, where the peer told one.
+    tries : int
+        How many are worthwhile in all before a person must look.
     """
 
-    def __init__(self, message: str, status: int | None = None):
+    def __init__(self, message: str, status: int | None = None, tries: int = 1):
         super().__init__(message)
         self.status = status
+        self.tries = tries
 
 
 class ProtocolViolation(PluginError):

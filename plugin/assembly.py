@@ -6,16 +6,18 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from dicom_io.archives.archive import Archive
+from dicom_io.archives.association import Timeouts
 from dicom_io.archives.dicomweb import Dicomweb
 from dicom_io.archives.dimse import Dimse
 from dicom_io.archives.orthanc import Orthanc
 from dicom_io.errors import ConfigurationError
-from plugin.delivery.destinations import Destination, read_credentials
+from plugin.delivery.destinations import CLAIM_S, Destination, Proof, read_credentials
 from plugin.settings import Destination as DestinationSettings
 from plugin.settings import DicomwebDestination, DimseDestination, Settings
 from plugin.state.completeness import ArchiveCount, Patience, nothing_known
@@ -24,7 +26,9 @@ from plugin.state.spool import Spool, make_private
 from plugin.supervisor import stop_on_signals
 
 if TYPE_CHECKING:
+    from dicom_io.archives.proof import Verdict
     from engine.protocol import ModelIdentity, ReportEngine
+    from plugin.delivery.redelivery import Selection
 
 
 def open_sessions(settings: Settings) -> SessionFactory:
@@ -177,30 +181,58 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def requeue(settings: Settings, name: str) -> int:
-    """Make the failed deliveries to a destination due again; returns how many.
+def redeliver(settings: Settings, selection: Selection) -> int:
+    """Make deliveries due again; returns how many.
 
     Raises
     ------
     ConfigurationError
         The settings know no such destination.
     """
-    from plugin.delivery.outbox import Outbox
+    from plugin.delivery.redelivery import redeliver as queue
 
-    known = [one.name for one in settings.destinations]
-    if name not in known:
+    _require_known(settings, selection)
+    return queue(open_sessions(settings), selection, datetime.now(UTC))
+
+
+def verify(settings: Settings, selection: Selection) -> Iterator[tuple[str, Verdict]]:
+    """Look again for what was proved; see `plugin.delivery.redelivery.verify`."""
+    from plugin.delivery.redelivery import verify as look_again
+
+    _require_known(settings, selection)
+    targets = {one.name: destination(one) for one in settings.destinations}
+    sessions, spool = open_sessions(settings), settings.storage.spool
+    return look_again(sessions, spool, targets, selection, datetime.now(UTC))
+
+
+def _require_known(settings: Settings, selection: Selection) -> None:
+    name, known = selection.destination, [one.name for one in settings.destinations]
+    if name is not None and name not in known:
         raise ConfigurationError(
             f"no destination is called {name}; the settings have: {', '.join(known) or 'none'}"
         )
-    return Outbox(open_sessions(settings), settings.storage.spool).requeue(name)
 
 
 def destination(settings: DestinationSettings) -> Destination:
     """Build the destination that a table of the settings describes."""
     archive: Archive
+    proof, timeout_s = Proof(settings.proof), settings.timeout_s
     if isinstance(settings, DimseDestination):
-        archive = Dimse(settings.host, settings.port, settings.ae_title, settings.calling_ae_title)
+        archive = Dimse(
+            settings.host,
+            settings.port,
+            settings.ae_title,
+            settings.calling_ae_title,
+            timeouts=Timeouts(dimse_s=timeout_s),
+            counts=proof is Proof.COUNTED,
+        )
     else:
-        kind = Dicomweb if isinstance(settings, DicomwebDestination) else Orthanc
-        archive = kind(settings.url, read_credentials(settings.credentials_env))
-    return Destination(settings.name, archive)
+        credentials = read_credentials(settings.credentials_env)
+        if isinstance(settings, DicomwebDestination):
+            counts = proof is Proof.COUNTED
+            archive = Dicomweb(settings.url, credentials, timeout_s=timeout_s, counts=counts)
+        else:
+            archive = Orthanc(settings.url, credentials, timeout_s=timeout_s)
+    # Twice, as whoever is not heard of may be waiting for the second of two answers
+    claim_s = max(CLAIM_S, 2 * timeout_s)
+    return Destination(settings.name, archive, proof, settings.prove_within_s, claim_s)

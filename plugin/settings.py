@@ -27,6 +27,7 @@ AETitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[^\\\s][^
 Port = Annotated[int, Field(ge=0, le=65535)]
 HttpUrl = Annotated[str, Field(pattern=r"^https?://[^@?#\s]+$")]
 Seconds = Annotated[float, Field(gt=0)]
+_PROOF = "what the destination owes before a draft counts as delivered"
 
 
 class Section(BaseModel):
@@ -141,33 +142,43 @@ class Worker(Section):
         return value
 
 
-class DimseDestination(Section):
-    """C-STORE, proved by C-FIND."""
+class DestinationSection(Section):
+    """What every kind of destination has."""
 
     name: str
+    timeout_s: Seconds = Field(default=30.0, description="how long an answer may take")
+    prove_within_s: Seconds = Field(
+        default=3600.0, description="alert when what was accepted is not found for so long"
+    )
+
+
+class DimseDestination(DestinationSection):
+    """C-STORE, proved by C-FIND."""
+
     kind: Literal["dimse"]
+    proof: Literal["found", "counted", "none"] = Field(default="found", description=_PROOF)
     host: str
     port: Port
     ae_title: AETitle
     calling_ae_title: AETitle = "CTSCRIBE"
 
 
-class DicomwebDestination(Section):
+class DicomwebDestination(DestinationSection):
     """STOW-RS, proved by QIDO-RS."""
 
-    name: str
     kind: Literal["dicomweb"]
+    proof: Literal["found", "counted", "none"] = Field(default="found", description=_PROOF)
     url: str
     credentials_env: str | None = Field(
         default=None, description="environment variable holding user:password"
     )
 
 
-class OrthancDestination(Section):
+class OrthancDestination(DestinationSection):
     """The Orthanc REST API, proved by reading the tags back."""
 
-    name: str
     kind: Literal["orthanc"]
+    proof: Literal["found", "none"] = Field(default="found", description=_PROOF)
     url: str
     credentials_env: str | None = Field(
         default=None, description="environment variable holding user:password"

@@ -18,10 +18,15 @@ PATIENT_NAME = "Müller^Zoë=山田^太郎"
 
 
 def write_slice(
-    folder: Path, study: str, *, series: str | None = None, patient_id: str = PATIENT_ID
+    folder: Path,
+    study: str,
+    *,
+    series: str | None = None,
+    patient_id: str = PATIENT_ID,
+    patient_name: str = PATIENT_NAME,
 ) -> Path:
     """Write one CT slice of 4 × 4 pixels."""
-    dataset = _instance(study, CTImageStorage, series, patient_id, PATIENT_NAME)
+    dataset = _instance(study, CTImageStorage, series, patient_id, patient_name)
     dataset.Modality = "CT"
     dataset.Rows = dataset.Columns = 4
     dataset.BitsAllocated = dataset.BitsStored = 16

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydicom import Dataset
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, _config
 from pynetdicom.association import Association
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StudyRootQueryRetrieveInformationModelFind,
 )
 
+from dicom_io.archives.answers import REJECTED_FOR_GOOD, dimse_error
 from dicom_io.errors import AssociationRejected, PeerUnreachable
 
 # pynetdicom writes the identifiers of queries and answers to its log at level INFO
@@ -96,24 +97,32 @@ def associated(
 def _refusal(assoc: Association, ae_title: str) -> PeerUnreachable | AssociationRejected:
     answer = assoc.acceptor.primitive
     if assoc.is_rejected and answer is not None:
-        reason = f"{ae_title} rejects the association: {answer.reason_str}"
+        ours = assoc.requestor.ae_title
+        reason = f"{ae_title} rejects the association of {ours}: {answer.reason_str}"
         if answer.result == REJECTED_TRANSIENT:
             return PeerUnreachable(reason)
-        return AssociationRejected(reason)
-    if assoc.rejected_contexts:
-        return AssociationRejected(f"{ae_title} does not offer the service or SOP class")
+        return AssociationRejected(reason, tries=REJECTED_FOR_GOOD)
+    if refused := {UID(str(one.abstract_syntax)).name for one in assoc.rejected_contexts}:
+        names = ", ".join(sorted(refused))
+        return AssociationRejected(f"{ae_title} does not offer the service or SOP class: {names}")
     return PeerUnreachable(f"{ae_title} does not answer the association request")
 
 
-def check_status(status: Dataset, ae_title: str) -> None:
-    """Raise unless a status is Success, Pending or Warning (PS3.7 C)."""
+def check_status(status: Dataset, ae_title: str, request: str = "the request") -> None:
+    """Raise unless a status is Success, Pending or Warning (PS3.7 C).
+
+    Parameters
+    ----------
+    status : Dataset
+        The answer, empty if there was none.
+    ae_title, request : str
+        Who was asked for what, for messages.
+    """
     code = status.get("Status")
     if code is None:
         raise PeerUnreachable(f"{ae_title} went silent or aborted the association")
-    if code & 0xFF00 == 0xA700:
-        raise PeerUnreachable(f"{ae_title} is out of resources (0x{code:04X})")
     if code != 0x0000 and code >> 12 != 0xB and code not in (0xFF00, 0xFF01):
-        raise AssociationRejected(f"{ae_title} refuses the request (0x{code:04X})", code)
+        raise dimse_error(f"{ae_title} refuses {request}", code)
 
 
 def identifier(level: str, **keys: Any) -> Dataset:
@@ -138,7 +147,8 @@ def find(assoc: Association, query: Dataset, ae_title: str) -> Iterator[Dataset]
         The peer's, for messages.
     """
     answers = assoc.send_c_find(query, StudyRootQueryRetrieveInformationModelFind)
+    request = f"C-FIND at {query.QueryRetrieveLevel} level"
     for status, answer in answers:
-        check_status(status, ae_title)
+        check_status(status, ae_title, request)
         if answer is not None:
             yield answer

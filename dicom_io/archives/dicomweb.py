@@ -12,27 +12,27 @@ import httpx
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 
+from dicom_io.archives.answers import CONFLICT, DUPLICATE, dimse_error
 from dicom_io.archives.http import (
     PATIENCE,
-    TIMEOUT,
+    TIMEOUT_S,
     Credentials,
     ask,
     ask_again,
     connected,
     displayable,
+    within,
 )
 from dicom_io.archives.inventory import STUDY_KEYS, ct_inventory, held_series
 from dicom_io.archives.multipart import enclose, parts
 from dicom_io.archives.patient_identity import identities_of
-from dicom_io.archives.proof import Found, InstanceReference
-from dicom_io.errors import AssociationRejected, NotRetrieved, PeerUnreachable
+from dicom_io.archives.proof import Found, InstanceReference, counted, held
+from dicom_io.errors import AssociationRejected, NotRetrieved
 
 DICOM_JSON = {"Accept": "application/dicom+json"}
 AS_STORED = {"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'}
 # Lists and images take their time, and servers may keep them elsewhere
 RETRIEVAL = {"timeout": PATIENCE, "follow_redirects": True}
-# PS3.18 I.2.2 uses the failure reasons of C-STORE: 0xA7xx is out of resources
-OUT_OF_RESOURCES = range(0xA700, 0xA800)
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,18 @@ class Dicomweb:
         User and password, for HTTP Basic authentication.
     token : str, optional
         For `Authorization: Bearer`.
+    timeout_s : float
+        Of all verbs but `search` and `fetch`.
+    counts : bool
+        An instance is found by the number of instances of its series: some servers answer no
+        query for instances.
     """
 
     url: str
     credentials: Credentials | None = field(default=None, repr=False)
     token: str | None = field(default=None, repr=False)
+    timeout_s: float = TIMEOUT_S
+    counts: bool = False
 
     def store(self, *paths: Path) -> None:
         """Store instances by STOW-RS, one a request (PS3.18 10.5)."""
@@ -62,20 +69,23 @@ class Dicomweb:
                 headers = DICOM_JSON | {"Content-Type": content_type}
                 where = f"studies/{study.StudyInstanceUID}"
                 post = partial(client.post, where, content=body, headers=headers)
-                self._check_stored(ask(post, self._peer))
+                self._check_stored(ask(post, self._peer, CONFLICT))
 
     def find(self, reference: InstanceReference) -> Found:
         """Look for an instance by QIDO-RS, and for the patient of its study (PS3.18 10.6)."""
         study, series = reference.study_instance_uid, reference.series_instance_uid
-        uid = reference.sop_instance_uid
-        path = f"studies/{study}/series/{series}/instances"
+        if self.counts:
+            asked = {"SeriesInstanceUID": series, "includefield": "NumberOfSeriesRelatedInstances"}
+            path, count = f"studies/{study}/series", counted
+        else:
+            asked = {"SOPInstanceUID": reference.sop_instance_uid}
+            path, count = f"studies/{study}/series/{series}/instances", held
         with self._client() as client:
-            instances = self._query(client, path, SOPInstanceUID=uid)
+            answers = self._query(client, path, **asked)
             studies = self._query(
                 client, "studies", StudyInstanceUID=study, includefield="PatientID,PatientName"
             )
-        held = [one for one in instances if one.get("SOPInstanceUID") == uid]
-        return Found(len(held), identities_of(studies))
+        return Found(count(answers, reference), identities_of(studies, study))
 
     def count(self, study_instance_uid: str) -> dict[str, int]:
         """Ask for NumberOfSeriesRelatedInstances of each CT series (PS3.18 10.6)."""
@@ -118,7 +128,7 @@ class Dicomweb:
 
     def _client(self, **options: Any) -> httpx.Client:
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else None
-        options = {"timeout": TIMEOUT} | options
+        options = {"timeout": within(self.timeout_s)} | options
         return httpx.Client(base_url=self.url, auth=self.credentials, headers=headers, **options)
 
     def _query(self, client: httpx.Client, path: str, **parameters: Any) -> list[Dataset]:
@@ -156,14 +166,19 @@ class Dicomweb:
         return number - first
 
     def _check_stored(self, answer: httpx.Response) -> None:
-        """Read the store response: 202 says that some instance was not stored (PS3.18 10.5.3)."""
-        sets = self._data_sets(answer)
+        """Read the store response: 202 and 409 name what was not stored (PS3.18 10.5.3).
+
+        A server that says something else has taken the instance, or holds it already: whoever
+        wants to know looks for it.
+        """
+        try:
+            sets = self._data_sets(answer)
+        except AssociationRejected:
+            return
         for item in (failed for one in sets for failed in one.get("FailedSOPSequence") or ()):
             reason = int(item.get("FailureReason") or 0)
-            message = f"{self._peer} did not store the instance (0x{reason:04X})"
-            if reason in OUT_OF_RESOURCES:
-                raise PeerUnreachable(message)
-            raise AssociationRejected(message, reason)
+            if reason != DUPLICATE:
+                raise dimse_error(f"{self._peer} did not store the instance", reason)
 
     def _data_sets(self, answer: httpx.Response) -> list[Dataset]:
         """Read an answer: a list to a query, one data set to a store, or nothing at all."""

@@ -20,6 +20,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     Verification,
 )
 
+from dicom_io.archives.answers import DUPLICATE
 from dicom_io.archives.association import (
     PATIENCE,
     TIMEOUTS,
@@ -33,7 +34,7 @@ from dicom_io.archives.association import (
 )
 from dicom_io.archives.inventory import STUDY_KEYS, ct_inventory, held_series
 from dicom_io.archives.patient_identity import identities_of
-from dicom_io.archives.proof import Found, InstanceReference
+from dicom_io.archives.proof import Found, InstanceReference, counted, held
 from dicom_io.archives.retrieval import (
     Inbox,
     Listener,
@@ -63,6 +64,9 @@ class Dimse:
         With one, studies are fetched by C-MOVE to it; without, by C-GET.
     timeouts : Timeouts
         Of all verbs but `search` and `fetch`, which have `PATIENCE`.
+    counts : bool
+        An instance is found by the number of instances of its series: some archives answer no
+        query at IMAGE level.
     """
 
     host: str
@@ -71,6 +75,7 @@ class Dimse:
     calling_ae_title: str = "CTSCRIBE"
     listener: Listener | None = None
     timeouts: Timeouts = TIMEOUTS
+    counts: bool = False
 
     def store(self, *paths: Path) -> None:
         """Store instances by C-STORE, all over one association (PS3.4 B.2).
@@ -79,7 +84,9 @@ class Dimse:
         """
         with self._associated(_storage_contexts_of(paths)) as assoc:
             for path in paths:
-                check_status(assoc.send_c_store(dcmread(path)), self.ae_title)
+                status = assoc.send_c_store(dcmread(path))
+                if status.get("Status") != DUPLICATE:
+                    check_status(status, self.ae_title, "C-STORE")
 
     def find(self, reference: InstanceReference) -> Found:
         """Look for an instance by C-FIND, and for the patient of its study (PS3.4 C.6.2.1).
@@ -87,14 +94,13 @@ class Dimse:
         The instance is asked for at IMAGE level; the patient at STUDY level, where every archive
         must answer with PatientID and PatientName.
         """
-        study, uid = reference.study_instance_uid, reference.sop_instance_uid
-        image = {"SeriesInstanceUID": reference.series_instance_uid, "SOPInstanceUID": uid}
-        images, patients = self._answers(
-            identifier("IMAGE", StudyInstanceUID=study, **image),
+        study = reference.study_instance_uid
+        answers, patients = self._answers(
+            _one_series(reference) if self.counts else _one_image(reference),
             identifier("STUDY", **UTF_8, StudyInstanceUID=study, PatientID="", PatientName=""),
         )
-        held = [one for one in images if one.get("SOPInstanceUID") == uid]
-        return Found(len(held), identities_of(patients))
+        count = counted if self.counts else held
+        return Found(count(answers, reference), identities_of(patients, study))
 
     def count(self, study_instance_uid: str) -> dict[str, int]:
         """Ask for NumberOfSeriesRelatedInstances of each CT series by C-FIND."""
@@ -166,6 +172,24 @@ def _storage_contexts_of(paths: Iterable[Path]) -> Iterator[tuple[UID, list[UID]
 def _kind_of(path: Path) -> tuple[UID, UID]:
     header = dcmread(path, specific_tags=["SOPClassUID"], stop_before_pixels=True)
     return UID(header.SOPClassUID), UID(header.file_meta.TransferSyntaxUID)
+
+
+def _one_image(reference: InstanceReference) -> Dataset:
+    return identifier(
+        "IMAGE",
+        StudyInstanceUID=reference.study_instance_uid,
+        SeriesInstanceUID=reference.series_instance_uid,
+        SOPInstanceUID=reference.sop_instance_uid,
+    )
+
+
+def _one_series(reference: InstanceReference) -> Dataset:
+    return identifier(
+        "SERIES",
+        StudyInstanceUID=reference.study_instance_uid,
+        SeriesInstanceUID=reference.series_instance_uid,
+        NumberOfSeriesRelatedInstances=None,
+    )
 
 
 def _series_of(study_instance_uid: str) -> Dataset:

@@ -8,23 +8,28 @@ from contextlib import contextmanager
 
 import httpx
 
-from dicom_io.errors import AssociationRejected, PeerUnreachable
+from dicom_io.archives.answers import http_error
+from dicom_io.errors import PeerUnreachable
 
 Credentials = tuple[str, str]
 """User and password, for HTTP Basic authentication."""
 
-TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+TIMEOUT_S = 30.0
 PATIENCE = httpx.Timeout(600.0, connect=10.0)
 """Between two pieces of a long list or a series: an archive may have to read them from tape."""
+
+
+def within(seconds: float) -> httpx.Timeout:
+    """How long to wait for each piece of an answer; a connection stands in 10 s or never."""
+    return httpx.Timeout(seconds, connect=10.0)
+
 
 # A GET changes nothing; three attempts within two seconds bridge the restart of a proxy
 GET_ATTEMPTS = 3
 GET_PAUSE_S = 0.5
-# RFC 9110 and RFC 6585: the same request may succeed later
-RETRYABLE_STATUS = {408, 425, 429}
 
 
-def ask(request: Callable[[], httpx.Response], peer: str) -> httpx.Response:
+def ask(request: Callable[[], httpx.Response], peer: str, *accepted: int) -> httpx.Response:
     """Make one request and return its response, whose status is 2xx.
 
     Parameters
@@ -33,6 +38,8 @@ def ask(request: Callable[[], httpx.Response], peer: str) -> httpx.Response:
         Makes the request.
     peer : str
         How messages name the peer: no credentials, no query.
+    *accepted : int
+        Further statuses whose response is returned.
 
     Raises
     ------
@@ -44,13 +51,10 @@ def ask(request: Callable[[], httpx.Response], peer: str) -> httpx.Response:
     """
     with connected(peer):
         response = request()
-    if response.is_success:
+    if response.is_success or response.status_code in accepted:
         return response
     response.close()
-    status = response.status_code
-    if response.is_server_error or status in RETRYABLE_STATUS:
-        raise PeerUnreachable(f"{peer} answers {status}")
-    raise AssociationRejected(f"{peer} refuses with {status}", status)
+    raise http_error(peer, response.status_code)
 
 
 def ask_again(request: Callable[[], httpx.Response], peer: str) -> httpx.Response:

@@ -12,7 +12,15 @@ import httpx
 import pyorthanc
 from pydicom import Dataset
 
-from dicom_io.archives.http import PATIENCE, TIMEOUT, Credentials, ask, ask_again, displayable
+from dicom_io.archives.http import (
+    PATIENCE,
+    TIMEOUT_S,
+    Credentials,
+    ask,
+    ask_again,
+    displayable,
+    within,
+)
 from dicom_io.archives.inventory import STUDY_KEYS, WANTED
 from dicom_io.archives.patient_identity import identities_of
 from dicom_io.archives.proof import Found, InstanceReference
@@ -31,17 +39,20 @@ class Orthanc:
         Root of the API, such as `http://127.0.0.1:18042`.
     credentials : (str, str), optional
         User and password.
+    timeout_s : float
+        Of all verbs but `search`.
     """
 
     url: str
     credentials: Credentials | None = field(default=None, repr=False)
+    timeout_s: float = TIMEOUT_S
 
     def store(self, *paths: Path) -> None:
         """Upload instances; Orthanc says of one that it holds that it is already stored."""
         with self._client() as client:
             for path in paths:
                 post = partial(client.post_instances, path.read_bytes())
-                status = ask(post, self._peer).json().get("Status")
+                status = _store_status(ask(post, self._peer))
                 if status not in ("Success", "AlreadyStored"):
                     raise AssociationRejected(f"{self._peer} did not store: {status}")
 
@@ -99,8 +110,9 @@ class Orthanc:
     def _peer(self) -> str:
         return displayable(self.url.rstrip("/"))
 
-    def _client(self, timeout: httpx.Timeout = TIMEOUT) -> pyorthanc.Orthanc:
+    def _client(self, timeout: httpx.Timeout | None = None) -> pyorthanc.Orthanc:
         user, password = self.credentials or (None, None)
+        timeout = timeout or within(self.timeout_s)
         url = self.url.rstrip("/")
         return pyorthanc.Orthanc(url, user, password, return_raw_response=True, timeout=timeout)
 
@@ -122,11 +134,25 @@ class Orthanc:
     def _find(self, client: pyorthanc.Orthanc, tool: str, **asked: Any) -> list[dict[str, Any]]:
         # pyorthanc's own methods pass text as a form, which httpx deprecates
         post = partial(client.post, f"{client.url}/tools/{tool}", **asked)
-        found: list[dict[str, Any]] = ask(post, self._peer).json()
+        found: list[dict[str, Any]] = self._json(ask(post, self._peer))
         return found
 
     def _read(self, get: Callable[[str], httpx.Response], identifier: str) -> Any:
-        return ask_again(partial(get, identifier), self._peer).json()
+        return self._json(ask_again(partial(get, identifier), self._peer))
+
+    def _json(self, answer: httpx.Response) -> Any:
+        try:
+            return answer.json()
+        except ValueError:
+            raise AssociationRejected(f"{self._peer} does not answer with JSON") from None
+
+
+def _store_status(answer: httpx.Response) -> str:
+    """Read the answer to an upload; what a proxy says in its place leaves open what happened."""
+    try:
+        return str(answer.json().get("Status"))
+    except (ValueError, AttributeError):
+        return "Success"
 
 
 def _main_tags(study: dict[str, Any]) -> dict[str, str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
 from pydicom import Dataset
 
-from dicom_io.archives.patient_identity import Identity
+from dicom_io.archives.patient_identity import Identity, names_differ
 
 
 @dataclass(frozen=True)
@@ -43,18 +44,61 @@ class Found:
     identities: frozenset[Identity]
 
 
+def held(answers: Iterable[Dataset], reference: InstanceReference) -> int:
+    """Count the answers to a query for instances that are the one of the reference."""
+    return sum(one.get("SOPInstanceUID") == reference.sop_instance_uid for one in answers)
+
+
+def counted(answers: Iterable[Dataset], reference: InstanceReference) -> int:
+    """Add up the instances of the reference's series, which holds nothing else."""
+    of_series = [
+        one for one in answers if one.get("SeriesInstanceUID") == reference.series_instance_uid
+    ]
+    return sum(int(one.get("NumberOfSeriesRelatedInstances") or 0) for one in of_series)
+
+
 class Verdict(Enum):
     """What a look at the archive proves."""
 
     PROVED = "proved"
+    RENAMED = "proved, but the archive has another name for the PatientID"
     MISSING = "missing"
-    WRONG_IDENTITY = "wrong identity"
+    OTHER_ID = "under another PatientID, with no other name"
+    APART = "the study is kept under several PatientIDs"
+    OTHER_PATIENT = "another patient or study"
+
+
+STANDING = (Verdict.PROVED, Verdict.RENAMED)
+"""What counts as delivered."""
 
 
 def judge(found: Found, expected: Identity) -> Verdict:
-    """Return whether the archive holds the instance under `expected`, and nothing else."""
-    if not found.instances:
+    """Return whether the archive holds the instance under the study and patient of `expected`.
+
+    PatientID and study decide. The name does where the PatientID differs or is empty: archives put
+    an issuer or a site's prefix before it, or a master index gives the patient another one.
+    """
+    if not (found.instances and found.identities):
         return Verdict.MISSING
-    if found.identities != {expected}:
-        return Verdict.WRONG_IDENTITY
-    return Verdict.PROVED
+    if any(_is_other_patient(one, expected) for one in found.identities):
+        return Verdict.OTHER_PATIENT
+    if len({one.patient_id for one in found.identities}) > 1:
+        return Verdict.APART
+    if any(one.patient_id != expected.patient_id for one in found.identities):
+        return Verdict.OTHER_ID
+    return (
+        Verdict.RENAMED
+        if any(_differ(one, expected) for one in found.identities)
+        else Verdict.PROVED
+    )
+
+
+def _is_other_patient(found: Identity, expected: Identity) -> bool:
+    if found.study_instance_uid not in (expected.study_instance_uid, ""):
+        return True
+    same_id = found.patient_id == expected.patient_id != ""
+    return not same_id and _differ(found, expected)
+
+
+def _differ(found: Identity, expected: Identity) -> bool:
+    return names_differ(expected.patient_name, found.patient_name)

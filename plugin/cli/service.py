@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +15,9 @@ from plugin.cli.options import FOLDER, config_option, json_option, seed_help
 from plugin.commands.files import FILES, content, listing
 from plugin.console import LogLine
 from plugin.settings import load_settings
+
+if TYPE_CHECKING:
+    from plugin.delivery.redelivery import Selection
 
 
 @click.command()
@@ -98,18 +104,67 @@ def status(study: str | None, config: Path | None, as_json: bool) -> None:
         print_timeline(settings.storage.database_url, study, as_json=as_json)
 
 
+def selection_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add what says which drafts are meant."""
+    options = (
+        click.argument("destination", required=False),
+        click.option("--study", help="Accession number or Study Instance UID."),
+        click.option("--draft", help="SOP Instance UID of a draft."),
+        click.option(
+            "--since",
+            type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M"]),
+            help="Drafts written since this day, or minute, in local time.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 @click.command()
-@click.argument("destination")
+@selection_options
 @config_option
-def redeliver(destination: str, config: Path | None) -> None:
-    """Send again the drafts that a destination refused.
+def redeliver(config: Path | None, **which: Any) -> None:
+    """Deliver again to a destination, or deliver certain drafts again.
 
-    DESTINATION is its name in the settings. Mend it first.
+    DESTINATION is its name in the settings: the drafts that it refused, and those that wait for
+    it, are due at once. Of a study, a draft or a time, drafts that were delivered are looked for
+    again, too, and sent where they are missing.
     """
-    from plugin.assembly import requeue
+    from plugin.assembly import redeliver as deliver_again
 
-    count = requeue(load_settings(config), destination)
-    click.echo(f"{count} drafts are due again at {destination}")
+    selection = _selection(**which)
+    if not (selection.destination or selection.names_drafts):
+        raise click.UsageError("name a destination, --study, --draft or --since")
+    count = deliver_again(load_settings(config), selection)
+    click.echo(f"{count} deliveries are due again")
+
+
+@click.command()
+@selection_options
+@config_option
+def verify(config: Path | None, **which: Any) -> None:
+    """Look again for the drafts that were delivered, as after a restore from backup.
+
+    Without DESTINATION, at all of them. A draft that is missing is sent again by the worker.
+    """
+    from dicom_io.archives.proof import STANDING
+    from plugin.assembly import verify as look_again
+
+    looked = list(look_again(load_settings(config), _selection(**which)))
+    astray = [(uid, verdict) for uid, verdict in looked if verdict not in STANDING]
+    for uid, verdict in astray:
+        click.echo(f"{uid}: {verdict.value}")
+    click.echo(f"{len(looked)} drafts looked for, {len(astray)} not found where they belong")
+    sys.exit(1 if astray else 0)
+
+
+def _selection(
+    destination: str | None, study: str | None, draft: str | None, since: datetime | None
+) -> Selection:
+    from plugin.delivery.redelivery import Selection
+
+    return Selection(destination, study, draft, since and since.astimezone())
 
 
 @click.command()
@@ -164,7 +219,19 @@ def files(name: str | None) -> None:
     click.echo(listing() if name is None else content(name), nl=name is None)
 
 
-COMMANDS = (demo, serve, receive, work, engine, status, redeliver, doctor, service_unit, files)
+COMMANDS = (
+    demo,
+    serve,
+    receive,
+    work,
+    engine,
+    status,
+    redeliver,
+    verify,
+    doctor,
+    service_unit,
+    files,
+)
 
 
 def configure_logging() -> None:

@@ -1,8 +1,8 @@
 """Delivery: every draft to every destination, until it is proved to stand there.
 
 Sent is not delivered. A delivery ends when the report object was found again at the destination by
-its SOP Instance UID, under the study and the patient that it names. An attempt that dies between
-sending and recording is simply made again: an object with the same UID changes nothing there.
+its SOP Instance UID, under the study and the patient that it names. Whatever an archive answers, or
+does not answer, it is looked at before it is sent to again: most lost answers were successes.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
-from pydicom import dcmread
+from sqlalchemy.exc import DBAPIError
 
-from dicom_io.archives.patient_identity import identity_of
-from dicom_io.archives.proof import InstanceReference, Verdict, judge
+from dicom_io.archives.proof import Verdict
 from dicom_io.errors import AssociationRejected, PeerUnreachable
 from plugin.delivery.destinations import Destination
 from plugin.delivery.outbox import Due, Outbox
+from plugin.delivery.proving import WRONG, look
 
 LOGGER = logging.getLogger(__name__)
-# An archive may take an object in some time before it shows it: with the outbox's pauses it is sent
-# again after five minutes (10 + 20 + 40 + 80 + 160 s)
-LOOKS_BEFORE_SENDING_AGAIN = 5
+# A fault of ours with one report: a restart of the database or a full disk is over by then
+TRIES_AFTER_A_SURPRISE = 5
 
 
 @contextmanager
@@ -71,7 +71,7 @@ def _deliver_until(
 
 def deliver_to(outbox: Outbox, destination: Destination) -> None:
     """Work through what is due at one destination, while it answers."""
-    while (due := outbox.claim(destination.name)) is not None:
+    while (due := outbox.claim(destination.name, destination.claim_s)) is not None:
         if not _attempt(outbox, destination, due):
             return
 
@@ -82,26 +82,69 @@ def _attempt(outbox: Outbox, destination: Destination, due: Due) -> bool:
         outbox.fail(due, "the report object is no longer in the spool")
         return True
     try:
-        if not due.sent:
-            destination.archive.store(due.path)
-            due = outbox.record_sent(due)
-        _prove(outbox, destination, due)
+        _deliver(outbox, destination, due)
     except PeerUnreachable as error:
-        outbox.postpone(due, str(error))
-        return False
+        if error.tries is None:
+            outbox.postpone(due, str(error))
+            return False
+        outbox.refuse(due, str(error), error.tries)
     except AssociationRejected as error:
-        outbox.fail(due, str(error))
+        outbox.refuse(due, str(error), error.tries)
+    except DBAPIError:
+        raise
+    except Exception as error:  # noqa: BLE001  a report that brings us down must not do so for ever
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"
+        outbox.refuse(due, f"internal error: {where}", TRIES_AFTER_A_SURPRISE)
+    return True
+
+
+def _deliver(outbox: Outbox, destination: Destination, due: Due) -> None:
+    if due.sent:
+        _prove(outbox, destination, due)
+        return
+    if due.retried and _is_there_already(outbox, destination, due):
+        return
+    try:
+        destination.archive.store(due.path)
+    except (PeerUnreachable, AssociationRejected):
+        if _is_there_already(outbox, destination, due):
+            return
+        raise
+    due = outbox.record_sent(due, destination.claim_s)
+    _prove(outbox, destination, due)
+
+
+def _is_there_already(outbox: Outbox, destination: Destination, due: Due) -> bool:
+    """Look whether an answer was lost; an archive that cannot be asked has not said so."""
+    try:
+        verdict = look(destination, due.path)
+    except (PeerUnreachable, AssociationRejected):
+        return False
+    if verdict in (None, Verdict.MISSING):
+        return False
+    _settle(outbox, due, verdict)
     return True
 
 
 def _prove(outbox: Outbox, destination: Destination, due: Due) -> None:
-    header = dcmread(due.path, stop_before_pixels=True)
-    found = destination.archive.find(InstanceReference.of(header))
-    verdict = judge(found, identity_of(header))
-    if verdict is Verdict.PROVED:
-        outbox.record_proved(due)
-    elif verdict is Verdict.MISSING:
-        again = due.attempts + 1 >= LOOKS_BEFORE_SENDING_AGAIN
-        outbox.postpone(due, "stored, but not yet found again", send_again=again)
+    try:
+        verdict = look(destination, due.path)
+    except AssociationRejected as error:
+        reason = f"stored, but not to be found again: {error}. Mend that, or set another proof"
+        outbox.refuse(due, reason, error.tries)
+        return
+    if verdict is Verdict.MISSING:
+        outbox.record_missing(due, destination.prove_within_s)
     else:
-        outbox.fail(due, "found under another patient or study: correct it there at once")
+        _settle(outbox, due, verdict)
+
+
+def _settle(outbox: Outbox, due: Due, verdict: Verdict | None) -> None:
+    if verdict is None:
+        outbox.record_accepted(due)
+    elif verdict in WRONG:
+        outbox.fail(due, WRONG[verdict])
+    else:
+        note = "the archive gives the PatientID another name: look which is right"
+        outbox.record_proved(due, note if verdict is Verdict.RENAMED else "")

@@ -4,18 +4,48 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from enum import StrEnum
 
 from dicom_io.archives.archive import Archive
 from dicom_io.archives.http import Credentials
 from dicom_io.errors import ConfigurationError
 
+# Whoever claimed a delivery and says nothing for so long has died: it falls due again.
+# A C-STORE that reaches every limit takes 55 s (10 + 15 + 30)
+CLAIM_S = 60.0
+# Most archives show an object within seconds; some index every quarter of an hour
+PROVE_WITHIN_S = 3600.0
+
+
+class Proof(StrEnum):
+    """What a destination owes before a draft counts as delivered."""
+
+    FOUND = "found"
+    COUNTED = "counted"
+    NONE = "none"
+
 
 @dataclass(frozen=True)
 class Destination:
-    """An archive, and what settings, deliveries and events call it."""
+    """An archive, and what settings, deliveries and events call it.
+
+    Parameters
+    ----------
+    name : str
+    archive : Archive
+    proof : Proof
+        What it owes.
+    prove_within_s : float
+        How long it may take to show what it has accepted.
+    claim_s : float
+        An attempt that says nothing for so long has died.
+    """
 
     name: str
     archive: Archive
+    proof: Proof = Proof.FOUND
+    prove_within_s: float = PROVE_WITHIN_S
+    claim_s: float = CLAIM_S
 
 
 def read_credentials(variable: str | None) -> Credentials | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
+from plugin.delivery.destinations import CLAIM_S
 from plugin.state.clock import too_far
 from plugin.state.database import SessionFactory
 from plugin.state.tables import Delivery, DeliveryState, Draft, Level
@@ -19,13 +20,23 @@ from plugin.state.timeline import add_event
 # A restart of the archive is over after the first pauses; a night's outage costs an attempt an hour
 FIRST_PAUSE_S = 10.0
 LONGEST_PAUSE_S = 3600.0
+# 10 s doubled nine times is past the longest pause; weeks of waiting would overflow a float
+MOST_DOUBLINGS = 9
 # Pauses differ by so much, so that what failed together does not come back together
 JITTER = 0.2
-# Whoever claimed a delivery and says nothing for so long has died: it falls due again.
-# A C-STORE that reaches every limit takes 55 s (10 + 15 + 30)
-CLAIM_S = 60.0
 _LONGEST = timedelta(seconds=LONGEST_PAUSE_S * (1 + JITTER))
+# An archive may take an object in some time before it shows it: with the pauses above it is sent
+# again after five minutes (10 + 20 + 40 + 80 + 160 s), and three times in all: whatever makes the
+# archive hide it then is not cured by another copy
+LOOKS_BEFORE_SENDING_AGAIN = 5
+MOST_SENDS = 3
+NEVER_FOUND = (
+    "accepted {sends} times and never found. Look in the archive for a folder of unverified or "
+    "unmatched objects, for a rule that drops or hides reports, and for this series with another "
+    "SOP Instance UID"
+)
 OPEN = (DeliveryState.PENDING, DeliveryState.SENT)
+DONE = (DeliveryState.PROVED, DeliveryState.ACCEPTED)
 
 
 @dataclass(frozen=True)
@@ -40,14 +51,14 @@ class Due:
         The file of the report object.
     sent : bool
         Whether only the proof is missing.
-    attempts : int
-        How many have failed since it was created, or since it was sent.
+    retried : bool
+        Whether something was tried before: the object may be there already.
     """
 
     delivery_id: int
     path: Path
     sent: bool
-    attempts: int
+    retried: bool
 
 
 def utc_now() -> datetime:
@@ -74,10 +85,10 @@ class Outbox:
         self._spool = spool
         self._now = now
 
-    def claim(self, destination: str) -> Due | None:
+    def claim(self, destination: str, claim_s: float = CLAIM_S) -> Due | None:
         """Take the delivery to a destination that has been due longest; None if there is none.
 
-        No other process is given the same one for `CLAIM_S` seconds. Drafts that were superseded
+        No other process is given the same one for `claim_s` seconds. Drafts that were superseded
         before they were sent are cancelled: the radiologist gets the newest only.
         """
         with self._sessions.begin() as session:
@@ -90,36 +101,70 @@ class Outbox:
                 .order_by(Delivery.not_before)
                 .limit(1)
             )
-            if delivery is None or not self._extend(session, delivery):
+            if delivery is None or not self._extend(session, delivery, claim_s):
                 return None
+            session.refresh(delivery)
             return self._due(delivery)
 
-    def record_sent(self, due: Due) -> Due:
+    def record_sent(self, due: Due, claim_s: float = CLAIM_S) -> Due:
         """Record that the destination has accepted the object; returns what is left to do."""
         with self._sessions.begin() as session:
             delivery = session.get_one(Delivery, due.delivery_id)
             if delivery.state == DeliveryState.PENDING:
                 delivery.state = DeliveryState.SENT
-                delivery.attempts = 0
+                delivery.sends += 1
+                delivery.sent_at = delivery.sent_at or self._now()
+                delivery.attempts = 1
+                delivery.misses = delivery.refusals = 0
                 delivery.last_error = None
                 self._tell(session, delivery, Level.INFO, "sent", f"sent to {delivery.destination}")
-            delivery.not_before = self._now() + timedelta(seconds=CLAIM_S)
+            delivery.not_before = self._now() + timedelta(seconds=claim_s)
+            self._release(session, delivery.destination)
             return self._due(delivery)
 
-    def record_proved(self, due: Due) -> None:
-        """Record that the object was found again where it belongs."""
+    def record_proved(self, due: Due, note: str = "") -> None:
+        """Record that the object was found again where it belongs.
+
+        Parameters
+        ----------
+        due : Due
+            The claim.
+        note : str
+            What somebody should look at all the same.
+        """
+        self._end(due, DeliveryState.PROVED, "and proved", note)
+
+    def record_accepted(self, due: Due) -> None:
+        """Record that the destination has taken the object, of which it owes no proof."""
+        self._end(due, DeliveryState.ACCEPTED, "and not proved, as the settings say", "")
+
+    def record_missing(self, due: Due, within_s: float) -> None:
+        """Record that an accepted object was looked for in vain: it ends proved or with an alert.
+
+        Parameters
+        ----------
+        due : Due
+            The claim.
+        within_s : float
+            How long after the first acceptance an archive may take to show it.
+        """
         with self._sessions.begin() as session:
             delivery = session.get_one(Delivery, due.delivery_id)
-            if delivery.state == DeliveryState.PROVED:
+            if delivery.state not in OPEN:
                 return
-            delivery.state = DeliveryState.PROVED
-            delivery.proved_at = self._now()
-            delivery.last_error = None
-            message = f"delivered to {delivery.destination} and proved"
-            self._tell(session, delivery, Level.INFO, "delivered", message)
+            delivery.misses += 1
+            due_again = delivery.misses >= LOOKS_BEFORE_SENDING_AGAIN
+            waited = self._now() - (delivery.sent_at or self._now())
+            late = waited >= timedelta(seconds=within_s)
+            if delivery.sends >= MOST_SENDS and due_again and late:
+                self._fail(session, delivery, NEVER_FOUND.format(sends=delivery.sends))
+                return
+            if due_again and delivery.sends < MOST_SENDS:
+                delivery.state = DeliveryState.PENDING
+            self._postpone(session, delivery, "stored, but not yet found again")
 
-    def postpone(self, due: Due, reason: str, *, send_again: bool = False) -> None:
-        """Record an attempt that failed and may succeed later: after 10 s, 20 s, … one hour.
+    def postpone(self, due: Due, reason: str) -> None:
+        """Record that the destination does not answer: it is tried after 10 s, 20 s, … one hour.
 
         Parameters
         ----------
@@ -127,65 +172,98 @@ class Outbox:
             The claim.
         reason : str
             What the timeline says; names no patient.
-        send_again : bool
-            Whether the object is sent again, instead of looked for again.
+        """
+        with self._sessions.begin() as session:
+            delivery = session.get_one(Delivery, due.delivery_id)
+            if delivery.state in OPEN:
+                delivery.away = True
+                self._postpone(session, delivery, reason)
+
+    def refuse(self, due: Due, reason: str, tries: int) -> None:
+        """Record a refusal that may pass, until there were too many.
+
+        Parameters
+        ----------
+        due : Due
+            The claim.
+        reason : str
+            What the timeline says; names no patient.
+        tries : int
+            The delivery fails with the refusal of this number.
         """
         with self._sessions.begin() as session:
             delivery = session.get_one(Delivery, due.delivery_id)
             if delivery.state not in OPEN:
                 return
-            # Weeks of attempts would overflow a float
-            pause = min(FIRST_PAUSE_S * 2 ** min(delivery.attempts, 16), LONGEST_PAUSE_S)
-            pause *= random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  no secret
-            delivery.attempts += 1
-            delivery.not_before = self._now() + timedelta(seconds=pause)
-            delivery.last_error = reason
-            if send_again:
-                delivery.state = DeliveryState.PENDING
-            where = delivery.destination
-            message = f"delivery to {where} is tried again in {pause:.0f} s: {reason}"
-            self._tell(session, delivery, Level.WARNING, "delivery postponed", message)
+            delivery.refusals += 1
+            if delivery.refusals >= tries:
+                self._fail(session, delivery, reason)
+            else:
+                self._postpone(session, delivery, reason)
 
     def fail(self, due: Due, reason: str) -> None:
-        """Record a failure that needs a person; `requeue` tries again."""
+        """Record a failure that needs a person; `redeliver` tries again."""
         with self._sessions.begin() as session:
             delivery = session.get_one(Delivery, due.delivery_id)
-            if delivery.state not in OPEN:
-                return
-            delivery.state = DeliveryState.FAILED
-            delivery.attempts += 1
-            delivery.last_error = reason
-            message = f"delivery to {delivery.destination} failed: {reason}"
-            self._tell(session, delivery, Level.ALERT, "delivery failed", message)
+            if delivery.state in OPEN:
+                self._fail(session, delivery, reason)
 
-    def requeue(self, destination: str) -> int:
-        """Make the failed deliveries of current drafts to a destination due; returns how many."""
+    def _end(self, due: Due, state: DeliveryState, how: str, note: str) -> None:
         with self._sessions.begin() as session:
-            failed = session.scalars(
-                select(Delivery)
-                .join(Draft)
-                .where(Delivery.destination == destination, Draft.is_current)
-                .where(Delivery.state == DeliveryState.FAILED)
-            ).all()
-            for delivery in failed:
-                delivery.state = DeliveryState.PENDING
-                delivery.attempts = 0
-                delivery.not_before = self._now()
-                message = f"queued again for {delivery.destination}"
-                self._tell(session, delivery, Level.INFO, "delivery queued", message)
-            return len(failed)
+            delivery = session.get_one(Delivery, due.delivery_id)
+            if delivery.state in DONE:
+                return
+            delivery.state = state
+            delivery.proved_at = self._now()
+            delivery.last_error = note or None
+            message = f"delivered to {delivery.destination} {how}" + (
+                f", but {note}" if note else ""
+            )
+            level = Level.WARNING if note else Level.INFO
+            self._tell(session, delivery, level, "delivered", message)
+            self._release(session, delivery.destination)
+
+    def _postpone(self, session: Session, delivery: Delivery, reason: str) -> None:
+        pause = min(
+            FIRST_PAUSE_S * 2 ** min(delivery.attempts - 1, MOST_DOUBLINGS), LONGEST_PAUSE_S
+        )
+        pause *= random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  no secret
+        delivery.not_before = self._now() + timedelta(seconds=pause)
+        delivery.last_error = reason
+        where = delivery.destination
+        message = f"delivery to {where} is tried again in {pause:.0f} s: {reason}"
+        self._tell(session, delivery, Level.WARNING, "delivery postponed", message)
+
+    def _fail(self, session: Session, delivery: Delivery, reason: str) -> None:
+        delivery.state = DeliveryState.FAILED
+        delivery.last_error = reason
+        message = f"delivery to {delivery.destination} failed: {reason}"
+        self._tell(session, delivery, Level.ALERT, "delivery failed", message)
+
+    def _release(self, session: Session, destination: str) -> None:
+        """A destination has answered: what waits for that alone is due now."""
+        session.execute(
+            update(Delivery)
+            .where(Delivery.destination == destination, Delivery.away, Delivery.state.in_(OPEN))
+            .values(not_before=self._now(), attempts=1, away=False)
+            .execution_options(synchronize_session=False)
+        )
 
     def _due(self, delivery: Delivery) -> Due:
         sent = delivery.state == DeliveryState.SENT
         path = self._spool / delivery.draft.path
-        return Due(delivery.id, path, sent, delivery.attempts)
+        return Due(delivery.id, path, sent, delivery.attempts > 1)
 
-    def _extend(self, session: Session, delivery: Delivery) -> bool:
+    def _extend(self, session: Session, delivery: Delivery, claim_s: float) -> bool:
         """Claim a row unless another process was quicker."""
         changed = session.execute(
             update(Delivery)
             .where(Delivery.id == delivery.id, Delivery.not_before == delivery.not_before)
-            .values(not_before=self._now() + timedelta(seconds=CLAIM_S))
+            .values(
+                not_before=self._now() + timedelta(seconds=claim_s),
+                attempts=Delivery.attempts + 1,
+                away=False,
+            )
             .returning(Delivery.id)
             .execution_options(synchronize_session=False)
         )
@@ -206,6 +284,25 @@ class Outbox:
     def _tell(
         self, session: Session, delivery: Delivery, level: Level, kind: str, message: str
     ) -> None:
-        draft = delivery.draft
-        text = f"draft {draft.revision}: {message}"
-        add_event(session, kind, text, now=self._now(), study_id=draft.study_id, level=level)
+        tell(session, delivery, level, kind, message, self._now())
+
+
+def tell(
+    session: Session, delivery: Delivery, level: Level, kind: str, message: str, now: datetime
+) -> None:
+    """Write an event of a delivery into the timeline of its study.
+
+    Parameters
+    ----------
+    session : Session
+        The caller's transaction.
+    delivery : Delivery
+        Whose event it is.
+    level, kind, message : Level, str, str
+        As `add_event` takes them.
+    now : datetime
+        The moment, in UTC.
+    """
+    draft = delivery.draft
+    text = f"draft {draft.revision}: {message}"
+    add_event(session, kind, text, now=now, study_id=draft.study_id, level=level)

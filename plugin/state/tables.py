@@ -58,11 +58,15 @@ class DraftState(StrEnum):
 
 
 class DeliveryState(StrEnum):
-    """A delivery ends as proved, failed or cancelled (superseded); sent is not yet delivered."""
+    """A delivery ends as proved, accepted (by choice without proof), failed or cancelled.
+
+    Cancelled ones are superseded. Sent is not yet delivered.
+    """
 
     PENDING = "pending"
     SENT = "sent"
     PROVED = "proved"
+    ACCEPTED = "accepted"
     FAILED = "failed"
     CANCELLED = "cancelled"
 
@@ -268,7 +272,16 @@ class Delivery(Base):
     destination: Mapped[str] = mapped_column(String(64))
     kind: Mapped[str] = mapped_column(String(16))
     state: Mapped[str] = mapped_column(String(16), default=DeliveryState.PENDING, index=True)
+    # Begun since it was created, sent or released: how long the next pause is
     attempts: Mapped[int] = mapped_column(default=0)
+    # Accepted by the destination so often, the first time at sent_at
+    sends: Mapped[int] = mapped_column(default=0)
+    sent_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    # Looked for in vain, and refused, since it was last accepted
+    misses: Mapped[int] = mapped_column(default=0)
+    refusals: Mapped[int] = mapped_column(default=0)
+    # Waits only for the destination to answer
+    away: Mapped[bool] = mapped_column(default=False)
     not_before: Mapped[datetime] = mapped_column(UtcDateTime)
     last_error: Mapped[str | None] = mapped_column(CleanText)
     proved_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

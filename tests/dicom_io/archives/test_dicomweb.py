@@ -57,10 +57,10 @@ def test_what_was_never_stored_is_not_found(url: str, report: Path) -> None:
 def test_a_report_beside_another_patients_slices_is_no_proof(url: str, tmp_path: Path) -> None:
     study = generate_uid()
     report = write_report(tmp_path, study)
-    Dicomweb(url).store(write_slice(tmp_path, study, patient_id="somebody else"))
+    Dicomweb(url).store(write_slice(tmp_path, study, patient_id="18", patient_name="Else^Somebody"))
     Dicomweb(url).store(report)
     found = Dicomweb(url).find(InstanceReference.of(dcmread(report)))
-    assert judge(found, identity_of(dcmread(report))) is Verdict.WRONG_IDENTITY
+    assert judge(found, identity_of(dcmread(report))) is Verdict.OTHER_PATIENT
 
 
 def test_a_service_with_password_needs_it(tmp_path: Path, report: Path) -> None:
@@ -98,9 +98,25 @@ def test_an_instance_refused_for_want_of_resources_is_worth_a_retry(report: Path
         Dicomweb(url).store(report)
 
 
-def test_a_conflict_is_a_rejection_and_does_not_repeat_the_answer(report: Path) -> None:
+@pytest.mark.parametrize("status", [200, 409])
+def test_an_unclear_answer_to_a_store_is_left_to_a_look(report: Path, status: int) -> None:
+    with answering(lambda _: httpx.Response(status, text="exists")) as url:
+        Dicomweb(url).store(report)
+
+
+def test_a_conflict_that_names_its_reason_is_a_refusal(report: Path) -> None:
+    reason = {"00081197": {"vr": "US", "Value": [0xA900]}}
+    body = {"00081198": {"vr": "SQ", "Value": [reason]}}
     with (
-        answering(lambda _: httpx.Response(409, text="Müller")) as url,
+        answering(lambda _: httpx.Response(409, json=body)) as url,
+        pytest.raises(AssociationRejected, match="0xA900"),
+    ):
+        Dicomweb(url).store(report)
+
+
+def test_a_refusal_does_not_repeat_the_answer(report: Path) -> None:
+    with (
+        answering(lambda _: httpx.Response(400, text="Müller")) as url,
         pytest.raises(AssociationRejected) as raised,
     ):
         Dicomweb(url).store(report)

@@ -42,10 +42,12 @@ def test_a_report_beside_another_patients_slices_is_no_proof(
 ) -> None:
     study = generate_uid()
     report = write_report(tmp_path, study)
-    Orthanc(orthanc.url).store(write_slice(tmp_path, study, patient_id="somebody else"))
+    Orthanc(orthanc.url).store(
+        write_slice(tmp_path, study, patient_id="18", patient_name="Else^Somebody")
+    )
     Orthanc(orthanc.url).store(report)
     found = Orthanc(orthanc.url).find(InstanceReference.of(dcmread(report)))
-    assert judge(found, identity_of(dcmread(report))) is Verdict.WRONG_IDENTITY
+    assert judge(found, identity_of(dcmread(report))) is Verdict.OTHER_PATIENT
 
 
 def test_what_is_no_dicom_file_is_a_rejection(orthanc: RunningOrthanc, tmp_path: Path) -> None:

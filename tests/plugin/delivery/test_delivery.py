@@ -20,9 +20,17 @@ from dicom_io.archives.patient_identity import identity_of
 from dicom_io.archives.proof import Found, InstanceReference
 from dicom_io.errors import AssociationRejected, PeerUnreachable
 from plugin.commands.demo_archive import running_archive
-from plugin.delivery.delivery import LOOKS_BEFORE_SENDING_AGAIN, deliver_to, delivering
-from plugin.delivery.destinations import Destination
-from plugin.delivery.outbox import CLAIM_S, FIRST_PAUSE_S, JITTER, LONGEST_PAUSE_S, Due, Outbox
+from plugin.delivery.delivery import deliver_to, delivering
+from plugin.delivery.destinations import CLAIM_S, Destination
+from plugin.delivery.outbox import (
+    FIRST_PAUSE_S,
+    JITTER,
+    LONGEST_PAUSE_S,
+    LOOKS_BEFORE_SENDING_AGAIN,
+    Due,
+    Outbox,
+)
+from plugin.delivery.redelivery import Selection, redeliver
 from plugin.state.database import SessionFactory
 from plugin.state.spool import Spool
 from plugin.state.tables import Delivery, DeliveryState, Draft, Event, Job, JobState, Level, Study
@@ -92,8 +100,8 @@ class CountedOutbox(Outbox):
 
     attempts = 0
 
-    def claim(self, destination: str) -> Due | None:
-        due = super().claim(destination)
+    def claim(self, destination: str, claim_s: float = CLAIM_S) -> Due | None:
+        due = super().claim(destination, claim_s)
         self.attempts += due is not None
         return due
 
@@ -214,7 +222,9 @@ def test_a_report_filed_beside_another_patient_alerts_and_is_not_proved(
     service: Service, orthanc: RunningOrthanc, tmp_path: Path, kind: str
 ) -> None:
     study = service.draft(kind)
-    orthanc.upload(write_slice(tmp_path, study, patient_id="somebody else"))
+    orthanc.upload(
+        write_slice(tmp_path, study, patient_id="somebody else", patient_name="Else^Somebody")
+    )
     service.deliver(*every_kind(orthanc))
     assert service.states() == [DeliveryState.FAILED]
     alert = service.events()[-1]
@@ -285,7 +295,7 @@ def test_a_refusal_fails_and_waits_for_a_person(service: Service) -> None:
     assert service.states() == [DeliveryState.FAILED]
     assert service.events()[-1].level == Level.ALERT
     shelf.send_error = None
-    assert service.outbox.requeue("shelf") == 1
+    assert redeliver(service.sessions, Selection("shelf"), service.clock()) == 1
     service.deliver(shelf.named())
     assert service.states() == [DeliveryState.PROVED]
 

@@ -1,0 +1,45 @@
+"""Proof of delivery: one look at an archive, and what is wrong with what it shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydicom import dcmread
+
+from dicom_io.archives.patient_identity import identity_of
+from dicom_io.archives.proof import InstanceReference, Verdict, judge
+from plugin.delivery.destinations import Destination, Proof
+
+WRONG = {
+    Verdict.OTHER_PATIENT: "found under another patient or study: correct it there at once",
+    Verdict.OTHER_ID: (
+        "found under another PatientID, and the archive holds no CT of the study to compare with: "
+        "look whose it is"
+    ),
+    Verdict.APART: (
+        "the archive keeps the study under several PatientIDs: the report may not stand beside "
+        "the CT"
+    ),
+}
+"""What a person is told; only the first says that the patient is another one."""
+
+
+def look(destination: Destination, path: Path) -> Verdict | None:
+    """Look for a report object; None where the destination owes no proof.
+
+    A study that the archive keeps under one PatientID that is not ours, with CT in it and without
+    another name, is the CT's own study under the archive's PatientID: the report stands beside it.
+
+    Raises
+    ------
+    PeerUnreachable, AssociationRejected
+        The archive cannot be asked.
+    """
+    if destination.proof is Proof.NONE:
+        return None
+    header = dcmread(path, stop_before_pixels=True)
+    found = destination.archive.find(InstanceReference.of(header))
+    verdict = judge(found, identity_of(header))
+    if verdict is Verdict.OTHER_ID and destination.archive.count(str(header.StudyInstanceUID)):
+        return Verdict.PROVED
+    return verdict

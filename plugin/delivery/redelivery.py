@@ -1,0 +1,152 @@
+"""What a person asks for: deliver again, and look again for what was proved once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import Select, or_, select
+from sqlalchemy.orm import Session
+
+from dicom_io.archives.proof import Verdict
+from plugin.delivery.destinations import Destination
+from plugin.delivery.outbox import DONE, OPEN, tell
+from plugin.delivery.proving import WRONG, look
+from plugin.state.database import SessionFactory
+from plugin.state.tables import Delivery, DeliveryState, Draft, Level, Study
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which deliveries of current drafts are meant; what is None does not narrow it.
+
+    Parameters
+    ----------
+    destination : str, optional
+        Its name in the settings.
+    study : str, optional
+        Accession number or Study Instance UID.
+    draft : str, optional
+        SOP Instance UID of the report object.
+    since : datetime, optional
+        The moment from which drafts were written.
+    """
+
+    destination: str | None = None
+    study: str | None = None
+    draft: str | None = None
+    since: datetime | None = None
+
+    @property
+    def names_drafts(self) -> bool:
+        """Whether certain drafts are meant, and not only a destination."""
+        return any((self.study, self.draft, self.since))
+
+    def deliveries(self) -> Select[Delivery]:
+        """Choose them, oldest draft first."""
+        chosen = select(Delivery).join(Draft).join(Study).where(Draft.is_current)
+        if self.destination is not None:
+            chosen = chosen.where(Delivery.destination == self.destination)
+        if self.study is not None:
+            same = (Study.accession_number == self.study, Study.study_instance_uid == self.study)
+            chosen = chosen.where(or_(*same))
+        if self.draft is not None:
+            chosen = chosen.where(Draft.sop_instance_uid == self.draft)
+        if self.since is not None:
+            chosen = chosen.where(Draft.created_at >= self.since)
+        return chosen.order_by(Delivery.id)
+
+
+def redeliver(sessions: SessionFactory, selection: Selection, now: datetime) -> int:
+    """Make deliveries due now; returns how many.
+
+    Of a destination those that failed or wait; of drafts that are named, those that ended well
+    too: they are looked for, and sent again where they are missing.
+
+    Parameters
+    ----------
+    sessions : SessionFactory
+        Of the service's database.
+    selection : Selection
+        Which.
+    now : datetime
+        The moment, in UTC.
+    """
+    states = [DeliveryState.FAILED, *OPEN, *(DONE if selection.names_drafts else ())]
+    with sessions.begin() as session:
+        chosen = session.scalars(selection.deliveries().where(Delivery.state.in_(states))).all()
+        for delivery in chosen:
+            message = f"queued again for {delivery.destination}"
+            _queue(session, delivery, Level.INFO, message, now)
+        return len(chosen)
+
+
+def verify(
+    sessions: SessionFactory,
+    spool: Path,
+    destinations: Mapping[str, Destination],
+    selection: Selection,
+    now: datetime,
+) -> Iterator[tuple[str, Verdict]]:
+    """Look again for what was proved, as archives are restored from backups.
+
+    What is missing is due again at once, what stands elsewhere is an alert. Yields the SOP Instance
+    UID and what the archive shows, one after the other.
+
+    Parameters
+    ----------
+    sessions : SessionFactory
+        Of the service's database.
+    spool : Path
+        The folder that draft paths are relative to.
+    destinations : mapping of str to Destination
+        Those of the settings, by name.
+    selection : Selection
+        Which.
+    now : datetime
+        The moment, in UTC.
+
+    Raises
+    ------
+    PeerUnreachable, AssociationRejected
+        The archive cannot be asked.
+    """
+    with sessions() as session:
+        proved = selection.deliveries().where(
+            Delivery.state == DeliveryState.PROVED, Delivery.destination.in_(destinations)
+        )
+        asked = [
+            (one.id, destinations[one.destination], one.draft.path, one.draft.sop_instance_uid)
+            for one in session.scalars(proved)
+        ]
+    for delivery_id, destination, path, uid in asked:
+        if (verdict := look(destination, spool / path)) is None:
+            continue
+        with sessions.begin() as session:
+            _correct(session, session.get_one(Delivery, delivery_id), verdict, now)
+        yield uid, verdict
+
+
+def _correct(session: Session, delivery: Delivery, verdict: Verdict, now: datetime) -> None:
+    if delivery.state != DeliveryState.PROVED:
+        return
+    if verdict is Verdict.MISSING:
+        message = f"no longer found at {delivery.destination}: sent again"
+        _queue(session, delivery, Level.WARNING, message, now)
+    elif verdict in WRONG:
+        delivery.state = DeliveryState.FAILED
+        delivery.last_error = WRONG[verdict]
+        message = f"delivery to {delivery.destination} failed: {WRONG[verdict]}"
+        tell(session, delivery, Level.ALERT, "delivery failed", message, now)
+
+
+def _queue(session: Session, delivery: Delivery, level: Level, message: str, now: datetime) -> None:
+    """Begin anew; one attempt counts as made, so that the archive is looked at first."""
+    delivery.state = DeliveryState.PENDING
+    delivery.attempts = 1
+    delivery.sends = delivery.misses = delivery.refusals = 0
+    delivery.sent_at = None
+    delivery.not_before = now
+    tell(session, delivery, level, "delivery queued", message, now)
