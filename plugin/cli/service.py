@@ -137,7 +137,8 @@ def redeliver(config: Path | None, **which: Any) -> None:
     if not (selection.destination or selection.names_drafts):
         raise click.UsageError("name a destination, --study, --draft or --since")
     count = deliver_again(load_settings(config), selection)
-    click.echo(f"{count} deliveries are due again")
+    where = f" at {selection.destination}" if selection.destination else ""
+    click.echo(f"{count} drafts are due again{where}")
 
 
 @click.command()
