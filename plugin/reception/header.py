@@ -6,11 +6,15 @@ refused, but only the few values that intake needs are taken out of it.
 
 from __future__ import annotations
 
+import mmap
 import re
 import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
 
 from pydicom import Dataset
 from pydicom.uid import (
@@ -39,8 +43,10 @@ _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 # Real objects nest a few sequences; deeper ones are made to exhaust the stack
 _DEEPEST = 64
-# A deflated CT slice grows by a factor of 2 or 3; whatever exceeds this is an attack
-_MOST_INFLATED = 2**31
+# A deflated CT slice grows by a factor of 2 or 3; an empty one by hundreds, but is small. What
+# grows more than both was made to fill memory or disk
+_MOST_GROWTH, _ALWAYS_TAKEN = 20, 2**26
+_PIECE = 2**18  # bytes that are read and written at once
 # UIDs become file names: digits and dots only, a digit first (PS3.5 9.1)
 _UID = re.compile(r"[0-9][0-9.]{0,63}")
 
@@ -58,7 +64,9 @@ class Header:
     own: bool
 
 
-def read_header(data: bytes | memoryview, transfer_syntax_uid: str) -> Header:
+def read_header(
+    data: bytes | memoryview, transfer_syntax_uid: str, scratch: Path | None = None
+) -> Header:
     """Read the header of an encoded data set.
 
     Parameters
@@ -67,21 +75,27 @@ def read_header(data: bytes | memoryview, transfer_syntax_uid: str) -> Header:
         The data set as it came over the network, without preamble and file meta.
     transfer_syntax_uid : str
         How it is encoded.
+    scratch : Path, optional
+        Folder where a deflated one is inflated, so that it takes no memory.
 
     Raises
     ------
     DicomError
-        The data set is truncated, or is no DICOM data set.
+        The data set is truncated, is no DICOM data set, or inflates beyond all measure.
     MissingAttribute
         A UID is absent or no UID.
     """
     if transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
-        data = _inflate(data)
+        with TemporaryFile(dir=scratch) as file:
+            return _read_header(_inflated(data, file), transfer_syntax_uid)
+    return _read_header(memoryview(data), transfer_syntax_uid)
+
+
+def _read_header(view: memoryview, transfer_syntax_uid: str) -> Header:
     encoding = _Encoding(
         order=">" if transfer_syntax_uid == ExplicitVRBigEndian else "<",
         explicit=transfer_syntax_uid != ImplicitVRLittleEndian,
     )
-    view = memoryview(data)
     try:
         values = dict(_top_level(view, encoding))
     except struct.error:
@@ -187,13 +201,28 @@ def _end(view: memoryview, element: _Element, depth: int) -> int:
         position = _end(view, inner, depth + 1)
 
 
-def _inflate(data: bytes | memoryview) -> bytes:
-    """Undo the raw deflate stream of PS3.5 A.5."""
+def _inflated(data: bytes | memoryview, file: IO[bytes]) -> memoryview:
+    """Undo the raw deflate stream of PS3.5 A.5, piece by piece, into a file."""
+    most = max(_MOST_GROWTH * len(data), _ALWAYS_TAKEN)
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
-        inflated = inflater.decompress(data, _MOST_INFLATED)
+        for start in range(0, len(data), _PIECE):
+            for piece in _pieces(inflater, data[start : start + _PIECE]):
+                file.write(piece)
+                if file.tell() > most:
+                    raise DicomError(f"the deflated data set grows to more than {most >> 20} MB")
     except zlib.error:
         raise DicomError("the deflated data set is damaged") from None
-    if not inflater.eof:
+    if not inflater.eof or not file.tell():
         raise DicomError("the deflated data set is truncated")
-    return inflated
+    file.flush()
+    return memoryview(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
+
+
+def _pieces(inflater: zlib._Decompress, packed: bytes | memoryview) -> Iterator[bytes]:
+    more = True
+    while more:
+        piece = inflater.decompress(packed, _PIECE)
+        yield piece
+        packed = inflater.unconsumed_tail
+        more = not inflater.eof and (len(packed) > 0 or len(piece) == _PIECE)

@@ -10,7 +10,7 @@ from plugin.reception.dimse_status import SUCCESS, dimse_status
 from plugin.reception.header import Header, read_header, valid_uid
 from plugin.reception.intake import Arrival, Outcome
 from plugin.reception.pdata import Command
-from plugin.state.incoming import IncomingFile
+from plugin.state.incoming import IncomingFile, refusals
 from plugin.state.spool import Spool, file_head
 
 LOGGER = logging.getLogger(__name__)
@@ -100,7 +100,10 @@ class InstanceStore:
     def _keep(self) -> Arrival:
         if self._file is None:
             raise self._refusal or StoreFull("the spool takes no instance")
-        header = read_header(self._file.data_set(), self._transfer_syntax_uid)
+        with refusals():
+            header = read_header(
+                self._file.data_set(), self._transfer_syntax_uid, self._spool.incoming
+            )
         _require_announced(self._request, header)
         path = self._spool.keep_instance(
             self._file, header.study_instance_uid, header.sop_instance_uid

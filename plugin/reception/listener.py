@@ -5,11 +5,11 @@ Stock pynetdicom keeps any number of unassociated connections, and waits for the
 
 from __future__ import annotations
 
-import logging
 import socket
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -17,10 +17,9 @@ from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
+from plugin.reception.lobby import Lobby, Strangers
 from plugin.reception.patient_socket import PatientSocket
 from plugin.reception.upper_layer import BeginStore, StoreProvider
-
-LOGGER = logging.getLogger(__name__)
 
 
 class _Handler(RequestHandler):
@@ -49,8 +48,10 @@ class Listener(ThreadedAssociationServer):
         Called with every C-STORE request.
     pdu_timeout_s : float
         Time for a peer to send a PDU it began, and for us to send ours.
-    most_connections : int
-        Beyond so many, even unassociated ones, new connections are closed unheard.
+    may_connect : callable
+        Whether an address may open a connection at all; asked before anything is read.
+    most_unassociated : int
+        How many connections may wait that have not asked for an association yet.
     share_port : bool
         Whether several processes listen on the port (SO_REUSEPORT).
     """
@@ -63,16 +64,19 @@ class Listener(ThreadedAssociationServer):
         self,
         *args: Any,
         begin_store: BeginStore,
+        may_connect: Callable[[str], bool],
         pdu_timeout_s: float = 30.0,
-        most_connections: int = 64,
+        most_unassociated: int = 64,
         share_port: bool = False,
         **kwargs: Any,
     ) -> None:
         self.begin_store = begin_store
         self.pdu_timeout_s = pdu_timeout_s
-        self.most_connections = most_connections
+        self.may_connect = may_connect
         self.share_port = share_port
+        self.strangers = Strangers()
         super().__init__(*args, **kwargs)
+        self._lobby = Lobby(self._admit, most_unassociated, self.ae.acse_timeout or 30)
 
     def server_bind(self) -> None:
         assert self.socket is not None
@@ -83,14 +87,24 @@ class Listener(ThreadedAssociationServer):
     def get_request(self) -> tuple[socket.socket, Any]:
         peer, address = super().get_request()
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        peer.settimeout(self.pdu_timeout_s)
         return peer, address
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
-        if len(self.active_associations) < self.most_connections:
-            return True
-        LOGGER.warning("connection from %s closed: too many", client_address[0])
-        return False
+        allowed = self.may_connect(client_address[0])
+        if not allowed:
+            self.strangers.tell(client_address[0], "its address is not in the allow-list")
+        return allowed
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._lobby.enter(request, client_address)
+
+    def _admit(self, peer: socket.socket, address: Any) -> None:
+        peer.settimeout(self.pdu_timeout_s)
+        super().process_request(peer, address)
+
+    def server_close(self) -> None:
+        self._lobby.stop()
+        super().server_close()
 
     @property
     def names(self) -> list[str]:

@@ -63,6 +63,8 @@ class Limits:
     maximum_associations: int = 10
     network_timeout_s: float = 60.0
     acse_timeout_s: float = 10.0
+    # Each costs a descriptor; at a hundred silent ones a second, one has a third of a second to ask
+    most_unassociated: int = 32
     pdu_timeout_s: float = 30.0
 
 
@@ -149,7 +151,8 @@ def _listen(
         reception.handlers(),
         begin_store=reception.begin_store,
         pdu_timeout_s=limits.pdu_timeout_s,
-        most_connections=4 * limits.maximum_associations,
+        may_connect=reception.may_connect,
+        most_unassociated=limits.most_unassociated,
         share_port=share_port,
     )
 
@@ -174,10 +177,14 @@ class _Reception:
         requestor = event.assoc.requestor
         title, address = str(requestor.primitive.calling_ae_title), requestor.address
         if not is_allowed(title, address, self.peers):
-            LOGGER.warning("association from %s refused: not in the allow-list", address)
+            event.assoc._server.strangers.tell(address, "its AE title is not in the allow-list")
             reject(event, 0x01, 0x01, 0x03)  # PS3.8 9.3.4: calling AE title not recognised
             return
         _offer_what_is_asked(event)
+
+    def may_connect(self, address: str) -> bool:
+        titles = _titles(address, self.peers)
+        return titles is None or titles != []
 
     def ended(self, event: Any) -> None:
         self.committer.association_ended(event.assoc.name)
@@ -208,13 +215,18 @@ def is_allowed(ae_title: str, address: str, peers: Sequence[Peer]) -> bool:
     peers : sequence of (AE title, network)
         The list.
     """
-    ip = ipaddress.ip_address(address)
+    titles = _titles(address, peers)
+    return titles is None or ae_title.strip() in titles
+
+
+def _titles(address: str, peers: Sequence[Peer]) -> list[str] | None:
+    """Return the AE titles under which an address may open an association; None where any is."""
+    ip = ipaddress.ip_address(address.partition("%")[0])  # without the zone of a link-local one
+    # What a socket that listens on :: calls an IPv4 peer
+    ip = getattr(ip, "ipv4_mapped", None) or ip
     if ip.is_loopback:
-        return True
-    return any(
-        ae_title.strip() == title and ip in ipaddress.ip_network(network, strict=False)
-        for title, network in peers
-    )
+        return None
+    return [title for title, network in peers if ip in ipaddress.ip_network(network, strict=False)]
 
 
 def _offer_what_is_asked(event: Any) -> None:

@@ -135,7 +135,7 @@ def _read(sessions: SessionFactory, spool: Spool, relative: str) -> Arrival | No
         data = path.read_bytes()
         dataset, _ = split_file(data)
         syntax = str(read_file_meta_info(path).TransferSyntaxUID)
-        header = read_header(dataset, syntax)
+        header = read_header(dataset, syntax, spool.incoming)
     except CtscribeError as error:
         _set_aside(sessions, spool, relative, str(error))
         return None

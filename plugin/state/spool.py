@@ -52,13 +52,13 @@ class Spool:
     def __init__(self, root: Path, floor_bytes: int = 0) -> None:
         self.root = root
         self.floor_bytes = floor_bytes
-        self._incoming = root / "incoming"
+        self.incoming = root / "incoming"
         self._instances = root / "instances"
         self._drafts = root / "drafts"
         self._damaged = root / "damaged"
         self._durable_folders: set[Path] = set()
         root.mkdir(parents=True, exist_ok=True)
-        for folder in (root, self._incoming, self._instances, self._drafts, self._damaged):
+        for folder in (root, self.incoming, self._instances, self._drafts, self._damaged):
             make_private(folder)
 
     def absolute(self, relative: str) -> Path:
@@ -165,7 +165,7 @@ class Spool:
 
     def unrecorded(self) -> list[str]:
         """Return the files that got their names and whose rows may be missing."""
-        links = self._incoming.glob(f"*{_UNRECORDED}")
+        links = self.incoming.glob(f"*{_UNRECORDED}")
         return sorted(str(Path(*link.readlink().parts[1:])) for link in links if link.is_symlink())
 
     def is_old(self, relative: str, seconds: float) -> bool:
@@ -177,10 +177,10 @@ class Spool:
     @property
     def all_known(self) -> bool:
         """Whether every instance file but those of `unrecorded` has its row."""
-        return (self._incoming / _ALL_KNOWN).exists()
+        return (self.incoming / _ALL_KNOWN).exists()
 
     def set_all_known(self) -> None:
-        (self._incoming / _ALL_KNOWN).touch(PRIVATE_FILE)
+        (self.incoming / _ALL_KNOWN).touch(PRIVATE_FILE)
 
     def set_aside(self, relative: str) -> str:
         """Move what cannot be read out of the way; return where it lies, relative to the spool."""
@@ -192,7 +192,7 @@ class Spool:
     def remove_leftovers(self) -> int:
         """Remove what killed processes were writing; return how many files."""
         removed = 0
-        for path in self._incoming.iterdir():
+        for path in self.incoming.iterdir():
             if path.is_symlink() or path.name == _ALL_KNOWN or not path.is_file():
                 continue
             with suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
@@ -203,7 +203,7 @@ class Spool:
         return removed
 
     def _link(self, relative: str) -> Path:
-        return self._incoming / f"{Path(relative).name}{_UNRECORDED}"
+        return self.incoming / f"{Path(relative).name}{_UNRECORDED}"
 
     def _announce(self, target: Path) -> None:
         relative = target.relative_to(self.root)
@@ -212,7 +212,7 @@ class Spool:
 
     def _begin(self, head: bytes) -> IncomingFile:
         with refusals():
-            return IncomingFile(self._incoming / uuid.uuid4().hex, head)
+            return IncomingFile(self.incoming / uuid.uuid4().hex, head)
 
     def _make_folder(self, folder: Path) -> None:
         if folder in self._durable_folders and folder.is_dir():

@@ -6,12 +6,20 @@ import random
 import socket
 import struct
 import tempfile
+import threading
+import time
+from collections import deque
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from pydicom.uid import CTImageStorage
+from pynetdicom import AE, build_context
 
+from plugin.reception import receiver
+from plugin.reception.lobby import Strangers
 from plugin.reception.receiver import Limits, running_receiver
 from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory, open_database, session_factory
@@ -158,6 +166,85 @@ def test_probes_of_a_load_balancer_take_no_place(sessions, spool):
         for _ in range(60):
             socket.create_connection(("127.0.0.1", port)).close()
         assert eventually(lambda: stored(port), Limits().acse_timeout_s / 2)
+
+
+def an_association_request(length: int = 200) -> bytes:
+    """The beginning of one: type and length (PS3.8 9.3.2)."""
+    return b"\x01\x00" + struct.pack(">L", length)
+
+
+@pytest.mark.parametrize("said", [b"", b"\x01", an_association_request() + bytes(50)])
+def test_a_flood_of_connections_that_ask_for_nothing_keeps_nobody_out(
+    sessions, spool, caplog, said
+):
+    """Many more than may wait, at once and with the time limits of the service."""
+    with running_receiver(sessions, spool, patience=PATIENCE) as port, ExitStack() as crowd:
+        for _ in range(300):
+            peer = crowd.enter_context(socket.create_connection(("127.0.0.1", port)))
+            peer.sendall(said)
+        assert stored(port)
+        threads = [one.name for one in threading.enumerate() if "AcceptorThread" in one.name]
+        assert len(threads) < 10
+
+
+def test_a_flood_that_goes_on_keeps_nobody_out(sessions, spool):
+    with running_receiver(sessions, spool, patience=PATIENCE) as port:
+        ended = threading.Event()
+
+        def flood() -> None:
+            silent: deque[socket.socket] = deque()
+            while not ended.is_set():
+                silent.append(socket.create_connection(("127.0.0.1", port)))
+                if len(silent) > 200:
+                    silent.popleft().close()
+                time.sleep(0.005)
+            for peer in silent:
+                peer.close()
+
+        thread = threading.Thread(target=flood)
+        thread.start()
+        try:
+            assert all(stored(port) for _ in range(10))
+        finally:
+            ended.set()
+            thread.join()
+
+
+def test_a_request_that_comes_in_two_pieces_is_heard(port):
+    request = bytearray()
+    ae = AE("SENDER")
+    with socket.create_server(("127.0.0.1", 0)) as middle:
+
+        def take() -> None:
+            with middle.accept()[0] as peer:
+                request.extend(peer.recv(65536))
+
+        taken = threading.Thread(target=take)
+        taken.start()
+        ae.acse_timeout = 0.5
+        ae.associate(*middle.getsockname(), contexts=[build_context(CTImageStorage)])
+        taken.join()
+    with socket.create_connection(("127.0.0.1", port)) as peer:
+        peer.sendall(request[:50])
+        time.sleep(0.1)  # not for something to happen: so that the pieces come one by one
+        peer.sendall(request[50:])
+        assert peer.recv(1) == b"\x02"  # A-ASSOCIATE-AC
+
+
+def test_an_address_that_is_not_listed_is_closed_before_it_says_anything(port, monkeypatch, caplog):
+    with monkeypatch.context() as nobody:
+        nobody.setattr(receiver, "_titles", lambda *_: [])
+        for _ in range(20):
+            with socket.create_connection(("127.0.0.1", port)) as peer:
+                assert closed_within(peer, 5)
+    assert caplog.text.count("127.0.0.1 refused: its address is not in the allow-list") == 1
+
+
+def test_strangers_fill_no_log(caplog):
+    strangers = Strangers()
+    for _ in range(1000):
+        strangers.tell("192.0.2.1", "its address is not in the allow-list")
+    assert len(caplog.records) == 1
 
 
 def test_a_crowd_of_silent_connections_keeps_nobody_out_for_long(port):

@@ -42,7 +42,7 @@ from plugin.state.database import SessionFactory
 from plugin.state.spool import Spool, split_file
 from plugin.state.tables import Event, Hold, Instance, Job, JobState, Quarantine, Study
 from tests.objects import PATIENT_ID
-from tests.plugin.intake_objects import association, encoded, make_slice, new_uid, store
+from tests.plugin.intake_objects import association, encoded, incoming, make_slice, new_uid, store
 from tests.services import require
 from tests.waiting import eventually
 
@@ -349,11 +349,31 @@ def test_the_second_ae_title_asks_for_a_new_draft(port, sessions):
         ("OTHER", "10.1.2.3", False),
         ("PACS", "192.168.0.9", True),
         ("PACS", "192.168.0.8", False),
+        ("ANY", "::ffff:127.0.0.1", True),  # as a socket that listens on :: names IPv4 peers
+        ("PACS", "::ffff:192.168.0.9", True),
+        ("PACS", "::ffff:192.168.0.8", False),
+        ("GATE", "fe80::1%eth0", True),
     ],
 )
 def test_beyond_loopback_title_and_address_must_be_listed(title, address, allowed):
-    peers = [("MODALITY", "10.1.2.0/24"), ("PACS", "192.168.0.9")]
+    peers = [("MODALITY", "10.1.2.0/24"), ("PACS", "192.168.0.9"), ("GATE", "fe80::/64")]
     assert is_allowed(title, address, peers) == allowed
+
+
+def test_it_listens_on_every_address_of_both_kinds(sessions, spool, instances):
+    with running_receiver(sessions, spool, patience=PATIENCE, host="::") as port:
+        assert store(port, make_slice(new_uid())) == [0x0000]  # to 127.0.0.1
+    assert len(instances()) == 1
+
+
+def test_a_deflated_object_that_grows_beyond_all_measure_is_refused(port, instances, spool):
+    dataset = make_slice(new_uid())
+    dataset.PixelData = bytes(2**27)
+    with association(port, syntaxes=(DeflatedExplicitVRLittleEndian,)) as assoc:
+        dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+        assert assoc.send_c_store(dataset).Status == 0xC000
+    assert instances() == []
+    assert incoming(spool) == []
 
 
 def test_a_peer_that_is_not_listed_is_rejected(port, monkeypatch):
