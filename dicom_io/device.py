@@ -3,6 +3,8 @@
 No import but pydicom, so that the receiver can ask `is_own` of what arrives.
 """
 
+from uuid import NAMESPACE_OID, uuid5
+
 from pydicom import Dataset
 from pydicom.multival import MultiValue
 
@@ -32,3 +34,8 @@ def is_own(dataset: Dataset) -> bool:
         return True
     marks = [dataset.get(word) for word in ("Modality", "Manufacturer", "ManufacturerModelName")]
     return marks == ["SR", MANUFACTURER, MODEL_NAME]
+
+
+def uid_in_form(uid: str, form: str) -> str:
+    """Return the UID that a report of this software has in another form; always the same one."""
+    return f"2.25.{uuid5(NAMESPACE_OID, f'{uid}/{form}').int}"

@@ -20,6 +20,8 @@ PACKAGES = ("plugin", "dicom_io", "engine", "training", "reporting")
 MODULES = sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py"))
 # Where a library may come from an extra; everywhere else only from the base
 ROOMS = {
+    "reporting/forms": ("forms",),
+    "plugin/delivery/mllp.py": ("forms",),
     "training": ("training",),
     "training/evaluation": ("evaluation",),
     "training/site": ("site", "recognizer"),
@@ -31,6 +33,8 @@ ROOMS = {
 ELSEWHERE = {"orthanc"}
 # Needed by a library, or found by name, and never imported here
 UNSEEN = {
+    "fontpkg-noto-sans": "reporting/forms/pdf.py opens its file",
+    "noto-cjk-sans-otc": "reporting/forms/pdf.py opens its file",
     "protobuf": "transformers reads sentencepiece's files with it",
     "psycopg": "SQLAlchemy, for a URL of PostgreSQL",
     "pylibjpeg": "pydicom decodes with it",
