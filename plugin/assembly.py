@@ -88,6 +88,7 @@ def run_worker(settings: Settings, stop: threading.Event | None = None) -> None:
             ).make_report,
             destinations={one.name: one.kind for one in settings.destinations},
             attempts=settings.worker.attempts,
+            max_study_age_days=settings.worker.max_study_age_days,
             ready=EngineWatch(sessions, settings.engine.name, partial(ask_identity, engine)).ready,
             missing=(
                 ArchiveCount(sessions, count_at, targets[count_at].archive).missing

@@ -126,6 +126,9 @@ class Worker(Section):
     lease_s: Seconds = 60.0
     poll_s: Seconds = 1.0
     attempts: int = Field(default=5, ge=1, description="give a study up after so many")
+    max_study_age_days: int | None = Field(
+        default=None, ge=0, description="an older study is drafted only if somebody asks for it"
+    )
     default_character_set: str | None = Field(
         default=None,
         description="how the archive reads names that declare no character set, as DICOM calls it",

@@ -122,7 +122,14 @@ def finish_unchanged(sessions: SessionFactory, claim: Claim, *, now: datetime) -
         )
 
 
-def fail_job(sessions: SessionFactory, claim: Claim, reason: str, *, now: datetime) -> None:
+def fail_job(
+    sessions: SessionFactory,
+    claim: Claim,
+    reason: str,
+    *,
+    now: datetime,
+    level: Level = Level.ALERT,
+) -> None:
     """End the job for good.
 
     Parameters
@@ -135,11 +142,13 @@ def fail_job(sessions: SessionFactory, claim: Claim, reason: str, *, now: dateti
         What failed, for a person.
     now : datetime
         The moment, in UTC.
+    level : Level
+        How loud it is.
     """
     with sessions.begin() as session:
         study = lock_study(session, claim.study_id)
         set_own(session, claim, state=JobState.FAILED, finished_at=now, error=reason)
-        settle_failed(session, study, reason, now)
+        settle_failed(session, study, reason, now, level)
 
 
 def retry_job(

@@ -13,7 +13,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, Select, and_, exists, or_, select, update
+from sqlalchemy import (
+    ColumnExpressionArgument,
+    CursorResult,
+    Select,
+    and_,
+    exists,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session, aliased
 
 from dicom_io.errors import LeaseLost
@@ -22,6 +31,7 @@ from plugin.state.completeness import is_complete, why_incomplete
 from plugin.state.database import SessionFactory
 from plugin.state.studies import job_waits, lock_study, settle_failed
 from plugin.state.tables import (
+    Delivery,
     Draft,
     Instance,
     Job,
@@ -65,6 +75,9 @@ class Claim:
     paths: tuple[str, ...]
     """Relative to the spool; what the model may read, in the order of arrival."""
     previous: PreviousDraft | None
+    """The current draft: if it read the same slices, there is no new one."""
+    predecessor: PreviousDraft | None
+    """The latest draft that reached a destination, which the new one takes the place of."""
 
 
 def claim_job(
@@ -184,12 +197,21 @@ def _claim(session: Session, study: Study, job: Job, lease_s: float, now: dateti
         incomplete=job.incomplete,
         hard_deadline=job.hard_deadline,
         paths=tuple(paths),
-        previous=_previous(session, study),
+        previous=_latest(session, study, Draft.is_current),
+        predecessor=_latest(session, study, _REACHED | ~Draft.deliveries.any()),
     )
 
 
-def _previous(session: Session, study: Study) -> PreviousDraft | None:
-    draft = session.scalar(select(Draft).where(Draft.study_id == study.id, Draft.is_current))
+# Nobody can look up a draft that was superseded before it was sent. Without destinations the spool
+# is where drafts go
+_REACHED = Draft.deliveries.any((Delivery.sends > 0) | Delivery.proved_at.is_not(None))
+
+
+def _latest(
+    session: Session, study: Study, wanted: ColumnExpressionArgument[bool]
+) -> PreviousDraft | None:
+    drafts = select(Draft).where(Draft.study_id == study.id, wanted)
+    draft = session.scalar(drafts.order_by(Draft.revision.desc()).limit(1))
     if draft is None:
         return None
     return PreviousDraft(

@@ -17,13 +17,14 @@ from sqlalchemy.exc import DBAPIError
 
 from dicom_io.errors import CtscribeError, EngineUnavailable, LeaseLost, StoreFull
 from plugin.drafting import job_ends, jobs
+from plugin.drafting.age import why_too_old
 from plugin.drafting.job_ends import NewDraft
 from plugin.drafting.jobs import Claim
 from plugin.state.clock import CLOCK_SLACK
 from plugin.state.completeness import nothing_known
 from plugin.state.database import SessionFactory, reason_of
 from plugin.state.spool import Spool
-from plugin.state.tables import DraftState
+from plugin.state.tables import DraftState, Level
 from plugin.state.watch import Watch
 from reporting.edition import Predecessor
 
@@ -88,6 +89,8 @@ class Worker:
         Is asked before a study is read; what is missing is waited for, up to the hard deadline.
     watch : Watch
         How long studies are waited for and claims last, and what was seen before.
+    max_study_age_days : int, optional
+        An older study is drafted only if somebody asks for it.
     """
 
     sessions: SessionFactory
@@ -98,6 +101,7 @@ class Worker:
     ready: Callable[[], bool] = lambda: True
     missing: Missing = nothing_known
     watch: Watch = field(default_factory=Watch)
+    max_study_age_days: int | None = None
 
     def run(self, stop: threading.Event, poll_s: float = 1.0) -> None:
         """Work until `stop` is set; the job in hand is finished first."""
@@ -143,8 +147,12 @@ class Worker:
             quiet = patience.quiet
             job_ends.wait_for_instances(self.sessions, claim, missing, quiet=quiet, now=_now())
             return
+        paths = [self.spool.absolute(path) for path in claim.paths]
+        if too_old := self._too_old(claim, paths):
+            job_ends.fail_job(self.sessions, claim, too_old, now=_now(), level=Level.INFO)
+            return
         report = self.make_report(
-            [self.spool.absolute(path) for path in claim.paths],
+            paths,
             revision=claim.revision,
             predecessor=_predecessor(claim),
             incomplete=claim.incomplete or missing,
@@ -170,6 +178,11 @@ class Worker:
             self.spool.discard_draft(path)
             raise
         self.spool.recorded(path)
+
+    def _too_old(self, claim: Claim, paths: Sequence[Path]) -> str | None:
+        if self.max_study_age_days is None or claim.forced:
+            return None
+        return why_too_old(paths, self.max_study_age_days, _now().date())
 
     def _end(self, claim: Claim, reason: str, *, retryable: bool) -> None:
         if retryable:
@@ -201,14 +214,14 @@ class Worker:
 
 
 def _predecessor(claim: Claim) -> Predecessor | None:
-    if claim.previous is None:
+    if claim.predecessor is None:
         return None
     return Predecessor(
-        study_instance_uid=claim.previous.study_instance_uid,
-        series_instance_uid=claim.previous.series_instance_uid,
-        sop_instance_uid=claim.previous.sop_instance_uid,
-        revision=claim.previous.revision,
-        written=claim.previous.written,
+        study_instance_uid=claim.predecessor.study_instance_uid,
+        series_instance_uid=claim.predecessor.series_instance_uid,
+        sop_instance_uid=claim.predecessor.sop_instance_uid,
+        revision=claim.predecessor.revision,
+        written=claim.predecessor.written,
     )
 
 

@@ -79,7 +79,9 @@ def settle(session: Session, study: Study, state: StudyState) -> None:
         study.state = state
 
 
-def settle_failed(session: Session, study: Study, reason: str, now: datetime) -> None:
+def settle_failed(
+    session: Session, study: Study, reason: str, now: datetime, level: Level = Level.ALERT
+) -> None:
     """Set the state of a study whose job failed, and say why there is no new draft.
 
     Parameters
@@ -92,9 +94,11 @@ def settle_failed(session: Session, study: Study, reason: str, now: datetime) ->
         What failed, for a person.
     now : datetime
         The moment, in UTC.
+    level : Level
+        How loud it is.
     """
     current = exists().where(Draft.study_id == study.id, Draft.is_current)
     drafted = bool(session.scalar(select(current)))
     settle(session, study, StudyState.DRAFTED if drafted else StudyState.FAILED)
     message = f"no new draft: {reason}" if drafted else f"no draft: {reason}"
-    add_event(session, "failed", message, now=now, study_id=study.id, level=Level.ALERT)
+    add_event(session, "failed", message, now=now, study_id=study.id, level=level)

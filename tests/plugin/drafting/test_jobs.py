@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from dicom_io.errors import LeaseLost
 from plugin.drafting import job_ends, jobs
@@ -248,6 +248,29 @@ def test_the_next_draft_names_its_predecessor_and_is_the_only_current_one(
     first, second = rows(Draft)
     assert (first.is_current, second.is_current) == (False, True)
     assert second.predecessor_id == first.id
+
+
+@pytest.mark.parametrize(
+    ("reached", "named"), [({"sends": 1}, "1.2.7.1"), ({"proved_at": NOW}, "1.2.7.1"), ({}, None)]
+)
+def test_a_draft_that_reached_nobody_is_no_predecessor(arrive, claim, sessions, reached, named):
+    arrive(1)
+    finish(sessions, claim(), draft(1))
+    with sessions.begin() as session:
+        session.execute(update(Delivery).values(**reached, sent_at=None))
+    arrive(2, seconds=100)
+    finish(sessions, claim(NOW + timedelta(seconds=200)), draft(2))
+    arrive(3, seconds=300)
+    taken = claim(NOW + timedelta(seconds=400))
+    assert taken.previous.sop_instance_uid == "1.2.7.2"
+    assert (taken.predecessor and taken.predecessor.sop_instance_uid) == named
+
+
+def test_without_a_destination_the_spool_is_where_a_draft_goes(arrive, claim, sessions):
+    arrive(1)
+    job_ends.finish_with_draft(sessions, claim(), draft(1), destinations={}, now=DUE)
+    arrive(2, seconds=100)
+    assert claim(NOW + timedelta(seconds=200)).predecessor.sop_instance_uid == "1.2.7.1"
 
 
 def test_an_unchanged_selection_keeps_the_current_draft(arrive, claim, sessions, rows):

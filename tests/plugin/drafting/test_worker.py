@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from plugin.drafting.worker import Worker
 from plugin.reception import intake
 from plugin.state.database import SessionFactory
 from plugin.state.spool import Spool
-from plugin.state.tables import Draft, Event, Job
+from plugin.state.tables import Delivery, Draft, Event, Job
 from plugin.state.watch import Watch
 from tests.plugin.arrivals import PATIENCE, arrival
 from tests.plugin.intake_objects import make_slice, new_uid
@@ -59,6 +60,21 @@ def test_without_a_complete_study_there_is_nothing_to_do(worker):
     assert not worker.work_once()
 
 
+@pytest.mark.parametrize(("redraft", "drafts"), [(False, 0), (True, 1)])
+def test_an_old_study_is_drafted_only_if_somebody_asks(
+    worker, arrive, rows, spool, redraft, drafts
+):
+    old = make_slice(new_uid())
+    old.StudyDate = "20090302"
+    (spool.root / "instances").mkdir(exist_ok=True)
+    old.save_as(spool.root / "instances/1.dcm", enforce_file_format=True)
+    arrive(1, redraft=redraft)
+    assert replace(worker, max_study_age_days=365).work_once()
+    assert len(rows(Draft)) == drafts
+    told = rows(Event)[-1]
+    assert (told.level, "the study is of 2009-03-02" in told.message) == ("info", not drafts)
+
+
 def test_a_complete_study_becomes_a_draft_in_the_spool(worker, arrive, rows, spool, model):
     arrive(1)
     assert worker.work_once()
@@ -80,9 +96,13 @@ def test_the_timeline_tells_which_series_was_read(worker, arrive, rows):
     assert "read series 2" in [event.message for event in rows(Event)]
 
 
-def test_late_slices_that_change_the_selection_make_a_successor(worker, arrive, rows, model):
+def test_late_slices_that_change_the_selection_make_a_successor(
+    worker, arrive, rows, model, sessions
+):
     arrive(1)
     worker.work_once()
+    with sessions.begin() as session:
+        session.execute(update(Delivery).values(sends=1))
     model.digest = "e" * 64
     arrive(2)
     worker.work_once()
