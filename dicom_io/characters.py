@@ -81,7 +81,8 @@ def settle_text(header: Dataset, keyword: str, default: str | None = None) -> No
     if element is None or not element.value:
         return
     raw = _raw_bytes(element)
-    if raw is not None and _is_plain(raw):
+    as_usual = getattr(element, "VR", None) in (None, dictionary_VR(keyword))
+    if raw is not None and as_usual and _is_plain(raw):
         return
     try:
         values = _values_of(element) if raw is None else _decoded(header, keyword, raw, default)

@@ -14,9 +14,10 @@ from dicom_io.volume.slices import Slice
 
 MOST_MISSING_TOGETHER = 2
 MOST_MISSING_SHARE = 0.1
-"""More missing slices than this, side by side or of the whole series, are not interpolated.
+"""More missing slices than this, side by side or of the whole series, are not interpolated."""
 
-One missing slice is, however short the series."""
+ENOUGH_AROUND_ONE = 7
+"""Of a series of so many slices one more may be missing, although that is more than its share."""
 
 # Positions are rounded to hundredths of a millimetre: equal distances differ by less than 5 %
 _EQUAL = 0.05
@@ -51,7 +52,8 @@ def missing_slices(slices: Sequence[Slice], places_mm: NDArray[np.float64]) -> t
         if count
     ]
     lost = missing.sum()
-    too_many = lost > 1 and lost / (len(slices) + lost) > MOST_MISSING_SHARE
+    alone = lost == 1 and len(slices) >= ENOUGH_AROUND_ONE
+    too_many = not alone and lost / (len(slices) + lost) > MOST_MISSING_SHARE
     if gaps and (missing.max() > MOST_MISSING_TOGETHER or too_many):
         raise IncompleteSeries(
             f"{len(slices)} slices with gaps too large to interpolate: {'; '.join(gaps)}"

@@ -102,7 +102,8 @@ def _no_ct_image(instance: Instance) -> str | None:
     description = str(header.get("SeriesDescription") or "")
     if kind := no_cross_section(image_type, description):
         return kind
-    return "colour image" if whole_number(header, "SamplesPerPixel", 1) > 1 else None
+    # RGB and what else was ever defined (PS3.3 C.7.6.3.1.2); other numbers are nonsense
+    return "colour image" if whole_number(header, "SamplesPerPixel", 1) in (2, 3, 4) else None
 
 
 def _stack(series: Series, slices: tuple[Slice, ...]) -> Stack | Rejection:

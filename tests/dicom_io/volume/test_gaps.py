@@ -45,8 +45,9 @@ def test_a_tenth_of_the_slices_may_be_missing_but_not_more():
 
 def test_one_slice_may_be_missing_of_a_short_series():
     assert len(missing([0, 1, 2, 4, 5, 6, 7])) == 1
-    with pytest.raises(IncompleteSeries):
-        missing([0, 1, 2, 4, 5, 7, 8])
+    for too_few in ([0, 1, 2, 4, 5, 6], [0, 1, 2, 4, 5, 7, 8]):
+        with pytest.raises(IncompleteSeries):
+            missing(too_few)
 
 
 def test_a_protocol_of_two_distances_misses_nothing():
