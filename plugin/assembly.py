@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -22,13 +22,18 @@ from plugin.settings import Destination as DestinationSettings
 from plugin.settings import DicomwebDestination, DimseDestination, Settings
 from plugin.state.completeness import ArchiveCount, Patience, nothing_known
 from plugin.state.database import SessionFactory, open_database, session_factory
-from plugin.state.spool import Spool, make_private
+from plugin.state.private import make_private
+from plugin.state.pulse import Pulse
+from plugin.state.spool import Spool
+from plugin.state.tables import Level
+from plugin.state.timeline import add_event
 from plugin.supervisor import stop_on_signals
 
 if TYPE_CHECKING:
     from dicom_io.archives.proof import Verdict
     from engine.protocol import ModelIdentity, ReportEngine
     from plugin.delivery.redelivery import Selection
+    from plugin.drafting.worker import Worker
 
 
 def open_sessions(settings: Settings) -> SessionFactory:
@@ -50,56 +55,83 @@ def run_receiver(settings: Settings, stop: threading.Event | None = None) -> Non
     from plugin.reception.receiver import Limits
     from plugin.reception.receiver import run_receiver as receive
 
-    receiver = settings.receiver
-    receive(
-        open_sessions(settings),
-        open_spool(settings),
-        stop or stop_on_signals(),
-        patience=patience_of(settings),
-        host=receiver.host,
-        port=receiver.port,
-        ae_title=receiver.ae_title,
-        redraft_ae_title=receiver.redraft_ae_title,
-        peers=[(peer.ae_title, str(peer.address)) for peer in receiver.peers],
-        limits=Limits(receiver.maximum_associations, receiver.network_timeout_s),
-        share_port=receiver.processes > 1,
-    )
+    receiver, stop = settings.receiver, stop or stop_on_signals()
+    with closing(Pulse(settings.storage.spool, "receive")) as pulse:
+        receive(
+            open_sessions(settings),
+            open_spool(settings),
+            stop,
+            patience=patience_of(settings),
+            host=receiver.host,
+            port=receiver.port,
+            ae_title=receiver.ae_title,
+            redraft_ae_title=receiver.redraft_ae_title,
+            peers=[(peer.ae_title, str(peer.address)) for peer in receiver.peers],
+            limits=Limits(receiver.maximum_associations, receiver.network_timeout_s),
+            share_port=receiver.processes > 1,
+            expect=pulse.expect,
+        )
 
 
 def run_worker(settings: Settings, stop: threading.Event | None = None) -> None:
     """Draft and deliver until a signal, or `stop`."""
     from plugin.delivery.delivery import delivering
     from plugin.delivery.outbox import Outbox
+
+    stop = stop or stop_on_signals()
+    sessions, targets = open_sessions(settings), [destination(d) for d in settings.destinations]
+    with (
+        closing(Pulse(settings.storage.spool, "work")) as pulse,
+        opened_engine(settings) as engine,
+        delivering(Outbox(sessions, settings.storage.spool), targets, settings.worker.poll_s),
+    ):
+        worker = _worker(settings, sessions, targets, engine, pulse)
+        worker.run(stop, settings.worker.poll_s)
+
+
+def _worker(
+    settings: Settings,
+    sessions: SessionFactory,
+    targets: Sequence[Destination],
+    engine: ReportEngine,
+    pulse: Pulse,
+) -> Worker:
     from plugin.drafting.engine_watch import EngineWatch
     from plugin.drafting.pipeline import Pipeline
     from plugin.drafting.worker import Worker
     from plugin.state.watch import Watch
 
-    stop = stop or stop_on_signals()
-    sessions, spool = open_sessions(settings), open_spool(settings)
-    targets = {one.name: destination(one) for one in settings.destinations}
     count_at = settings.completeness.count_at
-    with opened_engine(settings) as engine:
-        worker = Worker(
-            sessions,
-            spool,
-            make_report=Pipeline(
-                engine, settings.engine.max_new_tokens, settings.worker.default_character_set
-            ).make_report,
-            destinations={one.name: one.kind for one in settings.destinations},
-            attempts=settings.worker.attempts,
-            max_study_age_days=settings.worker.max_study_age_days,
-            ready=EngineWatch(sessions, settings.engine.name, partial(ask_identity, engine)).ready,
-            missing=(
-                ArchiveCount(sessions, count_at, targets[count_at].archive).missing
-                if count_at
-                else nothing_known
-            ),
-            watch=Watch(patience_of(settings), settings.worker.lease_s),
-        )
-        outbox = Outbox(sessions, settings.storage.spool)
-        with delivering(outbox, list(targets.values()), settings.worker.poll_s):
-            worker.run(stop, settings.worker.poll_s)
+    counted = [one.archive for one in targets if one.name == count_at]
+    return Worker(
+        sessions,
+        open_spool(settings),
+        make_report=Pipeline(
+            engine, settings.engine.max_new_tokens, settings.worker.default_character_set
+        ).make_report,
+        destinations={one.name: one.kind for one in settings.destinations},
+        attempts=settings.worker.attempts,
+        max_study_age_days=settings.worker.max_study_age_days,
+        ready=EngineWatch(sessions, settings.engine.name, partial(ask_identity, engine)).ready,
+        missing=(
+            ArchiveCount(sessions, count_at, counted[0]).missing
+            if count_at and counted
+            else nothing_known
+        ),
+        watch=Watch(patience_of(settings), settings.worker.lease_s),
+        longest_draft_s=settings.worker.longest_draft_s,
+        expect=pulse.expect,
+    )
+
+
+def alert(settings: Settings, kind: str, message: str) -> None:
+    """Write an alert into the service's timeline; where the database is away, the log has it."""
+    sessions = open_sessions(settings)
+    try:
+        with sessions.begin() as session:
+            add_event(session, kind, message, now=datetime.now(UTC), level=Level.ALERT)
+    finally:
+        sessions.kw["bind"].dispose()
 
 
 @contextmanager

@@ -129,6 +129,9 @@ class Worker(Section):
     max_study_age_days: int | None = Field(
         default=None, ge=0, description="an older study is drafted only if somebody asks for it"
     )
+    longest_draft_s: Seconds = Field(
+        default=1800.0, description="a worker that takes longer for a study hangs, and is replaced"
+    )
     default_character_set: str | None = Field(
         default=None,
         description="how the archive reads names that declare no character set, as DICOM calls it",

@@ -13,8 +13,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+
+from plugin.state.pulse import SILENT_S, STARTS_S
 
 LOGGER = logging.getLogger(__name__)
 # -P: without it the current folder comes first on sys.path, and a folder there that is called
@@ -37,6 +39,8 @@ class _Child:
     name: str
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
+    beat: int | None = None
+    heard: float = 0.0
     start_at: float = field(default_factory=time.monotonic)
     pause_s: float = field(default_factory=lambda: FIRST_PAUSE_S)
 
@@ -47,8 +51,12 @@ def supervise(
     program: Sequence[str] = CTSCRIBE,
     patience_s: float = PATIENCE_S,
     stop: threading.Event | None = None,
+    last_beat: Callable[[str, int], int | None] = lambda *_: None,
+    report: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Keep one process running for every command, until SIGTERM, SIGINT or `stop`.
+
+    A process that is not heard any more, because it was stopped or hangs, is killed and replaced.
 
     Parameters
     ----------
@@ -60,6 +68,10 @@ def supervise(
         How long the processes have to end after SIGTERM; then they are killed.
     stop : threading.Event, optional
         Set it to stop; without one, signals do, and only the main thread may call this.
+    last_beat : callable
+        Tells for a command's first word and a process id when it was last heard; None if never.
+    report : callable
+        Told in a sentence that a process was replaced.
     """
     stop = stop_on_signals() if stop is None else stop
     children = [_Child((*program, *command), " ".join(command)) for command in commands]
@@ -67,6 +79,8 @@ def supervise(
         while not stop.wait(_POLL_S):
             for child in children:
                 _look_after(child)
+                if _is_silent(child, last_beat):
+                    _replace(child, report)
     finally:
         _end(children, patience_s)
 
@@ -92,12 +106,37 @@ def _look_after(child: _Child) -> None:
     child.pause_s = min(2 * child.pause_s, LONGEST_PAUSE_S)
 
 
+def _is_silent(child: _Child, last_beat: Callable[[str, int], int | None]) -> bool:
+    """Whether nothing was heard of a running process for too long, by the clock nobody sets."""
+    if child.process is None:
+        return False
+    beat, now = last_beat(child.name.partition(" ")[0], child.process.pid), time.monotonic()
+    if beat != child.beat:
+        child.beat, child.heard = beat, now
+    # Before its first word it loads what it needs; it says so by itself if that takes long
+    return now - child.heard > (STARTS_S if beat is None else SILENT_S)
+
+
+def _replace(child: _Child, report: Callable[[str], None]) -> None:
+    assert child.process is not None
+    pid, silent_s = child.process.pid, time.monotonic() - child.heard
+    message = f"process {pid} ({child.name}) was silent for {silent_s:.0f} s: it is replaced"
+    LOGGER.error("%s", message)
+    child.process.kill()  # even one that is stopped
+    child.process.wait()
+    try:
+        report(message)
+    except Exception as error:  # noqa: BLE001  whatever the database does, the service goes on
+        LOGGER.error("the alert could not be recorded: %s", type(error).__name__)
+
+
 def _start(child: _Child) -> None:
     parent = os.getpid()
     child.process = subprocess.Popen(
         child.command, preexec_fn=lambda: _die_with(parent), start_new_session=True
     )
-    child.started = time.monotonic()
+    child.started = child.heard = time.monotonic()
+    child.beat = None
     LOGGER.info("process %d: %s", child.process.pid, child.name)
 
 

@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,15 +46,20 @@ def demo(out: Path, seed: int) -> None:
 @config_option
 def serve(config: Path | None) -> None:
     """Run the whole service: receiver, worker and delivery."""
+    from plugin.assembly import alert
+    from plugin.state.pulse import alone, last_beat
     from plugin.supervisor import supervise
 
     settings = load_settings(config)
     configure_logging()
     where = [] if config is None else ["-c", str(config)]
-    supervise(
-        [["receive", *where]] * settings.receiver.processes
-        + [["work", *where]] * settings.worker.processes
-    )
+    with alone(settings.storage.spool):
+        supervise(
+            [["receive", *where]] * settings.receiver.processes
+            + [["work", *where]] * settings.worker.processes,
+            last_beat=partial(last_beat, settings.storage.spool),
+            report=partial(alert, settings, "replaced"),
+        )
 
 
 @click.command()
@@ -99,7 +105,7 @@ def status(study: str | None, config: Path | None, as_json: bool) -> None:
 
     settings = load_settings(config)
     if study is None:
-        print_studies(settings.storage.database_url, as_json=as_json)
+        print_studies(settings.storage.database_url, settings.storage.spool, as_json=as_json)
     else:
         print_timeline(settings.storage.database_url, study, as_json=as_json)
 

@@ -15,11 +15,18 @@ from dicom_io.errors import CtscribeError
 from dicom_io.extras import install_hint
 from plugin.console import say
 from plugin.settings import Settings
-from plugin.state.spool import make_private
+from plugin.state.private import make_private
+from plugin.state.pulse import processes
 
 _ADVICE = {
     False: "check engine.model and engine.device",
     True: "check engine.url and engine.token_env, and that `ctscribe engine` runs there",
+}
+
+
+_PROCESS_ADVICE = {
+    "hangs": "serve replaces it; if you started the part alone, end it and start it again",
+    "dead": "look at the end of its log, and start it again",
 }
 
 
@@ -49,6 +56,7 @@ def examine(settings: Settings, *, as_json: bool) -> int:
 def run_checks(settings: Settings) -> Iterator[Finding]:
     yield check_disk(settings)
     yield check_database(settings)
+    yield from check_processes(settings)
     yield check_receiver(settings)
     yield check_model(settings)
     yield from check_destinations(settings)
@@ -89,11 +97,19 @@ def check_database(settings: Settings) -> Finding:
     return Finding("database", True, engine.dialect.name)
 
 
+def check_processes(settings: Settings) -> Iterator[Finding]:
+    """Every process of the service that began and did not end in order is alive."""
+    for one in processes(settings.storage.spool):
+        advice = "" if one.state == "alive" else _PROCESS_ADVICE[one.state]
+        yield Finding("process", one.state == "alive", str(one), advice)
+
+
 def check_receiver(settings: Settings) -> Finding:
     """A receiver answers C-ECHO, or its port is free for one."""
     receiver = settings.receiver
     where = f"{receiver.ae_title} at {receiver.host}:{receiver.port}"
-    with socket.socket() as probe:
+    family = socket.AF_INET6 if ":" in receiver.host else socket.AF_INET
+    with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((receiver.host, receiver.port))
@@ -110,7 +126,7 @@ def _echo(settings: Settings) -> None:
     from dicom_io.archives.dimse import Dimse
 
     receiver = settings.receiver
-    host = "127.0.0.1" if receiver.host == "0.0.0.0" else receiver.host  # noqa: S104
+    host = "127.0.0.1" if receiver.host in ("0.0.0.0", "::") else receiver.host  # noqa: S104
     Dimse(host, receiver.port, receiver.ae_title).check()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from dicom_io.errors import ConfigurationError, CtscribeError, PluginError
 from plugin.console import say
 from plugin.drafting.engine_watch import DOWN, latest_engine_event
 from plugin.state.database import open_database, session_factory
+from plugin.state.pulse import processes
 from plugin.state.tables import (
     Draft,
     Event,
@@ -28,17 +30,30 @@ from plugin.state.tables import (
 LATEST = 20  # studies, so that a list fits on a screen
 
 
-def print_studies(database_url: str, *, as_json: bool) -> None:
-    """List the latest studies, newest first, with where each stands."""
+def print_studies(database_url: str, spool: Path, *, as_json: bool) -> None:
+    """List the latest studies, newest first, with where each stands, and the service's processes.
+
+    Parameters
+    ----------
+    database_url, spool
+        Of the service.
+    as_json : bool
+        Whether one JSON object is printed in place of lines.
+    """
+    living = processes(spool)
     with _session(database_url) as session:
         newest = select(Study).order_by(Study.last_received_at.desc()).limit(LATEST)
         rows = [study_to_dict(session, study) for study in session.scalars(newest)]
         alert = _engine_alert(session)
     if as_json:
-        click.echo(json.dumps({"alert": alert, "studies": rows}, indent=2))
+        found = {"alert": alert, "processes": list(map(asdict, living)), "studies": rows}
+        click.echo(json.dumps(found, indent=2))
         return
     if alert is not None:
         say(f"ALERT: {alert}")
+    for process in living:
+        if process.state != "alive":
+            say(f"ALERT: {process}")
     if not rows:
         say("no study has arrived yet")
     for row in rows:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,6 +31,8 @@ from plugin.state.watch import Watch
 from reporting.edition import Predecessor
 
 LOGGER = logging.getLogger(__name__)
+# Engine, archive and database are asked before a study is read, each with a time limit of its own
+_ASKING_S = 300.0
 
 
 class Drafted(Protocol):
@@ -91,6 +95,12 @@ class Worker:
         How long studies are waited for and claims last, and what was seen before.
     max_study_age_days : int, optional
         An older study is drafted only if somebody asks for it.
+    longest_draft_s : float
+        Whoever works on a study for longer hangs: the attempt ends with the process.
+    expect : callable
+        Told, again and again, within how many seconds it will be called again.
+    end_process : callable
+        Ends this process, whatever its other threads do.
     """
 
     sessions: SessionFactory
@@ -102,10 +112,14 @@ class Worker:
     missing: Missing = nothing_known
     watch: Watch = field(default_factory=Watch)
     max_study_age_days: int | None = None
+    longest_draft_s: float = 1800.0
+    expect: Callable[[float], None] = lambda _: None
+    end_process: Callable[[], None] = lambda: os._exit(1)
 
     def run(self, stop: threading.Event, poll_s: float = 1.0) -> None:
         """Work until `stop` is set; the job in hand is finished first."""
         while not stop.is_set():
+            self.expect(poll_s + _ASKING_S)
             try:
                 busy = self.ready() and self.work_once()
             except DBAPIError as error:
@@ -194,23 +208,35 @@ class Worker:
     def _lease_kept(self, claim: Claim) -> Iterator[None]:
         """Renew the lease from a thread while the model works."""
         done = threading.Event()
-
-        def renew() -> None:
-            while not done.wait(self.watch.lease_s / 3):
-                try:
-                    jobs.renew_lease(self.sessions, claim, lease_s=self.watch.lease_s, now=_now())
-                except LeaseLost:
-                    return
-                except DBAPIError as error:
-                    LOGGER.warning("the lease could not be renewed: %s", reason_of(error))
-
-        thread = threading.Thread(target=renew, name="lease", daemon=True)
+        self.expect(self.longest_draft_s + _ASKING_S)
+        thread = threading.Thread(target=self._renew, args=(claim, done), name="lease", daemon=True)
         thread.start()
         try:
             yield
         finally:
             done.set()
             thread.join()
+
+    def _renew(self, claim: Claim, done: threading.Event) -> None:
+        ends = time.monotonic() + self.longest_draft_s
+        while not done.wait(min(self.watch.lease_s / 3, max(0.0, ends - time.monotonic()))):
+            try:
+                if time.monotonic() >= ends:
+                    self._end_overdue(claim)
+                    return
+                jobs.renew_lease(self.sessions, claim, lease_s=self.watch.lease_s, now=_now())
+            except LeaseLost:
+                return
+            except DBAPIError as error:
+                LOGGER.warning("the lease could not be renewed: %s", reason_of(error))
+
+    def _end_overdue(self, claim: Claim) -> None:
+        """Give the study up for now; nothing else ends a thread that hangs."""
+        try:
+            self._end(claim, f"no draft within {self.longest_draft_s:.0f} s", retryable=True)
+        finally:
+            LOGGER.error("job %d hangs: this process ends", claim.job_id)
+            self.end_process()
 
 
 def _predecessor(claim: Claim) -> Predecessor | None:

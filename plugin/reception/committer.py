@@ -23,7 +23,7 @@ from plugin.reception import intake
 from plugin.reception.intake import Arrival, Cache, Outcome
 from plugin.state import completeness
 from plugin.state.completeness import Patience
-from plugin.state.database import SessionFactory, reason_of
+from plugin.state.database import BUSY_TIMEOUT_S, SessionFactory, reason_of
 from plugin.state.tables import Level
 from plugin.state.timeline import add_event
 
@@ -34,6 +34,8 @@ LARGEST_GROUP = 64
 _GATHER_S = 0.003
 # A sixth of the time after which a worker takes a receiver for dead: five may be lost
 HEARTBEAT_S = 5.0
+# Three transactions that each wait for another process as long as they may, and some
+_LONGEST_S = 4 * BUSY_TIMEOUT_S
 # A full disk refuses every slice of a study: one alert says so
 _ALERT_PAUSE_S = 60.0
 # Two processes that make the same row collide once; more is a fault that no attempt mends
@@ -54,6 +56,10 @@ class Committer:
         How long more of a study is waited for.
     open_associations : callable
         Names of the associations that are open now.
+    heartbeat_s : float
+        How often the holds say that they are alive.
+    expect : callable
+        Told, again and again, within how many seconds it will be called again.
     """
 
     def __init__(
@@ -63,11 +69,13 @@ class Committer:
         patience: Patience,
         open_associations: Callable[[], Iterable[str]],
         heartbeat_s: float = HEARTBEAT_S,
+        expect: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._sessions = sessions
         self._patience = patience
         self._open_associations = open_associations
         self._heartbeat_s = heartbeat_s
+        self._expect = expect
         self._arrivals: queue.SimpleQueue[_Ticket | None] = queue.SimpleQueue()
         self._ended: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._lock = threading.Lock()
@@ -126,6 +134,7 @@ class Committer:
 
     def _run(self) -> None:
         while True:
+            self._expect(_LONGEST_S)
             group, last = self._next_group()
             if group:
                 self._commit_group(group)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -81,6 +81,7 @@ def running_receiver(
     peers: Sequence[Peer] = (),
     limits: Limits = Limits(),
     share_port: bool = False,
+    expect: Callable[[float], None] = lambda _: None,
 ) -> Iterator[int]:
     """Receive studies for the length of a `with` block.
 
@@ -101,6 +102,8 @@ def running_receiver(
         Time and number of associations.
     share_port : bool
         Whether other receiver processes listen on the same port.
+    expect : callable
+        Told, again and again, within how many seconds it will be called again.
 
     Yields
     ------
@@ -113,6 +116,7 @@ def running_receiver(
         sessions,
         patience=patience,
         open_associations=lambda: server[0].names if server else (),
+        expect=expect,
     )
     reception = _Reception(spool, committer, redraft_ae_title, tuple(peers))
     committer.start()

@@ -6,7 +6,6 @@ transaction begins as a writer, so that none fails half-way because another one 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
 from dicom_io.errors import ConfigurationError
-from plugin.state.incoming import PRIVATE_FILE, PRIVATE_FOLDER
+from plugin.state.private import make_private_file
 
 SessionFactory = sessionmaker[Session]
 
@@ -69,20 +68,12 @@ def connect(url: str) -> Engine:
     if parsed.get_backend_name() != "sqlite":
         return create_engine(parsed, pool_pre_ping=True)
     if parsed.database and parsed.database != ":memory:":
-        _make_private_file(Path(parsed.database))
+        # SQLite gives the files beside it the same mode
+        make_private_file(Path(parsed.database))
     engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_S})
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_as_writer)
     return engine
-
-
-def _make_private_file(path: Path) -> None:
-    """Make the file for the service's user alone; SQLite gives its other files the same mode."""
-    path.parent.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
-    if not path.exists():
-        path.touch(PRIVATE_FILE)
-    elif path.stat().st_mode & 0o077 and path.stat().st_uid == os.geteuid():
-        path.chmod(PRIVATE_FILE)
 
 
 def migrate(connection: Connection) -> None:

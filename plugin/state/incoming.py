@@ -12,10 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dicom_io.errors import StoreFull
+from plugin.state.private import PRIVATE_FILE
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-# Images and names of patients: for the service's user alone, whatever its umask is
-PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
 
 
 class IncomingFile:

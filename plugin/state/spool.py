@@ -4,6 +4,7 @@
     spool/instances/STUDY/       SOP-DIGEST.dcm, complete and fsynced before anybody knows them
     spool/drafts/                the Structured Reports that were written
     spool/damaged/               what lay among the instances and could not be read
+    spool/processes/             who of the service's processes lives, see `plugin.state.pulse`
 
 Paths in the database are relative to the spool, so it can be moved. A file that gets its name has a
 link in `incoming` until its row is committed: whatever a killed process leaves is found there.
@@ -27,7 +28,8 @@ from pydicom import Dataset
 from pydicom.uid import PYDICOM_IMPLEMENTATION_UID
 
 from dicom_io.errors import StoreFull
-from plugin.state.incoming import PRIVATE_FILE, PRIVATE_FOLDER, IncomingFile, refusals
+from plugin.state.incoming import IncomingFile, refusals
+from plugin.state.private import PRIVATE_FILE, PRIVATE_FOLDER, make_private
 
 _PREAMBLE = bytes(128) + b"DICM"
 # A file that nobody holds a lock on was left by a killed process, unless it was just made
@@ -267,13 +269,6 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def make_private(folder: Path) -> None:
-    """Make a folder for the service's user alone; close one that an earlier version left open."""
-    folder.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
-    if folder.stat().st_mode & 0o077 and folder.stat().st_uid == os.geteuid():
-        folder.chmod(PRIVATE_FOLDER)
 
 
 def _age_s(path: Path) -> float:

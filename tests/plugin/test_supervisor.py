@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,12 +33,12 @@ def pids(folder: Path) -> list[int]:
 
 
 @contextmanager
-def supervised(*scripts: str, patience_s: float = 5.0) -> Iterator[None]:
+def supervised(*scripts: str, patience_s: float = 5.0, **options: Any) -> Iterator[None]:
     stop = threading.Event()
     thread = threading.Thread(
         target=supervise,
         args=([["-c", script] for script in scripts],),
-        kwargs={"program": ["/bin/sh"], "stop": stop, "patience_s": patience_s},
+        kwargs={"program": ["/bin/sh"], "stop": stop, "patience_s": patience_s, **options},
     )
     thread.start()
     try:
@@ -69,6 +70,41 @@ def test_a_process_that_keeps_dying_is_started_ever_more_rarely(tmp_path, caplog
         assert eventually(lambda: len(pids(tmp_path)) == 5)
     pauses = [one.args[2] for one in caplog.records if "starts again" in one.msg]
     assert pauses[:4] == [0.05, 0.1, 0.2, 0.4]
+
+
+def test_one_that_is_stopped_is_seen_replaced_and_reported(tmp_path, monkeypatch):
+    """It touches its file as a process of the service does."""
+    monkeypatch.setattr(service, "SILENT_S", 1.0)
+    told: list[str] = []
+
+    def last_beat(part: str, pid: int) -> int | None:
+        path = tmp_path / str(pid)
+        return path.stat().st_mtime_ns if path.exists() else None
+
+    with supervised(
+        f"while :; do touch {tmp_path}/$$; sleep 0.05; done",
+        last_beat=last_beat,
+        report=told.append,
+    ):
+        assert eventually(lambda: len(pids(tmp_path)) == 1)
+        stopped = pids(tmp_path)[0]
+        os.kill(stopped, signal.SIGSTOP)
+        assert eventually(lambda: len(pids(tmp_path)) == 2)
+        assert not alive(stopped)
+    assert len(told) == 1
+    assert f"process {stopped}" in told[0]
+    assert "is replaced" in told[0]
+
+
+def test_a_report_that_fails_stops_nothing(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(service, "STARTS_S", 0.3)
+
+    def report(_: str) -> None:
+        raise OSError
+
+    with supervised(f"touch {tmp_path}/$$; exec sleep 60", report=report):
+        assert eventually(lambda: len(pids(tmp_path)) >= 2)
+    assert "the alert could not be recorded: OSError" in caplog.text
 
 
 def test_one_that_dies_leaves_the_other_alone(tmp_path):

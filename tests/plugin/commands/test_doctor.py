@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from plugin.commands.demo_archive import running_archive
 from plugin.reception.receiver import running_receiver
 from plugin.state.completeness import Patience
 from plugin.state.database import open_database, session_factory
+from plugin.state.pulse import Pulse
 from plugin.state.spool import Spool
 from tests.ports import free_port
 
@@ -99,3 +102,25 @@ def test_a_destination_that_does_not_answer_is_found(examine):
     result = examine(destination(free_port()))
     assert result.exit_code == 1
     assert "FAIL  destination pacs" in result.stdout
+
+
+def test_processes_are_told_dead_from_alive(examine, tmp_path):
+    spool = tmp_path / "ctscribe-spool"
+    (spool / "processes").mkdir(parents=True)
+    (spool / "processes" / "receive.4@elsewhere").touch()
+    with closing(Pulse(spool, "work")):
+        result = examine()
+    assert result.exit_code == 1
+    assert "FAIL  process: receive (process 4 on elsewhere) dead" in result.stdout
+    assert f"ok    process: work (process {os.getpid()} on" in result.stdout
+
+
+def test_a_receiver_on_every_address_of_both_kinds_is_asked(examine, tmp_path):
+    engine = open_database(f"sqlite:///{tmp_path / 'other' / 'ctscribe.db'}")
+    patience = Patience(timedelta(hours=1), timedelta(hours=2))
+    with running_receiver(
+        session_factory(engine), Spool(tmp_path / "other"), patience=patience, host="::"
+    ) as port:
+        result = examine(f'[receiver]\nhost = "::"\nport = {port}\n')
+    engine.dispose()
+    assert f":::{port}: answers" in result.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from plugin.drafting.engine_watch import EngineWatch
 from plugin.drafting.job_ends import NewDraft
 from plugin.reception import intake
 from plugin.state.database import open_database, session_factory
+from plugin.state.pulse import Pulse
 from plugin.state.tables import Delivery, DeliveryState, DraftState
 from plugin.state.watch import Watch
 from tests.plugin.arrivals import PATIENCE, arrival, document
@@ -70,6 +72,19 @@ def drafted(sessions) -> None:
 
 def test_before_the_first_study_it_says_so(status, engine):
     assert status().stdout == "no study has arrived yet\n"
+
+
+def test_a_dead_process_is_an_alert_and_a_living_one_is_none(status, engine, tmp_path):
+    folder = tmp_path / "spool" / "processes"
+    folder.mkdir()
+    (folder / "work.4@elsewhere").touch()
+    with closing(Pulse(tmp_path / "spool", "receive")):
+        assert status().stdout.splitlines()[0] == "ALERT: work (process 4 on elsewhere) dead"
+        found = json.loads(status("--json").stdout)["processes"]
+    assert [(one["part"], one["state"]) for one in found] == [
+        ("receive", "alive"),
+        ("work", "dead"),
+    ]
 
 
 def test_an_unknown_study_is_one_clear_error(status, engine):

@@ -24,7 +24,7 @@ from plugin.drafting.worker import Worker
 from plugin.reception import intake
 from plugin.state.database import SessionFactory
 from plugin.state.spool import Spool
-from plugin.state.tables import Delivery, Draft, Event, Job
+from plugin.state.tables import Delivery, Draft, Event, Job, JobState
 from plugin.state.watch import Watch
 from tests.plugin.arrivals import PATIENCE, arrival
 from tests.plugin.intake_objects import make_slice, new_uid
@@ -234,6 +234,35 @@ def test_a_model_that_is_slower_than_the_lease_keeps_its_job(sessions, spool, mo
     assert slow.work_once()
     assert len(model.calls) == 1
     assert len(rows(Draft)) == 1
+
+
+def test_a_study_that_takes_too_long_is_given_back_and_the_process_ends(
+    sessions, spool, model, arrive, rows
+):
+    """What hangs cannot be woken; here it goes on once the process would have ended."""
+    arrive(1)
+    ended = threading.Event()
+    hanging = Worker(sessions, spool, model.report, {}, longest_draft_s=0.2, end_process=ended.set)
+    model.meanwhile = lambda: ended.wait(20)
+    assert hanging.work_once()
+    assert ended.is_set()
+    (job,) = rows(Job)
+    assert (job.state, job.attempts) == (JobState.PENDING, 1)
+    assert job.error == "no draft within 0 s"
+    assert rows(Draft) == []
+    assert spool.unrecorded() == []
+
+
+def test_a_worker_tells_when_it_will_speak_again(worker, arrive, model):
+    arrive(1)
+    stop, told = threading.Event(), []
+
+    def expect(seconds: float) -> None:
+        told.append(seconds)
+
+    model.meanwhile = stop.set
+    replace(worker, expect=expect, longest_draft_s=7000.0).run(stop, poll_s=0.01)
+    assert [seconds > 7000 for seconds in told] == [False, True]
 
 
 def test_a_worker_whose_job_was_taken_over_discards_its_draft(
