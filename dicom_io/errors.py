@@ -174,6 +174,10 @@ class AssociationRejected(PluginError):
         self.tries = tries
 
 
+class SopClassRefused(AssociationRejected):
+    """A peer takes no object of the class, or offers no such service; it may take another."""
+
+
 class ProtocolViolation(PluginError):
     """What a peer sends is not DICOM's protocol; the association ends."""
 

@@ -11,15 +11,23 @@ from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from dicom_io.archives.archive import Archive
+from dicom_io.archives.archive import Archive, Target
 from dicom_io.archives.association import Timeouts
 from dicom_io.archives.dicomweb import Dicomweb
 from dicom_io.archives.dimse import Dimse
 from dicom_io.archives.orthanc import Orthanc
 from dicom_io.errors import ConfigurationError
 from plugin.delivery.destinations import CLAIM_S, Destination, Proof, read_credentials
+from plugin.delivery.formed import tell_form
+from plugin.endpoints import ArchiveSettings, fhir_server, formed, hl7_receiver
 from plugin.settings import Destination as DestinationSettings
-from plugin.settings import DicomwebDestination, DimseDestination, Settings
+from plugin.settings import (
+    DicomwebDestination,
+    DimseDestination,
+    FhirDestination,
+    Hl7Destination,
+    Settings,
+)
 from plugin.state.completeness import ArchiveCount, Patience, nothing_known
 from plugin.state.database import SessionFactory, open_database, session_factory
 from plugin.state.private import make_private
@@ -32,6 +40,7 @@ from plugin.supervisor import stop_on_signals
 if TYPE_CHECKING:
     from dicom_io.archives.proof import Verdict
     from engine.protocol import ModelIdentity, ReportEngine
+    from plugin.delivery.formed import Told
     from plugin.delivery.redelivery import Selection
     from plugin.drafting.worker import Worker
 
@@ -79,7 +88,10 @@ def run_worker(settings: Settings, stop: threading.Event | None = None) -> None:
     from plugin.delivery.outbox import Outbox
 
     stop = stop or stop_on_signals()
-    sessions, targets = open_sessions(settings), [destination(d) for d in settings.destinations]
+    sessions = open_sessions(settings)
+    targets = [
+        destination(one, partial(tell_form, sessions, one.name)) for one in settings.destinations
+    ]
     with (
         closing(Pulse(settings.storage.spool, "work")) as pulse,
         opened_engine(settings) as engine,
@@ -246,8 +258,33 @@ def _require_known(settings: Settings, selection: Selection) -> None:
         )
 
 
-def destination(settings: DestinationSettings) -> Destination:
-    """Build the destination that a table of the settings describes."""
+def destination(settings: DestinationSettings, told: Told | None = None) -> Destination:
+    """Build the destination that a table of the settings describes.
+
+    Parameters
+    ----------
+    settings : DestinationSettings
+        The table.
+    told : callable, optional
+        See `plugin.delivery.formed.FormedArchive`.
+    """
+    # Twice, as whoever is not heard of may be waiting for the second of two answers
+    claim_s = max(CLAIM_S, 2 * settings.timeout_s)
+    proof, target = Proof(settings.proof), target_of(settings, told)
+    return Destination(settings.name, target, proof, settings.prove_within_s, claim_s)
+
+
+def target_of(settings: DestinationSettings, told: Told | None = None) -> Target:
+    """Build what a destination is reached by, with the forms that it takes."""
+    if isinstance(settings, Hl7Destination):
+        return hl7_receiver(settings)
+    if isinstance(settings, FhirDestination):
+        return fhir_server(settings, read_credentials(settings.credentials_env))
+    return formed(archive_of(settings), settings.forms, told)
+
+
+def archive_of(settings: ArchiveSettings) -> Archive:
+    """Build the client of an archive."""
     archive: Archive
     proof, timeout_s = Proof(settings.proof), settings.timeout_s
     if isinstance(settings, DimseDestination):
@@ -266,6 +303,4 @@ def destination(settings: DestinationSettings) -> Destination:
             archive = Dicomweb(settings.url, credentials, timeout_s=timeout_s, counts=counts)
         else:
             archive = Orthanc(settings.url, credentials, timeout_s=timeout_s)
-    # Twice, as whoever is not heard of may be waiting for the second of two answers
-    claim_s = max(CLAIM_S, 2 * timeout_s)
-    return Destination(settings.name, archive, proof, settings.prove_within_s, claim_s)
+    return archive

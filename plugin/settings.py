@@ -27,6 +27,7 @@ AETitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[^\\\s][^
 Port = Annotated[int, Field(ge=0, le=65535)]
 HttpUrl = Annotated[str, Field(pattern=r"^https?://[^@?#\s]+$")]
 Seconds = Annotated[float, Field(gt=0)]
+FormName = Literal["enhanced-sr", "text-sr", "pdf", "image"]
 _PROOF = "what the destination owes before a draft counts as delivered"
 
 
@@ -158,7 +159,17 @@ class DestinationSection(Section):
     )
 
 
-class DimseDestination(DestinationSection):
+class ArchiveDestination(DestinationSection):
+    """What every archive of DICOM objects has."""
+
+    forms: tuple[FormName, ...] = Field(
+        default=("enhanced-sr", "text-sr"),
+        min_length=1,
+        description="the form of a draft; the next one where the archive does not take the class",
+    )
+
+
+class DimseDestination(ArchiveDestination):
     """C-STORE, proved by C-FIND."""
 
     kind: Literal["dimse"]
@@ -169,7 +180,7 @@ class DimseDestination(DestinationSection):
     calling_ae_title: AETitle = "CTSCRIBE"
 
 
-class DicomwebDestination(DestinationSection):
+class DicomwebDestination(ArchiveDestination):
     """STOW-RS, proved by QIDO-RS."""
 
     kind: Literal["dicomweb"]
@@ -180,7 +191,7 @@ class DicomwebDestination(DestinationSection):
     )
 
 
-class OrthancDestination(DestinationSection):
+class OrthancDestination(ArchiveDestination):
     """The Orthanc REST API, proved by reading the tags back."""
 
     kind: Literal["orthanc"]
@@ -191,8 +202,33 @@ class OrthancDestination(DestinationSection):
     )
 
 
+class Hl7Destination(DestinationSection):
+    """ORU^R01 over MLLP; its acknowledgment is the proof."""
+
+    kind: Literal["hl7"]
+    proof: Literal["none"] = Field(default="none", description=_PROOF)
+    host: str
+    port: Port
+    sending_application: str = Field(default="CTSCRIBE", description="MSH-3")
+    sending_facility: str = Field(default="", description="MSH-4")
+    receiving_application: str = Field(default="", description="MSH-5")
+    receiving_facility: str = Field(default="", description="MSH-6")
+
+
+class FhirDestination(DestinationSection):
+    """A FHIR R4 server, proved by a search."""
+
+    kind: Literal["fhir"]
+    proof: Literal["found", "none"] = Field(default="found", description=_PROOF)
+    url: HttpUrl
+    credentials_env: str | None = Field(
+        default=None, description="environment variable holding user:password"
+    )
+
+
 Destination = Annotated[
-    DimseDestination | DicomwebDestination | OrthancDestination, Field(discriminator="kind")
+    DimseDestination | DicomwebDestination | OrthancDestination | Hl7Destination | FhirDestination,
+    Field(discriminator="kind"),
 ]
 
 
@@ -217,8 +253,11 @@ class Settings(Section):
     @model_validator(mode="after")
     def _count_is_asked_of_a_destination(self) -> Settings:
         name = self.completeness.count_at
-        if name is not None and name not in {one.name for one in self.destinations}:
+        named = {one.name: one for one in self.destinations}
+        if name is not None and name not in named:
             raise ValueError(f"completeness.count_at: no destination is called {name}")
+        if name is not None and not isinstance(named[name], ArchiveDestination):
+            raise ValueError(f"completeness.count_at: {name} is no archive of images")
         return self
 
 

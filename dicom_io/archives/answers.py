@@ -52,6 +52,10 @@ HTTP = {
     range(501, 502): Rule(1, "RFC 9110 15.6.2: not implemented"),
     range(502, 600): Rule(None, "RFC 9110 15.6: what is behind a proxy is down"),
 }
+HL7 = {
+    "AE": Rule(SOME, "HL7 v2.5.1 2.9.2.2: application error; the receiver may be starting"),
+    "CE": Rule(SOME, "HL7 v2.5.1 2.9.3.1: accept error"),
+}
 # PS3.7 C.5.7 and RFC 9110 15.5.10: it holds the object already. Looking for it settles the matter
 DUPLICATE, CONFLICT = 0x0111, 409
 # PS3.8 9.3.4: a title that is not known yet, or an archive that has just restarted
@@ -76,3 +80,9 @@ def http_error(peer: str, status: int) -> PeerUnreachable | AssociationRejected:
     if tries is None or status >= 500:
         return PeerUnreachable(f"{peer} answers {status}", tries)
     return AssociationRejected(f"{peer} refuses with {status}", status, tries)
+
+
+def hl7_error(peer: str, code: str) -> AssociationRejected:
+    """Make the error of an acknowledgment code (HL7 table 0008); a rejection is final."""
+    rule = HL7.get(code, FINAL)
+    return AssociationRejected(f"{peer} answers {code or 'without a code'}", tries=rule.tries or 1)

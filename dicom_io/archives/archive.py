@@ -11,8 +11,8 @@ from pydicom import Dataset
 from dicom_io.archives.proof import Found, InstanceReference
 
 
-class Archive(Protocol):
-    """A system that keeps DICOM objects: `Dimse`, `Dicomweb` or `Orthanc`.
+class Target(Protocol):
+    """A system that drafts are delivered to.
 
     Every method raises `PeerUnreachable` where a later attempt may succeed (no connection, no
     answer in time, a refusal that may pass), and `AssociationRejected` where the archive answers
@@ -28,6 +28,13 @@ class Archive(Protocol):
     def count(self, study_instance_uid: str) -> Mapping[str, int]:
         """Tell how many instances the archive holds of each CT series of a study."""
 
+    def check(self) -> None:
+        """Verify that the system answers."""
+
+
+class Archive(Target, Protocol):
+    """A system that keeps DICOM objects, and gives them back: `Dimse`, `Dicomweb` or `Orthanc`."""
+
     def search(self, dates: str, modality: str) -> list[Dataset]:
         """List studies with a series of a modality, each with `STUDY_KEYS`.
 
@@ -42,6 +49,3 @@ class Archive(Protocol):
         NotRetrieved
             The archive does not give all that it says it holds.
         """
-
-    def check(self) -> None:
-        """Verify that the archive answers."""

@@ -16,7 +16,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 )
 
 from dicom_io.archives.answers import REJECTED_FOR_GOOD, dimse_error
-from dicom_io.errors import AssociationRejected, PeerUnreachable
+from dicom_io.errors import AssociationRejected, PeerUnreachable, SopClassRefused
 
 # pynetdicom writes the identifiers of queries and answers to its log at level INFO
 _config.LOG_REQUEST_IDENTIFIERS = False
@@ -104,7 +104,7 @@ def _refusal(assoc: Association, ae_title: str) -> PeerUnreachable | Association
         return AssociationRejected(reason, tries=REJECTED_FOR_GOOD)
     if refused := {UID(str(one.abstract_syntax)).name for one in assoc.rejected_contexts}:
         names = ", ".join(sorted(refused))
-        return AssociationRejected(f"{ae_title} does not offer the service or SOP class: {names}")
+        return SopClassRefused(f"{ae_title} does not offer the service or SOP class: {names}")
     return PeerUnreachable(f"{ae_title} does not answer the association request")
 
 

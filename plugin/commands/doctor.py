@@ -151,7 +151,12 @@ def check_destinations(settings: Settings) -> Iterator[Finding]:
     if not settings.destinations:
         yield Finding("destinations", True, "none: drafts stay in the spool")
     for one in settings.destinations:
-        yield _reachable(f"destination {one.name}", one.kind, destination(one).archive.check)
+        try:
+            target = destination(one).archive
+        except ModuleNotFoundError as error:
+            yield _not_installed(f"destination {one.name}", error)
+            continue
+        yield _reachable(f"destination {one.name}", one.kind, target.check)
 
 
 def _not_installed(check: str, error: ModuleNotFoundError) -> Finding:

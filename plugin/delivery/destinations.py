@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from enum import StrEnum
 
-from dicom_io.archives.archive import Archive
+from dicom_io.archives.archive import Target
 from dicom_io.archives.http import Credentials
 from dicom_io.errors import ConfigurationError
 
@@ -32,7 +32,7 @@ class Destination:
     Parameters
     ----------
     name : str
-    archive : Archive
+    archive : Target
     proof : Proof
         What it owes.
     prove_within_s : float
@@ -42,7 +42,7 @@ class Destination:
     """
 
     name: str
-    archive: Archive
+    archive: Target
     proof: Proof = Proof.FOUND
     prove_within_s: float = PROVE_WITHIN_S
     claim_s: float = CLAIM_S

@@ -34,7 +34,7 @@ from plugin.state.tables import Hold, Instance, Job, JobState, Level, Series, St
 from plugin.state.timeline import add_event, add_event_once
 
 if TYPE_CHECKING:
-    from dicom_io.archives.archive import Archive
+    from dicom_io.archives.archive import Target
 
 _JOBS = Job.metadata.tables["jobs"]
 _UNTIL = bindparam("until", type_=_JOBS.c.deadline.type)
@@ -204,13 +204,13 @@ class ArchiveCount:
         Of the service's database.
     name : str
         What messages call the archive.
-    archive : Archive
+    archive : Target
         Is asked for all CT series of the study, those included that are not sent here.
     """
 
     sessions: SessionFactory
     name: str
-    archive: Archive
+    archive: Target
 
     def missing(self, study_id: int, study_instance_uid: str) -> str | None:
         """Say which instances have not arrived; None where all have, or nobody can tell.

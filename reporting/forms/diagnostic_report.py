@@ -8,7 +8,6 @@ from typing import Any
 
 from fhir.resources.R4B.diagnosticreport import DiagnosticReport
 from pydicom import Dataset
-from pydicom.valuerep import PersonName
 
 from dicom_io.device import DEVICE_UID
 from dicom_io.errors import NonConformantReport
@@ -76,9 +75,11 @@ def _checked(resource: dict[str, Any]) -> dict[str, Any]:
 
 def _subject(sr: Dataset) -> dict[str, Any]:
     """Name the patient by number, not by address: servers number their resources as they like."""
-    name = PersonName(str(sr.get("PatientName") or ""))
-    shown = " ".join(filter(None, (name.given_name, name.family_name))) or name.ideographic
-    subject: dict[str, Any] = {"type": "Patient", "display": shown or "name not stated"}
+    names = str(sr.get("PatientName") or "").split("=")
+    shown = next(filter(None, names), "").replace("^", ", ", 1).replace("^", " ").strip(" ,")
+    subject: dict[str, Any] = {"type": "Patient"}
+    if shown:
+        subject["display"] = shown
     if patient_id := str(sr.get("PatientID") or ""):
         subject["identifier"] = {"value": patient_id}
         if issuer := str(sr.get("IssuerOfPatientID") or ""):

@@ -33,7 +33,7 @@ def test_it_holds_the_whole_text():
 def test_patient_study_and_order_are_named_by_their_numbers():
     resource = diagnostic_report(report(IssuerOfPatientID="KH"))
     assert resource["subject"]["identifier"] == {"value": "4711", "assigner": {"display": "KH"}}
-    assert resource["subject"]["display"] == "Jane Doe"
+    assert resource["subject"]["display"] == "Doe, Jane"
     assert resource["imagingStudy"][0]["identifier"]["value"] == "urn:oid:1.2.3"
     assert resource["basedOn"][0]["identifier"]["value"] == "A1"
 
