@@ -182,6 +182,9 @@ def _claim(session: Session, study: Study, job: Job, lease_s: float, now: dateti
         if job.incomplete:
             message += f"; incomplete input: {job.incomplete}"
         add_event_once(session, "begun", message, now=now, study_id=study.id, level=level)
+    if job.state == JobState.RUNNING:  # its worker cannot say it any more
+        died = f"attempt {job.attempts} ended with its worker, which died or was stopped; again"
+        add_event(session, "postponed", died, now=now, study_id=study.id, level=Level.WARNING)
     job.state = JobState.RUNNING
     job.attempts += 1
     job.lease_owner = uuid.uuid4().hex

@@ -39,6 +39,8 @@ _KEYWORDS = {
     0x0020000E: "SeriesInstanceUID",
 }
 _LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
+# Private elements of some writers; as parts of an implicit length they make none that occurs
+_NO_VR = (b"\0\0", b"  ", b"??")
 _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 # Real objects nest a few sequences; deeper ones are made to exhaust the stack
@@ -47,8 +49,9 @@ _DEEPEST = 64
 # grows more than both was made to fill memory or disk
 _MOST_GROWTH, _ALWAYS_TAKEN = 20, 2**26
 _PIECE = 2**18  # bytes that are read and written at once
-# UIDs become file names: digits and dots only, a digit first (PS3.5 9.1)
-_UID = re.compile(r"[0-9][0-9.]{0,63}")
+# UIDs become file names: digits and dots only, a digit first (PS3.5 9.1). That ends at 64
+# characters; archives take the few more that some devices write
+_UID = re.compile(r"[0-9][0-9.]{0,69}")
 
 
 @dataclass(frozen=True)
@@ -151,6 +154,8 @@ class _Element:
 def _top_level(view: memoryview, encoding: _Encoding) -> Iterator[tuple[str, str]]:
     position = 0
     while position < len(view):
+        if view[position] == 0 and not any(view[position:]):
+            return  # some writers fill up a file with zeros
         element = _element(view, position, encoding)
         if element.tag >> 16 == 0xFFFE:
             raise DicomError("an item stands outside a sequence in the data set")
@@ -167,6 +172,9 @@ def _element(view: memoryview, position: int, encoding: _Encoding) -> _Element:
     group, number = struct.unpack_from(f"{order}HH", view, position)
     tag = group << 16 | number
     vr = bytes(view[position + 4 : position + 6])
+    if encoding.explicit and group != 0xFFFE and vr in _NO_VR:
+        (length,) = struct.unpack_from(f"{order}H", view, position + 6)
+        return _Element(tag, position + 8, length, encoding)
     # Some writers slip single implicit elements into explicit data sets; readers put up with it
     if group == 0xFFFE or not encoding.explicit or not vr.isalpha() or not vr.isupper():
         (length,) = struct.unpack_from(f"{order}L", view, position + 4)

@@ -28,7 +28,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from dicom_io.cleaned import cleaned
 
-UID_LENGTH = 64  # PS3.5 9.1
+# PS3.5 9.1 ends at 64; archives take a few more. SQLite keeps to no length, and to its first tables
+UID = String(70).with_variant(String(64), "sqlite")
 
 
 class StudyState(StrEnum):
@@ -121,7 +122,7 @@ class Study(Base):
     __tablename__ = "studies"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    study_instance_uid: Mapped[str] = mapped_column(String(UID_LENGTH), unique=True)
+    study_instance_uid: Mapped[str] = mapped_column(UID, unique=True)
     accession_number: Mapped[str | None] = mapped_column(String(64), index=True)
     first_received_at: Mapped[datetime] = mapped_column(UtcDateTime)
     last_received_at: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -140,7 +141,7 @@ class Series(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"), index=True)
-    series_instance_uid: Mapped[str] = mapped_column(String(UID_LENGTH))
+    series_instance_uid: Mapped[str] = mapped_column(UID)
     modality: Mapped[str | None] = mapped_column(String(16))
 
     study: Mapped[Study] = relationship(back_populates="series")
@@ -155,9 +156,9 @@ class Instance(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"), index=True)
     series_id: Mapped[int] = mapped_column(ForeignKey("series.id"), index=True)
-    sop_instance_uid: Mapped[str] = mapped_column(String(UID_LENGTH), unique=True)
-    sop_class_uid: Mapped[str] = mapped_column(String(UID_LENGTH))
-    transfer_syntax_uid: Mapped[str] = mapped_column(String(UID_LENGTH))
+    sop_instance_uid: Mapped[str] = mapped_column(UID, unique=True)
+    sop_class_uid: Mapped[str] = mapped_column(UID)
+    transfer_syntax_uid: Mapped[str] = mapped_column(UID)
     path: Mapped[str] = mapped_column(Text)
     size: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[str] = mapped_column(String(64))
@@ -175,7 +176,7 @@ class Quarantine(Base):
     __table_args__ = (UniqueConstraint("sop_instance_uid", "sha256"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    sop_instance_uid: Mapped[str] = mapped_column(String(UID_LENGTH))
+    sop_instance_uid: Mapped[str] = mapped_column(UID)
     sha256: Mapped[str] = mapped_column(String(64))
     path: Mapped[str] = mapped_column(Text)
     received_at: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -250,8 +251,8 @@ class Draft(Base):
     revision: Mapped[int]
     state: Mapped[str] = mapped_column(String(16))
     is_current: Mapped[bool] = mapped_column(default=True)
-    sop_instance_uid: Mapped[str] = mapped_column(String(UID_LENGTH), unique=True)
-    series_instance_uid: Mapped[str] = mapped_column(String(UID_LENGTH))
+    sop_instance_uid: Mapped[str] = mapped_column(UID, unique=True)
+    series_instance_uid: Mapped[str] = mapped_column(UID)
     path: Mapped[str] = mapped_column(Text)
     selected_digest: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)

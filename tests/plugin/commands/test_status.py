@@ -223,6 +223,22 @@ def test_what_a_destination_refused_is_due_again_on_request(tmp_path, status, ar
     assert "pacs pending" in status("1.2").stdout
 
 
+def test_redeliver_wants_to_know_what():
+    result = CliRunner().invoke(main, ["redeliver"])
+    assert result.exit_code == 2
+    assert "--since" in result.stderr
+
+
+def test_verify_says_how_many_drafts_are_where_they_belong(tmp_path, status, arrive, sessions):
+    arrive()
+    drafted(sessions)
+    config = tmp_path / "c.toml"
+    config.write_text('[storage]\nspool = "spool"\n')
+    result = CliRunner().invoke(main, ["verify", "--since", "2020-01-01", "-c", str(config)])
+    assert result.stdout == "0 drafts looked for, 0 not found where they belong\n"
+    assert result.exit_code == 0
+
+
 @pytest.mark.usefixtures("status", "engine")
 def test_an_unknown_destination_is_named_with_those_there_are(tmp_path):
     result = CliRunner().invoke(main, ["redeliver", "pax", "-c", str(tmp_path / "ctscribe.toml")])

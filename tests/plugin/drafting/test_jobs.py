@@ -204,6 +204,14 @@ def test_an_abandoned_job_is_taken_over_when_its_lease_ends(arrive, claim):
     assert second.token != first.token
 
 
+def test_a_worker_that_died_is_told_after_its_first_attempt(arrive, claim, rows):
+    arrive(1)
+    claim()
+    claim(DUE + timedelta(seconds=LEASE_S + 1))
+    (told,) = [event.message for event in rows(Event) if event.kind == "postponed"]
+    assert told == "attempt 1 ended with its worker, which died or was stopped; again"
+
+
 def test_a_renewed_lease_lasts_longer(arrive, claim, sessions):
     arrive(1)
     jobs.renew_lease(sessions, claim(), lease_s=LEASE_S, now=DUE + timedelta(seconds=50))

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydicom import Dataset, Sequence
+from pydicom.config import IGNORE
 from pydicom.dataelem import DataElement
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -152,9 +153,34 @@ def test_a_missing_uid_is_named(keyword: str) -> None:
         read_header(encode(dataset), ExplicitVRLittleEndian)
 
 
-@pytest.mark.parametrize("uid", ["", "..", "../../etc", "1/2", ".1", "1.2\0", "1" * 65, "1.2\n"])
+@pytest.mark.parametrize("uid", ["", "..", "../../etc", "1/2", ".1", "1.2\0", "1" * 71, "1.2\n"])
 def test_what_is_no_uid_becomes_no_file_name(uid: str) -> None:
     assert not valid_uid(uid)
+
+
+@pytest.mark.parametrize("uid", ["1.02.003", "0.1", "1." + "2" * 68])
+def test_a_uid_may_be_what_archives_take(uid: str) -> None:
+    dataset = a_dataset()
+    dataset.add(DataElement("StudyInstanceUID", "UI", uid, validation_mode=IGNORE))
+    assert read_header(encode(dataset), ExplicitVRLittleEndian).study_instance_uid == uid
+
+
+@pytest.mark.parametrize("after", [bytes(2), bytes(510), bytes(7)])
+def test_zeros_after_the_last_element_are_no_element(after: bytes) -> None:
+    for syntax, implicit in ((ExplicitVRLittleEndian, False), (ImplicitVRLittleEndian, True)):
+        data = encode(a_dataset(), implicit=implicit)
+        assert read_header(data + after, syntax) == read_header(data, syntax)
+    with pytest.raises(DicomError):
+        read_header(encode(a_dataset()) + after + b"1", ExplicitVRLittleEndian)
+
+
+@pytest.mark.parametrize("vr", [b"\0\0", b"  ", b"??"])
+def test_an_element_without_a_vr_is_passed_over(vr: bytes) -> None:
+    data = encode(a_dataset())
+    at = data.index(b"\x20\x00\x0d\x00UI")
+    odd = b"\x13\x00\x01\x10" + vr + b"\x04\x00ABCD"
+    found = read_header(data[:at] + odd + data[at:], ExplicitVRLittleEndian)
+    assert found == read_header(data, ExplicitVRLittleEndian)
 
 
 def test_our_own_objects_are_known_by_their_device() -> None:

@@ -1,0 +1,124 @@
+"""What a person asks for: everything of a destination, certain drafts, and another look."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from pydicom import dcmread
+from pydicom.uid import generate_uid
+
+from dicom_io.archives.proof import Verdict
+from dicom_io.errors import AssociationRejected, PeerUnreachable
+from plugin.delivery.redelivery import Selection, redeliver, verify
+from plugin.state.database import SessionFactory
+from plugin.state.spool import Spool
+from plugin.state.tables import DeliveryState, Level
+from tests.plugin.delivery.drafts import Service, Shelf
+
+
+@pytest.fixture
+def service(sessions: SessionFactory, spool: Spool) -> Service:
+    return Service(sessions, spool.root)
+
+
+@pytest.fixture
+def shelf() -> Shelf:
+    return Shelf()
+
+
+def again(service: Service, **which: object) -> int:
+    return redeliver(service.sessions, Selection(**which), service.clock())  # type: ignore[arg-type]
+
+
+def looked(service: Service, shelf: Shelf, **which: object) -> list[Verdict]:
+    selection = Selection(**which)  # type: ignore[arg-type]
+    named, now = {"shelf": shelf.named()}, service.clock()
+    seen = verify(service.sessions, service.spool, named, selection, now)
+    return [verdict for _, verdict in seen]
+
+
+def test_of_a_destination_the_failed_and_the_waiting_are_due(
+    service: Service, shelf: Shelf
+) -> None:
+    service.draft("shelf", "other")
+    service.deliver(shelf.named())
+    shelf.send_error = AssociationRejected("no")
+    service.draft("shelf")
+    service.deliver(shelf.named())
+    shelf.send_error = PeerUnreachable("away")
+    service.draft("shelf")
+    service.deliver(shelf.named())
+    shelf.send_error = None
+    assert again(service, destination="shelf") == 2
+    assert service.deliver(shelf.named()) == 2
+    assert len(shelf.sent) == 3
+    assert service.states().count(DeliveryState.PROVED) == 3
+    assert service.states().count(DeliveryState.PENDING) == 1, "at the other destination"
+
+
+@pytest.mark.parametrize("name", ["study", "draft", "since"])
+def test_drafts_that_are_named_are_looked_for_and_sent_where_they_are_missing(
+    service: Service, shelf: Shelf, name: str
+) -> None:
+    service.draft("shelf")
+    service.clock.pass_by(100)
+    study = service.draft("shelf")
+    service.deliver(shelf.named())
+    newest = dcmread(shelf.sent[-1]).SOPInstanceUID
+    since = service.clock() - timedelta(seconds=1)
+    which = {"study": study, "draft": str(newest), "since": since}[name]
+    assert again(service, **{name: which}) == 1
+    service.deliver(shelf.named())
+    assert len(shelf.sent) == 2, "it was there"
+    shelf.sent.pop()
+    assert again(service, **{name: which}) == 1
+    service.deliver(shelf.named())
+    assert len(shelf.sent) == 2
+    assert service.states() == [DeliveryState.PROVED] * 2
+
+
+def test_a_study_that_is_unknown_and_a_superseded_draft_are_not_due(
+    service: Service, shelf: Shelf
+) -> None:
+    study = service.draft("shelf")
+    service.deliver(shelf.named())
+    service.draft("shelf", study=study, revision=2)
+    assert again(service, study=generate_uid()) == 0
+    assert again(service, study=study) == 1
+
+
+def test_what_an_archive_lost_is_found_out_and_sent_again(service: Service, shelf: Shelf) -> None:
+    service.draft("shelf")
+    service.draft("shelf")
+    service.deliver(shelf.named())
+    assert looked(service, shelf) == [Verdict.PROVED] * 2
+    shelf.sent.pop()
+    assert looked(service, shelf) == [Verdict.PROVED, Verdict.MISSING]
+    assert service.states() == [DeliveryState.PROVED, DeliveryState.PENDING]
+    assert "no longer found at shelf" in service.events()[-1].message
+    service.deliver(shelf.named())
+    assert service.states() == [DeliveryState.PROVED] * 2
+
+
+def test_what_stands_under_another_patient_now_is_an_alert(service: Service, shelf: Shelf) -> None:
+    service.draft("shelf")
+    service.deliver(shelf.named())
+    other = dcmread(shelf.sent[0])
+    other.PatientID, other.PatientName = "99", "Else^Anna"
+    other.save_as(shelf.sent[0].with_name("other.dcm"))
+    shelf.sent[0] = shelf.sent[0].with_name("other.dcm")
+    assert looked(service, shelf, destination="shelf") == [Verdict.OTHER_PATIENT]
+    assert service.states() == [DeliveryState.FAILED]
+    assert service.events()[-1].level == Level.ALERT
+
+
+def test_an_archive_that_cannot_be_asked_proves_nothing_false(
+    service: Service, shelf: Shelf
+) -> None:
+    service.draft("shelf")
+    service.deliver(shelf.named())
+    shelf.find_error = PeerUnreachable("away")
+    with pytest.raises(PeerUnreachable):
+        looked(service, shelf)
+    assert service.states() == [DeliveryState.PROVED]
