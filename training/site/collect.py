@@ -170,7 +170,7 @@ class Collector:
         }
         if self.wanted.private:
             told["private"] = kept_values(series.header, self.wanted.private)
-        notes = (*volume.notes, *made.steps)
+        notes = (*volume.unreadable, *volume.notes, *made.steps)
         return Image(file, sha256(path), made.affine_lps.tolist(), notes, told)
 
     def _nameless(self, instance: Instance) -> Instance:
