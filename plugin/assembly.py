@@ -31,7 +31,7 @@ from plugin.settings import (
 from plugin.state.completeness import ArchiveCount, Patience, nothing_known
 from plugin.state.database import SessionFactory, open_database, session_factory
 from plugin.state.private import make_private
-from plugin.state.pulse import Pulse
+from plugin.state.pulse import SILENT_S, Pulse
 from plugin.state.spool import Spool
 from plugin.state.tables import Level
 from plugin.state.timeline import add_event
@@ -99,6 +99,22 @@ def run_worker(settings: Settings, stop: threading.Event | None = None) -> None:
     ):
         worker = _worker(settings, sessions, targets, engine, pulse)
         worker.run(stop, settings.worker.poll_s)
+
+
+def run_delivery(settings: Settings, stop: threading.Event | None = None) -> None:
+    """Deliver until a signal, or `stop`: what is drafted leaves although no worker lives."""
+    from plugin.delivery.delivery import delivering
+    from plugin.delivery.outbox import Outbox
+
+    stop = stop or stop_on_signals()
+    outbox = Outbox(open_sessions(settings), settings.storage.spool)
+    targets = [destination(one) for one in settings.destinations]
+    with (
+        closing(Pulse(settings.storage.spool, "deliver")) as pulse,
+        delivering(outbox, targets, settings.worker.poll_s),
+    ):
+        while not stop.wait(settings.worker.poll_s):
+            pulse.expect(SILENT_S)
 
 
 def _worker(

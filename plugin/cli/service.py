@@ -56,7 +56,8 @@ def serve(config: Path | None) -> None:
     with alone(settings.storage.spool):
         supervise(
             [["receive", *where]] * settings.receiver.processes
-            + [["work", *where]] * settings.worker.processes,
+            + [["work", *where]] * settings.worker.processes
+            + [["deliver", *where]],
             last_beat=partial(last_beat, settings.storage.spool),
             report=partial(alert, settings, "replaced"),
         )
@@ -80,6 +81,19 @@ def work(config: Path | None) -> None:
 
     configure_logging()
     run_worker(load_settings(config))
+
+
+@click.command()
+@config_option
+def deliver(config: Path | None) -> None:
+    """Run only delivery, which goes on while no worker lives.
+
+    Workers deliver as well.
+    """
+    from plugin.assembly import run_delivery
+
+    configure_logging()
+    run_delivery(load_settings(config))
 
 
 @click.command()
@@ -188,7 +202,9 @@ def doctor(config: Path | None, as_json: bool) -> None:
 
 
 @click.command("service-unit")
-@click.argument("part", type=click.Choice(["serve", "receive", "work", "engine"]), default="serve")
+@click.argument(
+    "part", type=click.Choice(["serve", "receive", "work", "deliver", "engine"]), default="serve"
+)
 @click.option(
     "-c",
     "--config",
@@ -209,7 +225,8 @@ def doctor(config: Path | None, as_json: bool) -> None:
 def service_unit(part: str, config: Path, user: str, secrets: Path) -> None:
     """Print the systemd unit of the service, or of a part of it.
 
-    PART is what the unit runs: the whole service (serve, the default), or receive, work or engine.
+    PART is what the unit runs: the whole service (serve, the default), or receive, work,
+    deliver or engine.
     """
     from plugin.commands.service_unit import unit
 
@@ -231,6 +248,7 @@ COMMANDS = (
     serve,
     receive,
     work,
+    deliver,
     engine,
     status,
     redeliver,

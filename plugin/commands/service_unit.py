@@ -15,6 +15,7 @@ PARTS = {
     "serve": "receiver, worker and delivery",
     "receive": "the DICOM receiver",
     "work": "a worker",
+    "deliver": "delivery",
     "engine": "the model as an HTTP server",
 }
 # What systemd waits for beyond the time that a part needs to end: then it kills
@@ -32,7 +33,7 @@ def unit(part: str, config: Path, settings: Settings, *, user: str, secrets: Pat
     Parameters
     ----------
     part : str
-        serve, receive, work or engine.
+        serve, receive, work, deliver or engine.
     config : Path
         The settings file that the part is started with.
     settings : Settings
@@ -82,6 +83,6 @@ def _written(settings: Settings) -> list[Path]:
 
 def _port(part: str, settings: Settings) -> int:
     """Return the port that a part listens on; one that listens on none needs no right to."""
-    if part == "work":
+    if part in ("work", "deliver"):
         return FIRST_FREE_PORT
     return settings.engine_server.port if part == "engine" else settings.receiver.port

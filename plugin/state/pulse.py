@@ -49,7 +49,7 @@ class Pulse:
     spool : Path
         Whose service it belongs to.
     part : str
-        What it does: receive or work.
+        What it does: receive, work or deliver.
     """
 
     def __init__(self, spool: Path, part: str) -> None:
