@@ -19,6 +19,7 @@ from pydicom.uid import generate_uid
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StudyRootQueryRetrieveInformationModelFind,
+    Verification,
 )
 
 from tests.web import answering
@@ -61,6 +62,8 @@ class Oddity:
         What it says to a request to store, in place of JSON.
     failure : int, optional
         The failure reason that it gives for every object.
+    classes : sequence of str
+        Which storage classes it has; all without it.
     """
 
     answers: tuple[int, ...] = (SUCCESS,)
@@ -78,6 +81,7 @@ class Oddity:
     ct: bool = True
     body: str | None = None
     failure: int | None = None
+    classes: tuple[str, ...] = ()
     sent: int = 0
     looks: int = 0
     held: list[Dataset] = field(default_factory=list)
@@ -146,7 +150,10 @@ def odd_pacs(odd: Oddity) -> Iterator[int]:
             yield PENDING, one
 
     ae = AE("ARCHIVE")
-    ae.supported_contexts = AllStoragePresentationContexts
+    every = [str(one.abstract_syntax) for one in AllStoragePresentationContexts]
+    for sop_class in odd.classes or every:
+        ae.add_supported_context(sop_class)
+    ae.add_supported_context(Verification)
     if odd.finds:
         ae.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
     if not odd.knows_us:

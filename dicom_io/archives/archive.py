@@ -49,3 +49,9 @@ class Archive(Target, Protocol):
         NotRetrieved
             The archive does not give all that it says it holds.
         """
+
+    def takes(self, *sop_classes: str) -> frozenset[str]:
+        """Tell which classes of objects it would store, as far as it says so; sends none."""
+
+    def remove(self, study_instance_uid: str) -> bool:
+        """Ask to remove a study that we have sent; returns whether the archive does so."""

@@ -14,6 +14,7 @@ from pydicom.errors import InvalidDicomError
 
 from dicom_io.archives.answers import CONFLICT, DUPLICATE, dimse_error
 from dicom_io.archives.http import (
+    NOTHING_TO_STORE,
     PATIENCE,
     TIMEOUT_S,
     Credentials,
@@ -27,7 +28,7 @@ from dicom_io.archives.inventory import STUDY_KEYS, ct_inventory, held_series
 from dicom_io.archives.multipart import enclose, parts
 from dicom_io.archives.patient_identity import identities_of
 from dicom_io.archives.proof import Found, InstanceReference, counted, held
-from dicom_io.errors import AssociationRejected, NotRetrieved
+from dicom_io.errors import AssociationRejected, NotRetrieved, PeerUnreachable
 
 DICOM_JSON = {"Accept": "application/dicom+json"}
 AS_STORED = {"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'}
@@ -116,6 +117,24 @@ class Dicomweb:
             if error.status == httpx.codes.NOT_FOUND:
                 raise NotRetrieved(f"{self._peer} answers 404") from None
             raise
+
+    def takes(self, *sop_classes: str) -> frozenset[str]:
+        """Ask to store nothing: a service that is not there, or refuses the user, says so.
+
+        Before it sees an object, a server does not tell which classes it stores.
+        """
+        with self._client() as client:
+            ask(partial(client.post, "studies", headers=DICOM_JSON), self._peer, *NOTHING_TO_STORE)
+        return frozenset(sop_classes)
+
+    def remove(self, study_instance_uid: str) -> bool:
+        """Send DELETE, which many servers offer and PS3.18 does not know."""
+        with self._client() as client:
+            try:
+                ask(partial(client.delete, f"studies/{study_instance_uid}"), self._peer)
+            except (AssociationRejected, PeerUnreachable):
+                return False
+        return True
 
     def check(self) -> None:
         """Verify that the service answers a query."""

@@ -128,6 +128,16 @@ class Dimse:
                 self._move(wanted, inbox, self.listener)
             series.check(len(inbox.received))
 
+    def takes(self, *sop_classes: str) -> frozenset[str]:
+        """Negotiate storage classes, and send nothing (PS3.8 7.1.1.13)."""
+        contexts = [(UID(one), list(UNCOMPRESSED)) for one in sop_classes]
+        with self._associated(contexts) as assoc:
+            return frozenset(str(one.abstract_syntax) for one in assoc.accepted_contexts)
+
+    def remove(self, study_instance_uid: str) -> bool:
+        """Do nothing: DIMSE has no service that removes."""
+        return False
+
     def check(self) -> None:
         """Verify that the peer answers C-ECHO (PS3.4 A.4)."""
         with self._associated([(Verification, None)]) as assoc:

@@ -24,6 +24,10 @@ def within(seconds: float) -> httpx.Timeout:
     return httpx.Timeout(seconds, connect=10.0)
 
 
+# What servers answer to a request to store that holds nothing: bad request, conflict, length or
+# type missing, not to be processed
+NOTHING_TO_STORE = (400, 409, 411, 415, 422)
+
 # A GET changes nothing; three attempts within two seconds bridge the restart of a proxy
 GET_ATTEMPTS = 3
 GET_PAUSE_S = 0.5

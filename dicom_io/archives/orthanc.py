@@ -13,6 +13,7 @@ import pyorthanc
 from pydicom import Dataset
 
 from dicom_io.archives.http import (
+    NOTHING_TO_STORE,
     PATIENCE,
     TIMEOUT_S,
     Credentials,
@@ -24,7 +25,7 @@ from dicom_io.archives.http import (
 from dicom_io.archives.inventory import STUDY_KEYS, WANTED
 from dicom_io.archives.patient_identity import identities_of
 from dicom_io.archives.proof import Found, InstanceReference
-from dicom_io.errors import AssociationRejected, NotRetrieved
+from dicom_io.errors import AssociationRejected, NotRetrieved, PeerUnreachable
 
 IDENTITY_KEYS = ("StudyInstanceUID", "PatientID", "PatientName")
 
@@ -100,6 +101,23 @@ class Orthanc:
             for number, instance in enumerate(instances):
                 answer = ask_again(partial(client.get_instances_id_file, instance), self._peer)
                 (folder / f"{number:06d}.dcm").write_bytes(answer.content)
+
+    def takes(self, *sop_classes: str) -> frozenset[str]:
+        """Upload nothing: a refusal of the user shows. Orthanc stores every class."""
+        with self._client() as client:
+            ask(partial(client.post_instances, b""), self._peer, *NOTHING_TO_STORE)
+        return frozenset(sop_classes)
+
+    def remove(self, study_instance_uid: str) -> bool:
+        """Delete the study, where the user may."""
+        with self._client() as client:
+            try:
+                held = self._look_up(client, "Study", study_instance_uid)
+                for one in held:
+                    ask(partial(client.delete_studies_id, one), self._peer)
+            except (AssociationRejected, PeerUnreachable):
+                return False
+        return bool(held)
 
     def check(self) -> None:
         """Verify that Orthanc answers."""

@@ -189,16 +189,21 @@ def _selection(
 
 
 @click.command()
+@click.option(
+    "--send",
+    is_flag=True,
+    help="Deliver a test report of a test patient to every destination, and have it removed.",
+)
 @config_option
 @json_option
-def doctor(config: Path | None, as_json: bool) -> None:
+def doctor(config: Path | None, as_json: bool, send: bool) -> None:
     """Check everything that the settings name.
 
     Ports, peers, disk, database and model are tried out. What must be changed is said.
     """
     from plugin.commands.doctor import examine
 
-    sys.exit(examine(load_settings(config), as_json=as_json))
+    sys.exit(examine(load_settings(config), as_json=as_json, send=send))
 
 
 @click.command("service-unit")

@@ -7,6 +7,8 @@ import shutil
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import click
 from sqlalchemy import text
@@ -14,9 +16,14 @@ from sqlalchemy import text
 from dicom_io.errors import CtscribeError
 from dicom_io.extras import install_hint
 from plugin.console import say
-from plugin.settings import Settings
+from plugin.settings import Destination as DestinationSettings
+from plugin.settings import FhirDestination, Hl7Destination, Settings
 from plugin.state.private import make_private
 from plugin.state.pulse import processes
+
+if TYPE_CHECKING:
+    from plugin.delivery.destinations import Destination
+    from plugin.endpoints import ArchiveSettings
 
 _ADVICE = {
     False: "check engine.model and engine.device",
@@ -28,6 +35,15 @@ _PROCESS_ADVICE = {
     "hangs": "serve replaces it; if you started the part alone, end it and start it again",
     "dead": "look at the end of its log, and start it again",
 }
+FORMS: dict[str, tuple[str, str]] = {
+    "enhanced-sr": ("1.2.840.10008.5.1.4.1.1.88.22", "Enhanced SR"),
+    "text-sr": ("1.2.840.10008.5.1.4.1.1.88.11", "Basic Text SR"),
+    "pdf": ("1.2.840.10008.5.1.4.1.1.104.1", "Encapsulated PDF"),
+    "image": ("1.2.840.10008.5.1.4.1.1.7", "Secondary Capture"),
+}
+"""The class (PS3.4 B.5) of each form that the settings may name."""
+_ALLOW_STORING = "let our AE title, or our user, store drafts; or name another form in `forms`"
+_ALLOW_SEARCHING = "let our AE title, or our user, search; or set another proof"
 
 
 @dataclass(frozen=True)
@@ -40,9 +56,19 @@ class Finding:
     advice: str = ""
 
 
-def examine(settings: Settings, *, as_json: bool) -> int:
-    """Run every check, print the findings, and return 0 if all is well, else 1."""
-    findings = list(run_checks(settings))
+def examine(settings: Settings, *, as_json: bool, send: bool = False) -> int:
+    """Run every check, print the findings, and return 0 if all is well, else 1.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of the service.
+    as_json : bool
+        Whether one JSON object is printed.
+    send : bool
+        Whether a test report is delivered to every destination.
+    """
+    findings = list(run_checks(settings, send=send))
     if as_json:
         click.echo(json.dumps({"findings": [asdict(f) for f in findings]}, indent=2))
     else:
@@ -53,13 +79,13 @@ def examine(settings: Settings, *, as_json: bool) -> int:
     return 0 if all(finding.ok for finding in findings) else 1
 
 
-def run_checks(settings: Settings) -> Iterator[Finding]:
+def run_checks(settings: Settings, *, send: bool = False) -> Iterator[Finding]:
     yield check_disk(settings)
     yield check_database(settings)
     yield from check_processes(settings)
     yield check_receiver(settings)
     yield check_model(settings)
-    yield from check_destinations(settings)
+    yield from check_destinations(settings, send=send)
 
 
 def check_disk(settings: Settings) -> Finding:
@@ -144,19 +170,73 @@ def check_model(settings: Settings) -> Finding:
     return Finding("model", True, f"{settings.engine.name}: {identity.name} {identity.version}")
 
 
-def check_destinations(settings: Settings) -> Iterator[Finding]:
-    """Every destination answers."""
-    from plugin.assembly import destination
+def check_destinations(settings: Settings, *, send: bool = False) -> Iterator[Finding]:
+    """Every destination answers, takes drafts, and can be searched as its proof needs.
 
+    Parameters
+    ----------
+    settings : Settings
+        Of the service.
+    send : bool
+        Whether a test report is delivered to each that is fit for it.
+    """
     if not settings.destinations:
         yield Finding("destinations", True, "none: drafts stay in the spool")
     for one in settings.destinations:
-        try:
-            target = destination(one).archive
-        except ModuleNotFoundError as error:
-            yield _not_installed(f"destination {one.name}", error)
-            continue
-        yield _reachable(f"destination {one.name}", one.kind, target.check)
+        finding = _examined(one)
+        yield finding
+        if send and finding.ok:
+            yield _try_out(one)
+
+
+def _examined(one: DestinationSettings) -> Finding:
+    from plugin.assembly import destination
+
+    check = f"destination {one.name}"
+    try:
+        target = destination(one)
+    except ModuleNotFoundError as error:
+        return _not_installed(check, error)
+    answers = _reachable(check, one.kind, target.archive.check)
+    if not answers.ok or isinstance(one, Hl7Destination | FhirDestination):
+        return answers
+    return _takes_and_shows(check, one, target)
+
+
+def _takes_and_shows(check: str, one: ArchiveSettings, target: Destination) -> Finding:
+    """Go through what a delivery to an archive needs, without sending anything."""
+    from dicom_io.archives.proof import InstanceReference
+    from plugin.assembly import archive_of
+    from plugin.delivery.destinations import Proof
+
+    wanted = [FORMS[form] for form in one.forms]
+    try:
+        taken = archive_of(one).takes(*[uid for uid, _ in wanted])
+    except CtscribeError as error:
+        detail = f"{one.kind}: answers, takes no draft: {error}"
+        return Finding(check, False, detail, _ALLOW_STORING)
+    takes = f"{one.kind}: answers, takes {', '.join(name for uid, name in wanted if uid in taken)}"
+    if target.proof is Proof.NONE:
+        return Finding(check, True, f"{takes}; no proof is wanted")
+    try:
+        target.archive.find(InstanceReference(*[f"2.25.{uuid4().int}" for _ in range(3)]))
+    except CtscribeError as error:
+        detail = f"{takes}, but cannot be searched: {error}"
+        return Finding(check, False, detail, _ALLOW_SEARCHING)
+    return Finding(check, True, f"{takes}, can be searched")
+
+
+def _try_out(one: DestinationSettings) -> Finding:
+    from plugin.assembly import archive_of, destination
+    from plugin.commands.trial import try_out
+
+    check = f"test report to {one.name}"
+    try:
+        removes = None if isinstance(one, Hl7Destination | FhirDestination) else archive_of(one)
+        proved, told = try_out(destination(one), removes and removes.remove)
+    except CtscribeError as error:
+        return Finding(check, False, str(error), "look into the destination's log")
+    return Finding(check, proved, told, "" if proved else "see docs/missing-draft.md")
 
 
 def _not_installed(check: str, error: ModuleNotFoundError) -> Finding:

@@ -6,7 +6,7 @@ import httpx
 import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
-from pydicom.uid import generate_uid
+from pydicom.uid import EnhancedSRStorage, generate_uid
 
 from dicom_io.archives.dicomweb import Dicomweb
 from dicom_io.archives.orthanc import Orthanc
@@ -121,6 +121,16 @@ def test_a_refusal_does_not_repeat_the_answer(report: Path) -> None:
     ):
         Dicomweb(url).store(report)
     assert "Müller" not in str(raised.value)
+
+
+def test_a_service_that_refuses_the_user_says_so_before_anything_is_sent() -> None:
+    with (
+        answering(lambda _: httpx.Response(403)) as url,
+        pytest.raises(AssociationRejected, match="403"),
+    ):
+        Dicomweb(url).takes(EnhancedSRStorage)
+    with answering(lambda _: httpx.Response(400)) as url:
+        assert Dicomweb(url).takes(EnhancedSRStorage) == {EnhancedSRStorage}
 
 
 def test_a_web_page_instead_of_dicom_json_is_a_rejection(report: Path) -> None:

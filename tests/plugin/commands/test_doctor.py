@@ -8,14 +8,19 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from pydicom import dcmread
+from pydicom.uid import BasicTextSRStorage, CTImageStorage
 
 from plugin.cli import main
+from plugin.commands import trial
 from plugin.commands.demo_archive import running_archive
 from plugin.reception.receiver import running_receiver
 from plugin.state.completeness import Patience
 from plugin.state.database import open_database, session_factory
 from plugin.state.pulse import Pulse
 from plugin.state.spool import Spool
+from reporting.render import report_text
+from tests.odd_archives import Oddity, odd_pacs
 from tests.ports import free_port
 
 
@@ -96,6 +101,63 @@ def test_a_destination_that_answers_passes(examine, tmp_path):
         result = examine(destination(port))
     assert result.exit_code == 0
     assert "destination pacs" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("odd", "said"),
+    [
+        (Oddity(finds=False), "cannot be searched: ARCHIVE does not offer"),
+        (Oddity(refuses_images=True), "refuses C-FIND at IMAGE level"),
+        (Oddity(knows_us=False), "AE title not recognised"),
+        (Oddity(classes=(CTImageStorage,)), "takes no draft"),
+    ],
+)
+def test_a_destination_that_would_not_do_is_found(examine, odd, said):
+    with odd_pacs(odd) as port:
+        result = examine(destination(port))
+    assert result.exit_code == 1
+    assert said in result.stdout
+
+
+def test_the_forms_that_a_destination_takes_are_named(examine):
+    with odd_pacs(Oddity(classes=(BasicTextSRStorage,))) as port:
+        result = examine(destination(port))
+    assert result.exit_code == 0
+    assert "dimse: answers, takes Basic Text SR, can be searched" in result.stdout
+
+
+def test_a_destination_that_cannot_be_searched_may_owe_no_proof(examine):
+    with odd_pacs(Oddity(finds=False)) as port:
+        result = examine(destination(port) + 'proof = "none"\n')
+    assert result.exit_code == 0
+    assert "no proof is wanted" in result.stdout
+
+
+def test_a_test_report_is_delivered_proved_and_to_be_deleted(examine, tmp_path):
+    with running_archive(tmp_path / "archive") as port:
+        result = examine(destination(port), "--send")
+    (kept,) = (dcmread(path) for path in (tmp_path / "archive").iterdir())
+    assert result.exit_code == 0, result.stdout
+    assert f"delete patient CTSCRIBE-TEST, study {kept.StudyInstanceUID} there" in result.stdout
+    assert (kept.PatientID, kept.PatientName) == ("CTSCRIBE-TEST", "TEST^CTSCRIBE")
+    assert "to be deleted" in report_text(kept)
+
+
+def test_a_test_report_is_removed_where_that_can_be(examine, orthanc):
+    result = examine(
+        f'[[destinations]]\nname = "rest"\nkind = "orthanc"\nurl = "{orthanc.url}"\n', "--send"
+    )
+    assert result.exit_code == 0, result.stdout
+    assert "showed it; removed again" in result.stdout
+    assert orthanc.get("/dicom-web/studies?PatientID=CTSCRIBE-TEST") == []
+
+
+def test_a_test_report_that_is_not_shown_is_told(examine, monkeypatch):
+    monkeypatch.setattr(trial, "PATIENCE_S", 0.0)
+    with odd_pacs(Oddity(keeps=False)) as port:
+        result = examine(destination(port), "--send")
+    assert result.exit_code == 1
+    assert "did not show it" in result.stdout
 
 
 def test_a_destination_that_does_not_answer_is_found(examine):
