@@ -232,8 +232,8 @@ def _try_out(one: DestinationSettings) -> Finding:
 
     check = f"test report to {one.name}"
     try:
-        removes = None if isinstance(one, Hl7Destination | FhirDestination) else archive_of(one)
-        proved, told = try_out(destination(one), removes and removes.remove)
+        archive = None if isinstance(one, Hl7Destination | FhirDestination) else archive_of(one)
+        proved, told = try_out(destination(one), archive.remove if archive else None)
     except CtscribeError as error:
         return Finding(check, False, str(error), "look into the destination's log")
     return Finding(check, proved, told, "" if proved else "see docs/missing-draft.md")
