@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -11,23 +10,20 @@ from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from dicom_io.archives.archive import Archive, Target
-from dicom_io.archives.association import Timeouts
-from dicom_io.archives.dicomweb import Dicomweb
-from dicom_io.archives.dimse import Dimse
-from dicom_io.archives.orthanc import Orthanc
+from dicom_io.archives.archive import Target
 from dicom_io.errors import ConfigurationError
-from plugin.delivery.destinations import CLAIM_S, Destination, Proof, read_credentials
+from plugin.delivery.destinations import CLAIM_S, Destination, Proof
 from plugin.delivery.formed import tell_form
-from plugin.endpoints import ArchiveSettings, fhir_server, formed, hl7_receiver
-from plugin.settings import Destination as DestinationSettings
-from plugin.settings import (
-    DicomwebDestination,
-    DimseDestination,
-    FhirDestination,
-    Hl7Destination,
-    Settings,
+from plugin.endpoints import (
+    archive_of,
+    certificates,
+    fhir_server,
+    formed,
+    hl7_receiver,
+    read_token,
 )
+from plugin.settings import Destination as DestinationSettings
+from plugin.settings import FhirDestination, Hl7Destination, Settings
 from plugin.state.completeness import ArchiveCount, Patience, nothing_known
 from plugin.state.database import SessionFactory, open_database, session_factory
 from plugin.state.private import make_private
@@ -79,6 +75,7 @@ def run_receiver(settings: Settings, stop: threading.Event | None = None) -> Non
             limits=Limits(receiver.maximum_associations, receiver.network_timeout_s),
             share_port=receiver.processes > 1,
             expect=pulse.expect,
+            tls=certificates(receiver.tls),
         )
 
 
@@ -216,24 +213,6 @@ def run_engine(settings: Settings) -> None:
     serve(app, server.host, server.port, drain_s=server.drain_s)
 
 
-def read_token(variable: str | None) -> str | None:
-    """Read the token from the environment variable that the settings name.
-
-    Raises
-    ------
-    ConfigurationError
-        The variable is not set, or empty, or holds what no HTTP header can.
-    """
-    if variable is None:
-        return None
-    token = os.environ.get(variable, "").strip()
-    if not (token and token.isascii() and token.isprintable()):
-        raise ConfigurationError(
-            f"the environment variable {variable} must hold a token in printable ASCII"
-        )
-    return token
-
-
 def is_loopback(host: str) -> bool:
     """Whether an address is reached from this host only."""
     try:
@@ -295,28 +274,5 @@ def target_of(settings: DestinationSettings, told: Told | None = None) -> Target
     if isinstance(settings, Hl7Destination):
         return hl7_receiver(settings)
     if isinstance(settings, FhirDestination):
-        return fhir_server(settings, read_credentials(settings.credentials_env))
+        return fhir_server(settings)
     return formed(archive_of(settings), settings.forms, told)
-
-
-def archive_of(settings: ArchiveSettings) -> Archive:
-    """Build the client of an archive."""
-    archive: Archive
-    proof, timeout_s = Proof(settings.proof), settings.timeout_s
-    if isinstance(settings, DimseDestination):
-        archive = Dimse(
-            settings.host,
-            settings.port,
-            settings.ae_title,
-            settings.calling_ae_title,
-            timeouts=Timeouts(dimse_s=timeout_s),
-            counts=proof is Proof.COUNTED,
-        )
-    else:
-        credentials = read_credentials(settings.credentials_env)
-        if isinstance(settings, DicomwebDestination):
-            counts = proof is Proof.COUNTED
-            archive = Dicomweb(settings.url, credentials, timeout_s=timeout_s, counts=counts)
-        else:
-            archive = Orthanc(settings.url, credentials, timeout_s=timeout_s)
-    return archive

@@ -1,20 +1,30 @@
-"""In which form a destination gets a draft: names in the settings become what makes it."""
+"""What a destination is reached by, and in which form it gets a draft, as the settings say."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 
 from pydicom import Dataset
 
 from dicom_io.archives.archive import Archive, Target
-from dicom_io.archives.http import Credentials
+from dicom_io.archives.association import Timeouts
+from dicom_io.archives.dicomweb import Dicomweb
+from dicom_io.archives.dimse import Dimse
+from dicom_io.archives.http import Bearer, ClientCredentials, Login
+from dicom_io.archives.orthanc import Orthanc
+from dicom_io.archives.tls import Tls
+from dicom_io.errors import ConfigurationError
+from plugin.delivery.destinations import Proof, read_credentials
 from plugin.delivery.formed import Form, FormedArchive, Told
 from plugin.settings import (
+    Certificates,
     DicomwebDestination,
     DimseDestination,
     FhirDestination,
     Hl7Destination,
+    HttpLogin,
     OrthancDestination,
 )
 
@@ -71,9 +81,91 @@ def hl7_receiver(settings: Hl7Destination) -> Target:
     return Hl7Receiver(settings.host, settings.port, message, settings.timeout_s)
 
 
-def fhir_server(settings: FhirDestination, credentials: Credentials | None) -> Target:
+def fhir_server(settings: FhirDestination) -> Target:
     """Build the client of a FHIR server."""
     from plugin.delivery.fhir_server import FhirServer
     from reporting.forms.diagnostic_report import diagnostic_report
 
-    return FhirServer(settings.url, diagnostic_report, credentials, settings.timeout_s)
+    login, tls = login_of(settings), certificates(settings.tls)
+    return FhirServer(settings.url, diagnostic_report, login, settings.timeout_s, tls)
+
+
+def archive_of(settings: ArchiveSettings) -> Archive:
+    """Build the client of an archive."""
+    counts, timeout_s = Proof(settings.proof) is Proof.COUNTED, settings.timeout_s
+    tls = certificates(settings.tls)
+    if isinstance(settings, DimseDestination):
+        return Dimse(
+            settings.host,
+            settings.port,
+            settings.ae_title,
+            settings.calling_ae_title,
+            timeouts=Timeouts(dimse_s=timeout_s),
+            counts=counts,
+            tls=tls,
+        )
+    if isinstance(settings, DicomwebDestination):
+        return Dicomweb(settings.url, login_of(settings), timeout_s, counts, tls)
+    return Orthanc(settings.url, login_of(settings), timeout_s, tls)
+
+
+def certificates(settings: Certificates | None) -> Tls | None:
+    """Name the files of a line's certificates; the key's passphrase is in the environment.
+
+    Raises
+    ------
+    ConfigurationError
+        The variable of the passphrase is not set.
+    """
+    if settings is None:
+        return None
+    passphrase = read_secret(settings.passphrase_env) if settings.passphrase_env else None
+    return Tls(settings.authorities, settings.certificate, settings.key, passphrase, settings.name)
+
+
+def login_of(settings: HttpLogin) -> Login | None:
+    """Read from the environment how a destination is told who asks.
+
+    Raises
+    ------
+    ConfigurationError
+        A variable that the settings name is not set.
+    """
+    if settings.oauth is not None:
+        oauth = settings.oauth
+        secret = read_secret(oauth.secret_env)
+        return ClientCredentials(oauth.token_url, oauth.client_id, secret, oauth.scope)
+    token = read_token(settings.token_env)
+    return Bearer(token) if token else read_credentials(settings.credentials_env)
+
+
+def read_secret(variable: str) -> str:
+    """Read a secret from the environment variable that the settings name.
+
+    Raises
+    ------
+    ConfigurationError
+        The variable is not set, or empty.
+    """
+    secret = os.environ.get(variable, "")
+    if not secret:
+        raise ConfigurationError(f"the environment variable {variable} must hold a secret")
+    return secret
+
+
+def read_token(variable: str | None) -> str | None:
+    """Read the token from the environment variable that the settings name.
+
+    Raises
+    ------
+    ConfigurationError
+        The variable is not set, or empty, or holds what no HTTP header can.
+    """
+    if variable is None:
+        return None
+    token = os.environ.get(variable, "").strip()
+    if not (token and token.isascii() and token.isprintable()):
+        raise ConfigurationError(
+            f"the environment variable {variable} must hold a token in printable ASCII"
+        )
+    return token

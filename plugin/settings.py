@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     IPvAnyNetwork,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -35,6 +37,29 @@ class Section(BaseModel):
     """A table of the TOML file: frozen, and unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _beside_the_file(path: Path, known: ValidationInfo) -> Path:
+    return Path((known.context or {}).get("folder", "")) / path
+
+
+FilePath = Annotated[Path, AfterValidator(_beside_the_file)]
+
+
+class Certificates(Section):
+    """TLS of a line: files in PEM."""
+
+    authorities: FilePath | None = Field(
+        default=None, description="certificates of the authorities that are believed"
+    )
+    certificate: FilePath | None = Field(default=None, description="ours, and the chain behind it")
+    key: FilePath | None = Field(default=None, description="without it the certificate's own file")
+    passphrase_env: str | None = Field(
+        default=None, description="environment variable holding the passphrase of the key"
+    )
+    name: str | None = Field(
+        default=None, description="name in the peer's certificate where it is not the host"
+    )
 
 
 class Peer(Section):
@@ -58,6 +83,14 @@ class Receiver(Section):
     peers: tuple[Peer, ...] = ()
     maximum_associations: int = Field(default=10, ge=1)
     network_timeout_s: Seconds = 60.0
+    tls: Certificates | None = None
+
+    @field_validator("tls")
+    @classmethod
+    def _has_a_certificate(cls, value: Certificates | None) -> Certificates | None:
+        if value is not None and value.certificate is None:
+            raise ValueError("the receiver needs a certificate")
+        return value
 
 
 class Completeness(Section):
@@ -178,28 +211,51 @@ class DimseDestination(ArchiveDestination):
     port: Port
     ae_title: AETitle
     calling_ae_title: AETitle = "CTSCRIBE"
+    tls: Certificates | None = None
 
 
-class DicomwebDestination(ArchiveDestination):
+class OAuth(Section):
+    """The OAuth 2.0 client credentials grant (RFC 6749 4.4)."""
+
+    token_url: HttpUrl
+    client_id: str
+    secret_env: str = Field(description="environment variable holding the client's secret")
+    scope: str | None = None
+
+
+class HttpLogin(Section):
+    """How a server that is reached by HTTP knows who asks, and we know the server."""
+
+    credentials_env: str | None = Field(
+        default=None, description="environment variable holding user:password"
+    )
+    token_env: str | None = Field(
+        default=None, description="environment variable holding a bearer token"
+    )
+    oauth: OAuth | None = None
+    tls: Certificates | None = None
+
+    @model_validator(mode="after")
+    def _one_login(self) -> HttpLogin:
+        if sum(one is not None for one in (self.credentials_env, self.token_env, self.oauth)) > 1:
+            raise ValueError("credentials_env, token_env and oauth exclude one another")
+        return self
+
+
+class DicomwebDestination(ArchiveDestination, HttpLogin):
     """STOW-RS, proved by QIDO-RS."""
 
     kind: Literal["dicomweb"]
-    proof: Literal["found", "counted", "none"] = Field(default="found", description=_PROOF)
     url: str
-    credentials_env: str | None = Field(
-        default=None, description="environment variable holding user:password"
-    )
+    proof: Literal["found", "counted", "none"] = Field(default="found", description=_PROOF)
 
 
-class OrthancDestination(ArchiveDestination):
+class OrthancDestination(ArchiveDestination, HttpLogin):
     """The Orthanc REST API, proved by reading the tags back."""
 
     kind: Literal["orthanc"]
-    proof: Literal["found", "none"] = Field(default="found", description=_PROOF)
     url: str
-    credentials_env: str | None = Field(
-        default=None, description="environment variable holding user:password"
-    )
+    proof: Literal["found", "none"] = Field(default="found", description=_PROOF)
 
 
 class Hl7Destination(DestinationSection):
@@ -215,15 +271,12 @@ class Hl7Destination(DestinationSection):
     receiving_facility: str = Field(default="", description="MSH-6")
 
 
-class FhirDestination(DestinationSection):
+class FhirDestination(DestinationSection, HttpLogin):
     """A FHIR R4 server, proved by a search."""
 
     kind: Literal["fhir"]
     proof: Literal["found", "none"] = Field(default="found", description=_PROOF)
     url: HttpUrl
-    credentials_env: str | None = Field(
-        default=None, description="environment variable holding user:password"
-    )
 
 
 Destination = Annotated[
@@ -274,7 +327,8 @@ def load_settings(path: Path | None) -> Settings:
     if path is None:
         return Settings()
     try:
-        settings = Settings.model_validate(tomllib.loads(path.read_text("utf-8")))
+        text = path.read_text("utf-8")
+        settings = Settings.model_validate(tomllib.loads(text), context={"folder": path.parent})
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror}") from error
     except tomllib.TOMLDecodeError as error:

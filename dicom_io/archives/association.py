@@ -16,6 +16,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 )
 
 from dicom_io.archives.answers import REJECTED_FOR_GOOD, dimse_error
+from dicom_io.archives.tls import Context, Tls, fault_seen
 from dicom_io.errors import AssociationRejected, PeerUnreachable, SopClassRefused
 
 # pynetdicom writes the identifiers of queries and answers to its log at level INFO
@@ -63,7 +64,7 @@ def application_entity(ae_title: str, timeouts: Timeouts) -> AE:
 
 @contextmanager
 def associated(
-    ae: AE, host: str, port: int, ae_title: str, **negotiation: Any
+    ae: AE, host: str, port: int, ae_title: str, tls: Tls | None = None, **negotiation: Any
 ) -> Iterator[Association]:
     """Hold an association for the length of a block.
 
@@ -73,6 +74,8 @@ def associated(
         Ours, with the presentation contexts to ask for.
     host, port, ae_title : str, int, str
         The peer.
+    tls : Tls, optional
+        Whom to believe, and who we are; without it the line is plain.
     **negotiation
         Roles and handlers, as pynetdicom's `associate` takes them.
 
@@ -83,9 +86,11 @@ def associated(
     AssociationRejected
         The peer refuses the association, or every context.
     """
-    assoc = ae.associate(host, port, ae_title=ae_title, **negotiation)
+    context = tls.client() if tls else None
+    secured = (context, (tls.name if tls else None) or host) if context else None
+    assoc = ae.associate(host, port, ae_title=ae_title, tls_args=secured, **negotiation)
     if not assoc.is_established:
-        raise _refusal(assoc, ae_title)
+        raise _refusal(assoc, ae_title, context)
     try:
         yield assoc
     except RuntimeError as error:  # pynetdicom: the association ended before the request
@@ -94,7 +99,11 @@ def associated(
         assoc.release()
 
 
-def _refusal(assoc: Association, ae_title: str) -> PeerUnreachable | AssociationRejected:
+def _refusal(
+    assoc: Association, ae_title: str, context: Context | None
+) -> PeerUnreachable | AssociationRejected:
+    if fault := fault_seen(context):
+        return PeerUnreachable(f"no TLS with {ae_title}: {fault}")
     answer = assoc.acceptor.primitive
     if assoc.is_rejected and answer is not None:
         ours = assoc.requestor.ae_title

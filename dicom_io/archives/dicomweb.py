@@ -17,17 +17,19 @@ from dicom_io.archives.http import (
     NOTHING_TO_STORE,
     PATIENCE,
     TIMEOUT_S,
-    Credentials,
+    Login,
     ask,
     ask_again,
     connected,
     displayable,
+    secured,
     within,
 )
 from dicom_io.archives.inventory import STUDY_KEYS, ct_inventory, held_series
 from dicom_io.archives.multipart import enclose, parts
 from dicom_io.archives.patient_identity import identities_of
 from dicom_io.archives.proof import Found, InstanceReference, counted, held
+from dicom_io.archives.tls import Tls
 from dicom_io.errors import AssociationRejected, NotRetrieved, PeerUnreachable
 
 DICOM_JSON = {"Accept": "application/dicom+json"}
@@ -44,22 +46,22 @@ class Dicomweb:
     ----------
     url : str
         Root of the service, such as `http://127.0.0.1:18042/dicom-web`.
-    credentials : (str, str), optional
-        User and password, for HTTP Basic authentication.
-    token : str, optional
-        For `Authorization: Bearer`.
+    login : (str, str), Bearer or ClientCredentials, optional
+        User and password, a token, or where to ask for tokens.
     timeout_s : float
         Of all verbs but `search` and `fetch`.
     counts : bool
         An instance is found by the number of instances of its series: some servers answer no
         query for instances.
+    tls : Tls, optional
+        Certificates, where the system's authorities do not do.
     """
 
     url: str
-    credentials: Credentials | None = field(default=None, repr=False)
-    token: str | None = field(default=None, repr=False)
+    login: Login | None = field(default=None, repr=False)
     timeout_s: float = TIMEOUT_S
     counts: bool = False
+    tls: Tls | None = None
 
     def store(self, *paths: Path) -> None:
         """Store instances by STOW-RS, one a request (PS3.18 10.5)."""
@@ -146,9 +148,8 @@ class Dicomweb:
         return displayable(self.url)
 
     def _client(self, **options: Any) -> httpx.Client:
-        headers = {"Authorization": f"Bearer {self.token}"} if self.token else None
-        options = {"timeout": within(self.timeout_s)} | options
-        return httpx.Client(base_url=self.url, auth=self.credentials, headers=headers, **options)
+        options = {"timeout": within(self.timeout_s), **secured(self.login, self.tls), **options}
+        return httpx.Client(base_url=self.url, **options)
 
     def _query(self, client: httpx.Client, path: str, **parameters: Any) -> list[Dataset]:
         get = partial(client.get, path, params=parameters, headers=DICOM_JSON)

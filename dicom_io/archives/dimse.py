@@ -43,6 +43,7 @@ from dicom_io.archives.retrieval import (
     storage_contexts,
     storage_roles,
 )
+from dicom_io.archives.tls import Tls
 
 # Names in a query and its answers may be of any script (PS3.4 C.2.2.2)
 UTF_8 = {"SpecificCharacterSet": "ISO_IR 192"}
@@ -67,6 +68,8 @@ class Dimse:
     counts : bool
         An instance is found by the number of instances of its series: some archives answer no
         query at IMAGE level.
+    tls : Tls, optional
+        Certificates; without them the line is plain.
     """
 
     host: str
@@ -76,6 +79,7 @@ class Dimse:
     listener: Listener | None = None
     timeouts: Timeouts = TIMEOUTS
     counts: bool = False
+    tls: Tls | None = None
 
     def store(self, *paths: Path) -> None:
         """Store instances by C-STORE, all over one association (PS3.4 B.2).
@@ -169,7 +173,7 @@ class Dimse:
         ae = application_entity(self.calling_ae_title, timeouts or self.timeouts)
         for abstract_syntax, transfer_syntaxes in contexts:
             ae.add_requested_context(abstract_syntax, transfer_syntaxes)
-        return associated(ae, self.host, self.port, self.ae_title, **negotiation)
+        return associated(ae, self.host, self.port, self.ae_title, self.tls, **negotiation)
 
 
 def _storage_contexts_of(paths: Iterable[Path]) -> Iterator[tuple[UID, list[UID]]]:

@@ -16,15 +16,17 @@ from dicom_io.archives.http import (
     NOTHING_TO_STORE,
     PATIENCE,
     TIMEOUT_S,
-    Credentials,
+    Login,
     ask,
     ask_again,
     displayable,
+    secured,
     within,
 )
 from dicom_io.archives.inventory import STUDY_KEYS, WANTED
 from dicom_io.archives.patient_identity import identities_of
 from dicom_io.archives.proof import Found, InstanceReference
+from dicom_io.archives.tls import Tls
 from dicom_io.errors import AssociationRejected, NotRetrieved, PeerUnreachable
 
 IDENTITY_KEYS = ("StudyInstanceUID", "PatientID", "PatientName")
@@ -38,15 +40,18 @@ class Orthanc:
     ----------
     url : str
         Root of the API, such as `http://127.0.0.1:18042`.
-    credentials : (str, str), optional
-        User and password.
+    login : (str, str), Bearer or ClientCredentials, optional
+        User and password, a token, or where to ask for tokens.
     timeout_s : float
         Of all verbs but `search`.
+    tls : Tls, optional
+        Certificates, where the system's authorities do not do.
     """
 
     url: str
-    credentials: Credentials | None = field(default=None, repr=False)
+    login: Login | None = field(default=None, repr=False)
     timeout_s: float = TIMEOUT_S
+    tls: Tls | None = None
 
     def store(self, *paths: Path) -> None:
         """Upload instances; Orthanc says of one that it holds that it is already stored."""
@@ -129,10 +134,9 @@ class Orthanc:
         return displayable(self.url.rstrip("/"))
 
     def _client(self, timeout: httpx.Timeout | None = None) -> pyorthanc.Orthanc:
-        user, password = self.credentials or (None, None)
         timeout = timeout or within(self.timeout_s)
-        url = self.url.rstrip("/")
-        return pyorthanc.Orthanc(url, user, password, return_raw_response=True, timeout=timeout)
+        options = {"timeout": timeout, **secured(self.login, self.tls)}
+        return pyorthanc.Orthanc(self.url.rstrip("/"), return_raw_response=True, **options)
 
     def _look_up(self, client: pyorthanc.Orthanc, level: str, uid: str) -> list[str]:
         """Return Orthanc's identifiers of what has a UID at a level ("Study", "Instance")."""

@@ -6,7 +6,8 @@ import json
 import shutil
 import socket
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from plugin.delivery.destinations import Destination
     from plugin.endpoints import ArchiveSettings
 
+# What a hospital's own authority takes to issue a certificate, and a change of software its date
+RENEWAL = timedelta(days=30)
 _ADVICE = {
     False: "check engine.model and engine.device",
     True: "check engine.url and engine.token_env, and that `ctscribe engine` runs there",
@@ -86,6 +89,7 @@ def run_checks(settings: Settings, *, send: bool = False) -> Iterator[Finding]:
     yield check_receiver(settings)
     yield check_model(settings)
     yield from check_destinations(settings, send=send)
+    yield from check_certificates(settings)
 
 
 def check_disk(settings: Settings) -> Finding:
@@ -150,10 +154,14 @@ def check_receiver(settings: Settings) -> Finding:
 
 def _echo(settings: Settings) -> None:
     from dicom_io.archives.dimse import Dimse
+    from plugin.assembly import certificates
 
     receiver = settings.receiver
     host = "127.0.0.1" if receiver.host in ("0.0.0.0", "::") else receiver.host  # noqa: S104
-    Dimse(host, receiver.port, receiver.ae_title).check()
+    tls = certificates(receiver.tls)
+    if tls is not None:  # we know our own certificate, whatever name is in it
+        tls = replace(tls, authorities=tls.certificate, check_name=False)
+    Dimse(host, receiver.port, receiver.ae_title, tls=tls).check()
 
 
 def check_model(settings: Settings) -> Finding:
@@ -237,6 +245,25 @@ def _try_out(one: DestinationSettings) -> Finding:
     except CtscribeError as error:
         return Finding(check, False, str(error), "look into the destination's log")
     return Finding(check, proved, told, "" if proved else "see docs/missing-draft.md")
+
+
+def check_certificates(settings: Settings) -> Iterator[Finding]:
+    """No certificate of ours expires soon."""
+    from plugin.commands.certificates import certificates_of, valid_until
+
+    advice = "renew the certificate, and the file"
+    for line, files in certificates_of(settings):
+        try:
+            for path, end in valid_until(files):
+                lasts = end - datetime.now(UTC) > RENEWAL
+                detail = f"{path}: valid until {end:%Y-%m-%d}"
+                yield Finding(f"certificate {line}", lasts, detail, "" if lasts else advice)
+        except OSError as error:
+            yield Finding(
+                f"certificate {line}", False, f"{error.filename}: {error.strerror}", advice
+            )
+        except ValueError:
+            yield Finding(f"certificate {line}", False, "no certificates in PEM", advice)
 
 
 def _not_installed(check: str, error: ModuleNotFoundError) -> Finding:

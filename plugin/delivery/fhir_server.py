@@ -11,9 +11,18 @@ from typing import Any
 import httpx
 from pydicom import Dataset, dcmread
 
-from dicom_io.archives.http import TIMEOUT_S, Credentials, ask, ask_again, displayable, within
+from dicom_io.archives.http import (
+    TIMEOUT_S,
+    Login,
+    ask,
+    ask_again,
+    displayable,
+    secured,
+    within,
+)
 from dicom_io.archives.patient_identity import Identity
 from dicom_io.archives.proof import Found, InstanceReference
+from dicom_io.archives.tls import Tls
 from dicom_io.errors import AssociationRejected, PeerUnreachable
 
 _JSON = {"Accept": "application/fhir+json", "Content-Type": "application/fhir+json"}
@@ -35,16 +44,19 @@ class FhirServer:
     resource : callable
         Makes the DiagnosticReport of a report. Its first identifier is the study's, its second
         the draft's.
-    credentials : (str, str), optional
-        User and password.
+    login : (str, str), Bearer or ClientCredentials, optional
+        User and password, a token, or where to ask for tokens.
     timeout_s : float
         How long an answer may take.
+    tls : Tls, optional
+        Certificates, where the system's authorities do not do.
     """
 
     url: str
     resource: Callable[[Dataset], dict[str, Any]]
-    credentials: Credentials | None = field(default=None, repr=False)
+    login: Login | None = field(default=None, repr=False)
     timeout_s: float = TIMEOUT_S
+    tls: Tls | None = None
 
     def store(self, *paths: Path) -> None:
         """Create the report of the study, or replace the draft that stands there.
@@ -80,8 +92,8 @@ class FhirServer:
 
     def _client(self) -> httpx.Client:
         base = f"{self.url.rstrip('/')}/"
-        timeout = within(self.timeout_s)
-        return httpx.Client(base_url=base, auth=self.credentials, headers=_JSON, timeout=timeout)
+        line = secured(self.login, self.tls)
+        return httpx.Client(base_url=base, headers=_JSON, timeout=within(self.timeout_s), **line)
 
     def _store(self, client: httpx.Client, resource: dict[str, Any]) -> None:
         identifier = "{system}|{value}".format(**resource["identifier"][0])

@@ -17,7 +17,8 @@ from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
-from plugin.reception.lobby import Lobby, Strangers
+from plugin.reception.handshakes import Handshakes
+from plugin.reception.lobby import Lobby, Strangers, close
 from plugin.reception.patient_socket import PatientSocket
 from plugin.reception.upper_layer import BeginStore, StoreProvider
 
@@ -54,6 +55,8 @@ class Listener(ThreadedAssociationServer):
         How many connections may wait that have not asked for an association yet.
     share_port : bool
         Whether several processes listen on the port (SO_REUSEPORT).
+    handshakes : Handshakes, optional
+        With them, peers speak TLS.
     """
 
     daemon_threads = True
@@ -68,6 +71,7 @@ class Listener(ThreadedAssociationServer):
         pdu_timeout_s: float = 30.0,
         most_unassociated: int = 64,
         share_port: bool = False,
+        handshakes: Handshakes | None = None,
         **kwargs: Any,
     ) -> None:
         self.begin_store = begin_store
@@ -75,8 +79,12 @@ class Listener(ThreadedAssociationServer):
         self.may_connect = may_connect
         self.share_port = share_port
         self.strangers = Strangers()
+        self.handshakes = handshakes
+        self.most_unassociated = most_unassociated
         super().__init__(*args, **kwargs)
-        self._lobby = Lobby(self._admit, most_unassociated, self.ae.acse_timeout or 30)
+        patience_s = self.ae.acse_timeout or 30
+        tls = handshakes is not None
+        self._lobby = Lobby(self._admit, most_unassociated, patience_s, tls=tls)
 
     def server_bind(self) -> None:
         assert self.socket is not None
@@ -105,6 +113,18 @@ class Listener(ThreadedAssociationServer):
     def server_close(self) -> None:
         self._lobby.stop()
         super().server_close()
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """Begin an association; this runs in a thread of the connection's own."""
+        if self.handshakes is not None:
+            request = self.handshakes.secure(request, client_address[0])
+        if request is None:
+            return
+        # Behind a handshake an association is asked for in a thread of its own
+        if len(self.active_associations) < self.ae.maximum_associations + self.most_unassociated:
+            super().finish_request(request, client_address)
+        else:
+            close(request)
 
     @property
     def names(self) -> list[str]:

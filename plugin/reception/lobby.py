@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import select
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable
@@ -27,6 +28,10 @@ _POLL_S = 0.5
 # One log line a minute tells of any number of strangers
 _LOG_PAUSE_S = 60.0
 
+# A TLS record: its type, version and length (RFC 8446 5.1); a handshake begins with a ClientHello
+_TLS_HEADER = struct.Struct(">BHH")
+_TLS_HANDSHAKE, _LARGEST_RECORD = 0x16, 1 << 14
+
 Admit = Callable[[socket.socket, Any], None]
 """Called with a connection whose whole request has come, and its address."""
 
@@ -42,10 +47,13 @@ class Lobby:
         How many may wait at the same time.
     patience_s : float
         How long one may take to ask (ARTIM, PS3.8 9.1.5).
+    tls : bool
+        Whether a request is a ClientHello.
     """
 
-    def __init__(self, admit: Admit, places: int, patience_s: float) -> None:
+    def __init__(self, admit: Admit, places: int, patience_s: float, *, tls: bool = False) -> None:
         self._admit = admit
+        self._asks = _greets if tls else _asks
         self._places = places
         self._patience_s = patience_s
         self._lock = threading.Lock()
@@ -98,7 +106,7 @@ class Lobby:
             peer, address, _ = self._waiting.get(descriptor, (None, None, 0.0))
         if peer is None:
             return
-        asks = _asks(peer)
+        asks = self._asks(peer)
         if asks is None:
             return
         if not asks:
@@ -131,6 +139,25 @@ def _asks(peer: socket.socket) -> bool | None:
         size = PDU_HEADER.size + length
         whole = peer.recv(size, socket.MSG_PEEK)
         return True if len(whole) == size else None
+    except BlockingIOError:
+        return None
+    except OSError:
+        return False
+
+
+def _greets(peer: socket.socket) -> bool | None:
+    """Whether a whole ClientHello has come, or what is none: the handshake says what is wrong."""
+    try:
+        begin = peer.recv(_TLS_HEADER.size, socket.MSG_PEEK)
+        if not begin:
+            return False
+        if begin[0] != _TLS_HANDSHAKE:
+            return True
+        if len(begin) < _TLS_HEADER.size:
+            return None
+        _, _, length = _TLS_HEADER.unpack(begin)
+        size = _TLS_HEADER.size + min(length, _LARGEST_RECORD)
+        return True if len(peer.recv(size, socket.MSG_PEEK)) == size else None
     except BlockingIOError:
         return None
     except OSError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import select
 import socket
+import ssl
 import time
 from contextlib import suppress
 from typing import Any, cast
@@ -109,6 +110,8 @@ class PatientSocket(AssociationSocket):
         """Wait for the peer to say something, or to go; tell whether it did."""
         if self.socket is None or not self._is_connected:
             return False
+        if isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
+            return True  # decrypted already: there is nothing left to poll for
         return bool(self._poll.poll(1000 * seconds))
 
     def _shutdown_socket(self) -> None:

@@ -17,8 +17,10 @@ from typing import Any
 from pynetdicom import AE, AllStoragePresentationContexts, _config, build_context, evt
 from pynetdicom.association import Association
 
+from dicom_io.archives.tls import Tls
 from dicom_io.errors import ProtocolViolation
 from plugin.reception.committer import Committer
+from plugin.reception.handshakes import Handshakes
 from plugin.reception.instance_store import InstanceStore
 from plugin.reception.listener import Listener, reject, start_listener, stop_listener
 from plugin.reception.pdata import Command
@@ -82,6 +84,7 @@ def running_receiver(
     limits: Limits = Limits(),
     share_port: bool = False,
     expect: Callable[[float], None] = lambda _: None,
+    tls: Tls | None = None,
 ) -> Iterator[int]:
     """Receive studies for the length of a `with` block.
 
@@ -104,6 +107,8 @@ def running_receiver(
         Whether other receiver processes listen on the same port.
     expect : callable
         Told, again and again, within how many seconds it will be called again.
+    tls : Tls, optional
+        With it, peers must speak TLS.
 
     Yields
     ------
@@ -120,7 +125,8 @@ def running_receiver(
     )
     reception = _Reception(spool, committer, redraft_ae_title, tuple(peers))
     committer.start()
-    server.append(_listen(ae_title, host, port, reception, limits, share_port))
+    handshakes = Handshakes(tls) if tls else None
+    server.append(_listen(ae_title, host, port, reception, limits, share_port, handshakes))
     LOGGER.info("%s listens on %s:%d", ae_title, *server[0].server_address[:2])
     try:
         with sweeping(sessions, spool, patience=patience):
@@ -139,7 +145,13 @@ def run_receiver(
 
 
 def _listen(
-    ae_title: str, host: str, port: int, reception: _Reception, limits: Limits, share_port: bool
+    ae_title: str,
+    host: str,
+    port: int,
+    reception: _Reception,
+    limits: Limits,
+    share_port: bool,
+    handshakes: Handshakes | None,
 ) -> Listener:
     ae = AE(ae_title)
     ae.maximum_pdu_size = MAXIMUM_PDU
@@ -158,6 +170,7 @@ def _listen(
         may_connect=reception.may_connect,
         most_unassociated=limits.most_unassociated,
         share_port=share_port,
+        handshakes=handshakes,
     )
 
 

@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 
 from dicom_io.errors import ConfigurationError
-from plugin.settings import Destination, Settings, load_settings
+from plugin.settings import Certificates, Destination, OAuth, Settings, load_settings
 from tests.repository import ROOT
 
 DOCS = ROOT / "docs" / "settings.md"
@@ -48,6 +48,19 @@ def test_a_wrong_file_is_refused_with_the_key_that_is_wrong(tmp_path, text, said
         load_settings(written(tmp_path, text))
 
 
+def test_a_receiver_needs_a_certificate(tmp_path):
+    text = '[receiver.tls]\nauthorities = "ca.pem"'
+    with pytest.raises(ConfigurationError, match="the receiver needs a certificate"):
+        load_settings(written(tmp_path, text))
+
+
+def test_a_destination_has_one_login(tmp_path):
+    login = 'credentials_env = "A"\ntoken_env = "B"'
+    archive = f'[[destinations]]\nname = "a"\nkind = "orthanc"\nurl = "http://a"\n{login}'
+    with pytest.raises(ConfigurationError, match="exclude one another"):
+        load_settings(written(tmp_path, archive))
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ConfigurationError, match=r"nowhere\.toml: No such file"):
         load_settings(tmp_path / "nowhere.toml")
@@ -74,7 +87,7 @@ def test_slices_are_not_counted_where_no_images_are_kept(tmp_path):
 def test_the_examples_in_the_docs_are_valid(tmp_path):
     examples = DOCS.read_text("utf-8").split("```toml")[1:]
     loaded = [load_settings(written(tmp_path, example.split("```")[0])) for example in examples]
-    assert [len(one.destinations) for one in loaded] == [1, 0, 3]
+    assert [len(one.destinations) for one in loaded] == [1, 0, 3, 1, 0]
 
 
 @pytest.mark.parametrize(
@@ -91,6 +104,17 @@ def test_the_docs_tell_every_key_of_a_destination():
     page = DOCS.read_text("utf-8").partition("## `[[destinations]]`")[2]
     shown = set(re.findall(r"`(\w+)`", page))
     assert {key for kind in kinds for key in kind.model_fields} - shown == set()
+
+
+def test_the_docs_tell_every_key_of_the_tables_of_a_line():
+    shown = set(re.findall(r"`(\w+)`", DOCS.read_text("utf-8")))
+    assert {*Certificates.model_fields, *OAuth.model_fields} - shown == set()
+
+
+def test_certificates_lie_beside_the_file(tmp_path):
+    text = '[receiver.tls]\ncertificate = "own.pem"\nkey = "/etc/own.key"'
+    tls = load_settings(written(tmp_path, text)).receiver.tls
+    assert (tls.certificate, tls.key) == (tmp_path / "own.pem", Path("/etc/own.key"))
 
 
 def documented(table: str) -> dict[str, object]:

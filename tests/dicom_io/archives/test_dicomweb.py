@@ -9,6 +9,7 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import EnhancedSRStorage, generate_uid
 
 from dicom_io.archives.dicomweb import Dicomweb
+from dicom_io.archives.http import Bearer
 from dicom_io.archives.orthanc import Orthanc
 from dicom_io.archives.patient_identity import identity_of
 from dicom_io.archives.proof import InstanceReference, Verdict, judge
@@ -232,7 +233,9 @@ def test_a_server_that_takes_no_notice_of_the_offset_is_asked_twice() -> None:
 
 
 def test_a_token_is_sent_and_not_shown() -> None:
-    server = Dicomweb("http://127.0.0.1:1", token="secret")
+    server = Dicomweb("http://127.0.0.1:1", Bearer("secret"))
     with server._client() as client:
-        assert client.headers["Authorization"] == "Bearer secret"
+        assert isinstance(client.auth, Bearer)
+        sent = next(client.auth.auth_flow(httpx.Request("GET", server.url)))
+    assert sent.headers["Authorization"] == "Bearer secret"
     assert "secret" not in repr(server)

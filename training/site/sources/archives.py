@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 from dicom_io.archives.archive import Archive
 from dicom_io.archives.dicomweb import Dicomweb
 from dicom_io.archives.dimse import Dimse
-from dicom_io.archives.http import Credentials
+from dicom_io.archives.http import Bearer, Login
 from dicom_io.archives.orthanc import Orthanc
 from dicom_io.archives.retrieval import Listener
 from dicom_io.errors import UnusableData
@@ -65,11 +65,13 @@ def open_archive(name: str) -> Source:
     if "@" in urlsplit(url).netloc:
         raise UnusableData(f"credentials stand in {USER} and {PASSWORD}, not in SOURCE")
     if kind == "orthanc":
-        return ArchiveSource(Orthanc(url, _credentials()))
-    return ArchiveSource(Dicomweb(url, _credentials(), os.environ.get(TOKEN)))
+        return ArchiveSource(Orthanc(url, _login()))
+    return ArchiveSource(Dicomweb(url, _login()))
 
 
-def _credentials() -> Credentials | None:
+def _login() -> Login | None:
+    if token := os.environ.get(TOKEN):
+        return Bearer(token)
     user = os.environ.get(USER)
     return (user, os.environ.get(PASSWORD, "")) if user else None
 

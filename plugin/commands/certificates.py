@@ -1,0 +1,39 @@
+"""How long the certificates of the settings are valid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+from cryptography.x509 import load_pem_x509_certificates
+
+from plugin.settings import Certificates, Settings
+
+
+def certificates_of(settings: Settings) -> Iterator[tuple[str, Certificates]]:
+    """Yield the certificates of every line, and what messages call the line."""
+    if settings.receiver.tls is not None:
+        yield "receiver", settings.receiver.tls
+    for one in settings.destinations:
+        if one.tls is not None:
+            yield f"destination {one.name}", one.tls
+
+
+def valid_until(line: Certificates) -> Iterator[tuple[Path, datetime]]:
+    """Yield until when each file of a line is of use.
+
+    Our certificate is no better than the first of its chain to expire; authorities are of use as
+    long as one of them is.
+
+    Raises
+    ------
+    OSError
+        A file cannot be read.
+    ValueError
+        It holds no certificates.
+    """
+    for path, first_or_last in ((line.certificate, min), (line.authorities, max)):
+        if path is not None:
+            held = load_pem_x509_certificates(path.read_bytes())
+            yield path, first_or_last(one.not_valid_after_utc for one in held)
