@@ -29,14 +29,15 @@ class RunningOrthanc:
     dicom_port: int
     folder: Path
     process: subprocess.Popen[bytes]
+    credentials: tuple[str, str] | None = None
 
     def get(self, path: str) -> Any:
-        response = httpx.get(f"{self.url}{path}", timeout=30)
+        response = httpx.get(f"{self.url}{path}", timeout=30, auth=self.credentials)
         response.raise_for_status()
         return response.json()
 
     def post(self, path: str, **arguments: Any) -> Any:
-        response = httpx.post(f"{self.url}{path}", timeout=30, **arguments)
+        response = httpx.post(f"{self.url}{path}", timeout=30, auth=self.credentials, **arguments)
         response.raise_for_status()
         return response.json()
 
@@ -58,6 +59,7 @@ def running_orthanc(
     *,
     python: bool = False,
     credentials: tuple[str, str] | None = None,
+    start_in: Path = ROOT,
     **changes: Any,
 ) -> Iterator[RunningOrthanc]:
     """Start Orthanc on `folder` (its storage and log) and stop it at the end of the block.
@@ -70,6 +72,8 @@ def running_orthanc(
         Load the Python plugin with this repository's script.
     credentials : (str, str), optional
         User and password, where `changes` asks for them.
+    start_in : Path
+        The folder that relative paths in `PythonScript` begin at.
     **changes
         Top-level keys of orthanc.json to replace.
     """
@@ -91,20 +95,21 @@ def running_orthanc(
     url = f"http://127.0.0.1:{configuration['HttpPort']}"
     with (folder / "orthanc.log").open("ab") as log:
         process = subprocess.Popen(
-            ["Orthanc", str(folder / "orthanc.json")], cwd=ROOT, stdout=log, stderr=log
+            ["Orthanc", str(folder / "orthanc.json")], cwd=start_in, stdout=log, stderr=log
         )
     try:
-        running = RunningOrthanc(url, configuration["DicomPort"], folder, process)
-        eventually(lambda: _answers(running, credentials))
+        running = RunningOrthanc(url, configuration["DicomPort"], folder, process, credentials)
+        eventually(lambda: _answers(running))
         yield running
     finally:
         process.terminate()
         process.wait(timeout=30)
 
 
-def _answers(running: RunningOrthanc, credentials: tuple[str, str] | None) -> bool:
+def _answers(running: RunningOrthanc) -> bool:
     assert running.process.poll() is None, running.log()
     try:
-        return httpx.get(f"{running.url}/system", auth=credentials, timeout=5).is_success
+        system = f"{running.url}/system"
+        return httpx.get(system, auth=running.credentials, timeout=5).is_success
     except httpx.TransportError:
         return False

@@ -15,7 +15,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StudyRootQueryRetrieveInformationModelFind,
 )
 
-from dicom_io.archives.answers import REJECTED_FOR_GOOD, dimse_error
+from dicom_io.archives.answers import MANY, REJECTED_FOR_GOOD, dimse_error
 from dicom_io.archives.tls import Context, Tls, fault_seen
 from dicom_io.errors import AssociationRejected, PeerUnreachable, SopClassRefused
 
@@ -103,7 +103,7 @@ def _refusal(
     assoc: Association, ae_title: str, context: Context | None
 ) -> PeerUnreachable | AssociationRejected:
     if fault := fault_seen(context):
-        return PeerUnreachable(f"no TLS with {ae_title}: {fault}")
+        return PeerUnreachable(f"no TLS with {ae_title}: {fault}", MANY)
     answer = assoc.acceptor.primitive
     if assoc.is_rejected and answer is not None:
         ours = assoc.requestor.ae_title

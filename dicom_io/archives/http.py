@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 from httpx_auth import HttpxAuthException, OAuth2ClientCredentials
 
-from dicom_io.archives.answers import http_error
+from dicom_io.archives.answers import MANY, http_error
 from dicom_io.archives.tls import Tls, fault_of
 from dicom_io.errors import PeerUnreachable
 
@@ -152,11 +152,11 @@ def connected(peer: str) -> Iterator[None]:
         yield
     except httpx.HTTPError as error:
         if fault := fault_of(error):
-            raise PeerUnreachable(f"no TLS with {peer}: {fault}") from None
+            raise PeerUnreachable(f"no TLS with {peer}: {fault}", MANY) from None
         if isinstance(error, HttpxAuthException):
             # Its text may hold the answer of the authorization server
             what = type(error).__name__
-            raise PeerUnreachable(f"no token for {peer}: {what}") from None
+            raise PeerUnreachable(f"no token for {peer}: {what}", MANY) from None
         raise PeerUnreachable(f"{peer} does not answer: {type(error).__name__}") from None
 
 

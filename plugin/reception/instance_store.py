@@ -116,6 +116,7 @@ class InstanceStore:
             sha256=self._file.digest,
             association=self._association,
             redraft=self._redraft,
+            announced=self._request.announced,
         )
 
 

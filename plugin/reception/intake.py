@@ -24,7 +24,7 @@ from sqlalchemy import bindparam, insert, select
 from sqlalchemy.orm import Session
 
 from plugin.reception.header import Header
-from plugin.state.completeness import Patience, hold_study, open_or_move_job
+from plugin.state.completeness import Patience, end_wait, hold_study, open_or_move_job
 from plugin.state.studies import lock_or_add_study
 from plugin.state.tables import (
     Draft,
@@ -63,6 +63,7 @@ class Arrival:
     sha256: str
     association: str | None = None
     redraft: bool = False
+    announced: int | None = None
 
     @property
     def processed(self) -> bool:
@@ -273,6 +274,9 @@ def _wait(
     redraft = any(arrival.redraft and arrival.processed for arrival in all_of_study)
     if redraft or any(arrival.processed for arrival in new):
         open_or_move_job(session, study_id, patience=patience, now=now, forced=redraft)
+    announced = [arrival.announced for arrival in all_of_study if arrival.announced]
+    if announced:
+        end_wait(session, study_id, max(announced), now)
 
 
 def _hold(

@@ -16,6 +16,9 @@ _ELEMENT = struct.Struct("<HHL")  # commands are encoded in Implicit VR Little E
 
 _SOP_CLASS_UID, _COMMAND_FIELD, _MESSAGE_ID, _ANSWERED_ID = 0x0002, 0x0100, 0x0110, 0x0120
 _DATA_SET_TYPE, _STATUS, _SOP_INSTANCE_UID = 0x0800, 0x0900, 0x1000
+_MOVE_ORIGINATOR, _MOVE_ORIGINATOR_ID = 0x1030, 0x1031
+# Our plugin for Orthanc gives this title, and the number of CT instances of the whole study
+WHOLE = "CTSCRIBE_WHOLE"
 C_STORE_RQ, _C_STORE_RSP, _NO_DATA_SET = 0x0001, 0x8001, 0x0101
 
 
@@ -31,7 +34,10 @@ class Fragment:
 
 @dataclass(frozen=True)
 class Command:
-    """A command set, decoded as far as the receiver looks at it (PS3.7 9.3.1.1 and E.1)."""
+    """A command set, decoded as far as the receiver looks at it (PS3.7 9.3.1.1 and E.1).
+
+    `announced` is how many CT instances the study has, where the sender is our plugin for Orthanc.
+    """
 
     context_id: int
     field: int
@@ -39,6 +45,7 @@ class Command:
     message_id: int
     sop_class_uid: str
     sop_instance_uid: str
+    announced: int | None = None
 
 
 def fragments(body: memoryview) -> Iterator[Fragment]:
@@ -85,6 +92,11 @@ def read_command(context_id: int, encoded: bytes) -> Command:
         message_id=_number(values, _MESSAGE_ID),
         sop_class_uid=_uid(values, _SOP_CLASS_UID),
         sop_instance_uid=_uid(values, _SOP_INSTANCE_UID),
+        announced=(
+            _number(values, _MOVE_ORIGINATOR_ID)
+            if _uid(values, _MOVE_ORIGINATOR) == WHOLE
+            else None
+        ),
     )
 
 

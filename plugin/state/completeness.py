@@ -1,8 +1,9 @@
 """Is the study complete? All that is known about it, and the judgement.
 
 A study is complete when no slice came for a quiet period and no open association holds it, or
-when its cap is over. Reception moves the deadline and makes the holds; a worker asks. If the
-settings name an archive, its own number of slices is waited for, too.
+when its cap is over. A sender may say how many slices there are: once they are here, nothing is
+waited for but the end of its association. Reception moves the deadline and makes the holds; a
+worker asks. If the settings name an archive, its own number of slices is waited for, too.
 """
 
 from __future__ import annotations
@@ -119,6 +120,27 @@ def open_or_move_job(
         why = "a new draft was asked for" if forced else "instances arrived after the last job"
         message = f"{why}: revision {job.revision}"
         add_event(session, "reopened", message, now=now, study_id=study_id)
+
+
+def end_wait(session: Session, study_id: int, announced: int, now: datetime) -> None:
+    """End the quiet period of a study if all its CT instances are here, as the sender counts them.
+
+    Parameters
+    ----------
+    session : Session
+        The caller's transaction; the study must be locked.
+    study_id : int
+        The study.
+    announced : int
+        How many there are at the sender.
+    now : datetime
+        The moment, in UTC.
+    """
+    of_ct = Series.study_id == study_id, Series.modality == "CT"
+    held = select(func.count()).select_from(Instance).join(Instance.series).where(*of_ct)
+    if (session.scalar(held) or 0) >= announced:
+        waiting = Job.study_id == study_id, Job.state == JobState.PENDING
+        session.execute(update(Job).where(*waiting).values(deadline=now))
 
 
 def hold_study(session: Session, study_id: int, association: str, now: datetime) -> None:

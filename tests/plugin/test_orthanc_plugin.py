@@ -9,22 +9,31 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import MagicMock
 
 import httpx
 import pytest
+from pydicom import dcmread
 from pydicom.uid import generate_uid
 from pynetdicom import AE, AllStoragePresentationContexts, evt
+from pynetdicom.sop_class import Verification
 
-from plugin.settings import Settings
+from plugin.assembly import destination
+from plugin.commands.files import content
+from plugin.reception.pdata import WHOLE
+from plugin.settings import OrthancDestination, Settings
 from tests.objects import write_report, write_slice
 from tests.orthanc import RunningOrthanc, running_orthanc
 from tests.ports import free_port
 from tests.repository import ROOT
 from tests.waiting import eventually
 
-Start = Callable[[], AbstractContextManager[RunningOrthanc]]
+Start = Callable[..., AbstractContextManager[RunningOrthanc]]
+# Of no test's assistant: a scanner's own class beside its slices
+PRIVATE_CLASS = "1.2.826.0.1.3680043.8.498.99"
+PASSWORD = {"AuthenticationEnabled": True, "RegisteredUsers": {"ctscribe": "${CTSCRIBE_TEST}"}}
 
 
 class Assistant:
@@ -34,17 +43,24 @@ class Assistant:
         self.port = free_port()
         self.received: Counter[tuple[str, str]] = Counter()
         self.status = 0x0000
+        self.refused: set[str] = set()
+        self.announced: set[tuple[str, int]] = set()
 
     def keep(self, event: evt.Event) -> int:
         called = event.assoc.requestor.primitive.called_ae_title
+        if event.request.AffectedSOPInstanceUID in self.refused:
+            return 0xC000
         if self.status == 0x0000:
             self.received[called, event.request.AffectedSOPInstanceUID] += 1
+            title = event.request.MoveOriginatorApplicationEntityTitle
+            self.announced.add((title, event.request.MoveOriginatorMessageID))
         return self.status
 
     @contextmanager
     def listening(self) -> Iterator[None]:
         ae = AE("CTSCRIBE")
         ae.supported_contexts = AllStoragePresentationContexts
+        ae.add_supported_context(Verification)
         handlers: list[Any] = [(evt.EVT_C_STORE, self.keep)]
         server = ae.start_server(("127.0.0.1", self.port), block=False, evt_handlers=handlers)
         try:
@@ -67,13 +83,43 @@ def start(tmp_path: Path, assistant: Assistant) -> Start:
         "ctscribe": ["CTSCRIBE", "127.0.0.1", assistant.port],
         "ctscribe-again": ["CTSCRIBE_AGAIN", "127.0.0.1", assistant.port],
     }
-    return lambda: running_orthanc(tmp_path / "orthanc", python=True, DicomModalities=modalities)
+    script = impatient(tmp_path)
+
+    def started(**changes: Any) -> AbstractContextManager[RunningOrthanc]:
+        settled = {"DicomModalities": modalities, "PythonScript": str(script)} | changes
+        return running_orthanc(tmp_path / "orthanc", python=True, **settled)
+
+    return started
 
 
 @pytest.fixture
 def slices(tmp_path: Path) -> list[Path]:
     study, series = generate_uid(), generate_uid()
     return [write_slice(tmp_path / "study", study, series=series) for _ in range(3)]
+
+
+def impatient(folder: Path, most_refusals: int = 30) -> Path:
+    """The plugin, but it tries again after half a second, and gives up when a test says so."""
+    text = (ROOT / "plugin" / "orthanc_plugin.py").read_text()
+    for usual, other in (
+        ("FIRST_PAUSE_S = 10.0", "FIRST_PAUSE_S = 0.5"),
+        ("MOST_REFUSALS = 30", f"MOST_REFUSALS = {most_refusals}"),
+    ):
+        assert usual in text
+        text = text.replace(usual, other)
+    script = folder / "impatient.py"
+    script.write_text(text)
+    return script
+
+
+def write_private(folder: Path, beside: Path) -> Path:
+    """Write an object of a private class into the series of a slice."""
+    dataset = dcmread(beside)
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = PRIVATE_CLASS
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    path = folder / f"{dataset.SOPInstanceUID}.dcm"
+    dataset.save_as(path)
+    return path
 
 
 def upload(orthanc: RunningOrthanc, *paths: Path) -> str:
@@ -89,7 +135,8 @@ def forwarded(orthanc: RunningOrthanc, study: str, instances: int = 3) -> Any:
         now = state(orthanc, study)
         return bool(now["state"] == "forwarded" and now["instances"] == instances)
 
-    return eventually(holds)
+    eventually(holds)
+    return state(orthanc, study)
 
 
 def stable(orthanc: RunningOrthanc, study: str, folder: Path) -> Path:
@@ -207,6 +254,83 @@ def test_a_refusing_assistant_is_asked_again(
         eventually(lambda: state(orthanc, study).get("attempts"))
         assistant.status = 0x0000
         forwarded(orthanc, study)
+
+
+def test_an_object_that_is_refused_keeps_no_slice_out_and_is_named_once(
+    start: Start, assistant: Assistant, slices: list[Path], tmp_path: Path
+) -> None:
+    script = str(impatient(tmp_path, most_refusals=3))
+    with assistant.listening(), start(PythonScript=script) as orthanc:
+        private = orthanc.upload(write_private(tmp_path, slices[0]))["ID"]
+        study = upload(orthanc, *slices)
+        assert forwarded(orthanc, study, instances=4)["left"] == [private]
+        log = orthanc.log()
+    assert all(assistant.times(path) for path in slices)
+    assert log.count(f"1 of 4 instances of {study} are refused: {private}") == 1
+    assert PRIVATE_CLASS in log
+
+
+def test_what_was_refused_is_sent_alone_once_the_assistant_takes_it(
+    start: Start, assistant: Assistant, slices: list[Path], tmp_path: Path
+) -> None:
+    with assistant.listening(), start() as orthanc:
+        assistant.refused = {slices[1].stem}
+        study = upload(orthanc, *slices)
+        eventually(lambda: state(orthanc, study).get("left"))
+        before = assistant.times(slices[0])
+        assert before >= 1
+        assistant.refused = set()
+        assert forwarded(orthanc, study)["left"] == []
+    assert assistant.times(slices[1]) == 1
+    assert assistant.times(slices[0]) == before
+
+
+def test_every_slice_says_how_many_there_are(
+    start: Start, assistant: Assistant, slices: list[Path]
+) -> None:
+    with assistant.listening(), start() as orthanc:
+        forwarded(orthanc, upload(orthanc, *slices))
+    assert assistant.announced == {(WHOLE, 3)}
+
+
+def test_a_password_on_orthanc_is_nothing_to_the_plugin(
+    start: Start, assistant: Assistant, slices: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CTSCRIBE_TEST", "only in this test")
+    credentials = ("ctscribe", "only in this test")
+    with assistant.listening(), start(credentials=credentials, **PASSWORD) as orthanc:
+        study = upload(orthanc, *slices)
+        forwarded(orthanc, study)
+        unknown = httpx.get(f"{orthanc.url}/ctscribe/studies/{study}/draft")
+        monkeypatch.setenv("CTSCRIBE_ORTHANC", ":".join(credentials))
+        table = {"name": "orthanc", "kind": "orthanc", "url": orthanc.url}
+        known = OrthancDestination(**table, credentials_env="CTSCRIBE_ORTHANC")
+        destination(known).archive.check()
+    assert [assistant.times(path) for path in slices] == [1, 1, 1]
+    assert unknown.status_code == 401
+
+
+def test_the_configuration_works_from_any_folder(
+    assistant: Assistant, slices: list[Path], tmp_path: Path
+) -> None:
+    script = json.loads(content("orthanc.json"))["PythonScript"]
+    modalities = {"ctscribe": ["CTSCRIBE", "127.0.0.1", assistant.port]}
+    changes = {"DicomModalities": modalities, "PythonScript": script}
+    started = running_orthanc(tmp_path / "new", python=True, start_in=tmp_path, **changes)
+    with assistant.listening(), started as orthanc:
+        forwarded(orthanc, upload(orthanc, *slices))
+        httpx.get(f"{orthanc.url}/dicom-web/studies").raise_for_status()
+
+
+def test_a_pause_has_a_longest(monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = SimpleNamespace(LogWarning=print, LogError=print, SetGlobalProperty=print)
+    alone.RegisterOnChangeCallback = alone.RegisterRestCallback = print
+    monkeypatch.setitem(sys.modules, "orthanc", alone)
+    forwarder = runpy.run_path(str(ROOT / "plugin" / "orthanc_plugin.py"))["Forwarder"]()
+    forwarder.pending["study"] = {"job": "", "attempts": 100_000, "left": []}
+    forwarder.retry_later("study")
+    forwarder.stop()
+    assert forwarder.timers["study"].interval == 3600
 
 
 def test_the_route_asks_for_a_draft_again(

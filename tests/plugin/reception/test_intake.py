@@ -52,6 +52,31 @@ def test_every_slice_moves_the_deadline_and_never_the_cap(record, rows):
     assert job.hard_deadline == NOW + PATIENCE.cap
 
 
+def announced(number: int, of: int) -> Arrival:
+    return replace(arrival(number), announced=of)
+
+
+def test_the_quiet_period_ends_with_the_last_slice_that_was_announced(record, rows):
+    record(announced(1, of=3))
+    assert rows(Job)[0].deadline == NOW + PATIENCE.quiet
+    record(announced(2, of=3), announced(3, of=3), seconds=5)
+    assert rows(Job)[0].deadline == NOW + timedelta(seconds=5)
+
+
+def test_slices_that_are_known_count_and_documents_do_not(record, rows):
+    record(announced(1, of=2), document(9, modality="SR", series_instance_uid="1.2.6"))
+    record(announced(1, of=2), seconds=1)
+    assert rows(Job)[0].deadline == NOW + PATIENCE.quiet
+    record(announced(2, of=2), announced(1, of=2), seconds=2)
+    assert rows(Job)[0].deadline == NOW + timedelta(seconds=2)
+
+
+def test_a_slice_beyond_what_was_announced_is_waited_for(record, rows):
+    record(announced(1, of=1))
+    record(arrival(2), seconds=1)
+    assert rows(Job)[0].deadline == NOW + timedelta(seconds=1) + PATIENCE.quiet
+
+
 def test_every_arrival_tells_when_the_study_came_last(record, rows):
     record(arrival(1))
     record(arrival(2), seconds=50)

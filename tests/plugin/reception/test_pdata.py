@@ -15,6 +15,7 @@ from dicom_io.errors import ProtocolViolation
 from plugin.reception.pdata import (
     C_STORE_RQ,
     PDU_HEADER,
+    WHOLE,
     Command,
     fragments,
     pdata,
@@ -86,6 +87,20 @@ def test_pynetdicoms_request_is_understood():
     assert read_command(context_id, data[1:]) == Command(
         3, C_STORE_RQ, False, 7, str(CTImageStorage), "1.2.3.4"
     )
+
+
+@pytest.mark.parametrize(("title", "announced"), [(WHOLE, 300), ("PACS", None)])
+def test_only_our_plugin_announces_a_number_of_slices(title, announced):
+    request = C_STORE()
+    request.MessageID, request.Priority = 7, 0
+    request.AffectedSOPClassUID, request.AffectedSOPInstanceUID = CTImageStorage, "1.2.3.4"
+    request.MoveOriginatorApplicationEntityTitle = title
+    request.MoveOriginatorMessageID = 300
+    message = StoreMessage()
+    message.primitive_to_message(request)
+    (primitive,) = message.encode_msg(3, 16382)
+    ((context_id, data),) = primitive.presentation_data_value_list
+    assert read_command(context_id, data[1:]).announced == announced
 
 
 @pytest.mark.parametrize("status", [0x0000, 0xA700, 0xB000, 0xC000])
