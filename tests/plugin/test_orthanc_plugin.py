@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from unittest.mock import MagicMock
 
@@ -320,17 +319,6 @@ def test_the_configuration_works_from_any_folder(
     with assistant.listening(), started as orthanc:
         forwarded(orthanc, upload(orthanc, *slices))
         httpx.get(f"{orthanc.url}/dicom-web/studies").raise_for_status()
-
-
-def test_a_pause_has_a_longest(monkeypatch: pytest.MonkeyPatch) -> None:
-    alone = SimpleNamespace(LogWarning=print, LogError=print, SetGlobalProperty=print)
-    alone.RegisterOnChangeCallback = alone.RegisterRestCallback = print
-    monkeypatch.setitem(sys.modules, "orthanc", alone)
-    forwarder = runpy.run_path(str(ROOT / "plugin" / "orthanc_plugin.py"))["Forwarder"]()
-    forwarder.pending["study"] = {"job": "", "attempts": 100_000, "left": []}
-    forwarder.retry_later("study")
-    forwarder.stop()
-    assert forwarder.timers["study"].interval == 3600
 
 
 def test_the_route_asks_for_a_draft_again(

@@ -165,9 +165,9 @@ def test_a_client_certificate_opens_archives_of_both_kinds(authority: Authority)
 def test_a_token_opens_an_archive(authority: Authority) -> None:
     guarded = {"tls": replace(authority.issue(), authorities=None).server()}
     with answering(lambda _: NONE, **guarded, authorization=f"Bearer {SECRET}") as url:
-        Dicomweb(url, Bearer(SECRET), authority.client()).check()
+        Dicomweb(url, Bearer(SECRET), tls=authority.client()).check()
         with pytest.raises(AssociationRejected, match="401") as raised:
-            Dicomweb(url, Bearer("another"), authority.client()).check()
+            Dicomweb(url, Bearer("another"), tls=authority.client()).check()
     assert "another" not in str(raised.value)
 
 
@@ -186,8 +186,8 @@ def test_a_client_asks_for_a_token_once_and_shows_it(authority: Authority) -> No
         answering(lambda _: NONE, tls=line, authorization="Bearer made") as url,
     ):
         login = ClientCredentials(f"{tokens}/token", "ctscribe", SECRET, "dicom")
-        Dicomweb(url, login, authority.client()).check()
-        Dicomweb(url, login, authority.client()).check()
+        Dicomweb(url, login, tls=authority.client()).check()
+        Dicomweb(url, login, tls=authority.client()).check()
     assert asked == ["POST /token"]
     assert SECRET not in repr(login)
 
@@ -197,7 +197,7 @@ def test_a_client_that_gets_no_token_says_so_without_its_secret(authority: Autho
     refusal = httpx.Response(400, json={"error": "invalid_client", "error_description": SECRET})
     with answering(lambda _: refusal, tls=line) as tokens:
         login = ClientCredentials(f"{tokens}/token", "ctscribe", SECRET)
-        archive = Dicomweb("https://127.0.0.1:1", login, authority.client())
+        archive = Dicomweb("https://127.0.0.1:1", login, tls=authority.client())
         with pytest.raises(PeerUnreachable, match="no token for https") as raised:
             archive.check()
     assert SECRET not in str(raised.value)
