@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cryptography.x509 import load_pem_x509_certificates
 
-from plugin.settings import Certificates, Settings
+from plugin.settings import Certificates, Hl7Destination, Settings
 
 
 def certificates_of(settings: Settings) -> Iterator[tuple[str, Certificates]]:
@@ -16,7 +16,7 @@ def certificates_of(settings: Settings) -> Iterator[tuple[str, Certificates]]:
     if settings.receiver.tls is not None:
         yield "receiver", settings.receiver.tls
     for one in settings.destinations:
-        if one.tls is not None:
+        if not isinstance(one, Hl7Destination) and one.tls is not None:
             yield f"destination {one.name}", one.tls
 
 

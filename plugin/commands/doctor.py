@@ -154,7 +154,7 @@ def check_receiver(settings: Settings) -> Finding:
 
 def _echo(settings: Settings) -> None:
     from dicom_io.archives.dimse import Dimse
-    from plugin.assembly import certificates
+    from plugin.endpoints import certificates
 
     receiver = settings.receiver
     host = "127.0.0.1" if receiver.host in ("0.0.0.0", "::") else receiver.host  # noqa: S104

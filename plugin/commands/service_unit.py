@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 from string import Template
+from typing import Any
 
 from sqlalchemy import make_url
 
@@ -68,8 +70,20 @@ def _quoted(word: str) -> str:
 
 def _secrets(settings: Settings) -> list[str]:
     """Return the environment variables that the settings name."""
-    asked = [getattr(one, "credentials_env", None) for one in settings.destinations]
-    return sorted({name for name in (settings.engine.token_env, *asked) if name is not None})
+    return sorted(set(_named(settings.model_dump())))
+
+
+def _named(table: Any) -> Iterator[str]:
+    """Yield what keys that end with `_env` hold, at any depth."""
+    if isinstance(table, list | tuple):
+        for one in table:
+            yield from _named(one)
+    elif isinstance(table, dict):
+        for key, value in table.items():
+            if key.endswith("_env") and value is not None:
+                yield value
+            else:
+                yield from _named(value)
 
 
 def _written(settings: Settings) -> list[Path]:

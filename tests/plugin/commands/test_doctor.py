@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import os
 from contextlib import closing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from pydicom import dcmread
 from pydicom.uid import BasicTextSRStorage, CTImageStorage
 
+from dicom_io.archives.tls import Tls
 from plugin.cli import main
 from plugin.commands import trial
 from plugin.commands.demo_archive import running_archive
@@ -20,6 +21,7 @@ from plugin.state.database import open_database, session_factory
 from plugin.state.pulse import Pulse
 from plugin.state.spool import Spool
 from reporting.render import report_text
+from tests.certificates import Authority
 from tests.odd_archives import Oddity, odd_pacs
 from tests.ports import free_port
 
@@ -186,3 +188,27 @@ def test_a_receiver_on_every_address_of_both_kinds_is_asked(examine, tmp_path):
         result = examine(f'[receiver]\nhost = "::"\nport = {port}\n')
     engine.dispose()
     assert f":::{port}: answers" in result.stdout
+
+
+def test_a_certificate_that_expires_soon_is_found(examine, tmp_path):
+    soon = Authority(tmp_path / "tls").issue(until=datetime.now(UTC) + timedelta(days=5))
+    result = examine(receiver_with(soon, free_port()))
+    assert result.exit_code == 1
+    assert f"FAIL  certificate receiver: {soon.certificate}: valid until" in result.stdout
+    assert f"ok    certificate receiver: {soon.authorities}: valid until" in result.stdout
+    assert "renew the certificate" in result.stdout
+
+
+def test_a_receiver_with_tls_is_asked_over_tls(examine, tmp_path):
+    tls = Authority(tmp_path / "tls").issue("receiver.example")
+    sessions = session_factory(open_database(f"sqlite:///{tmp_path / 'tls.db'}"))
+    patience = Patience.of_seconds(60, 600)
+    with running_receiver(sessions, Spool(tmp_path / "spool"), patience=patience, tls=tls) as port:
+        result = examine(receiver_with(tls, port))
+    assert f"ok    receiver: CTSCRIBE at 127.0.0.1:{port}: answers" in result.stdout
+
+
+def receiver_with(tls: Tls, port: int) -> str:
+    files = {"certificate": tls.certificate, "key": tls.key, "authorities": tls.authorities}
+    table = "".join(f'{key} = "{path}"\n' for key, path in files.items())
+    return f"[receiver]\nport = {port}\n[receiver.tls]\n{table}"

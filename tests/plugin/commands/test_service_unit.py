@@ -85,9 +85,10 @@ def test_a_file_of_secrets_that_the_settings_need_must_be_there(config):
         '[engine]\nurl = "http://gpu:1"\ntoken_env = "TOKEN"\n'
         '[[destinations]]\nname = "o"\nkind = "orthanc"\nurl = "http://o"\n'
         'credentials_env = "LOGIN"\n'
+        '[destinations.tls]\npassphrase_env = "PASSPHRASE"\n'
     )
     assert service("-c", path)["EnvironmentFile"] == "/etc/ctscribe/secrets.env"
-    assert "# It sets LOGIN, TOKEN" in printed("-c", path)
+    assert "# It sets LOGIN, PASSPHRASE, TOKEN" in printed("-c", path)
 
 
 def test_only_a_port_of_the_system_takes_a_right(config):
