@@ -214,8 +214,8 @@ def _examined(one: DestinationSettings) -> Finding:
 def _takes_and_shows(check: str, one: ArchiveSettings, target: Destination) -> Finding:
     """Go through what a delivery to an archive needs, without sending anything."""
     from dicom_io.archives.proof import InstanceReference
-    from plugin.assembly import archive_of
     from plugin.delivery.destinations import Proof
+    from plugin.endpoints import archive_of
 
     wanted = [FORMS[form] for form in one.forms]
     try:
@@ -235,8 +235,9 @@ def _takes_and_shows(check: str, one: ArchiveSettings, target: Destination) -> F
 
 
 def _try_out(one: DestinationSettings) -> Finding:
-    from plugin.assembly import archive_of, destination
+    from plugin.assembly import destination
     from plugin.commands.trial import try_out
+    from plugin.endpoints import archive_of
 
     check = f"test report to {one.name}"
     try:
