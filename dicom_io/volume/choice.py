@@ -78,15 +78,18 @@ class SeriesChoice:
     @cached_property
     def rejected(self) -> tuple[Rejection, ...]:
         """Every other series or stack of the study, with the reason against it."""
-        measure = Measure.of([self.stack, *self.others])
-        taken = f"(taken: {name_series(self.series)})"
-        return (
-            *self.refused,
-            *(
-                Rejection(s.series, f"{drawback(s, self.stack, measure)} {taken}", s.slices)
-                for s in self.others
-            ),
-        )
+        stacks = [self.stack, *self.others]
+        measure = Measure.of(stacks)
+        parts = Counter(stack.series.series_instance_uid for stack in stacks)
+
+        def rejection(stack: Stack) -> Rejection:
+            several = parts[stack.series.series_instance_uid] > 1
+            named = f"{name_slices(stack.slices)}: " if several else ""
+            why = drawback(stack, self.stack, measure)
+            reason = f"{named}{why} (taken: {name_series(self.series)})"
+            return Rejection(stack.series, reason, stack.slices)
+
+        return (*self.refused, *map(rejection, self.others))
 
     @property
     def lacking(self) -> tuple[str, ...]:
@@ -95,7 +98,7 @@ class SeriesChoice:
             *missing_parts(self.instances),
             *(r.reason for r in self._of_this_series if r.faulty),
             *(
-                f"{_counted(r.slices, 'reaches', 'reach')} {beyond:.0f} mm farther, not read"
+                _unread(r, f"{beyond:.0f} mm farther along the body")
                 for r, beyond in self._left_out
                 if beyond > _SAME_RANGE * self.stack.thickness_mm
             ),
@@ -111,7 +114,7 @@ class SeriesChoice:
             *_acquisitions(self.stack.slices),
             *(["Images that share a SOP Instance UID were all read."] if repeated else []),
             *(
-                _sentence(f"{_counted(r.slices, 'lies', 'lie')} over the same range, not read.")
+                _sentence(f"{_unread(r, 'over the same range')}.")
                 for r, beyond in self._left_out
                 if beyond <= _SAME_RANGE * self.stack.thickness_mm
             ),
@@ -162,10 +165,13 @@ def best_of(stacks: Sequence[Stack], refused: Sequence[Rejection]) -> SeriesChoi
 
 def name_series(series: Series) -> str:
     """A series as a PACS administrator finds it: number and size, no description by hand."""
-    number = series.header.get("SeriesNumber")
-    shown = "series " + (series.series_instance_uid if number is None else str(number)[:12])
     count = len(series.instances)
-    return f"{shown} ({count} image{'' if count == 1 else 's'})"
+    return f"{_numbered(series)} ({count} image{'' if count == 1 else 's'})"
+
+
+def _numbered(series: Series) -> str:
+    number = series.header.get("SeriesNumber")
+    return "series " + (series.series_instance_uid if number is None else str(number)[:12])
 
 
 def _summary(stack: Stack) -> str:
@@ -183,9 +189,10 @@ def _sentence(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def _counted(slices: Sequence[Slice], one: str, several: str) -> str:
-    """The beginning of a sentence about images of the series taken."""
-    return f"{name_slices(slices)} of this series {one if len(slices) == 1 else several}"
+def _unread(part: Rejection, where: str) -> str:
+    """A sentence about images of the series taken that are not in the stack."""
+    verb = "was" if len(part.slices) == 1 else "were"
+    return f"{name_slices(part.slices)} of {_numbered(part.series)}, {where}, {verb} not read"
 
 
 def _acquisitions(slices: Sequence[Slice]) -> Iterator[str]:

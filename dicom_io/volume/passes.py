@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicom_io.errors import DicomError
+from dicom_io.volume.gaps import MOST_MISSING_TOGETHER
 from dicom_io.volume.slices import Slice
 
 SAME_POSITION_MM = 0.05
@@ -16,6 +17,10 @@ SAME_POSITION_MM = 0.05
 
 # Distances vary by rounding, well under a twentieth; one in ten may be a gap or another protocol
 _EVEN_SHARE, _EVEN = 0.9, 0.05
+# What is put between two slices is at most half a distance from one of them
+_STUFFED = 0.75
+# Steps of one sweep differ less: by rounding, or where the protocol drifts
+_STEADY = 0.25
 # Up to so much of a usual distance nothing lies between two neighbours: beyond, a slice may
 _NEIGHBOURS = 1.5
 # Slabs of one acquisition share a slice or two at their ends, long ones a tenth
@@ -87,7 +92,7 @@ def split_passes(slices: Sequence[Slice]) -> list[tuple[Slice, ...]]:
 def _evidence(group: Sequence[Slice]) -> Iterator[list[Part]]:
     """Ways to separate a group in the order of its numbers; one that finds nothing gives one."""
     places = along_normal(group)
-    clean = _is_even(places) and not repeated_positions(group)
+    clean = _is_clean(places) and not repeated_positions(group)
     for labels in () if clean else _kinds(group):
         yield _passes(places, _partition(labels))
     for keyword in _OF_A_PASS if clean else (*_OF_A_PASS, *_WHERE_UNEVEN):
@@ -193,31 +198,53 @@ def _apart_mm(part: NDArray[np.float64], other: NDArray[np.float64]) -> float:
 
 
 def _sweeps(places: NDArray[np.float64], order: Part, clean: bool) -> list[Part]:
-    """Cut a sequence where it comes back to what it has covered; one part unless all are passes.
+    """Cut a sequence where its step changes, and join what continues; one part unless all is even.
 
     An even stack is not torn where the order leaves slices over: it is then an order of nothing.
     """
-    passes, strays = _cut(places, order, _FEWEST_OF_A_STACK if clean else _FEWEST_OF_A_PASS)
-    most = 0 if clean else max(_FEWEST_OF_A_PASS, int(_SLAB_SHARE * len(order)))
-    if not passes or len(strays) > most or not all(_is_even(places[one]) for one in passes):
+    sweeps = _steady(places, order)
+    runs = [one for one in sweeps if len(one) >= _FEWEST_OF_A_PASS]
+    rest = [k for one in sweeps if len(one) < _FEWEST_OF_A_PASS for k in one.tolist()]
+    if len(rest) > len(order) / 2:  # at random
         return [order]
-    return [*_passes(places, passes), *([np.array(strays)] if strays else [])]
+    passes = [one.tolist() for one in _passes(places, runs)]
+    strays = [k for k in rest if not any(_regained(places, k, one) for one in passes)]
+    fewest, most = (_FEWEST_OF_A_STACK, 0) if clean else (_FEWEST_OF_A_PASS, _most_strays(order))
+    whole = all(len(one) >= fewest and _is_even(places[one]) for one in passes)
+    if not whole or len(strays) > most:
+        return [order]
+    # what looked like a pass before it was whole may fill a hole of another
+    return [
+        *_passes(places, [np.array(one) for one in passes]),
+        *([np.array(strays)] * bool(strays)),
+    ]
 
 
-def _cut(places: NDArray[np.float64], order: Part, fewest: int) -> tuple[list[Part], list[int]]:
-    """Sweeps of at least `fewest` slices, and the slices of all others."""
-    sweeps: list[list[int]] = []
-    low, high = -np.inf, np.inf  # the first slice begins a sweep
-    for k in order.tolist():
-        if low - SAME_POSITION_MM <= places[k] <= high + SAME_POSITION_MM:
-            sweeps.append([])
-            low, high = np.inf, -np.inf
-        sweeps[-1].append(k)
-        low, high = min(low, places[k]), max(high, places[k])
-    strays = [k for sweep in sweeps if len(sweep) < fewest for k in sweep]
-    passes = [sweep for sweep in sweeps if len(sweep) >= fewest]
-    kept = [k for k in strays if not any(_regained(places, k, one) for one in passes)]
-    return [np.array(one) for one in passes], kept
+def _most_strays(order: Part) -> int:
+    return max(_FEWEST_OF_A_PASS, int(_SLAB_SHARE * len(order)))
+
+
+def _steady(places: NDArray[np.float64], order: Part) -> list[Part]:
+    """Cut a sequence where its step changes by more than slices that are missing."""
+    cuts: list[int] = []
+    steps = np.diff(places[order])
+    longest = (MOST_MISSING_TOGETHER + 1.5) * np.median(np.abs(steps)) if len(steps) else 0.0
+    before, known = 0.0, 0  # any step of moderate length may be the first of a sweep
+    for k, step in enumerate(steps.tolist(), start=1):
+        first = not known and abs(step) <= longest
+        if first or (known == 1 and _is_multiple(before, step)):
+            before = step
+        elif not known or not _is_multiple(step, before):
+            cuts.append(k)
+            known = -1
+        known += 1
+    return np.split(order, cuts)
+
+
+def _is_multiple(step: float, of: float) -> bool:
+    """Whether a step is another one, or two or three of it."""
+    whole = round(step / of) if of else 0
+    return 1 <= whole <= MOST_MISSING_TOGETHER + 1 and abs(step / of - whole) <= _STEADY
 
 
 def _regained(places: NDArray[np.float64], k: int, sweep: list[int]) -> bool:
@@ -229,12 +256,19 @@ def _regained(places: NDArray[np.float64], k: int, sweep: list[int]) -> bool:
 
 
 def _is_even(places: NDArray[np.float64], share: float = _EVEN_SHARE) -> bool:
-    """Whether all but a few distances between neighbouring positions are equal."""
+    """Whether all but a few distances between neighbours are equal, or leave one or two out."""
     steps = _steps(np.sort(places))
     if not len(steps):
         return False
-    usual = np.median(steps)
-    return bool((np.abs(steps - usual) <= _EVEN * usual).mean() >= share)
+    ratios = steps / np.median(steps)
+    whole = np.rint(ratios).clip(1, MOST_MISSING_TOGETHER + 1)
+    return bool((np.abs(ratios - whole) <= _EVEN * whole).mean() >= share)
+
+
+def _is_clean(places: NDArray[np.float64]) -> bool:
+    """Whether a stack is even and nothing was put between its slices."""
+    steps = _steps(np.sort(places))
+    return _is_even(places) and bool(steps.min() >= _STUFFED * np.median(steps))
 
 
 def _steps(in_order: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -193,6 +193,8 @@ def _slices(instance: Instance) -> Iterator[Slice]:
             raise MissingAttribute("frames, but no PerFrameFunctionalGroupsSequence")
         yield _slice(instance, None, (header,))
         return
+    if frames != len(groups):  # PS3.3 C.7.6.16.1.1: which frame lacks its group, nobody knows
+        raise MissingAttribute(f"{frames} frames, but {len(groups)} functional groups")
     shared = list(header.get("SharedFunctionalGroupsSequence") or [])
     for frame, group in enumerate(groups):
         if instance.frames is None or frame in instance.frames:
@@ -242,7 +244,10 @@ def _macros(groups: Iterable[Dataset]) -> Iterator[Dataset]:
 
 
 def _slice(instance: Instance, frame: int | None, headers: tuple[Dataset, ...]) -> Slice:
-    number = whole_number(headers[-1], "InstanceNumber", 0) if frame is None else frame + 1
+    if frame is None:
+        number = whole_number(headers[-1], "InstanceNumber", 0)
+    else:  # of the whole concatenation, where the object is a part of one
+        number = frame + 1 + whole_number(headers[-1], "ConcatenationFrameOffsetNumber", 0)
     layout = _layout(headers)
     _refuse_cut_pixel_data(instance, layout)
     row, column, normal = _directions(_numbers(headers, "ImageOrientationPatient", 6))
