@@ -205,11 +205,12 @@ def _sweeps(places: NDArray[np.float64], order: Part, clean: bool) -> list[Part]
     sweeps = _steady(places, order)
     runs = [one for one in sweeps if len(one) >= _FEWEST_OF_A_PASS]
     rest = [k for one in sweeps if len(one) < _FEWEST_OF_A_PASS for k in one.tolist()]
-    if len(rest) > len(order) / 2:  # at random
+    few = max(_FEWEST_OF_A_PASS, int(_SLAB_SHARE * len(order)))
+    if len(rest) > (few if clean else len(order) / 2):  # an order at random
         return [order]
     passes = [one.tolist() for one in _passes(places, runs)]
     strays = [k for k in rest if not any(_regained(places, k, one) for one in passes)]
-    fewest, most = (_FEWEST_OF_A_STACK, 0) if clean else (_FEWEST_OF_A_PASS, _most_strays(order))
+    fewest, most = (_FEWEST_OF_A_STACK, 0) if clean else (_FEWEST_OF_A_PASS, few)
     whole = all(len(one) >= fewest and _is_even(places[one]) for one in passes)
     if not whole or len(strays) > most:
         return [order]
@@ -218,10 +219,6 @@ def _sweeps(places: NDArray[np.float64], order: Part, clean: bool) -> list[Part]
         *_passes(places, [np.array(one) for one in passes]),
         *([np.array(strays)] * bool(strays)),
     ]
-
-
-def _most_strays(order: Part) -> int:
-    return max(_FEWEST_OF_A_PASS, int(_SLAB_SHARE * len(order)))
 
 
 def _steady(places: NDArray[np.float64], order: Part) -> list[Part]:
