@@ -11,7 +11,13 @@ from importlib.metadata import requires
 PACKAGE = "ctscribe"
 
 # Libraries that are not imported by the name they are installed by
-_DISTRIBUTIONS = {"dicomanonymizer": "dicom-anonymizer", "gdcm": "python-gdcm", "PIL": "pillow"}
+_DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "dicomanonymizer": "dicom-anonymizer",
+    "fhir": "fhir.resources",
+    "fpdf": "fpdf2",
+    "gdcm": "python-gdcm",
+}
 # 'ray[serve]>=2.60; extra == "serving"' of the metadata (PEP 508)
 _REQUIREMENT = re.compile(r"([\w.-]+)[^;]*(?:;.*\bextra\s*==\s*[\"']([\w-]+)[\"'])?")
 

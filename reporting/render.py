@@ -4,14 +4,14 @@ from collections.abc import Iterator
 
 from pydicom import Dataset
 
-from reporting.draft import Draft, lines_of
+from reporting.draft import Draft
 
 
 def draft_text(draft: Draft) -> str:
     """Write a draft as plain text: notices, then each section under its heading."""
     blocks = ["\n".join(draft.notices)]
     for section in draft.sections:
-        lines = [line for paragraph in section.paragraphs for line in lines_of(paragraph)]
+        lines = [" ".join(one.shown for one in paragraph) for paragraph in section.paragraphs]
         blocks.append("\n".join([str(section.heading), *lines]))
     return "\n\n".join(blocks) + "\n"
 
@@ -44,6 +44,6 @@ def report_text(dataset: Dataset) -> str:
 
 def _texts(item: Dataset) -> Iterator[str]:
     if item.get("ValueType") == "TEXT":
-        yield str(item.TextValue).replace("\r\n", "\n")
+        yield str(item.TextValue).replace("\r\n", " ")
     for child in item.get("ContentSequence") or []:
         yield from _texts(child)

@@ -54,7 +54,9 @@ def unpacked() -> Path:
     if not folder.is_dir():
         folder.parent.mkdir(exist_ok=True)
         packing = ["npm", "pack", "--silent", f"@ohif/app@{VERSION}"]
-        done = subprocess.run(packing, cwd=folder.parent, capture_output=True, text=True)
+        done = subprocess.run(
+            packing, cwd=folder.parent, capture_output=True, text=True, timeout=300
+        )
         require(done.returncode == 0, "@ohif/app on npm")
         archive = folder.parent / done.stdout.strip().splitlines()[-1]
         unfinished = folder.with_suffix(".part")

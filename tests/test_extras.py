@@ -38,11 +38,20 @@ def test_a_missing_extra_is_one_line_with_the_pip_command(tmp_path, missing, ext
     [
         ("psycopg", "FAIL  database: psycopg is not installed\n      → pip install 'ctscribe[pos"),
         ("bitsandbytes", "FAIL  model: bitsandbytes is not installed\n      → pip install 'ctscr"),
+        (
+            "fpdf",
+            "FAIL  destination pacs: fpdf2 is not installed\n      → pip install 'ctscribe[forms",
+        ),
+        (
+            "fhir",
+            "FAIL  destination ehr: fhir.resources is not installed\n      → pip install 'ctscr",
+        ),
     ],
 )
 def test_doctor_names_it_among_its_findings(tmp_path, missing, said):
-    configuration = {"psycopg": "postgres.toml", "bitsandbytes": "int8.toml"}[missing]
-    run = ctscribe(tmp_path, missing, ["doctor", "-c", configuration])
+    configuration = {"psycopg": "postgres.toml", "bitsandbytes": "int8.toml"}
+    configuration |= dict.fromkeys(["fpdf", "fhir"], "forms.toml")
+    run = ctscribe(tmp_path, missing, ["doctor", "-c", configuration[missing]])
     assert said in run.stdout
     assert run.returncode == 1
 
@@ -54,6 +63,12 @@ def ctscribe(folder: Path, missing: str, command: list[str]) -> subprocess.Compl
         '[storage]\ndatabase = "postgresql://ctscribe@127.0.0.1:1/ctscribe"\nfloor_mb = 1\n'
     )
     (folder / "int8.toml").write_text('[engine]\nquantization = "int8"\n[storage]\nfloor_mb = 1\n')
+    (folder / "forms.toml").write_text(
+        '[engine]\nmodel = "fake"\n[storage]\nfloor_mb = 1\n'
+        '[[destinations]]\nname = "pacs"\nkind = "orthanc"\nforms = ["pdf"]\n'
+        'url = "http://127.0.0.1:1"\n'
+        '[[destinations]]\nname = "ehr"\nkind = "fhir"\nurl = "http://127.0.0.1:1"\n'
+    )
     return subprocess.run(
         [*CTSCRIBE, *command],
         cwd=folder,

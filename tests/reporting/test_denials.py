@@ -59,7 +59,8 @@ def test_denials_stand_last_and_share_a_paragraph():
 def test_lines_are_filled_with_whole_sentences():
     sentences = [Sentence(f"No finding number {n} is seen anywhere.") for n in range(5)]
     lines = lines_of(sentences)
-    assert [len(line) <= LINE for line in lines] == [True] * 3
+    assert all(len(line) <= LINE for line in lines)
+    assert len(lines_of([Sentence("No cyst."), Sentence("No mass.")])) == 1
     assert " ".join(lines) == " ".join(one.text for one in sentences)
 
 
