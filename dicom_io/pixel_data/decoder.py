@@ -60,6 +60,10 @@ DECODED = frozenset(
 LONGEST_S = 30.0
 """A frame takes a few hundredths of a second; a thousand times that is for a busy machine."""
 
+# After one that took too long the next may take a third, down to this: a series that was made to
+# hang costs a minute, not a quarter of an hour
+_SHORTEST_S = 1.0
+
 _START_S = 120.0  # importing the codecs takes half a second, on a busy machine many times that
 # -P: a folder of the working directory that is called dicom_io would run in place of ours
 _COMMAND = (sys.executable, "-P", "-m", "dicom_io.pixel_data.child")
@@ -90,7 +94,7 @@ class Decoder:
     """
 
     def __init__(self, longest_s: float = LONGEST_S) -> None:
-        self._longest_s = longest_s
+        self._longest_s = self._limit_s = longest_s
         self._child: _Child | None = None
         self._lock = threading.Lock()
 
@@ -123,7 +127,7 @@ class Decoder:
             raise UnsupportedTransferSyntax(f"no decoder for {syntax.name}")
         refuse_disagreement(frame, syntax, layout)
         layout = replace(layout, high_bit=layout.bits_stored - 1)  # codecs give the lowest bits
-        head = json.dumps({"syntax": str(syntax), "limit_s": self._longest_s, **asdict(layout)})
+        head = json.dumps({"syntax": str(syntax), "limit_s": self._limit_s, **asdict(layout)})
         with self._lock:
             kind, body = self._ask(head.encode() + b"\n" + frame)
         if kind != b"frame":
@@ -143,14 +147,18 @@ class Decoder:
             self._child = _started()
         try:
             self._child.pipe.send_bytes(question)
-            answered = self._child.pipe.poll(self._longest_s)
+            answered = self._child.pipe.poll(self._limit_s)
             if answered:
                 kind, _, body = self._child.pipe.recv_bytes().partition(b"\n")
+                self._limit_s = self._longest_s
                 return kind, body
+            self._end()
+            status = -signal.SIGALRM
         except (OSError, EOFError):
-            return b"fault", _cause(self._end()).encode()
-        self._end()
-        return b"fault", _cause(-signal.SIGALRM).encode()
+            status = self._end()
+        if status == -signal.SIGALRM:
+            self._limit_s = min(self._limit_s, max(_SHORTEST_S, self._limit_s / 3))
+        return b"fault", _cause(status).encode()
 
     def _end(self) -> int:
         child, self._child = self._child, None

@@ -16,7 +16,7 @@ from pydicom.uid import MPEG2MPML, HTJ2KLossless, JPEGExtended12Bit, JPEGLSLossl
 
 from dicom_io.errors import DecoderUnavailable, UnreadableImage, UnsupportedTransferSyntax
 from dicom_io.pixel_data import decoder as room
-from dicom_io.pixel_data.decoder import Decoder
+from dicom_io.pixel_data.decoder import LONGEST_S, Decoder
 from dicom_io.pixel_data.layout import PixelLayout
 from tests.waiting import eventually
 
@@ -119,6 +119,23 @@ def test_a_child_that_is_stopped_is_given_up():
             patient.decode(jpeg_ls(RAMP), JPEGLSLossless, LAYOUT)
     finally:
         patient.close()
+
+
+def test_a_series_that_was_made_to_hang_costs_less_each_time(decoder, monkeypatch):
+    monkeypatch.setattr(room, "_SHORTEST_S", 0.02)
+    decoder._limit_s = 0.3
+    limits = []
+    for _ in range(4):
+        with decoder._lock:
+            decoder._child = decoder._child or room._started()
+        os.kill(decoder._child.process.pid, signal.SIGSTOP)
+        with pytest.raises(UnreadableImage, match="too long"):
+            decoder.decode(jpeg_ls(RAMP), JPEGLSLossless, LAYOUT)
+        limits.append(round(decoder._limit_s, 3))
+    assert limits == [0.1, 0.033, 0.02, 0.02]
+    decoder._limit_s = LONGEST_S / 3
+    decoder.decode(jpeg_ls(RAMP), JPEGLSLossless, LAYOUT)
+    assert decoder._limit_s == LONGEST_S
 
 
 @pytest.mark.parametrize("seed", range(8))

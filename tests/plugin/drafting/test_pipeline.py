@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from pydicom import dcmread
+from pydicom.uid import JPEGLSLossless
 
 from dicom_io.errors import DicomError, OutOfDeviceMemory
 from dicom_io.phantoms.dicom_study import write_study
@@ -58,6 +59,24 @@ def test_incomplete_input_stands_in_the_draft(paths):
     why = "instances were still arriving after 600 s"
     report = Pipeline(FakeEngine()).make_report(paths, incomplete=why)
     assert why in report_text(report.sr)
+
+
+def test_an_image_that_cannot_be_decoded_and_a_damaged_file_stand_in_the_draft(tmp_path):
+    paths = sorted(write_study(make_phantom(21, matrix=32), tmp_path / "study").iterdir())
+    for path in paths:
+        image = dcmread(path)
+        image.compress(JPEGLSLossless)
+        image.save_as(path)
+    whole = paths[3].read_bytes()
+    at = whole.rindex(b"\xff\xda") + 12
+    paths[3].write_bytes(whole[:at] + bytes(len(whole) - at - 8) + whole[-8:])
+    damaged = tmp_path / "damaged.dcm"
+    damaged.write_bytes(whole[:400])
+    report = Pipeline(FakeEngine()).make_report([*paths, damaged])
+    (told,) = [notice for notice in report.draft.notices if "Incomplete input" in notice]
+    assert "its pixel data is damaged" in told
+    assert "damaged.dcm: damaged DICOM file" in told
+    assert report.state == "partial"
 
 
 def test_the_successor_names_its_predecessor(paths):
