@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
-from httpx_auth import HttpxAuthException, OAuth2ClientCredentials
+from httpx_auth import HttpxAuthException, OAuth2, OAuth2ClientCredentials
 
 from dicom_io.archives.answers import MANY, http_error
 from dicom_io.archives.tls import Tls, fault_of
@@ -139,6 +139,15 @@ class _Tokens(OAuth2ClientCredentials):
     """Asks for tokens over a connection like that of the archive, and leaves none open."""
 
     verify: Any = True
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response]:
+        """Show the token; if it is refused, it was revoked: ask for another, once."""
+        (asked,) = super().auth_flow(request)
+        response = yield asked
+        if response.status_code == httpx.codes.UNAUTHORIZED:
+            OAuth2.token_cache.tokens.pop(self.state, None)
+            (asked,) = super().auth_flow(request)
+            yield asked
 
     def request_new_token(self) -> Any:
         with httpx.Client(verify=self.verify) as self.client:

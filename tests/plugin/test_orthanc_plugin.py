@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
@@ -18,11 +19,17 @@ from pydicom import dcmread
 from pydicom.uid import generate_uid
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.sop_class import Verification
+from sqlalchemy import select
 
 from plugin.assembly import destination
 from plugin.commands.files import content
 from plugin.reception.pdata import WHOLE
+from plugin.reception.receiver import running_receiver
 from plugin.settings import OrthancDestination, Settings
+from plugin.state.completeness import Patience
+from plugin.state.database import SessionFactory
+from plugin.state.spool import Spool
+from plugin.state.tables import Job
 from tests.objects import write_report, write_slice
 from tests.orthanc import RunningOrthanc, running_orthanc
 from tests.ports import free_port
@@ -290,6 +297,18 @@ def test_every_slice_says_how_many_there_are(
     with assistant.listening(), start() as orthanc:
         forwarded(orthanc, upload(orthanc, *slices))
     assert assistant.announced == {(WHOLE, 3)}
+
+
+def test_the_assistant_waits_for_nothing_more(
+    sessions: SessionFactory, spool: Spool, slices: list[Path], tmp_path: Path
+) -> None:
+    patience = Patience(timedelta(hours=1), timedelta(hours=2))
+    with running_receiver(sessions, spool, patience=patience) as port:
+        changes = {"DicomModalities": {"ctscribe": ["CTSCRIBE", "127.0.0.1", port]}}
+        with running_orthanc(tmp_path / "orthanc", python=True, **changes) as orthanc:
+            forwarded(orthanc, upload(orthanc, *slices))
+    with sessions() as session:
+        assert session.scalars(select(Job)).one().deadline <= datetime.now(UTC)
 
 
 def test_a_password_on_orthanc_is_nothing_to_the_plugin(

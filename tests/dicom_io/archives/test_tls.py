@@ -192,6 +192,20 @@ def test_a_client_asks_for_a_token_once_and_shows_it(authority: Authority) -> No
     assert SECRET not in repr(login)
 
 
+def test_a_token_that_was_revoked_is_replaced_once() -> None:
+    made = iter(["revoked", "valid", "too much"])
+
+    def token(_: str) -> httpx.Response:
+        return httpx.Response(200, json={"access_token": next(made), "expires_in": 3600})
+
+    with (
+        answering(token) as tokens,
+        answering(lambda _: NONE, authorization="Bearer valid") as url,
+    ):
+        Dicomweb(url, ClientCredentials(f"{tokens}/token", "ctscribe", SECRET)).check()
+    assert next(made) == "too much"
+
+
 def test_a_client_that_gets_no_token_says_so_without_its_secret(authority: Authority) -> None:
     line = replace(authority.issue(), authorities=None).server()
     refusal = httpx.Response(400, json={"error": "invalid_client", "error_description": SECRET})
