@@ -120,3 +120,11 @@ def test_frames_without_functional_groups_are_refused(tmp_path):
     dataset.PixelData = dataset.PixelData * 3
     with pytest.raises(NoUsableSeries, match="image 1: frames, but no PerFrameFunctionalGroups"):
         choose_series(read_study([save([dataset], tmp_path)]))
+
+
+@pytest.mark.parametrize("described", [7, 9])
+def test_frames_without_their_functional_group_are_noticed(tmp_path, described):
+    dataset = enhanced(HU, [frame(z) for z in range(8)])
+    dataset.PerFrameFunctionalGroupsSequence = [frame(z) for z in range(described)]
+    with pytest.raises(NoUsableSeries, match=f"8 frames, but {described} functional groups"):
+        choose_series(read_study([save([dataset], tmp_path)]))

@@ -3,9 +3,10 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pydicom import dcmread
-from pydicom.uid import JPEGLSLossless
+from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless, RLELossless
 
 from dicom_io.errors import DicomError, OutOfDeviceMemory
 from dicom_io.phantoms.dicom_study import write_study
@@ -15,6 +16,7 @@ from engine.fake import FakeEngine
 from plugin.drafting.pipeline import Pipeline
 from reporting.edition import Predecessor
 from reporting.render import report_text
+from tests.ct import ct_slice
 
 
 @pytest.fixture(scope="module")
@@ -149,3 +151,62 @@ def test_images_of_two_patients_under_one_study_get_no_draft(paths, tmp_path):
 def test_nothing_to_read_is_an_error_of_the_input(tmp_path):
     with pytest.raises(DicomError):
         Pipeline(FakeEngine()).make_report([tmp_path])
+
+
+def two_series(folder, damaged=False, lost=0):
+    """A thin series, which is read first, and a thick one; the thin one damaged, or with a gap."""
+    for number, count, mm in ((2, 24, 3.0), (3, 12, 6.0)):
+        for k in range(count):
+            image = ct_slice(
+                np.full((16, 16), 40 * number),
+                (0, 0, mm * k),
+                number=k + 1,
+                SeriesNumber=number,
+                SeriesInstanceUID=f"1.2.3.{number}",
+                SliceThickness=mm,
+                transfer_syntax=RLELossless if damaged and number == 2 else ExplicitVRLittleEndian,
+            )
+            if damaged and number == 2:
+                image.PixelData = image.PixelData[:80] + b"\0" * (len(image.PixelData) - 80)
+            if number == 3 or not 8 <= k < 8 + lost:
+                image.save_as(folder / f"{number}-{k:03}.dcm", enforce_file_format=True)
+    return [folder]
+
+
+@pytest.mark.parametrize("fault", [{"damaged": True}, {"lost": 6}])
+def test_a_series_that_cannot_be_built_makes_way_and_the_draft_says_so(tmp_path, fault):
+    report = Pipeline(FakeEngine()).make_report(two_series(tmp_path, **fault))
+    assert report.choice.series.header.SeriesNumber == 3
+    text = report_text(report.sr)
+    assert "Series 3 was used" in text
+    assert "Series 2 (" in text
+    assert "could not be read" in text
+    assert report.state == "complete"
+    assert any("not read: series 2" in line for line in report.selection)
+
+
+def test_a_second_choice_is_not_drafted_again_for_the_same_slices(tmp_path):
+    paths = two_series(tmp_path, damaged=True)
+    last_time = Pipeline(FakeEngine()).make_report(paths).selected_digest
+    engine = FakeEngine(failure=AssertionError("the model is not asked"))
+    assert Pipeline(engine).make_report(paths, unless=last_time) is None
+
+
+def test_what_reaches_farther_and_was_not_read_makes_the_input_incomplete(tmp_path):
+    for first, start in ((1, 0.0), (13, -400.0)):
+        for k in range(12):
+            image = ct_slice(np.zeros((16, 16)), (0, 0, start + 3 * k), number=first + k)
+            image.AcquisitionNumber = first
+            image.save_as(tmp_path / f"{first + k:03}.dcm", enforce_file_format=True)
+    report = Pipeline(FakeEngine()).make_report([tmp_path])
+    assert report.state == "partial"
+    assert "Incomplete input: images 13-24 of series 2, 400 mm farther" in report_text(report.sr)
+
+
+def test_images_of_one_uid_that_contradict_each_other_are_counted_in_the_draft(tmp_path):
+    two_series(tmp_path)
+    again = dcmread(tmp_path / "2-004.dcm")
+    again.PixelData = bytes(len(again.PixelData))
+    again.save_as(tmp_path / "again.dcm")
+    text = report_text(Pipeline(FakeEngine()).make_report([tmp_path]).sr)
+    assert "Incomplete input: 1 image set aside (image 5)" in text
