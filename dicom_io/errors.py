@@ -58,6 +58,10 @@ class NoUsableSeries(DicomError):
     """No series of the study can be given to the model; the message lists every reason."""
 
 
+class NothingToDraft(NoUsableSeries):
+    """The study holds localizers, documents or images of other modalities: nobody is at fault."""
+
+
 class NotRetrieved(DicomError):
     """An archive lists a study and does not give all of it."""
 

@@ -22,8 +22,8 @@ from plugin.endpoints import (
     hl7_receiver,
     read_token,
 )
+from plugin.settings import ArchiveDestination, FhirDestination, Hl7Destination, Settings
 from plugin.settings import Destination as DestinationSettings
-from plugin.settings import FhirDestination, Hl7Destination, Settings
 from plugin.state.completeness import ArchiveCount, Patience, nothing_known
 from plugin.state.database import SessionFactory, open_database, session_factory
 from plugin.state.private import make_private
@@ -135,6 +135,11 @@ def _worker(
             engine, settings.engine.max_new_tokens, settings.worker.default_character_set
         ).make_report,
         destinations={one.name: one.kind for one in settings.destinations},
+        rejection_notes=[
+            one.name
+            for one in settings.destinations
+            if isinstance(one, ArchiveDestination) and one.rejection_notes
+        ],
         attempts=settings.worker.attempts,
         max_study_age_days=settings.worker.max_study_age_days,
         ready=EngineWatch(sessions, settings.engine.name, partial(ask_identity, engine)).ready,

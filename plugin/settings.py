@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -200,6 +200,17 @@ class ArchiveDestination(DestinationSection):
         min_length=1,
         description="the form of a draft; the next one where the archive does not take the class",
     )
+    rejection_notes: bool = Field(
+        default=False,
+        description="takes IOCM rejection notes: a draft whose study got another identity is "
+        "retracted by one",
+    )
+
+    @model_validator(mode="after")
+    def _a_note_rejects_the_report_that_was_sent(self) -> Self:
+        if self.rejection_notes and self.forms[0] != "enhanced-sr":
+            raise ValueError("rejection_notes: a note rejects an Enhanced SR, the first of forms")
+        return self
 
 
 class DimseDestination(ArchiveDestination):

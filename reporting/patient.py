@@ -44,7 +44,7 @@ _OPTIONAL = (
 )
 IDENTITY = (*_TYPE_2, *_OPTIONAL)
 # What a report is filed by: no draft without it. The rest is left out where it is unreadable
-_FILED_BY = ("PatientName", "PatientID", "IssuerOfPatientID", "AccessionNumber")
+FILED_BY = ("PatientName", "PatientID", "IssuerOfPatientID", "AccessionNumber")
 
 
 def settle_identity(header: Dataset, default_character_set: str | None = None) -> None:
@@ -66,7 +66,7 @@ def settle_identity(header: Dataset, default_character_set: str | None = None) -
         try:
             settle_text(header, keyword, default_character_set)
         except UnreadableText as error:
-            if keyword in _FILED_BY:
+            if keyword in FILED_BY:
                 raise UnreadableText(
                     f"{error}: correct it, or set worker.default_character_set to what the "
                     "archive reads it as"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from pydicom.uid import UID
 
-from dicom_io.errors import DicomError, IncompleteSeries
+from dicom_io.errors import DicomError, IncompleteSeries, NothingToDraft, NoUsableSeries
 from dicom_io.types import Instance, Series, Study
 from dicom_io.values import whole_number
 from dicom_io.volume.choice import FEWEST_SLICES, Rejection, SeriesChoice, best_of
@@ -42,13 +42,20 @@ def choose_series(study: Study) -> SeriesChoice:
     Raises
     ------
     NoUsableSeries
-        Nothing is left; the message lists the reason for every series.
+        Nothing is left; the message lists the reason for every series. `NothingToDraft` where
+        nothing is a CT image but localizers.
     """
     found = [one for series in study.series for one in _stacks(series)]
-    return best_of(
-        ranked([one for one in found if isinstance(one, Stack)]),
-        [one for one in found if isinstance(one, Rejection)],
-    )
+    try:
+        return best_of(
+            ranked([one for one in found if isinstance(one, Stack)]),
+            [one for one in found if isinstance(one, Rejection)],
+        )
+    except NoUsableSeries as error:
+        images = (instance for series in study.series for instance in series.instances)
+        if study.damaged or not all(map(_no_ct_image, images)):
+            raise
+        raise NothingToDraft(str(error)) from None
 
 
 def usable_stacks(study: Study) -> tuple[Stack, ...]:

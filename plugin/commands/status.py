@@ -122,9 +122,11 @@ def _draft_to_dict(draft: Draft) -> dict[str, Any]:
         "state": draft.state,
         "sop_instance_uid": draft.sop_instance_uid,
         "path": draft.path,
+        "retracted": draft.retraction_path is not None,
         "deliveries": [
             {"destination": d.destination, "state": d.state, "attempts": d.attempts}
             for d in draft.deliveries
+            if not d.retracts
         ],
     }
 
@@ -138,6 +140,9 @@ def _verdict(session: Session, study: Study, draft: Draft | None) -> str:
         return "the model is at work"
     if latest is not None and latest.state == JobState.PENDING:
         return _waiting(latest, _engine_alert(session))
+    if draft is not None and draft.retraction_path is not None:
+        why = f": {latest.error}" if latest is not None and latest.error else ""
+        return f"no draft: draft {draft.revision} was retracted, and there is no new one{why}"
     if draft is not None:
         return f"draft {draft.revision} ({draft.state}): {_deliveries(draft)}"
     if study.state == StudyState.FAILED and latest is not None:
@@ -170,6 +175,7 @@ def _deliveries(draft: Draft) -> str:
     return ", ".join(
         f"{d.destination} {d.state}" + (f" ({d.last_error})" if d.last_error else "")
         for d in draft.deliveries
+        if not d.retracts
     )
 
 

@@ -20,7 +20,7 @@ from dicom_io.archives.proof import Verdict
 from dicom_io.errors import AssociationRejected, PeerUnreachable
 from plugin.delivery.destinations import Destination
 from plugin.delivery.outbox import Due, Outbox
-from plugin.delivery.proving import WRONG, look
+from plugin.delivery.proving import NOT_SENT, WRONG, belongs_to_another, look
 
 LOGGER = logging.getLogger(__name__)
 # A fault of ours with one report: a restart of the database or a full disk is over by then
@@ -104,6 +104,9 @@ def _deliver(outbox: Outbox, destination: Destination, due: Due) -> None:
         _prove(outbox, destination, due)
         return
     if due.retried and _is_there_already(outbox, destination, due):
+        return
+    if belongs_to_another(destination, due.path):
+        outbox.fail(due, NOT_SENT)
         return
     try:
         destination.archive.store(due.path)

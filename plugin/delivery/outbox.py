@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import ColumnElement, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from plugin.delivery.destinations import CLAIM_S
 from plugin.state.clock import too_far
 from plugin.state.database import SessionFactory
-from plugin.state.tables import Delivery, DeliveryState, Draft, Level
+from plugin.state.tables import Delivery, DeliveryState, Draft, Level, Quarantine, Verdict
 from plugin.state.timeline import add_event
 
 # A restart of the archive is over after the first pauses; a night's outage costs an attempt an hour
@@ -61,6 +61,15 @@ class Due:
     retried: bool
 
 
+def _is_being_corrected() -> ColumnElement[bool]:
+    """Whether what came again of a draft's study is not compared: it may name another patient."""
+    return exists().where(
+        Draft.id == Delivery.draft_id,
+        Quarantine.study_id == Draft.study_id,
+        Quarantine.verdict.in_((Verdict.WAITING, Verdict.ASKED)),
+    )
+
+
 def utc_now() -> datetime:
     return datetime.now(UTC)
 
@@ -98,6 +107,7 @@ class Outbox:
                 select(Delivery)
                 .where(Delivery.destination == destination, Delivery.state.in_(OPEN))
                 .where(or_(Delivery.not_before <= now, too_far(Delivery.not_before, now, _LONGEST)))
+                .where(or_(Delivery.retracts, ~_is_being_corrected()))
                 .order_by(Delivery.not_before)
                 .limit(1)
             )
@@ -211,7 +221,7 @@ class Outbox:
     def _end(self, due: Due, state: DeliveryState, how: str, note: str) -> None:
         with self._sessions.begin() as session:
             delivery = session.get_one(Delivery, due.delivery_id)
-            if delivery.state in DONE:
+            if delivery.state not in OPEN:  # ended before, or retracted meanwhile
                 return
             delivery.state = state
             delivery.proved_at = self._now()
@@ -251,7 +261,8 @@ class Outbox:
 
     def _due(self, delivery: Delivery) -> Due:
         sent = delivery.state == DeliveryState.SENT
-        path = self._spool / delivery.draft.path
+        draft = delivery.draft
+        path = self._spool / str(draft.retraction_path if delivery.retracts else draft.path)
         return Due(delivery.id, path, sent, delivery.attempts > 1)
 
     def _extend(self, session: Session, delivery: Delivery, claim_s: float) -> bool:
@@ -273,7 +284,7 @@ class Outbox:
         superseded = session.scalars(
             select(Delivery)
             .join(Draft)
-            .where(Delivery.destination == destination, ~Draft.is_current)
+            .where(Delivery.destination == destination, ~Draft.is_current, ~Delivery.retracts)
             .where(Delivery.state == DeliveryState.PENDING)
         )
         for delivery in superseded.all():
@@ -304,5 +315,6 @@ def tell(
         The moment, in UTC.
     """
     draft = delivery.draft
-    text = f"draft {draft.revision}: {message}"
+    what = "rejection note of draft" if delivery.retracts else "draft"
+    text = f"{what} {draft.revision}: {message}"
     add_event(session, kind, text, now=now, study_id=draft.study_id, level=level)

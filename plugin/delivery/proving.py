@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from pydicom import dcmread
 
 from dicom_io.archives.patient_identity import identity_of
 from dicom_io.archives.proof import InstanceReference, Verdict, judge
+from dicom_io.errors import AssociationRejected, PeerUnreachable
 from plugin.delivery.destinations import Destination, Proof
 
 WRONG = {
@@ -22,6 +24,26 @@ WRONG = {
     ),
 }
 """What a person is told; only the first says that the patient is another one."""
+
+NOT_SENT = (
+    "not sent: the archive has the study under another patient. Send it here again as it is there"
+)
+
+
+def belongs_to_another(destination: Destination, path: Path) -> bool:
+    """Whether an archive has the study of a report object, under another patient than it names.
+
+    One that cannot be asked has not said so.
+    """
+    if destination.proof is Proof.NONE:
+        return False
+    header = dcmread(path, stop_before_pixels=True)
+    try:
+        found = destination.archive.find(InstanceReference.of(header))
+    except (PeerUnreachable, AssociationRejected):
+        return False
+    # As if the object stood there: what matters is whose study it is
+    return judge(replace(found, instances=1), identity_of(header)) is Verdict.OTHER_PATIENT
 
 
 def look(destination: Destination, path: Path) -> Verdict | None:

@@ -46,7 +46,12 @@ class Selection:
 
     def deliveries(self) -> Select[Delivery]:
         """Choose them, oldest draft first."""
-        chosen = select(Delivery).join(Draft).join(Study).where(Draft.is_current)
+        chosen = (
+            select(Delivery)
+            .join(Draft)
+            .join(Study)
+            .where(or_(Delivery.retracts, Draft.is_current & Draft.retraction_path.is_(None)))
+        )
         if self.destination is not None:
             chosen = chosen.where(Delivery.destination == self.destination)
         if self.study is not None:

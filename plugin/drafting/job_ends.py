@@ -45,6 +45,8 @@ class NewDraft:
     path: str
     selection: tuple[str, ...] = ()
     """Which series was read and why each other one was not, a line each."""
+    incomplete: str | None = None
+    """What the input lacks, as far as anybody knew before it was read."""
 
 
 def finish_with_draft(
@@ -69,7 +71,14 @@ def finish_with_draft(
     """
     with sessions.begin() as session:
         study = lock_study(session, claim.study_id)
-        set_own(session, claim, state=JobState.DONE, finished_at=now, error=None)
+        set_own(
+            session,
+            claim,
+            state=JobState.DONE,
+            finished_at=now,
+            error=None,
+            incomplete=draft.incomplete,
+        )
         current = session.scalar(select(Draft).where(Draft.study_id == study.id, Draft.is_current))
         if current is not None:
             current.is_current = False

@@ -57,6 +57,8 @@ class PreviousDraft:
     selected_digest: str
     revision: int
     written: datetime
+    incomplete: str | None
+    """What its input lacked, as it says."""
 
 
 @dataclass(frozen=True)
@@ -171,11 +173,7 @@ def _given_up(session: Session, study: Study, job: Job, attempts: int, now: date
 
 
 def _claim(session: Session, study: Study, job: Job, lease_s: float, now: datetime) -> Claim:
-    paths = session.scalars(
-        select(Instance.path)
-        .where(Instance.study_id == study.id, Instance.processed)
-        .order_by(Instance.id)
-    ).all()
+    paths = paths_of(session, study.id)
     if job.state == JobState.PENDING and job.attempts == 0:
         message = f"revision {job.revision} begun: {len(paths)} instances"
         level = Level.WARNING if job.incomplete else Level.INFO
@@ -199,10 +197,20 @@ def _claim(session: Session, study: Study, job: Job, lease_s: float, now: dateti
         forced=job.forced,
         incomplete=job.incomplete,
         hard_deadline=job.hard_deadline,
-        paths=tuple(paths),
+        paths=paths,
         previous=_latest(session, study, Draft.is_current),
         predecessor=_latest(session, study, _REACHED | ~Draft.deliveries.any()),
     )
+
+
+def paths_of(session: Session, study_id: int) -> tuple[str, ...]:
+    """What of a study the model may read, in the order of arrival; relative to the spool."""
+    paths = (
+        select(Instance.path)
+        .where(Instance.study_id == study_id, Instance.processed)
+        .order_by(Instance.id)
+    )
+    return tuple(session.scalars(paths))
 
 
 # Nobody can look up a draft that was superseded before it was sent. Without destinations the spool
@@ -225,6 +233,7 @@ def _latest(
         draft.selected_digest,
         draft.revision,
         draft.created_at,
+        draft.job.incomplete,
     )
 
 

@@ -17,9 +17,10 @@ from typing import Protocol
 from pydicom import Dataset
 from sqlalchemy.exc import DBAPIError
 
-from dicom_io.errors import CtscribeError, EngineUnavailable, LeaseLost, StoreFull
+from dicom_io.errors import CtscribeError, EngineUnavailable, LeaseLost, NothingToDraft, StoreFull
 from plugin.drafting import job_ends, jobs
 from plugin.drafting.age import why_too_old
+from plugin.drafting.corrections import settle_corrections
 from plugin.drafting.job_ends import NewDraft
 from plugin.drafting.jobs import Claim
 from plugin.state.clock import CLOCK_SLACK
@@ -85,6 +86,8 @@ class Worker:
         The pipeline.
     destinations : mapping of str to str
         Name and kind of every destination of a draft.
+    rejection_notes : sequence of str
+        Names of those that take rejection notes.
     attempts : int
         A study is given up after so many.
     ready : callable
@@ -107,6 +110,7 @@ class Worker:
     spool: Spool
     make_report: MakeReport
     destinations: Mapping[str, str]
+    rejection_notes: Sequence[str] = ()
     attempts: int = 5
     ready: Callable[[], bool] = lambda: True
     missing: Missing = nothing_known
@@ -142,6 +146,7 @@ class Worker:
 
     def _do(self, claim: Claim) -> None:
         try:
+            claim = self._settled(claim)
             self._draft(claim)
         except (LeaseLost, DBAPIError):
             raise
@@ -149,10 +154,21 @@ class Worker:
             job_ends.wait_for_space(self.sessions, claim, str(error), now=_now())
         except EngineUnavailable as error:
             job_ends.wait_for_engine(self.sessions, claim, str(error), now=_now())
+        except NothingToDraft as error:
+            # Nothing for a person to do, unless what was lost on the way may be what is missing
+            level = Level.ALERT if claim.incomplete or claim.previous else Level.INFO
+            job_ends.fail_job(self.sessions, claim, str(error), now=_now(), level=level)
         except CtscribeError as error:
-            self._end(claim, str(error), retryable=error.retryable)
+            reason = "; ".join(filter(None, (str(error), claim.incomplete)))
+            self._end(claim, reason, retryable=error.retryable)
         except Exception as error:  # noqa: BLE001  the outermost loop: one study stops no other
             self._end(claim, _where(error), retryable=True)
+
+    def _settled(self, claim: Claim) -> Claim:
+        notes = self.rejection_notes
+        return settle_corrections(
+            self.sessions, self.spool, claim, rejection_notes=notes, now=_now()
+        )
 
     def _draft(self, claim: Claim) -> None:
         missing = self.missing(claim.study_id, claim.study_instance_uid)
@@ -165,12 +181,13 @@ class Worker:
         if too_old := self._too_old(claim, paths):
             job_ends.fail_job(self.sessions, claim, too_old, now=_now(), level=Level.INFO)
             return
+        incomplete = "; ".join(filter(None, (claim.incomplete, missing))) or None
         report = self.make_report(
             paths,
             revision=claim.revision,
             predecessor=_predecessor(claim),
-            incomplete=claim.incomplete or missing,
-            unless=None if claim.forced or not claim.previous else claim.previous.selected_digest,
+            incomplete=incomplete,
+            unless=_unless(claim, incomplete),
         )
         if report is None:
             job_ends.finish_unchanged(self.sessions, claim, now=_now())
@@ -183,6 +200,7 @@ class Worker:
             state=DraftState(report.state),
             path=path,
             selection=tuple(report.selection),
+            incomplete=incomplete,
         )
         try:
             job_ends.finish_with_draft(
@@ -237,6 +255,14 @@ class Worker:
         finally:
             LOGGER.error("job %d hangs: this process ends", claim.job_id)
             self.end_process()
+
+
+def _unless(claim: Claim, incomplete: str | None) -> str | None:
+    """The slices of which no new draft is needed: the current one says the same of its input."""
+    previous = claim.previous
+    if claim.forced or previous is None or previous.incomplete != incomplete:
+        return None
+    return previous.selected_digest
 
 
 def _predecessor(claim: Claim) -> Predecessor | None:

@@ -22,6 +22,7 @@ from dicom_io.errors import CtscribeError, StoreFull
 from plugin.reception import intake
 from plugin.reception.intake import Arrival, Cache, Outcome
 from plugin.state import completeness
+from plugin.state.absent import note_absent
 from plugin.state.completeness import Patience
 from plugin.state.database import BUSY_TIMEOUT_S, SessionFactory, reason_of
 from plugin.state.tables import Level
@@ -122,7 +123,6 @@ class Committer:
 
     def alert(self, kind: str, error: CtscribeError) -> None:
         """Write an alert, once a minute at most; log it where even that cannot be written."""
-        LOGGER.error("%s: %s", kind, error)
         if time.monotonic() - self._last_alert < _ALERT_PAUSE_S:
             return
         self._last_alert = time.monotonic()
@@ -130,7 +130,12 @@ class Committer:
             with self._sessions.begin() as session:
                 add_event(session, kind, str(error), now=datetime.now(UTC), level=Level.ALERT)
         except DBAPIError as problem:
+            LOGGER.error("%s: %s", kind, error)
             LOGGER.error("the alert could not be recorded: %s", _reason(problem))
+
+    def note_absent(self, study: str, sop_instance: str) -> None:
+        """Remember that an instance was refused or cut off; validated UIDs."""
+        self._quietly(lambda session: note_absent(session, study, sop_instance, datetime.now(UTC)))
 
     def _run(self) -> None:
         while True:
@@ -197,12 +202,12 @@ class Committer:
             self._quietly(lambda session: completeness.beat(session, open_now, datetime.now(UTC)))
 
     def _quietly(self, change: Callable[..., None]) -> None:
-        """Change the holds; a failure is repaired by their going stale."""
+        """Change what a failure does not harm: holds go stale, what is absent is sent again."""
         try:
             with self._sessions.begin() as session:
                 change(session)
         except DBAPIError as error:
-            LOGGER.warning("associations could not be recorded: %s", _reason(error))
+            LOGGER.warning("holds or absent instances are not recorded: %s", _reason(error))
 
 
 def record_durably(

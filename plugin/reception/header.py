@@ -11,6 +11,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -49,6 +50,8 @@ _DEEPEST = 64
 # grows more than both was made to fill memory or disk
 _MOST_GROWTH, _ALWAYS_TAKEN = 20, 2**26
 _PIECE = 2**18  # bytes that are read and written at once
+# The UIDs of a CT object stand in its first 10 KB, before private sequences of any length
+LONGEST_HEAD = 1 << 16
 # UIDs become file names: digits and dots only, a digit first (PS3.5 9.1). That ends at 64
 # characters; archives take the few more that some devices write
 _UID = re.compile(r"[0-9][0-9.]{0,69}")
@@ -95,15 +98,23 @@ def read_header(
 
 
 def _read_header(view: memoryview, transfer_syntax_uid: str) -> Header:
-    encoding = _Encoding(
-        order=">" if transfer_syntax_uid == ExplicitVRBigEndian else "<",
-        explicit=transfer_syntax_uid != ImplicitVRLittleEndian,
-    )
     try:
-        values = dict(_top_level(view, encoding))
+        values = dict(_top_level(view, _encoding_of(transfer_syntax_uid)))
     except struct.error:
         raise DicomError(f"the data set of {len(view)} bytes is truncated") from None
     return _header(values)
+
+
+def study_of(data: bytes | memoryview, transfer_syntax_uid: str) -> str | None:
+    """Return the StudyInstanceUID of a data set of which only the beginning is there."""
+    if transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
+        with suppress(zlib.error):
+            data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, LONGEST_HEAD)
+    with suppress(struct.error, DicomError):
+        for keyword, value in _top_level(memoryview(data), _encoding_of(transfer_syntax_uid)):
+            if keyword == "StudyInstanceUID":
+                return value if valid_uid(value) else None
+    return None
 
 
 def valid_uid(value: str) -> bool:
@@ -149,6 +160,13 @@ class _Element:
     length: int
     encoding: _Encoding
     """How the items inside are encoded: UN of undefined length holds implicit VR (PS3.5 6.2.2)."""
+
+
+def _encoding_of(transfer_syntax_uid: str) -> _Encoding:
+    return _Encoding(
+        order=">" if transfer_syntax_uid == ExplicitVRBigEndian else "<",
+        explicit=transfer_syntax_uid != ImplicitVRLittleEndian,
+    )
 
 
 def _top_level(view: memoryview, encoding: _Encoding) -> Iterator[tuple[str, str]]:

@@ -7,7 +7,7 @@ import logging
 from dicom_io.errors import CtscribeError, DataSetMismatch, StoreFull
 from plugin.reception.committer import Committer
 from plugin.reception.dimse_status import SUCCESS, dimse_status
-from plugin.reception.header import Header, read_header, valid_uid
+from plugin.reception.header import LONGEST_HEAD, Header, read_header, study_of, valid_uid
 from plugin.reception.intake import Arrival, Outcome
 from plugin.reception.pdata import Command
 from plugin.state.incoming import IncomingFile, refusals
@@ -31,8 +31,8 @@ class InstanceStore:
         The C-STORE request.
     transfer_syntax_uid : str
         How the data set is encoded.
-    association, source_ae_title : str
-        The association's name, and who sends.
+    association, source_ae_title, address : str
+        The association's name, and who sends from where.
     redraft : bool
         Whether the peer asks for a new draft even of a known instance.
     """
@@ -46,6 +46,7 @@ class InstanceStore:
         transfer_syntax_uid: str,
         association: str,
         source_ae_title: str,
+        address: str,
         redraft: bool,
     ) -> None:
         self._spool = spool
@@ -53,7 +54,10 @@ class InstanceStore:
         self._request = request
         self._transfer_syntax_uid = transfer_syntax_uid
         self._association = association
+        self._sender = f"{source_ae_title} at {address}"
         self._redraft = redraft
+        self._ended = False
+        self._head = bytearray()
         self._file: IncomingFile | None = None
         self._refusal: CtscribeError | None = None
         uids = request.sop_class_uid, request.sop_instance_uid
@@ -67,32 +71,61 @@ class InstanceStore:
     def write(self, data: bytearray) -> None:
         """Take the next part of the data set."""
         if self._file is None:
+            self._head += data[: LONGEST_HEAD - len(self._head)]
             return
         try:
             self._file.write(data)
         except StoreFull as error:
             self._refusal = error
-            self.discard()
+            self._head = self._beginning()
+            self._close()
 
     def finish(self) -> int:
         """Make the instance durable; return the status of PS3.4 B.2.3."""
+        self._ended = True
         try:
             with self._committer.expecting():
                 arrival = self._keep()
             outcome = self._committer.commit(arrival)
-        except StoreFull as error:
-            self._committer.alert("refused", error)
-            return dimse_status(error)
         except CtscribeError as error:
-            LOGGER.warning("instance refused: %s", error)
-            return dimse_status(error)
+            return self._refuse(error)
         finally:
-            self.discard()
+            self._close()
         self._spool.recorded(arrival.path)
         return KEPT_ASIDE if outcome is Outcome.QUARANTINED else SUCCESS
 
     def discard(self) -> None:
-        """Close the file, and remove it unless it was kept."""
+        """Leave nothing behind but the knowledge that the instance is absent."""
+        if not self._ended:
+            self._ended = True
+            LOGGER.warning("%s from %s was cut off", self._announced, self._sender)
+            self._note_absent()
+        self._close()
+
+    @property
+    def _announced(self) -> str:
+        uid = self._request.sop_instance_uid
+        return f"instance {uid}" if valid_uid(uid) else "an instance without a UID"
+
+    def _refuse(self, error: CtscribeError) -> int:
+        LOGGER.warning("%s from %s is refused: %s", self._announced, self._sender, error)
+        if isinstance(error, StoreFull):
+            self._committer.alert("refused", error)
+        self._note_absent()
+        return dimse_status(error)
+
+    def _note_absent(self) -> None:
+        study = study_of(bytes(self._beginning()), self._transfer_syntax_uid)
+        if study is not None and valid_uid(self._request.sop_instance_uid):
+            self._committer.note_absent(study, self._request.sop_instance_uid)
+
+    def _beginning(self) -> bytearray:
+        """The first bytes of the data set, kept or refused."""
+        if self._file is None:
+            return self._head
+        return bytearray(self._file.data_set()[:LONGEST_HEAD])
+
+    def _close(self) -> None:
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -125,8 +158,4 @@ def _require_announced(request: Command, header: Header) -> None:
         header.sop_class_uid,
         header.sop_instance_uid,
     ):
-        announced = request.sop_instance_uid
-        shown = announced if valid_uid(announced) else "another instance"
-        raise DataSetMismatch(
-            f"the command announces {shown}, the data set is {header.sop_instance_uid}"
-        )
+        raise DataSetMismatch(f"its data set is {header.sop_instance_uid} or of another class")

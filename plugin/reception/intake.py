@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
+from typing import Any
 
 from pydicom.uid import (
     EncapsulatedPDFStorage,
@@ -20,7 +21,7 @@ from pydicom.uid import (
     SegmentationStorage,
     XRayRadiationDoseSRStorage,
 )
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import BindParameter, bindparam, insert, select
 from sqlalchemy.orm import Session
 
 from plugin.reception.header import Header
@@ -32,8 +33,9 @@ from plugin.state.tables import (
     Level,
     Quarantine,
     Series,
+    Verdict,
 )
-from plugin.state.timeline import add_event
+from plugin.state.timeline import add_event_once
 
 # PS3.4 B.5: no scanner's image. All SR classes are 1.2.840.10008.5.1.4.1.1.88.*, all presentation
 # states .11.*, all multi-frame secondary captures .7.*, all encapsulated documents .104.*
@@ -147,28 +149,25 @@ def record(
         new = [arrival for arrival in own if outcomes[id(arrival)] is Outcome.NEW]
         others = [arrival for arrival in own if outcomes[id(arrival)] is Outcome.QUARANTINED]
         _add_instances(session, study_id, new, now, cache)
-        _quarantine(session, study_id, others, known, now)
-        _wait(session, study_id, own, new, patience, now)
+        compared = _set_aside(session, study_id, others, now)
+        _wait(session, study_id, own, new, patience, now, compared=compared)
         _hold(session, study_id, own, now, cache)
     return [outcomes[id(arrival)] for arrival in arrivals]
 
 
-_Bytes = tuple[str, str]
-"""SHA-256 of an encoded data set, and the transfer syntax it is encoded in."""
-
-
-def _known(session: Session, arrivals: Sequence[Arrival]) -> dict[str, _Bytes]:
+def _known(session: Session, arrivals: Sequence[Arrival]) -> dict[str, str]:
+    """SHA-256 of the data sets that instances have, by SOP Instance UID."""
     uids = [arrival.header.sop_instance_uid for arrival in arrivals]
     rows = session.connection().execute(_KNOWN, {"uids": uids})
-    return {uid: (digest, syntax) for uid, digest, syntax in rows}
+    return {row[0]: row[1] for row in rows}
 
 
-def _compare(known: dict[str, _Bytes], arrival: Arrival) -> Outcome:
+def _compare(known: dict[str, str], arrival: Arrival) -> Outcome:
     uid = arrival.header.sop_instance_uid
     if uid not in known:
-        known[uid] = arrival.sha256, arrival.transfer_syntax_uid
+        known[uid] = arrival.sha256
         return Outcome.NEW
-    return Outcome.KNOWN if known[uid][0] == arrival.sha256 else Outcome.QUARANTINED
+    return Outcome.KNOWN if known[uid] == arrival.sha256 else Outcome.QUARANTINED
 
 
 def _add_instances(
@@ -229,37 +228,41 @@ def _own_drafts(session: Session, new: list[Arrival]) -> set[str]:
     )
 
 
-def _quarantine(
-    session: Session,
-    study_id: int,
-    others: list[Arrival],
-    known: dict[str, _Bytes],
-    now: datetime,
-) -> None:
+def _set_aside(session: Session, study_id: int, others: list[Arrival], now: datetime) -> bool:
+    """Keep other bytes of known instances, to be compared before the next draft; whether any is."""
+    compared = False
     for arrival in others:
+        verdict = Verdict.ASKED if arrival.redraft else Verdict.WAITING
         uid = arrival.header.sop_instance_uid
-        already = select(Quarantine.id).where(
-            Quarantine.sop_instance_uid == uid, Quarantine.sha256 == arrival.sha256
-        )
-        if session.scalar(already) is not None:
-            continue
-        session.add(
-            Quarantine(
-                sop_instance_uid=uid, sha256=arrival.sha256, path=arrival.path, received_at=now
+        known = session.scalar(
+            select(Quarantine).where(
+                Quarantine.sop_instance_uid == uid, Quarantine.sha256 == arrival.sha256
             )
         )
-        session.flush()
-        other_syntax = known[uid][1] != arrival.transfer_syntax_uid
-        difference = "in another transfer syntax" if other_syntax else "with other bytes"
-        add_event(
-            session,
-            "quarantined",
-            f"instance {uid} came again {difference}; the first is kept",
-            now=now,
-            study_id=study_id,
-            level=Level.ALERT,
-            detail={"path": arrival.path},
-        )
+        if known is not None and verdict is Verdict.WAITING:
+            continue  # a state that was compared, or replaced, comes back only on request
+        if known is not None:
+            known.verdict = verdict
+        else:
+            session.add(_aside(study_id, arrival, verdict, now))
+            session.flush()
+        compared = compared or arrival.processed
+    if compared:
+        message = "instances came again with other bytes: compared before the next draft"
+        level = Level.INFO
+        add_event_once(session, "came again", message, now=now, study_id=study_id, level=level)
+    return compared
+
+
+def _aside(study_id: int, arrival: Arrival, verdict: Verdict, now: datetime) -> Quarantine:
+    return Quarantine(
+        study_id=study_id,
+        sop_instance_uid=arrival.header.sop_instance_uid,
+        sha256=arrival.sha256,
+        path=arrival.path,
+        verdict=verdict,
+        received_at=now,
+    )
 
 
 def _wait(
@@ -269,10 +272,12 @@ def _wait(
     new: list[Arrival],
     patience: Patience,
     now: datetime,
+    *,
+    compared: bool,
 ) -> None:
     """Open the study's job, or move its deadline, if anything arrived that the model reads."""
     redraft = any(arrival.redraft and arrival.processed for arrival in all_of_study)
-    if redraft or any(arrival.processed for arrival in new):
+    if redraft or compared or any(arrival.processed for arrival in new):
         open_or_move_job(session, study_id, patience=patience, now=now, forced=redraft)
     announced = [arrival.announced for arrival in all_of_study if arrival.announced]
     if announced:
@@ -292,7 +297,8 @@ def _hold(
 
 # The statements of every group, built once: building one takes longer than the database does
 _INSTANCES = Instance.metadata.tables["instances"]
-_KNOWN = select(
-    _INSTANCES.c.sop_instance_uid, _INSTANCES.c.sha256, _INSTANCES.c.transfer_syntax_uid
-).where(_INSTANCES.c.sop_instance_uid.in_(bindparam("uids", expanding=True)))
+_UIDS: BindParameter[Any] = bindparam("uids", expanding=True)
+_KNOWN = select(_INSTANCES.c.sop_instance_uid, _INSTANCES.c.sha256).where(
+    _INSTANCES.c.sop_instance_uid.in_(_UIDS)
+)
 _ADD = insert(_INSTANCES)

@@ -16,6 +16,7 @@ from typing import Any
 
 from pynetdicom import AE, AllStoragePresentationContexts, _config, build_context, evt
 from pynetdicom.association import Association
+from pynetdicom.presentation import PresentationContext
 
 from dicom_io.archives.tls import Tls
 from dicom_io.errors import ProtocolViolation
@@ -52,7 +53,10 @@ TRANSFER_SYNTAXES = (
     "1.2.840.10008.1.2.4.202",  # High-Throughput JPEG 2000 with RPCL Lossless
     "1.2.840.10008.1.2.4.203",  # High-Throughput JPEG 2000
 )
+# An association proposes up to 128 contexts; a line that names so many shows what they are
+_MOST_SHOWN = 8
 _STORAGE_CLASSES = frozenset(str(cx.abstract_syntax) for cx in AllStoragePresentationContexts)
+_KNOWN_CLASSES = _STORAGE_CLASSES | {VERIFICATION}
 
 Peer = tuple[str, str]
 """AE title, and address or network in CIDR notation."""
@@ -218,6 +222,7 @@ class _Reception:
             transfer_syntax_uid=str(contexts[request.context_id].transfer_syntax[0]),
             association=association.name,
             source_ae_title=requestor.ae_title.strip(),
+            address=str(requestor.address),
             redraft=requestor.primitive.called_ae_title == self.redraft_ae_title,
         )
 
@@ -252,7 +257,9 @@ def _offer_what_is_asked(event: Any) -> None:
     Offering all of them to everybody costs 80 ms an association.
     """
     proposed: dict[str, list[str]] = {}
-    for context in event.assoc.requestor.primitive.presentation_context_definition_list:
+    contexts = event.assoc.requestor.primitive.presentation_context_definition_list
+    _tell_refused(event.assoc.requestor, contexts)
+    for context in contexts:
         if context.abstract_syntax in _STORAGE_CLASSES:
             syntaxes = proposed.setdefault(str(context.abstract_syntax), [])
             syntaxes += [
@@ -266,6 +273,25 @@ def _offer_what_is_asked(event: Any) -> None:
             if (accepted := _ours(all_))
         ),
     ]
+
+
+def _tell_refused(requestor: Any, contexts: Sequence[PresentationContext]) -> None:
+    """One line for all presentation contexts of an association that will be refused."""
+    refused = [
+        f"{context.abstract_syntax} "
+        + ("(no transfer syntax of ours)" if known else "(no storage class that we know)")
+        for context in contexts
+        if not (known := context.abstract_syntax in _KNOWN_CLASSES)
+        or (context.abstract_syntax != VERIFICATION and not _ours(_syntaxes_of(context)))
+    ]
+    if refused:
+        sender = f"{str(requestor.primitive.calling_ae_title).strip()} at {requestor.address}"
+        shown = ", ".join(sorted(set(refused))[:_MOST_SHOWN])
+        LOGGER.warning("%s: %d contexts are refused: %s", sender, len(refused), shown)
+
+
+def _syntaxes_of(context: PresentationContext) -> list[str]:
+    return [str(syntax) for syntax in context.transfer_syntax or ()]
 
 
 def _ours(syntaxes: list[str]) -> list[str]:

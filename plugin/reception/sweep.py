@@ -162,7 +162,11 @@ def _set_aside(sessions: SessionFactory, spool: Spool, relative: str, reason: st
 def _look_after_drafts(sessions: SessionFactory, spool: Spool, paths: list[str]) -> None:
     """Remove the reports of workers that died before they recorded them."""
     with sessions() as session:
-        known = set(session.scalars(select(Draft.path).where(Draft.path.in_(paths))))
+        known = {
+            path
+            for column in (Draft.path, Draft.retraction_path)
+            for path in session.scalars(select(column).where(column.in_(paths)))
+        }
     for path in paths:
         if path in known:
             spool.recorded(path)

@@ -100,6 +100,7 @@ class StoreProvider(DULServiceProvider):
             super().run_reactor()
         finally:
             if self._store is not None:
+                self._store.write(self._data)  # it may tell which study lacks the object
                 self._store.discard()
 
     def _read_pdu_data(self) -> None:

@@ -97,7 +97,8 @@ def settle_failed(
     level : Level
         How loud it is.
     """
-    current = exists().where(Draft.study_id == study.id, Draft.is_current)
+    stands = Draft.is_current & Draft.retraction_path.is_(None)
+    current = exists().where(Draft.study_id == study.id, stands)
     drafted = bool(session.scalar(select(current)))
     settle(session, study, StudyState.DRAFTED if drafted else StudyState.FAILED)
     message = f"no new draft: {reason}" if drafted else f"no draft: {reason}"

@@ -72,6 +72,21 @@ class DeliveryState(StrEnum):
     CANCELLED = "cancelled"
 
 
+class Verdict(StrEnum):
+    """What an object turned out to be that came with other bytes than the first of its UID."""
+
+    WAITING = "waiting"
+    """It is compared before the study's next draft."""
+    ASKED = "asked"
+    """The same, and a person wants the newer bytes."""
+    SAME = "same"
+    """The same content in other bytes."""
+    ASIDE = "aside"
+    """Another image under a UID that is taken: the study lacks it."""
+    REPLACED = "replaced"
+    """The state before a correction; the instance has the newer bytes."""
+
+
 class Level(StrEnum):
     """How loud an event is; an alert wants a person."""
 
@@ -170,16 +185,30 @@ class Instance(Base):
 
 
 class Quarantine(Base):
-    """An object whose UID is known with other bytes: kept aside for a person to look at."""
+    """The bytes of an object whose UID the instance has with other bytes."""
 
     __tablename__ = "quarantine"
     __table_args__ = (UniqueConstraint("sop_instance_uid", "sha256"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
+    # Which the object itself names; another one has the instance where a UID was used twice
+    study_id: Mapped[int | None] = mapped_column(ForeignKey("studies.id"), index=True)
     sop_instance_uid: Mapped[str] = mapped_column(UID)
     sha256: Mapped[str] = mapped_column(String(64))
     path: Mapped[str] = mapped_column(Text)
+    verdict: Mapped[str] = mapped_column(String(16), default=Verdict.WAITING)
     received_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Absent(Base):
+    """An instance that a peer began to send, and that was refused or cut off."""
+
+    __tablename__ = "absent"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_instance_uid: Mapped[str] = mapped_column(UID, index=True)
+    sop_instance_uid: Mapped[str] = mapped_column(UID, unique=True)
+    since: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class Hold(Base):
@@ -255,6 +284,8 @@ class Draft(Base):
     series_instance_uid: Mapped[str] = mapped_column(UID)
     path: Mapped[str] = mapped_column(Text)
     selected_digest: Mapped[str] = mapped_column(String(64))
+    # The rejection note that takes the draft back: the study's identity was corrected
+    retraction_path: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
     study: Mapped[Study] = relationship(back_populates="drafts")
@@ -263,15 +294,16 @@ class Draft(Base):
 
 
 class Delivery(Base):
-    """A draft on its way to one destination."""
+    """A draft, or the note that retracts it, on its way to one destination."""
 
     __tablename__ = "deliveries"
-    __table_args__ = (UniqueConstraint("draft_id", "destination"),)
+    __table_args__ = (UniqueConstraint("draft_id", "destination", "retracts"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     draft_id: Mapped[int] = mapped_column(ForeignKey("drafts.id"))
     destination: Mapped[str] = mapped_column(String(64))
     kind: Mapped[str] = mapped_column(String(16))
+    retracts: Mapped[bool] = mapped_column(default=False)
     state: Mapped[str] = mapped_column(String(16), default=DeliveryState.PENDING, index=True)
     # Begun since it was created, sent or released: how long the next pause is
     attempts: Mapped[int] = mapped_column(default=0)

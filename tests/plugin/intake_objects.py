@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from io import BytesIO
@@ -79,3 +80,26 @@ def store(port: int, *datasets: Dataset, called: str = "CTSCRIBE") -> list[int]:
     with association(port, called=called, sop_class=str(datasets[0].SOPClassUID)) as assoc:
         assert assoc.is_established
         return [int(assoc.send_c_store(dataset).Status) for dataset in datasets]
+
+
+def raw_store_begin(assoc: Association, dataset: Dataset | None = None) -> None:
+    """Send the command and half the data set of a C-STORE, as a peer that dies does."""
+    data = bytes(500) if dataset is None else encoded(dataset)[:-10]
+    dataset = dataset or make_slice(new_uid())
+    command = b"".join(
+        struct.pack("<HHL", 0, element, len(value)) + value
+        for element, value in (
+            (0x0002, b"1.2.840.10008.5.1.4.1.1.2\0"),
+            (0x0100, b"\x01\x00"),
+            (0x0110, b"\x01\x00"),
+            (0x0700, b"\x00\x00"),
+            (0x0800, b"\x00\x00"),
+            (0x1000, str(dataset.SOPInstanceUID).encode().ljust(64, b"\0")),
+        )
+    )
+    command = struct.pack("<HHLL", 0, 0, 4, len(command)) + command
+    context = bytes([assoc.accepted_contexts[0].context_id])
+    pdvs = (context + b"\x03" + command, context + b"\x00" + data)
+    for pdv in pdvs:
+        item = struct.pack(">L", len(pdv)) + pdv
+        assoc.dul.socket.socket.sendall(b"\x04\x00" + struct.pack(">L", len(item)) + item)

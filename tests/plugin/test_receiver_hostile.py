@@ -24,7 +24,14 @@ from plugin.reception.receiver import Limits, running_receiver
 from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory, open_database, session_factory
 from plugin.state.spool import Spool
-from tests.plugin.intake_objects import association, incoming, make_slice, new_uid, store
+from tests.plugin.intake_objects import (
+    association,
+    incoming,
+    make_slice,
+    new_uid,
+    raw_store_begin,
+    store,
+)
 from tests.waiting import eventually
 
 PATIENCE = Patience(timedelta(hours=1), timedelta(hours=2))
@@ -106,28 +113,6 @@ def test_any_pdu_in_the_wrong_place_ends_the_connection(port, kind):
     with socket.create_connection(("127.0.0.1", port)) as peer:
         peer.sendall(bytes([kind, 0]) + struct.pack(">L", 4) + bytes(4))
         assert closed_within(peer, 5)
-
-
-def raw_store_begin(assoc) -> None:
-    """Send the command and half the data set of a C-STORE, as a peer that dies does."""
-    dataset = make_slice(new_uid())
-    command = b"".join(
-        struct.pack("<HHL", 0, element, len(value)) + value
-        for element, value in (
-            (0x0002, b"1.2.840.10008.5.1.4.1.1.2\0"),
-            (0x0100, b"\x01\x00"),
-            (0x0110, b"\x01\x00"),
-            (0x0700, b"\x00\x00"),
-            (0x0800, b"\x00\x00"),
-            (0x1000, str(dataset.SOPInstanceUID).encode().ljust(64, b"\0")),
-        )
-    )
-    command = struct.pack("<HHLL", 0, 0, 4, len(command)) + command
-    context = bytes([assoc.accepted_contexts[0].context_id])
-    pdvs = (context + b"\x03" + command, context + b"\x00" + bytes(500))
-    for pdv in pdvs:
-        item = struct.pack(">L", len(pdv)) + pdv
-        assoc.dul.socket.socket.sendall(b"\x04\x00" + struct.pack(">L", len(item)) + item)
 
 
 def stored(port: int) -> bool:

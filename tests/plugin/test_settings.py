@@ -40,6 +40,12 @@ def test_without_a_url_the_database_is_sqlite_inside_the_spool(tmp_path):
         ('[receiver]\nae_title = "LONGER THAN SIXTEEN"', "receiver.ae_title"),
         ('[[destinations]]\nname = "x"\nkind = "fax"', "destinations.0"),
         ('[[receiver.peers]]\nae_title = "A"\naddress = "10.1.2"', "receiver.peers.0.address"),
+        ('[worker]\ndefault_character_set = "ISO_IR 999"', "worker.default_character_set"),
+        (
+            '[[destinations]]\nname = "x"\nkind = "orthanc"\nurl = "http://x"\n'
+            'rejection_notes = true\nforms = ["pdf"]',
+            "rejection_notes",
+        ),
         ("[receiver", "not valid TOML"),
     ],
 )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import update
@@ -11,6 +13,7 @@ from sqlalchemy import update
 from dicom_io.archives.dicomweb import Dicomweb
 from dicom_io.archives.dimse import Dimse
 from dicom_io.archives.orthanc import Orthanc
+from dicom_io.archives.proof import Found, InstanceReference
 from dicom_io.errors import AssociationRejected, PeerUnreachable
 from plugin.commands.demo_archive import running_archive
 from plugin.delivery.delivery import delivering
@@ -77,7 +80,7 @@ def test_nothing_due_and_no_destination_are_no_attempts(service: Service) -> Non
 
 
 @pytest.mark.parametrize("kind", ["dimse", "dicomweb", "orthanc"])
-def test_a_report_filed_beside_another_patient_alerts_and_is_not_proved(
+def test_no_report_is_sent_to_an_archive_that_has_its_study_under_another_patient(
     service: Service, orthanc: RunningOrthanc, tmp_path: Path, kind: str
 ) -> None:
     study = service.draft(kind)
@@ -85,6 +88,40 @@ def test_a_report_filed_beside_another_patient_alerts_and_is_not_proved(
         write_slice(tmp_path, study, patient_id="somebody else", patient_name="Else^Somebody")
     )
     service.deliver(*every_kind(orthanc))
+    assert service.states() == [DeliveryState.FAILED]
+    alert = service.events()[-1]
+    assert alert.level == Level.ALERT
+    assert "not sent: the archive has the study under another patient" in alert.message
+    assert "somebody else" not in alert.message
+    assert "sent" not in [event.kind for event in service.events()]
+
+
+class SilentBefore:
+    """An archive that shows a study only once something of it was sent there."""
+
+    def __init__(self, archive: Any) -> None:
+        self._archive, self._asked = archive, False
+
+    def find(self, reference: InstanceReference) -> Found:
+        if not self._asked:
+            self._asked = True
+            return Found(0, frozenset())
+        return self._archive.find(reference)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._archive, name)
+
+
+@pytest.mark.parametrize("kind", ["dimse", "dicomweb", "orthanc"])
+def test_a_report_filed_beside_another_patient_alerts_and_is_not_proved(
+    service: Service, orthanc: RunningOrthanc, tmp_path: Path, kind: str
+) -> None:
+    study = service.draft(kind)
+    orthanc.upload(
+        write_slice(tmp_path, study, patient_id="somebody else", patient_name="Else^Somebody")
+    )
+    (one,) = [one for one in every_kind(orthanc) if one.name == kind]
+    service.deliver(replace(one, archive=SilentBefore(one.archive)))
     assert service.states() == [DeliveryState.FAILED]
     alert = service.events()[-1]
     assert alert.level == Level.ALERT

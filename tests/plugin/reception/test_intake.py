@@ -21,6 +21,7 @@ from plugin.state.tables import (
     JobState,
     Quarantine,
     Study,
+    Verdict,
 )
 from tests.plugin.arrivals import NOW, PATIENCE, arrival, document
 
@@ -96,19 +97,51 @@ def test_a_duplicate_within_one_group_is_known(record, rows):
     assert len(rows(Instance)) == 1
 
 
-def test_other_bytes_under_a_known_uid_are_quarantined_once(record, rows):
+def test_other_bytes_under_a_known_uid_are_kept_aside_once(record, rows):
     record(arrival(1))
     other = replace(arrival(1), sha256="f" * 64, path="instances/other.dcm")
     assert record(other) == [Outcome.QUARANTINED]
     assert record(other) == [Outcome.QUARANTINED]
-    assert [row.path for row in rows(Quarantine)] == ["instances/other.dcm"]
-    assert [e.kind for e in rows(Event)] == ["received", "quarantined"]
+    (aside,) = rows(Quarantine)
+    assert (aside.path, aside.verdict) == ("instances/other.dcm", Verdict.WAITING)
+    assert [e.kind for e in rows(Event)] == ["received", "came again"]
 
 
-def test_a_quarantined_instance_moves_no_deadline(record, rows):
+def test_however_many_come_again_one_event_says_so(record, rows):
+    slices = [arrival(number) for number in range(1, 6)]
+    record(*slices)
+    record(*(replace(one, sha256=f"{k + 9:064x}") for k, one in enumerate(slices)))
+    record(*(replace(one, sha256=f"{k + 90:064x}") for k, one in enumerate(slices)))
+    assert [(e.kind, e.level) for e in rows(Event)] == [
+        ("received", "info"),
+        ("came again", "info"),
+    ]
+
+
+def test_other_bytes_move_the_deadline_and_open_the_next_revision(record, rows, sessions):
     record(arrival(1))
     record(replace(arrival(1), sha256="f" * 64), seconds=50)
-    assert rows(Job)[0].deadline == NOW + PATIENCE.quiet
+    assert rows(Job)[0].deadline == NOW + timedelta(seconds=110)
+    with sessions.begin() as session:
+        session.scalars(select(Job)).one().state = JobState.DONE
+    record(replace(arrival(1), sha256="e" * 64), seconds=100)
+    assert [job.revision for job in rows(Job)] == [1, 2]
+
+
+def test_what_was_compared_and_comes_again_opens_nothing_unless_it_is_asked_for(
+    record, rows, sessions
+):
+    other = replace(arrival(1), sha256="f" * 64)
+    record(arrival(1))
+    record(other)
+    with sessions.begin() as session:
+        session.scalars(select(Job)).one().state = JobState.DONE
+        session.scalars(select(Quarantine)).one().verdict = Verdict.REPLACED
+    record(other)
+    assert len(rows(Job)) == 1
+    record(replace(other, redraft=True))
+    assert [job.forced for job in rows(Job)] == [False, True]
+    assert rows(Quarantine)[0].verdict == Verdict.ASKED
 
 
 def test_studies_of_one_group_are_kept_apart(record, rows):

@@ -46,6 +46,8 @@ from tests.plugin.intake_objects import association, encoded, incoming, make_sli
 from tests.services import require
 from tests.waiting import eventually
 
+CT = "1.2.840.10008.5.1.4.1.1.2"
+CT = "1.2.840.10008.5.1.4.1.1.2"
 PATIENCE = Patience(timedelta(hours=1), timedelta(hours=2))
 
 
@@ -194,17 +196,43 @@ def test_other_bytes_under_a_known_uid_are_kept_aside(port, instances, sessions,
     with sessions() as session:
         (aside,) = session.scalars(select(Quarantine)).all()
     assert dcmread(spool.absolute(aside.path)).InstanceNumber == 99
-    assert [event.kind for event in events(sessions)] == ["received", "quarantined"]
-    assert events(sessions)[1].level == "alert"
+    assert [event.kind for event in events(sessions)] == ["received", "came again"]
+    assert aside.verdict == "waiting"
 
 
-def test_the_event_says_when_only_the_transfer_syntax_may_differ(port, sessions):
+def test_another_transfer_syntax_is_kept_to_be_compared(port, sessions):
     dataset = make_slice(new_uid())
     store(port, dataset)
     with association(port, syntaxes=(ImplicitVRLittleEndian,)) as assoc:
         again = _reencoded(dataset, ImplicitVRLittleEndian)
         assert assoc.send_c_store(again).Status == KEPT_ASIDE
-    assert "another transfer syntax" in events(sessions)[-1].message
+    assert "compared before the next draft" in events(sessions)[-1].message
+
+
+def test_a_refused_object_leaves_one_line_with_sender_reason_and_uid(port, caplog):
+    dataset = make_slice(new_uid())
+    del dataset.StudyInstanceUID
+    with association(port, calling="MODALITY") as assoc:
+        assert assoc.send_c_store(dataset).Status == 0xA900
+    (line,) = [r.getMessage() for r in caplog.records if r.name.startswith("plugin")]
+    uid = dataset.SOPInstanceUID
+    assert line == (
+        f"instance {uid} from MODALITY at 127.0.0.1 is refused: "
+        "StudyInstanceUID is absent or not a UID"
+    )
+
+
+def test_refused_contexts_leave_one_line_with_sender_reason_and_uid(port, caplog):
+    ae = AE("MODALITY")
+    ae.add_requested_context(CT, "1.2.840.10008.1.2.4.100")
+    ae.add_requested_context("1.2.3.4")
+    assoc = ae.associate("127.0.0.1", port)
+    assert not assoc.accepted_contexts
+    (line,) = [r.getMessage() for r in caplog.records if r.name.startswith("plugin")]
+    assert line == (
+        "MODALITY at 127.0.0.1: 2 contexts are refused: 1.2.3.4 (no storage class that we know), "
+        f"{CT} (no transfer syntax of ours)"
+    )
 
 
 def test_our_own_reports_are_kept_and_not_processed(port, instances, sessions):
@@ -419,7 +447,7 @@ def test_no_log_line_and_no_event_names_the_patient(port, sessions, caplog):
     store(port, dataset)
     ours = [r for r in caplog.records if r.name.startswith(("plugin", "dicom_io"))]
     told = " ".join([r.getMessage() for r in ours] + [e.message for e in events(sessions)])
-    assert "quarantined" in told
+    assert "came again" in told
     for secret in (PATIENT_ID, "Müller", "山田", "ACC-SECRET", "19470811"):
         assert secret not in told
 

@@ -22,7 +22,7 @@ from plugin.state.database import (
     reason_of,
     session_factory,
 )
-from plugin.state.tables import Base, Event, Hold, Job, Study
+from plugin.state.tables import Base, Delivery, Event, Hold, Job, Quarantine, Study
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -86,6 +86,51 @@ def test_open_associations_outlive_the_renaming_of_their_table(bare_database_url
         assert [hold.association for hold in session.scalars(select(Hold))] == ["a", "b"]
         session.add(Hold(association="c", study_id=7, heartbeat=NOON))
         session.flush()
+    engine.dispose()
+
+
+def test_what_was_kept_aside_and_delivered_outlives_the_tables_of_corrections(
+    bare_database_url: str,
+) -> None:
+    """A database with data in every table that changes."""
+    engine = connect(bare_database_url)
+    with engine.begin() as connection:
+        command.upgrade(migrations(connection), "0002")
+        for statement in (
+            "INSERT INTO studies VALUES (7, '1.2', NULL, :noon, :noon, 'drafted')",
+            "INSERT INTO series VALUES (2, 7, '1.2.5', 'CT')",
+            "INSERT INTO instances (id, study_id, series_id, sop_instance_uid, sop_class_uid, "
+            "transfer_syntax_uid, path, size, sha256, processed, received_at) "
+            "VALUES (4, 7, 2, '1.2.9', '1.2', '1.2', 'a', 1, 'x', :yes, :noon)",
+            "INSERT INTO quarantine (id, sop_instance_uid, sha256, path, received_at) "
+            "VALUES (3, '1.2.9', 'y', 'b', :noon)",
+            "INSERT INTO quarantine (id, sop_instance_uid, sha256, path, received_at) "
+            "VALUES (5, '1.2.8', 'z', 'c', :noon)",
+            "INSERT INTO jobs (id, study_id, revision, state, forced, deadline, hard_deadline, "
+            "not_before, attempts, created_at) "
+            "VALUES (1, 7, 1, 'done', :no, :noon, :noon, :noon, 1, :noon)",
+            "INSERT INTO drafts (id, study_id, job_id, revision, state, is_current, "
+            "sop_instance_uid, series_instance_uid, path, selected_digest, created_at) "
+            "VALUES (6, 7, 1, 1, 'complete', :yes, '1.7', '1.8', 'd', 'e', :noon)",
+            "INSERT INTO deliveries (id, draft_id, destination, kind, state, attempts, not_before) "
+            "VALUES (8, 6, 'pacs', 'dimse', 'proved', 1, :noon)",
+        ):
+            values = {"noon": NOON, "yes": True, "no": False}
+            names = [name for name in values if f":{name}" in statement]
+            connection.execute(text(statement), {name: values[name] for name in names})
+        migrate(connection)
+    with session_factory(engine).begin() as session:
+        aside = session.scalars(select(Quarantine).order_by(Quarantine.id)).all()
+        assert [(row.study_id, row.verdict) for row in aside] == [(7, "waiting"), (None, "waiting")]
+        (delivery,) = session.scalars(select(Delivery)).all()
+        assert (delivery.retracts, delivery.draft.retraction_path) == (False, None)
+        values = {"destination": "pacs", "kind": "dimse", "retracts": True, "not_before": NOON}
+        session.add(Delivery(draft_id=6, **values))
+        session.flush()
+        session.add(Delivery(draft_id=6, **values))
+        with pytest.raises(IntegrityError):
+            session.flush()
+        session.rollback()
     engine.dispose()
 
 

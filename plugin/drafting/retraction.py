@@ -1,0 +1,118 @@
+"""A draft is taken back: its study has another patient or accession number than it names.
+
+Destinations that take rejection notes (IHE RAD, Imaging Object Change Management) get one; at the
+others a person must remove the draft, and an alert says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from pydicom import dcmread
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from plugin.state.database import SessionFactory
+from plugin.state.spool import Spool
+from plugin.state.tables import Delivery, DeliveryState, Draft, Level, Study
+from plugin.state.timeline import add_event
+
+_OPEN = (DeliveryState.PENDING, DeliveryState.SENT)
+
+
+@dataclass(frozen=True)
+class Retraction:
+    """A draft to be taken back, and its rejection note in the spool."""
+
+    draft_id: int
+    path: str
+
+
+def prepare_retraction(
+    sessions: SessionFactory, spool: Spool, study_id: int, corrected: Path
+) -> Retraction | None:
+    """Write the rejection note of the study's current draft; None where there is nothing to reject.
+
+    Parameters
+    ----------
+    sessions, spool
+        The service's database and spool.
+    study_id : int
+        The study.
+    corrected : Path
+        An instance as it came again: the note is filed under the identity that it names, which is
+        the archive's.
+
+    Raises
+    ------
+    StoreFull
+        The disk does not take it.
+    """
+    with sessions() as session:
+        draft = session.scalar(select(Draft).where(Draft.study_id == study_id, Draft.is_current))
+    if draft is None or draft.retraction_path is not None:
+        return None
+    from reporting.rejection import rejection_note  # highdicom takes a second to import
+
+    rejected = dcmread(spool.absolute(draft.path))
+    header = dcmread(corrected, stop_before_pixels=True, force=True)
+    return Retraction(draft.id, spool.write_draft(rejection_note(rejected, header)))
+
+
+def retract(
+    session: Session,
+    study: Study,
+    retraction: Retraction,
+    rejection_notes: Collection[str],
+    now: datetime,
+) -> None:
+    """Take the draft back: its deliveries end, and its rejection note is due.
+
+    Parameters
+    ----------
+    session : Session
+        The caller's transaction.
+    study : Study
+        Locked.
+    retraction : Retraction
+        What `prepare_retraction` wrote.
+    rejection_notes : collection of str
+        Names of the destinations that take rejection notes.
+    now : datetime
+        The moment, in UTC.
+    """
+    draft = session.get_one(Draft, retraction.draft_id)
+    draft.retraction_path = retraction.path
+    told, by_hand = [], []
+    for delivery in list(draft.deliveries):
+        sent = delivery.state != DeliveryState.PENDING or delivery.attempts > 0
+        if delivery.state in _OPEN:
+            delivery.state = DeliveryState.CANCELLED
+        # One that is being sent at this moment may still arrive: the note goes there in any case
+        if delivery.destination in rejection_notes:
+            draft.deliveries.append(_note(delivery, now))
+            told.append(delivery.destination)
+        elif sent:
+            by_hand.append(delivery.destination)
+    message = f"draft {draft.revision} is retracted: the study came again under another identity"
+    message += _where("; a rejection note goes to", told)
+    message += _where("; remove it by hand at", by_hand)
+    add_event(session, "retracted", message, now=now, study_id=study.id, level=Level.ALERT)
+
+
+def _note(delivery: Delivery, now: datetime) -> Delivery:
+    return Delivery(
+        destination=delivery.destination,
+        kind=delivery.kind,
+        retracts=True,
+        state=DeliveryState.PENDING,
+        attempts=0,
+        not_before=now,
+    )
+
+
+def _where(what: str, names: Sequence[str]) -> str:
+    return f"{what} {', '.join(names)}" if names else ""

@@ -1,0 +1,53 @@
+"""What a study is known to lack: refused, cut off, or set aside under a UID that is taken.
+
+It makes the draft "incomplete input", until it arrives.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, exists, func, select
+from sqlalchemy.orm import Session
+
+from plugin.state.tables import Absent, Instance, Quarantine, Study, Verdict
+
+
+def note_absent(session: Session, study: str, sop_instance: str, now: datetime) -> None:
+    """Remember an instance whose arrival failed, unless it has arrived before or after.
+
+    Parameters
+    ----------
+    session : Session
+        The caller's transaction.
+    study, sop_instance : str
+        Validated UIDs.
+    now : datetime
+        The moment, in UTC.
+    """
+    for known in (Absent.sop_instance_uid, Instance.sop_instance_uid):
+        if session.scalar(select(known).where(known == sop_instance)) is not None:
+            return
+    session.add(Absent(study_instance_uid=study, sop_instance_uid=sop_instance, since=now))
+
+
+def what_is_lacking(session: Session, study: Study) -> str | None:
+    """Say which images of a study were sent and cannot be read; None where all can."""
+    arrived = exists().where(Instance.sop_instance_uid == Absent.sop_instance_uid)
+    absent = _count(session, Absent.study_instance_uid == study.study_instance_uid, ~arrived)
+    is_aside = Quarantine.verdict == Verdict.ASIDE
+    aside = _count(session, Quarantine.study_id == study.id, is_aside)
+    lacking = []
+    if absent:
+        lacking.append(f"{_instances(absent)} refused or cut off on arrival, and not sent again")
+    if aside:
+        lacking.append(f"{_instances(aside)} set aside: the SOP Instance UID belongs to another")
+    return "; ".join(lacking) or None
+
+
+def _count(session: Session, *conditions: ColumnElement[bool]) -> int:
+    return session.scalar(select(func.count()).where(*conditions)) or 0
+
+
+def _instances(count: int) -> str:
+    return "1 instance was" if count == 1 else f"{count} instances were"
