@@ -168,7 +168,8 @@ class Pipeline:
         sampling = Sampling(max_new_tokens=self.max_new_tokens)
         generation = self.engine.report(model_input, sampling)
         progress("make the Structured Report")
-        headers = [instance.header for instance in choice.instances]
+        read = set(volume.sop_instance_uids)
+        headers = [i.header for i in choice.instances if i.sop_instance_uid in read]
         lost = (*choice.lacking, *volume.unreadable, *study.damaged)
         missing = "; ".join([*([incomplete] if incomplete else []), *lost])
         corrections = (*choice.notes, *volume.notes)

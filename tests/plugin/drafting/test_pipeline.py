@@ -78,6 +78,8 @@ def test_an_image_that_cannot_be_decoded_and_a_damaged_file_stand_in_the_draft(t
     (told,) = [notice for notice in report.draft.notices if "Incomplete input" in notice]
     assert "its pixel data is damaged" in told
     assert "damaged.dcm: damaged DICOM file" in told
+    assert f" {len(paths) - 1} images" in report_text(report.sr)
+    assert len(report.choice.instances) == len(paths)
     assert report.state == "partial"
 
 
