@@ -271,7 +271,8 @@ def destination(settings: DestinationSettings, told: Told | None = None) -> Dest
     # Twice, as whoever is not heard of may be waiting for the second of two answers
     claim_s = max(CLAIM_S, 2 * settings.timeout_s)
     proof, target = Proof(settings.proof), target_of(settings, told)
-    return Destination(settings.name, target, proof, settings.prove_within_s, claim_s)
+    commit = target.commit if proof is Proof.COMMITMENT and isinstance(target, Dimse) else None
+    return Destination(settings.name, target, proof, settings.prove_within_s, claim_s, commit)
 
 
 def target_of(settings: DestinationSettings, told: Told | None = None) -> Target:

@@ -217,12 +217,20 @@ class DimseDestination(ArchiveDestination):
     """C-STORE, proved by C-FIND."""
 
     kind: Literal["dimse"]
-    proof: Literal["found", "counted", "none"] = Field(default="found", description=_PROOF)
+    proof: Literal["found", "counted", "commitment", "none"] = Field(
+        default="found", description=_PROOF
+    )
     host: str
     port: Port
     ae_title: AETitle
     calling_ae_title: AETitle = "CTSCRIBE"
     tls: Certificates | None = None
+
+    @model_validator(mode="after")
+    def _commitment_is_to_one_object(self) -> DimseDestination:
+        if self.proof == "commitment" and self.forms != ("enhanced-sr",):
+            raise ValueError('proof = "commitment" goes with forms = ["enhanced-sr"] only')
+        return self
 
 
 class OAuth(Section):

@@ -5,6 +5,7 @@ Without an option both keep what they are sent, and show it at once.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,8 +17,10 @@ from typing import Any
 import httpx
 from pydicom import Dataset, dcmread
 from pydicom.uid import generate_uid
-from pynetdicom import AE, AllStoragePresentationContexts, evt
+from pynetdicom import AE, AllStoragePresentationContexts, build_role, evt
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    StorageCommitmentPushModel,
+    StorageCommitmentPushModelInstance,
     StudyRootQueryRetrieveInformationModelFind,
     Verification,
 )
@@ -64,6 +67,10 @@ class Oddity:
         The failure reason that it gives for every object.
     classes : sequence of str
         Which storage classes it has; all without it.
+    commits : bool
+        Whether it commits itself to what it keeps.
+    calls_back : int, optional
+        The port where it reports on commitment; without one, on the association of the request.
     """
 
     answers: tuple[int, ...] = (SUCCESS,)
@@ -82,6 +89,8 @@ class Oddity:
     body: str | None = None
     failure: int | None = None
     classes: tuple[str, ...] = ()
+    commits: bool = True
+    calls_back: int | None = None
     sent: int = 0
     looks: int = 0
     held: list[Dataset] = field(default_factory=list)
@@ -114,6 +123,36 @@ class Oddity:
             wanted = str(query.get("SOPInstanceUID", ""))
             if level != "IMAGE" or wanted == one.SOPInstanceUID:
                 yield answer(level, "SR", number=1, **{key: one[key].value for key in KEYS})
+
+    def report(self, assoc: Any, request: Dataset) -> None:
+        """Say what is kept of a request for commitment (PS3.4 J.3.3)."""
+        held = {one.SOPInstanceUID for one in self.held} if self.commits else set()
+        items = request.ReferencedSOPSequence
+        information = Dataset()
+        information.TransactionUID = request.TransactionUID
+        kept = [one for one in items if one.ReferencedSOPInstanceUID in held]
+        if kept:
+            information.ReferencedSOPSequence = kept
+        failed = [deepcopy(one) for one in items if one not in kept]
+        for one in failed:
+            one.FailureReason = 0x0112
+        if failed:
+            information.FailedSOPSequence = failed
+        assoc.send_n_event_report(
+            information,
+            2 if failed else 1,
+            StorageCommitmentPushModel,
+            StorageCommitmentPushModelInstance,
+        )
+
+    def call_back(self, port: int, request: Dataset) -> None:
+        ae = AE("ARCHIVE")
+        ae.add_requested_context(StorageCommitmentPushModel)
+        roles = [build_role(StorageCommitmentPushModel, scp_role=True)]
+        assoc = ae.associate("127.0.0.1", port, ae_title="CTSCRIBE", ext_neg=roles)
+        if assoc.is_established:
+            self.report(assoc, request)
+            assoc.release()
 
 
 REFUSALS = {0x0110, 0x0124, 0xA700, 0xA900, 0xC000, 400, 401, 500, 503}
@@ -150,6 +189,20 @@ def odd_pacs(odd: Oddity) -> Iterator[int]:
             yield PENDING, one
 
     ae = AE("ARCHIVE")
+
+    callers: list[threading.Thread] = []
+
+    def promise(event: Any) -> tuple[int, None]:
+        if odd.calls_back is None:
+            # After the answer to the request
+            threading.Timer(0.2, odd.report, [event.assoc, event.action_information]).start()
+        else:
+            request = event.action_information
+            caller = threading.Thread(target=odd.call_back, args=[odd.calls_back, request])
+            callers.append(caller)
+            caller.start()
+        return SUCCESS, None
+
     every = [str(one.abstract_syntax) for one in AllStoragePresentationContexts]
     for sop_class in odd.classes or every:
         ae.add_supported_context(sop_class)
@@ -158,11 +211,18 @@ def odd_pacs(odd: Oddity) -> Iterator[int]:
         ae.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
     if not odd.knows_us:
         ae.require_calling_aet = ["SOMEBODY"]
-    handlers: list[Any] = [(evt.EVT_C_STORE, store), (evt.EVT_C_FIND, find)]
+    ae.add_supported_context(StorageCommitmentPushModel)
+    handlers: list[Any] = [
+        (evt.EVT_C_STORE, store),
+        (evt.EVT_C_FIND, find),
+        (evt.EVT_N_ACTION, promise),
+    ]
     server: Any = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
     try:
         yield server.server_address[1]
     finally:
+        for caller in callers:
+            caller.join()
         server.shutdown()
 
 

@@ -14,6 +14,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 from pynetdicom import evt
 from pynetdicom.association import Association
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    StorageCommitmentPushModel,
     StudyRootQueryRetrieveInformationModelFind,
     StudyRootQueryRetrieveInformationModelGet,
     StudyRootQueryRetrieveInformationModelMove,
@@ -32,6 +33,7 @@ from dicom_io.archives.association import (
     find,
     identifier,
 )
+from dicom_io.archives.commitment import WAIT_S, Mailbox, ask
 from dicom_io.archives.inventory import STUDY_KEYS, ct_inventory, held_series
 from dicom_io.archives.patient_identity import identities_of
 from dicom_io.archives.proof import Found, InstanceReference, counted, held
@@ -141,6 +143,17 @@ class Dimse:
     def remove(self, study_instance_uid: str) -> bool:
         """Do nothing: DIMSE has no service that removes."""
         return False
+
+    def commit(self, path: Path, transaction_uid: str) -> bool | None:
+        """Ask whether the peer will keep a stored instance (PS3.4 J); None if it calls back."""
+        header, mailbox = dcmread(path, stop_before_pixels=True), Mailbox()
+        contexts: Contexts = [(StorageCommitmentPushModel, None)]
+        with self._associated(contexts, evt_handlers=mailbox.handlers) as assoc:
+            ask(assoc, header, transaction_uid, self.ae_title)
+            mailbox.arrived.wait(WAIT_S)
+        if mailbox.report is None or mailbox.report.transaction_uid != transaction_uid:
+            return None
+        return str(header.SOPInstanceUID) in mailbox.report.committed
 
     def check(self) -> None:
         """Verify that the peer answers C-ECHO (PS3.4 A.4)."""

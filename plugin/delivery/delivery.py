@@ -121,7 +121,7 @@ def _deliver(outbox: Outbox, destination: Destination, due: Due) -> None:
 def _is_there_already(outbox: Outbox, destination: Destination, due: Due) -> bool:
     """Look whether an answer was lost; an archive that cannot be asked has not said so."""
     try:
-        verdict = look(destination, due.path)
+        verdict = _look(outbox, destination, due)
     except (PeerUnreachable, AssociationRejected):
         return False
     if verdict in (None, Verdict.MISSING):
@@ -130,9 +130,19 @@ def _is_there_already(outbox: Outbox, destination: Destination, due: Due) -> boo
     return True
 
 
+def _look(outbox: Outbox, destination: Destination, due: Due) -> Verdict | None:
+    """Look for the object, or ask for commitment to it unless that has been given meanwhile."""
+    if destination.commit is None:
+        return look(destination, due.path)
+    if outbox.is_committed(due):
+        return Verdict.PROVED
+    kept = destination.commit(due.path, outbox.begin_commitment(due))
+    return Verdict.PROVED if kept else Verdict.MISSING
+
+
 def _prove(outbox: Outbox, destination: Destination, due: Due) -> None:
     try:
-        verdict = look(destination, due.path)
+        verdict = _look(outbox, destination, due)
     except AssociationRejected as error:
         reason = f"stored, but not to be found again: {error}. Mend that, or set another proof"
         outbox.refuse(due, reason, error.tries)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from dicom_io.archives.archive import Target
 from dicom_io.archives.http import Credentials
@@ -22,6 +24,7 @@ class Proof(StrEnum):
 
     FOUND = "found"
     COUNTED = "counted"
+    COMMITMENT = "commitment"
     NONE = "none"
 
 
@@ -39,6 +42,8 @@ class Destination:
         How long it may take to show what it has accepted.
     claim_s : float
         An attempt that says nothing for so long has died.
+    commit : callable, optional
+        Asks for storage commitment to a file under a transaction UID; see `Dimse.commit`.
     """
 
     name: str
@@ -46,6 +51,7 @@ class Destination:
     proof: Proof = Proof.FOUND
     prove_within_s: float = PROVE_WITHIN_S
     claim_s: float = CLAIM_S
+    commit: Callable[[Path, str], bool | None] | None = None
 
 
 def read_credentials(variable: str | None) -> Credentials | None:

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from plugin.delivery.destinations import CLAIM_S
 from plugin.state.clock import too_far
+from plugin.state.commitments import begin_commitment, is_committed
 from plugin.state.database import SessionFactory
 from plugin.state.tables import Delivery, DeliveryState, Draft, Level, Quarantine, Verdict
 from plugin.state.timeline import add_event
@@ -217,6 +218,16 @@ class Outbox:
             delivery = session.get_one(Delivery, due.delivery_id)
             if delivery.state in OPEN:
                 self._fail(session, delivery, reason)
+
+    def is_committed(self, due: Due) -> bool:
+        """Whether the archive has said that it keeps the object."""
+        with self._sessions() as session:
+            return is_committed(session, due.delivery_id)
+
+    def begin_commitment(self, due: Due) -> str:
+        """Write down a request for commitment; returns its transaction UID."""
+        with self._sessions.begin() as session:
+            return begin_commitment(session, due.delivery_id)
 
     def _end(self, due: Due, state: DeliveryState, how: str, note: str) -> None:
         with self._sessions.begin() as session:

@@ -47,7 +47,7 @@ def belongs_to_another(destination: Destination, path: Path) -> bool:
 
 
 def look(destination: Destination, path: Path) -> Verdict | None:
-    """Look for a report object; None where the destination owes no proof.
+    """Look for a report object; None where the destination owes no such proof.
 
     A study that the archive keeps under one PatientID that is not ours, with CT in it and without
     another name, is the CT's own study under the archive's PatientID: the report stands beside it.
@@ -57,7 +57,7 @@ def look(destination: Destination, path: Path) -> Verdict | None:
     PeerUnreachable, AssociationRejected
         The archive cannot be asked.
     """
-    if destination.proof is Proof.NONE:
+    if destination.proof in (Proof.NONE, Proof.COMMITMENT):
         return None
     header = dcmread(path, stop_before_pixels=True)
     found = destination.archive.find(InstanceReference.of(header))

@@ -12,20 +12,26 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from pynetdicom import AE, AllStoragePresentationContexts, _config, build_context, evt
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
+from pynetdicom.sop_class import StorageCommitmentPushModel  # type: ignore[attr-defined]
+from sqlalchemy.exc import DBAPIError
 
+from dicom_io.archives.commitment import Report
 from dicom_io.archives.tls import Tls
 from dicom_io.errors import ProtocolViolation
 from plugin.reception.committer import Committer
+from plugin.reception.dimse_status import PROCESSING_FAILURE, SUCCESS
 from plugin.reception.handshakes import Handshakes
 from plugin.reception.instance_store import InstanceStore
 from plugin.reception.listener import Listener, reject, start_listener, stop_listener
 from plugin.reception.pdata import Command
 from plugin.reception.sweep import sweeping
+from plugin.state.commitments import record_report
 from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory
 from plugin.state.spool import Spool
@@ -56,7 +62,7 @@ TRANSFER_SYNTAXES = (
 # An association proposes up to 128 contexts; a line that names so many shows what they are
 _MOST_SHOWN = 8
 _STORAGE_CLASSES = frozenset(str(cx.abstract_syntax) for cx in AllStoragePresentationContexts)
-_KNOWN_CLASSES = _STORAGE_CLASSES | {VERIFICATION}
+_KNOWN_CLASSES = _STORAGE_CLASSES | {VERIFICATION, StorageCommitmentPushModel}
 
 Peer = tuple[str, str]
 """AE title, and address or network in CIDR notation."""
@@ -127,7 +133,7 @@ def running_receiver(
         open_associations=lambda: server[0].names if server else (),
         expect=expect,
     )
-    reception = _Reception(spool, committer, redraft_ae_title, tuple(peers))
+    reception = _Reception(sessions, spool, committer, redraft_ae_title, tuple(peers))
     committer.start()
     handshakes = Handshakes(tls) if tls else None
     server.append(_listen(ae_title, host, port, reception, limits, share_port, handshakes))
@@ -182,6 +188,7 @@ def _listen(
 class _Reception:
     """The handlers of the associations."""
 
+    sessions: SessionFactory
     spool: Spool
     committer: Committer
     redraft_ae_title: str
@@ -191,6 +198,7 @@ class _Reception:
         ended = (evt.EVT_RELEASED, evt.EVT_ABORTED, evt.EVT_CONN_CLOSE)
         return [
             (evt.EVT_REQUESTED, self.requested),
+            (evt.EVT_N_EVENT_REPORT, self.reported),
             *((event, self.ended) for event in ended),
         ]
 
@@ -202,6 +210,20 @@ class _Reception:
             reject(event, 0x01, 0x01, 0x03)  # PS3.8 9.3.4: calling AE title not recognised
             return
         _offer_what_is_asked(event)
+
+    def reported(self, event: Any) -> tuple[int, None]:
+        """Take an archive's report on a request for storage commitment (PS3.4 J.3.3)."""
+        report = Report.of(event.event_information)
+        try:
+            with self.sessions.begin() as session:
+                known = record_report(
+                    session, report.transaction_uid, report.committed, datetime.now(UTC)
+                )
+        except DBAPIError:
+            return PROCESSING_FAILURE, None
+        if not known:
+            LOGGER.warning("a report on a storage commitment that nobody here asked for")
+        return SUCCESS, None
 
     def may_connect(self, address: str) -> bool:
         titles = _titles(address, self.peers)
@@ -267,6 +289,7 @@ def _offer_what_is_asked(event: Any) -> None:
             ]
     event.assoc.acceptor.supported_contexts = [
         build_context(VERIFICATION),
+        _hears_of_commitment(),
         *(
             build_context(uid, accepted)
             for uid, all_ in proposed.items()
@@ -292,6 +315,14 @@ def _tell_refused(requestor: Any, contexts: Sequence[PresentationContext]) -> No
 
 def _syntaxes_of(context: PresentationContext) -> list[str]:
     return [str(syntax) for syntax in context.transfer_syntax or ()]
+
+
+def _hears_of_commitment() -> PresentationContext:
+    """Let an archive that opens an association be the provider on it (PS3.4 J.3.3)."""
+    context = build_context(StorageCommitmentPushModel)
+    # pynetdicom: which roles the requestor may propose for itself
+    context.scu_role, context.scp_role = False, True
+    return context
 
 
 def _ours(syntaxes: list[str]) -> list[str]:

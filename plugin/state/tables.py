@@ -322,6 +322,17 @@ class Delivery(Base):
     draft: Mapped[Draft] = relationship(back_populates="deliveries")
 
 
+class Commitment(Base):
+    """A request for storage commitment, and its answer, which may come to another process."""
+
+    __tablename__ = "commitments"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    transaction_uid: Mapped[str] = mapped_column(String(64), unique=True)
+    delivery_id: Mapped[int] = mapped_column(ForeignKey("deliveries.id"), index=True)
+    committed: Mapped[bool | None]
+
+
 class Event(Base):
     """A step in a study's timeline, or in the service's own; without patient identity."""
 

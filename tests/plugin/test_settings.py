@@ -134,3 +134,16 @@ def default_of(cell: str) -> object:
     if cell.startswith("`"):
         return tomllib.loads(f"default = {cell.strip('`')}")["default"]
     return None if cell in ("none", "SQLite inside the spool") else cell
+
+
+def test_commitment_is_to_the_one_object_that_is_sent(tmp_path):
+    path = tmp_path / "ctscribe.toml"
+    pacs = (
+        '[[destinations]]\nname = "pacs"\nkind = "dimse"\nhost = "h"\nport = 104\n'
+        'ae_title = "PACS"\nproof = "commitment"\n'
+    )
+    path.write_text(pacs)
+    with pytest.raises(ConfigurationError, match="enhanced-sr"):
+        load_settings(path)
+    path.write_text(pacs + 'forms = ["enhanced-sr"]\n')
+    assert load_settings(path).destinations[0].proof == "commitment"

@@ -17,7 +17,7 @@ from plugin.delivery.delivery import deliver_to
 from plugin.delivery.destinations import CLAIM_S, Destination
 from plugin.delivery.outbox import Due, Outbox
 from plugin.state.database import SessionFactory
-from plugin.state.tables import Delivery, Draft, Event, Job, JobState, Study
+from plugin.state.tables import Commitment, Delivery, Draft, Event, Job, JobState, Study
 from tests.objects import write_report
 
 
@@ -149,6 +149,10 @@ class Service:
 
     def states(self) -> list[str]:
         return [delivery.state for delivery in self.deliveries()]
+
+    def committed(self) -> list[bool | None]:
+        with self.sessions() as session:
+            return list(session.scalars(select(Commitment.committed).order_by(Commitment.id)))
 
     def events(self) -> list[Event]:
         with self.sessions() as session:

@@ -8,21 +8,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from pydicom.uid import generate_uid
 
-from dicom_io.archives import http
+from dicom_io.archives import dimse, http
 from dicom_io.archives.association import Timeouts
 from dicom_io.archives.dicomweb import Dicomweb
 from dicom_io.archives.dimse import Dimse
 from plugin.delivery.destinations import Destination, Proof
 from plugin.delivery.outbox import LONGEST_PAUSE_S, OPEN
+from plugin.reception.receiver import running_receiver
+from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory
 from plugin.state.spool import Spool
 from plugin.state.tables import Level
 from tests.odd_archives import Oddity, odd_pacs, odd_web
 from tests.plugin.delivery.drafts import Service
+from tests.waiting import eventually
 
 pytestmark = [
     # pynetdicom leaves the socket of an aborted connection to the garbage collector
@@ -145,6 +149,48 @@ def test_a_pacs_that(service: Service, closing: ExitStack, case: Case) -> None:
     pacs = Dimse("127.0.0.1", port, "ARCHIVE", timeouts=QUICK, counts=counts)
     service.draft("pacs", study=generate_uid())
     check(service, odd, case, outcome(service, Destination("pacs", pacs, case.proof)))
+
+
+def committing(port: int) -> Destination:
+    pacs = Dimse("127.0.0.1", port, "ARCHIVE", timeouts=QUICK)
+    return Destination("pacs", pacs, Proof.COMMITMENT, commit=pacs.commit)
+
+
+@pytest.mark.parametrize(
+    ("odd", "state", "sends"),
+    [
+        (Oddity(finds=False), "proved", 1),
+        (Oddity(lets_go=True), "proved", 1),
+        (Oddity(commits=False), "failed", 3),
+        (Oddity(keeps=False), "failed", 3),
+    ],
+)
+def test_a_pacs_that_commits_itself_or_does_not(
+    service: Service, closing: ExitStack, odd: Oddity, state: str, sends: int
+) -> None:
+    port = closing.enter_context(odd_pacs(odd))
+    service.draft("pacs")
+    assert (outcome(service, committing(port)), odd.sent) == (state, sends)
+    alerts = [one for one in service.events() if one.level == Level.ALERT]
+    assert len(alerts) == (state == "failed")
+
+
+def test_a_pacs_that_reports_its_commitment_to_the_receiver(
+    service: Service, closing: ExitStack, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dimse, "WAIT_S", 0.1)
+    patience = Patience(timedelta(hours=1), timedelta(hours=2))
+    receiver = running_receiver(service.sessions, spool, patience=patience)
+    odd = Oddity(calls_back=closing.enter_context(receiver))
+    destination = committing(closing.enter_context(odd_pacs(odd)))
+    service.draft("pacs")
+    service.deliver(destination)
+    assert service.states() == ["sent"]
+    eventually(lambda: service.committed() == [True])
+    service.clock.time = datetime.now(UTC)
+    service.deliver(destination)
+    assert service.states() == ["proved"]
+    assert odd.sent == 1
 
 
 @pytest.mark.parametrize("case", WEB.values(), ids=WEB)
