@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from dicom_io.archives.archive import Target
+from dicom_io.archives.dimse import Dimse
 from dicom_io.errors import ConfigurationError
 from plugin.delivery.destinations import CLAIM_S, Destination, Proof
 from plugin.delivery.formed import tell_form
