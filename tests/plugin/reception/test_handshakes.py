@@ -24,6 +24,7 @@ from plugin.state.completeness import Patience
 from plugin.state.tables import Instance
 from tests.certificates import LONG_AGO, Authority
 from tests.objects import write_slice
+from tests.orthanc import running_orthanc
 from tests.services import require
 from tests.waiting import eventually
 
@@ -158,3 +159,31 @@ def test_a_renewed_certificate_counts_from_the_next_connection(
         assert dcmtk("echoscu", port, line) != 0
         install(new)
         assert dcmtk("echoscu", port, line) == 0
+
+
+def test_orthanc_sends_and_receives_over_tls(
+    port, sessions, authority: Authority, tmp_path: Path
+) -> None:
+    theirs = authority.issue()
+    line = {
+        "DicomTlsEnabled": True,
+        "DicomTlsCertificate": str(theirs.certificate),
+        "DicomTlsPrivateKey": str(theirs.key),
+        "DicomTlsTrustedCertificates": str(authority.file),
+        "DicomModalities": {
+            "ctscribe": {
+                "AET": "CTSCRIBE",
+                "Host": "127.0.0.1",
+                "Port": port,
+                "UseDicomTls": True,
+            }
+        },
+    }
+    path = write_slice(tmp_path, generate_uid())
+    with running_orthanc(tmp_path / "orthanc", **line) as orthanc:
+        peer = Dimse("127.0.0.1", orthanc.dicom_port, "ORTHANC", tls=authority.issue("ctscribe"))
+        peer.store(path)
+        (instance,) = orthanc.get("/instances")
+        orthanc.post("/modalities/ctscribe/store", json={"Resources": [instance]})
+    with sessions() as session:
+        assert [one.sop_instance_uid for one in session.scalars(select(Instance))] == [path.stem]
