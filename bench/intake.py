@@ -1,7 +1,9 @@
 """Slices per second through the receiver, beside DCMTK's storescp and Orthanc, in one run.
 
-    python -m bench.intake              one and four associations, medians and ratios
-    python -m bench.intake --memory     the receiver's memory over 10,000 slices
+    python -m bench.intake                  one and four associations, medians and ratios
+    python -m bench.intake --before REV     with the receiver of an earlier revision beside it
+    python -m bench.intake --profile        where the receiver's processor time goes
+    python -m bench.intake --memory         the receiver's memory over 10,000 slices
 
 The sender is DCMTK's storescu for all of them, one process an association; every turn sends new
 instances, and begins when the disk has written all that the turns before left in memory. Only the
@@ -11,6 +13,8 @@ receiver of this project promises that an acknowledged instance is fsynced and i
 from __future__ import annotations
 
 import argparse
+import functools
+import importlib
 import json
 import os
 import shutil
@@ -19,16 +23,19 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
+ROOT = Path(__file__).parents[1]
 STORESCU = "/usr/bin/storescu"
 STORESCP = "/usr/bin/storescp"
 # Without it every acknowledgement of DCMTK waits 40 ms for the kernel
@@ -44,28 +51,36 @@ def main() -> None:
     parser.add_argument("--slices", type=int, default=400, help="slices a turn")
     parser.add_argument("--processes", type=int, default=1, help="receiver processes of ours")
     parser.add_argument("--folder", type=Path, help="where to write; default: a temporary folder")
+    parser.add_argument("--before", help="revision whose receiver is measured in the same turns")
     parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--profile", action="store_true")
     parser.add_argument("--serve", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        serve(*options.serve, share_port=options.processes > 1)
+        with profiled() if options.profile else nullcontext():
+            serve(*options.serve, share_port=options.processes > 1)
         return
     with tempfile.TemporaryDirectory(dir=options.folder, prefix="bench-intake-") as folder:
         if options.memory:
             measure_memory(Path(folder))
+        elif options.profile:
+            profile(Path(folder), options.rounds, options.slices)
         else:
-            compare(Path(folder), options.rounds, options.slices, options.processes)
+            compare(Path(folder), options)
 
 
-def compare(folder: Path, rounds: int, slices: int, processes: int) -> None:
+def compare(folder: Path, options: argparse.Namespace) -> None:
     """Time every receiver in turn, round after round, and print medians and ratios."""
+    rounds, slices, processes = options.rounds, options.slices, options.processes
     rates: dict[tuple[str, int], list[float]] = {}
     with ExitStack() as stack:
-        receivers = {
-            "ctscribe": stack.enter_context(our_receiver(folder / "ours", processes)),
-            "storescp": stack.enter_context(storescp(folder / "storescp")),
-            "orthanc": stack.enter_context(orthanc(folder / "orthanc")),
-        }
+        receivers = {"ctscribe": stack.enter_context(our_receiver(folder / "ours", processes))}
+        if options.before:
+            source = stack.enter_context(checked_out(options.before, folder / "source"))
+            before = our_receiver(folder / "before", processes, source=source)
+            receivers["before"] = stack.enter_context(before)
+        receivers["storescp"] = stack.enter_context(storescp(folder / "storescp"))
+        receivers["orthanc"] = stack.enter_context(orthanc(folder / "orthanc"))
         idle_s = {name: cpu_s(pids) for name, (_, pids) in receivers.items()}
         for number in range(rounds):
             for associations in (1, 4):
@@ -188,14 +203,99 @@ def seconds(call: Callable[[], None]) -> float:
     return time.perf_counter() - begin
 
 
+# Where the processor time of a slice may go: what is wrapped, and how the record calls it
+STEPS = {
+    "read from the socket": ("plugin.reception.patient_socket", "PatientSocket._receive"),
+    "hash": ("plugin.state.incoming", "IncomingFile._hash"),
+    "write the file": ("plugin.state.incoming", "IncomingFile._write"),
+    "make the file": ("plugin.state.spool", "Spool.begin_instance"),
+    "read the header": ("plugin.reception.instance_store", "read_header"),
+    "fsync the file": ("plugin.state.incoming", "IncomingFile.sync"),
+    "name it, fsync the folder": ("plugin.state.spool", "Spool.keep_instance"),
+    "record and commit": ("plugin.reception.committer", "record_durably"),
+    "forget the link": ("plugin.state.spool", "Spool.recorded"),
+}
+
+
 @contextmanager
-def our_receiver(folder: Path, processes: int) -> Iterator[Receiver]:
+def profiled() -> Iterator[None]:
+    """Count the processor time of the steps; print it for each call of the last one, a slice."""
+    spent: dict[str, float] = dict.fromkeys(STEPS, 0.0)
+    calls: dict[str, int] = dict.fromkeys(STEPS, 0)
+    inner = threading.local()
+    for step, (module, name) in STEPS.items():
+        owner: Any = importlib.import_module(module)
+        *path, last = name.split(".")
+        for part in path:
+            owner = getattr(owner, part)
+        setattr(owner, last, counted(getattr(owner, last), step, spent, calls, inner))
+    begin = time.process_time()
+    yield
+    total_s, slices = time.process_time() - begin, max(1, calls["forget the link"])
+    spent["all the rest: threads, messages, interpreter"] = total_s - sum(spent.values())
+    for step, seconds_ in sorted(spent.items(), key=lambda one: -one[1]):
+        print(f"{1000 * seconds_ / slices:6.2f} ms CPU a slice: {step}")
+    print(f"{1000 * total_s / slices:6.2f} ms CPU a slice, with the time that counting takes")
+
+
+def counted(
+    call: Callable[..., Any],
+    step: str,
+    spent: dict[str, float],
+    calls: dict[str, int],
+    inner: threading.local,
+) -> Callable[..., Any]:
+    """Add a call's own processor time, without that of the steps inside it."""
+
+    @functools.wraps(call)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        outer, inner.s = getattr(inner, "s", 0.0), 0.0
+        begin = time.thread_time()
+        try:
+            return call(*args, **kwargs)
+        finally:
+            used = time.thread_time() - begin
+            spent[step] += used - inner.s
+            calls[step] += 1
+            inner.s = outer + used
+
+    return wrapper
+
+
+def profile(folder: Path, rounds: int, slices: int) -> None:
+    """Send slices over one association and over four; the receiver prints where its time went."""
+    for associations in (1, 4):
+        print(f"{associations} association(s)", flush=True)
+        ours = our_receiver(folder / str(associations), 1, "--profile")
+        with ours as (port, _):
+            for number in range(rounds):
+                send(port, write_slices(folder / f"sent{number}", slices, associations))
+
+
+@contextmanager
+def checked_out(revision: str, folder: Path) -> Iterator[Path]:
+    """An earlier revision in a folder of its own."""
+    git = ["git", "worktree"]
+    subprocess.run([*git, "add", "--detach", folder, revision], check=True, capture_output=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run([*git, "remove", "--force", folder], check=True)
+
+
+@contextmanager
+def our_receiver(
+    folder: Path, processes: int, *options: str, source: Path = ROOT
+) -> Iterator[Receiver]:
     port = free_port()
     folder.mkdir()
-    command = [sys.executable, "-m", "bench.intake", "--processes", str(processes), "--serve"]
-    arguments = [f"sqlite:///{folder / 'ctscribe.db'}", str(folder), str(port)]
+    command = [sys.executable, "-m", "bench.intake", "--processes", str(processes), *options]
+    arguments = ["--serve", f"sqlite:///{folder / 'ctscribe.db'}", str(folder), str(port)]
     with ExitStack() as stack:
-        running = [stack.enter_context(process([*command, *arguments])) for _ in range(processes)]
+        running = [
+            stack.enter_context(process([*command, *arguments], source=source))
+            for _ in range(processes)
+        ]
         wait_for(port)
         yield port, [one.pid for one in running]
 
@@ -249,8 +349,11 @@ def orthanc(folder: Path) -> Iterator[Receiver]:
 
 
 @contextmanager
-def process(command: list[str], stderr: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    running = subprocess.Popen(command, env=ENVIRONMENT, stderr=stderr)
+def process(
+    command: list[str], stderr: int | None = None, source: Path = ROOT
+) -> Iterator[subprocess.Popen[bytes]]:
+    environment = {**ENVIRONMENT, "PYTHONPATH": str(source)}
+    running = subprocess.Popen(command, env=environment, stderr=stderr, cwd=source)
     try:
         yield running
     finally:

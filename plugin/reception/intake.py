@@ -26,6 +26,7 @@ from sqlalchemy.orm import Session
 
 from plugin.reception.header import Header
 from plugin.state.completeness import Patience, end_wait, hold_study, open_or_move_job
+from plugin.state.prepared import Prepared
 from plugin.state.studies import lock_or_add_study
 from plugin.state.tables import (
     Draft,
@@ -158,7 +159,10 @@ def record(
 def _known(session: Session, arrivals: Sequence[Arrival]) -> dict[str, str]:
     """SHA-256 of the data sets that instances have, by SOP Instance UID."""
     uids = [arrival.header.sop_instance_uid for arrival in arrivals]
-    rows = session.connection().execute(_KNOWN, {"uids": uids})
+    if len(uids) == 1:  # a list is written into the statement anew each time
+        rows = _KNOWN_ONE.execute(session.connection(), {"uid": uids[0]})
+    else:
+        rows = session.connection().execute(_KNOWN, {"uids": uids})
     return {row[0]: row[1] for row in rows}
 
 
@@ -177,9 +181,9 @@ def _add_instances(
         return
     series_ids = _series_ids(session, study_id, new, cache)
     own_drafts = _own_drafts(session, new)
-    session.connection().execute(
-        _ADD,
-        [
+    for arrival in new:
+        _ADD.execute(
+            session.connection(),
             {
                 "study_id": study_id,
                 "series_id": series_ids[arrival.header.series_instance_uid],
@@ -192,10 +196,8 @@ def _add_instances(
                 "processed": arrival.processed
                 and arrival.header.sop_instance_uid not in own_drafts,
                 "received_at": now,
-            }
-            for arrival in new
-        ],
-    )
+            },
+        )
 
 
 def _series_ids(
@@ -298,7 +300,7 @@ def _hold(
 # The statements of every group, built once: building one takes longer than the database does
 _INSTANCES = Instance.metadata.tables["instances"]
 _UIDS: BindParameter[Any] = bindparam("uids", expanding=True)
-_KNOWN = select(_INSTANCES.c.sop_instance_uid, _INSTANCES.c.sha256).where(
-    _INSTANCES.c.sop_instance_uid.in_(_UIDS)
-)
-_ADD = insert(_INSTANCES)
+_DIGESTS = select(_INSTANCES.c.sop_instance_uid, _INSTANCES.c.sha256)
+_KNOWN = _DIGESTS.where(_INSTANCES.c.sop_instance_uid.in_(_UIDS))
+_KNOWN_ONE = Prepared(_DIGESTS.where(_INSTANCES.c.sop_instance_uid == bindparam("uid")))
+_ADD = Prepared(insert(_INSTANCES), [one.name for one in _INSTANCES.c if not one.primary_key])

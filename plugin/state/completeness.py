@@ -31,6 +31,7 @@ from dicom_io.archives.inventory import missing_from
 from dicom_io.errors import AssociationRejected, PeerUnreachable
 from plugin.state.clock import CLOCK_SLACK, too_far
 from plugin.state.database import SessionFactory
+from plugin.state.prepared import Prepared
 from plugin.state.tables import Hold, Instance, Job, JobState, Level, Series, Study, StudyState
 from plugin.state.timeline import add_event, add_event_once
 
@@ -42,8 +43,7 @@ _UNTIL = bindparam("until", type_=_JOBS.c.deadline.type)
 _FAR = bindparam("far", type_=_JOBS.c.deadline.type)
 _CAP = bindparam("cap", type_=_JOBS.c.deadline.type)
 _FAR_CAP = bindparam("far_cap", type_=_JOBS.c.deadline.type)
-# Built once: building a statement takes longer than the database does
-_MOVE = (
+_LATER = (
     update(_JOBS)
     .where(_JOBS.c.study_id == bindparam("study"), _JOBS.c.state == JobState.PENDING)
     .values(
@@ -55,7 +55,7 @@ _MOVE = (
         hard_deadline=case((_JOBS.c.hard_deadline > _FAR_CAP, _CAP), else_=_JOBS.c.hard_deadline),
     )
 )
-_FORCE = _MOVE.values(forced=True)
+_MOVE, _FORCE = Prepared(_LATER), Prepared(_LATER.values(forced=True))
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def open_or_move_job(
     until, cap = now + patience.quiet, now + patience.cap
     values = {"study": study_id, "until": until, "far": until + CLOCK_SLACK}
     values |= {"cap": cap, "far_cap": cap + CLOCK_SLACK}
-    if session.connection().execute(move, values).rowcount:
+    if move.execute(session.connection(), values).rowcount:
         return
     last = session.scalar(select(func.max(Job.revision)).where(Job.study_id == study_id)) or 0
     job = Job(

@@ -53,7 +53,7 @@ class IncomingFile:
 
     def write(self, data: bytes | bytearray) -> None:
         """Add a part of the data set."""
-        self._sha256.update(data)
+        self._hash(data)
         with refusals():
             self._write(data)
 
@@ -63,6 +63,10 @@ class IncomingFile:
 
     def sync(self) -> None:
         os.fsync(self._file.fileno())
+
+    def link_to(self, link: Path) -> None:
+        """Give it a second name."""
+        link.hardlink_to(self._path)
 
     def move_to(self, target: Path) -> None:
         """Give it the name under which it stays."""
@@ -74,6 +78,9 @@ class IncomingFile:
         self._file.close()
         if not self._stays:
             self._path.unlink(missing_ok=True)
+
+    def _hash(self, data: bytes | bytearray) -> None:
+        self._sha256.update(data)
 
     def _write(self, data: bytes | bytearray) -> None:
         remaining = memoryview(data)

@@ -34,7 +34,7 @@ from plugin.state.private import PRIVATE_FILE, PRIVATE_FOLDER, make_private
 _PREAMBLE = bytes(128) + b"DICM"
 # A file that nobody holds a lock on was left by a killed process, unless it was just made
 _LEFTOVER_S = 60.0
-# A link in incoming names a file whose row is not committed yet
+# A hard link in incoming names a file whose row is not committed yet
 _UNRECORDED = ".unrecorded"
 # While this stands in incoming, every other file is known to the database. A backup leaves it out
 _ALL_KNOWN = "all-known"
@@ -121,7 +121,7 @@ class Spool:
         with refusals():
             self._make_folder(target.parent)
             incoming.sync()
-            self._announce(target)
+            self._announce(incoming, target)
             incoming.move_to(target)
             sync_folder(target.parent)
         return str(target.relative_to(self.root))
@@ -141,7 +141,7 @@ class Spool:
         target = self._drafts / f"{sr.SOPInstanceUID}.dcm"
         with closing(self._begin(buffer.getvalue())) as file, refusals():
             file.sync()
-            self._announce(target)
+            self._announce(file, target)
             file.move_to(target)
         sync_folder(self._drafts)
         return str(target.relative_to(self.root))
@@ -168,7 +168,7 @@ class Spool:
     def unrecorded(self) -> list[str]:
         """Return the files that got their names and whose rows may be missing."""
         links = self.incoming.glob(f"*{_UNRECORDED}")
-        return sorted(str(Path(*link.readlink().parts[1:])) for link in links if link.is_symlink())
+        return sorted(link.name.removesuffix(_UNRECORDED).replace("_", "/") for link in links)
 
     def is_old(self, relative: str, seconds: float) -> bool:
         """Whether a file got its name longer ago, or in a future that a set clock took back."""
@@ -195,7 +195,7 @@ class Spool:
         """Remove what killed processes were writing; return how many files."""
         removed = 0
         for path in self.incoming.iterdir():
-            if path.is_symlink() or path.name == _ALL_KNOWN or not path.is_file():
+            if path.suffix == _UNRECORDED or path.name == _ALL_KNOWN or not path.is_file():
                 continue
             with suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -205,12 +205,13 @@ class Spool:
         return removed
 
     def _link(self, relative: str) -> Path:
-        return self.incoming / f"{Path(relative).name}{_UNRECORDED}"
+        # UIDs hold no underscore: the name can be read back
+        return self.incoming / f"{relative.replace('/', '_')}{_UNRECORDED}"
 
-    def _announce(self, target: Path) -> None:
-        relative = target.relative_to(self.root)
+    def _announce(self, file: IncomingFile, target: Path) -> None:
+        link = self._link(str(target.relative_to(self.root)))
         with suppress(FileExistsError):  # the same bytes are being received twice
-            self._link(str(relative)).symlink_to(".." / relative)
+            file.link_to(link)
 
     def _begin(self, head: bytes) -> IncomingFile:
         with refusals():

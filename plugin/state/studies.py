@@ -10,12 +10,12 @@ from datetime import datetime
 from sqlalchemy import bindparam, exists, select, update
 from sqlalchemy.orm import Session
 
+from plugin.state.prepared import Prepared
 from plugin.state.tables import Draft, Job, JobState, Level, Study, StudyState
 from plugin.state.timeline import add_event
 
 _STUDIES = Study.metadata.tables["studies"]
-# Built once: building a statement takes longer than the database does
-_LOCK_BY_UID = (
+_LOCK_BY_UID = Prepared(
     update(_STUDIES)
     .where(_STUDIES.c.study_instance_uid == bindparam("uid"))
     .values(last_received_at=bindparam("now"))
@@ -51,7 +51,7 @@ def lock_or_add_study(
         The moment, in UTC.
     """
     values = {"uid": study_instance_uid, "now": now}
-    study_id = session.connection().scalar(_LOCK_BY_UID, values)
+    study_id = _LOCK_BY_UID.execute(session.connection(), values).scalar()
     if study_id is not None:
         return int(study_id)
     study = Study(
