@@ -99,9 +99,13 @@ def check_disk(settings: Settings) -> Finding:
         make_private(spool)
         probe = spool / ".doctor"
         probe.write_bytes(b"")
+        link = spool / ".doctor-link"
+        link.hardlink_to(probe)
+        link.unlink()
         probe.unlink()
     except OSError as error:
-        return Finding("spool", False, f"{spool}: {error.strerror}", "make the folder writable")
+        advice = "make the folder writable, on a file system with hard links"
+        return Finding("spool", False, f"{spool}: {error.strerror}", advice)
     free_mb = shutil.disk_usage(spool).free // 2**20
     detail = f"{spool}, {free_mb} MB free, floor {floor_mb} MB"
     if free_mb < floor_mb:

@@ -147,8 +147,9 @@ class Spool:
         return str(target.relative_to(self.root))
 
     def recorded(self, relative: str) -> None:
-        """Forget that the row of a file was still to come."""
-        self._link(relative).unlink(missing_ok=True)
+        """Forget that the row of a file was still to come; what fails here, a sweep does again."""
+        with suppress(OSError):
+            self._link(relative).unlink(missing_ok=True)
 
     def discard_draft(self, relative: str) -> None:
         """Remove a report that no row will name."""
