@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta, timezone
 from sqlalchemy import bindparam, func, insert, select, update
 
 from plugin.state.prepared import Prepared
-from plugin.state.tables import Level
 from plugin.state.tables import Event as EventTable
+from plugin.state.tables import Level
 
 EVENTS = EventTable.metadata.tables["events"]
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
