@@ -21,7 +21,7 @@ from pydicom.uid import (
     SegmentationStorage,
     XRayRadiationDoseSRStorage,
 )
-from sqlalchemy import BindParameter, bindparam, insert, select
+from sqlalchemy import BindParameter, CursorResult, bindparam, insert, select
 from sqlalchemy.orm import Session
 
 from plugin.reception.header import Header
@@ -159,11 +159,12 @@ def record(
 def _known(session: Session, arrivals: Sequence[Arrival]) -> dict[str, str]:
     """SHA-256 of the data sets that instances have, by SOP Instance UID."""
     uids = [arrival.header.sop_instance_uid for arrival in arrivals]
+    rows: CursorResult[Any]
     if len(uids) == 1:  # a list is written into the statement anew each time
         rows = _KNOWN_ONE.execute(session.connection(), {"uid": uids[0]})
     else:
         rows = session.connection().execute(_KNOWN, {"uids": uids})
-    return {row[0]: row[1] for row in rows}
+    return {row.sop_instance_uid: row.sha256 for row in rows}
 
 
 def _compare(known: dict[str, str], arrival: Arrival) -> Outcome:

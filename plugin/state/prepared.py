@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, CursorResult, Executable
+from sqlalchemy import ClauseElement, Connection, CursorResult
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.compiler import SQLCompiler
 
@@ -30,13 +30,13 @@ class Prepared:
 
     Parameters
     ----------
-    statement : Executable
+    statement : ClauseElement
         Its parameters are `bindparam`s, or the columns of an insert; the rest of it is constant.
     columns : sequence of str, optional
         Which columns an insert writes.
     """
 
-    def __init__(self, statement: Executable, columns: Sequence[str] | None = None) -> None:
+    def __init__(self, statement: ClauseElement, columns: Sequence[str] | None = None) -> None:
         self._statement = statement
         self._columns = columns
         self._texts: dict[str, _Text] = {}
@@ -66,7 +66,7 @@ class Prepared:
     def _compile(self, dialect: Dialect) -> _Text:
         compiled: Any = self._statement.compile(dialect=dialect, column_keys=self._columns)
         assert isinstance(compiled, SQLCompiler)
-        converters = {
+        converters: dict[str, Convert] = {
             name: bind.type.dialect_impl(dialect).bind_processor(dialect)
             for bind, name in compiled.bind_names.items()
         }
