@@ -73,6 +73,7 @@ _COMMAND = (sys.executable, "-P", "-m", "dicom_io.pixel_data.child")
 class _Child:
     process: subprocess.Popen[bytes]
     pipe: Connection
+    parent: int
 
     def end(self) -> int:
         """Kill it and return its status: the signal that had killed it before, as a negative."""
@@ -142,14 +143,15 @@ class Decoder:
             self._end()
 
     def _ask(self, question: bytes) -> tuple[bytes, bytes]:
-        if self._child is None or self._child.process.poll() is not None:
+        child = self._child
+        if child is None or child.parent != os.getpid() or child.process.poll() is not None:
             self._end()
-            self._child = _started()
+            child = self._child = _started()
         try:
-            self._child.pipe.send_bytes(question)
-            answered = self._child.pipe.poll(self._limit_s)
+            child.pipe.send_bytes(question)
+            answered = child.pipe.poll(self._limit_s)
             if answered:
-                kind, _, body = self._child.pipe.recv_bytes().partition(b"\n")
+                kind, _, body = child.pipe.recv_bytes().partition(b"\n")
                 self._limit_s = self._longest_s
                 return kind, body
             self._end()
@@ -162,7 +164,8 @@ class Decoder:
 
     def _end(self) -> int:
         child, self._child = self._child, None
-        return child.end() if child else 0
+        # a process that was forked off leaves its parent's child alone
+        return child.end() if child and child.parent == os.getpid() else 0
 
 
 def _started() -> _Child:
@@ -176,7 +179,7 @@ def _started() -> _Child:
             stderr=subprocess.DEVNULL,  # what codecs print of streams they do not understand
             env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # its threads count as memory
         )
-    child = _Child(process, Connection(ours.detach()))
+    child = _Child(process, Connection(ours.detach()), os.getpid())
     try:
         if child.pipe.poll(_START_S):
             child.pipe.recv_bytes()

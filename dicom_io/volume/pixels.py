@@ -59,7 +59,8 @@ class Pixels:
         if not syntax.is_encapsulated:
             return _uncompressed(one, syntax)
         if one.instance is not self._instance:
-            count = whole_number(one.instance.header, "NumberOfFrames", 1)
+            several = whole_number(one.instance.header, "NumberOfFrames", 1)
+            count = 1 if one.frame is None else several
             self._frames = frames_of(_bytes(one.instance), syntax, count)
             self._instance = one.instance
         return DECODER.decode(self._frames[one.frame or 0], syntax, one.layout)

@@ -292,7 +292,7 @@ def _refuse_cut_pixel_data(instance: Instance, layout: PixelLayout) -> None:
     if instance.pixel_data is None or UID(syntax_of(instance)).is_encapsulated:
         return
     _, found = instance.pixel_data
-    wanted = layout.frame_bytes * whole_number(instance.header, "NumberOfFrames", 1)
+    wanted = layout.frame_bytes * max(1, whole_number(instance.header, "NumberOfFrames", 1))
     if found < wanted:
         raise IncompleteSeries(f"cut off, with {found} of {wanted} bytes of pixel data")
 

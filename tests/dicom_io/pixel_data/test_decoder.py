@@ -162,6 +162,40 @@ def test_a_child_that_does_not_start_is_nobodys_fault_but_ours(decoder, monkeypa
     assert refused.value.retryable
 
 
+def test_a_process_that_is_forked_off_has_a_child_of_its_own(decoder):
+    decoder.decode(jpeg_ls(RAMP), JPEGLSLossless, LAYOUT)
+    ours = decoder._child.process.pid
+    forked = subprocess.run([sys.executable, "-P", "-c", _FORK], capture_output=True, check=True)
+    first, in_fork, after = map(int, forked.stdout.split())
+    assert first == after != in_fork
+    assert decoder._child.process.pid == ours
+
+
+_FORK = """
+import os
+from pydicom.uid import RLELossless
+from dicom_io.pixel_data.decoder import Decoder
+from dicom_io.pixel_data.layout import PixelLayout
+
+# one segment of eight bits: a run of four
+frame = bytes([1, 0, 0, 0, 64]) + bytes(59) + bytes([253, 7])
+layout, decoder = PixelLayout(2, 2, 8, 8, 7, signed=False), Decoder()
+
+def pid():
+    assert (decoder.decode(frame, RLELossless, layout) == 7).all()
+    return decoder._child.process.pid
+
+print(pid(), flush=True)
+if not (child := os.fork()):
+    print(pid(), flush=True)
+    decoder.close()
+    os._exit(0)
+os.waitpid(child, 0)
+print(pid(), flush=True)
+decoder.close()
+"""
+
+
 def test_the_child_ends_with_its_parent():
     child = subprocess.run([sys.executable, "-P", "-c", _ORPHAN], capture_output=True, check=True)
     pid = int(child.stdout)

@@ -230,6 +230,17 @@ def test_an_image_of_another_size_than_its_stream_is_never_drawn(tmp_path, size,
         volume_of(tmp_path)
 
 
+@pytest.mark.parametrize("stated", ["0", "-1", "", "one"])
+def test_an_odd_number_of_frames_of_a_single_image_costs_nothing(tmp_path, stated):
+    for path in written(tmp_path, JPEGLSLossless):
+        image = dcmread(path)
+        image.NumberOfFrames = "9876"
+        image.save_as(path)
+        whole = path.read_bytes()
+        path.write_bytes(whole.replace(b"9876", stated.ljust(4).encode()))
+    np.testing.assert_array_equal(volume_of(tmp_path).hu, HU)
+
+
 def test_too_many_unreadable_images_are_no_volume(tmp_path):
     for path in written(tmp_path, JPEGLSLossless)[3:12:2]:
         spoil(path)
