@@ -45,6 +45,8 @@ class Oddity:
         Whether an object is kept that is not accepted.
     hides : int
         How many looks pass before it shows what it keeps; -1: every one.
+    lags : int
+        How many searches by DICOMweb it answers with 404, before its index knows the study.
     slow_s : float
         How long it takes to answer a request to store.
     lets_go : bool
@@ -77,6 +79,7 @@ class Oddity:
     keeps: bool = True
     keeps_refused: bool = False
     hides: int = 0
+    lags: int = 0
     slow_s: float = 0.0
     lets_go: bool = False
     coerces: bool = False
@@ -235,7 +238,8 @@ def odd_web(odd: Oddity, report: Path) -> Iterator[str]:
         method, path = request.split()
         if method == "POST":
             return _stored(odd, odd.take(header) or 200)
-        if not odd.finds:
+        odd.lags -= 1
+        if not odd.finds or odd.lags >= 0:
             return httpx.Response(404)
         found = [one.to_json_dict() for one in odd.find(*_asked(path))]
         return httpx.Response(200, json=found)

@@ -107,6 +107,7 @@ WEB = {
     "breaks over the report": Case({"answers": (500,)}, "failed", 10, "500"),
     "refuses the report": Case({"answers": (202,), "failure": 0xA900}, "failed", 1, "0xA900"),
     "cannot be searched": Case({"finds": False}, "failed", 1, "404"),
+    "has an index that lags": Case({"lags": 3}, "proved", 1),
     "shows it late": Case({"hides": 4}, "proved", 1),
     "is counted at": Case({}, "proved", 1, proof=Proof.COUNTED),
 }
