@@ -62,4 +62,4 @@ class Edition:
 
 def _shown(moment: datetime) -> str:
     text = moment.isoformat(" ", "minutes")
-    return f"{text[:16]} UTC{text[16:]}"
+    return f"{text[:16]} UTC{text[16:].removeprefix('+00:00')}"

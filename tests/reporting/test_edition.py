@@ -10,6 +10,11 @@ def test_a_first_draft_says_when_it_was_written_and_in_which_zone():
     assert Edition(written=NOON).sentence == "Draft 1 of 2024-05-01 12:00 UTC+01:00."
 
 
+def test_utc_is_said_without_an_offset():
+    written = datetime(2024, 5, 1, 12, 0, tzinfo=UTC)
+    assert Edition(written=written).sentence == "Draft 1 of 2024-05-01 12:00 UTC."
+
+
 def test_a_later_one_says_what_it_replaces_in_its_own_zone():
     before = Predecessor("1", "2", "3", 1, datetime(2024, 5, 1, 9, 30, tzinfo=UTC))
     assert Edition(2, NOON, before).sentence == (
