@@ -21,7 +21,7 @@ import zstandard
 from dicom_io.model_input.preprocess import ModelInput, PreprocessSpec, prepare
 from dicom_io.phantoms.dicom_study import write_study
 from dicom_io.phantoms.phantom import make_phantom
-from dicom_io.volume.read import read_study
+from dicom_io.slices.read import read_study
 from dicom_io.volume.series import choose_series
 from dicom_io.volume.volume import build_volume
 from engine.serving.wire import ReportTask, pack, unpack

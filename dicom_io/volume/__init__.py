@@ -1,5 +1,5 @@
-"""A series becomes a volume: files are read, a series is chosen, its slices are ordered.
+"""Slices become a volume: a series is chosen, its slices form a stack, the stack is built.
 
-Nothing here knows a model. HU values, geometry and the reasons for refusing a series
-are decided in this room only.
+Nothing here knows a model. Geometry and the reasons for refusing a series are decided in this
+room only.
 """

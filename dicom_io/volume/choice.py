@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from dicom_io.errors import NoUsableSeries
+from dicom_io.slices.slices import Slice, name_slices
 from dicom_io.types import Instance, Series
 from dicom_io.volume.concatenation import missing_parts
 from dicom_io.volume.ranking import Measure, drawback
-from dicom_io.volume.slices import Slice, name_slices
 from dicom_io.volume.stacks import Stack
 
 FEWEST_SLICES = 5

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicom_io.errors import GeometryError
-from dicom_io.volume.gaps import missing_slices
+from dicom_io.slices.gaps import missing_slices
+from dicom_io.slices.passes import along_normal
+from dicom_io.slices.slices import Slice, name_slices
 from dicom_io.volume.grouping import refuse_mixture, refuse_repeated_positions
-from dicom_io.volume.passes import along_normal
-from dicom_io.volume.slices import Slice, name_slices
 
 PLACE_TOLERANCE = 0.01
 """How far a slice may lie off the even grid, as a share of the spacing (at least 0.01 mm)."""

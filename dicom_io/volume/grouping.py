@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from dicom_io.errors import GeometryError
-from dicom_io.volume.gaps import separate_ranges
-from dicom_io.volume.passes import repeated_positions, split_passes
-from dicom_io.volume.slices import Slice, name_slices
+from dicom_io.slices.gaps import separate_ranges
+from dicom_io.slices.passes import repeated_positions, split_passes
+from dicom_io.slices.slices import Slice, name_slices
 
 ORIENTATION_TOLERANCE = np.deg2rad(0.5)
 """Angle up to which two slices count as parallel."""

@@ -7,15 +7,9 @@ from collections.abc import Iterator, Sequence
 from pydicom.uid import UID
 
 from dicom_io.errors import DicomError, IncompleteSeries, NothingToDraft, NoUsableSeries
-from dicom_io.types import Instance, Series, Study
-from dicom_io.values import whole_number
-from dicom_io.volume.choice import FEWEST_SLICES, Rejection, SeriesChoice, best_of
-from dicom_io.volume.content import no_cross_section, no_hu
-from dicom_io.volume.copies import without_copies
-from dicom_io.volume.geometry import grid_of
-from dicom_io.volume.grouping import split_stacks
-from dicom_io.volume.ranking import ranked
-from dicom_io.volume.slices import (
+from dicom_io.slices.content import no_cross_section, no_hu
+from dicom_io.slices.copies import without_copies
+from dicom_io.slices.slices import (
     CT_CLASSES,
     Slice,
     in_capitals,
@@ -23,6 +17,12 @@ from dicom_io.volume.slices import (
     name_slices,
     slices_of_instance,
 )
+from dicom_io.types import Instance, Series, Study
+from dicom_io.values import whole_number
+from dicom_io.volume.choice import FEWEST_SLICES, Rejection, SeriesChoice, best_of
+from dicom_io.volume.geometry import grid_of
+from dicom_io.volume.grouping import split_stacks
+from dicom_io.volume.ranking import ranked
 from dicom_io.volume.stacks import Stack, restricted
 
 # RescaleType (PS3.3 C.11.1.1.2); "US" is unspecified, which older CT write beside HU

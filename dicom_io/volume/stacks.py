@@ -10,13 +10,13 @@ from functools import cached_property
 
 import numpy as np
 
+from dicom_io.slices.content import Energy, is_attenuation_correction, phase_distance
+from dicom_io.slices.slices import Slice, slices_of
 from dicom_io.types import Instance, Series
-from dicom_io.volume.content import Energy, is_attenuation_correction, phase_distance
 from dicom_io.volume.geometry import Grid, grid_of
 from dicom_io.volume.grouping import ORIENTATION_TOLERANCE
 from dicom_io.volume.kernels import Sharpness, sharpness
 from dicom_io.volume.orientation import Plane, acquisition_plane
-from dicom_io.volume.slices import Slice, slices_of
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,11 +14,11 @@ from dicom_io.errors import (
     UnreadableImage,
     UnsupportedTransferSyntax,
 )
+from dicom_io.slices.gaps import MOST_MISSING_SHARE, MOST_MISSING_TOGETHER
+from dicom_io.slices.pixels import AIR_HU, Pixels
 from dicom_io.types import Volume
 from dicom_io.volume.choice import SeriesChoice
-from dicom_io.volume.gaps import MOST_MISSING_SHARE, MOST_MISSING_TOGETHER
 from dicom_io.volume.geometry import Grid, grid_of
-from dicom_io.volume.pixels import AIR_HU, Pixels
 from dicom_io.volume.stacks import Stack
 
 # Share of the spacing within which a slice is copied rather than interpolated: what a resampling

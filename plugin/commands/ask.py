@@ -10,7 +10,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from dicom_io.volume.read import read_study
+from dicom_io.slices.read import read_study
 from engine import load_engine
 from engine.inference.question import choice_answer, question_prompt
 from engine.protocol import Answer, FinishReason

@@ -12,9 +12,9 @@ from rich.console import Console
 
 from dicom_io.errors import CtscribeError
 from dicom_io.model_input.preprocess import prepare
+from dicom_io.slices.read import read_studies, read_study
 from dicom_io.types import Study
 from dicom_io.volume.choice import name_series
-from dicom_io.volume.read import read_studies, read_study
 from dicom_io.volume.series import choose_series
 from dicom_io.volume.volume import build_first
 from engine import load_engine

@@ -20,8 +20,8 @@ from sqlalchemy.orm import Session
 
 from dicom_io.cleaned import cleaned
 from dicom_io.errors import DicomError
-from dicom_io.volume.difference import Difference, difference
-from dicom_io.volume.read import read_instance
+from dicom_io.slices.difference import Difference, difference
+from dicom_io.slices.read import read_instance
 from plugin.drafting.jobs import Claim, paths_of, set_own
 from plugin.drafting.retraction import Retraction, prepare_retraction, retract
 from plugin.state.absent import what_is_lacking

@@ -10,9 +10,9 @@ from pathlib import Path
 from pydicom import Dataset
 
 from dicom_io.model_input.preprocess import ModelInput, PreprocessSpec, prepare
+from dicom_io.slices.read import read_study
 from dicom_io.types import Study, Volume
 from dicom_io.volume.choice import SeriesChoice, name_series
-from dicom_io.volume.read import read_study
 from dicom_io.volume.series import choose_series
 from dicom_io.volume.volume import build_first
 from engine.protocol import Generation, ReportEngine, Sampling
@@ -129,7 +129,7 @@ class Pipeline:
         Parameters
         ----------
         study : Study
-            As `dicom_io.volume.read` gives it.
+            As `dicom_io.slices.read` gives it.
         revision, predecessor
             Which draft of this study this is, and the one it takes the place of.
         incomplete : str, optional
@@ -191,7 +191,7 @@ def read_images(
     Parameters
     ----------
     study : Study
-        As `dicom_io.volume.read` gives it.
+        As `dicom_io.slices.read` gives it.
     spec : PreprocessSpec
         How the model wants its input.
     progress : callable

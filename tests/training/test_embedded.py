@@ -11,8 +11,8 @@ import engine
 from dicom_io.errors import CtscribeError, EngineError
 from dicom_io.model_input.preprocess import prepare
 from dicom_io.phantoms.phantom import FINDINGS, make_phantom
+from dicom_io.slices.read import read_studies, read_study
 from dicom_io.types import Volume
-from dicom_io.volume.read import read_studies, read_study
 from dicom_io.volume.stacks import stack_of
 from dicom_io.volume.volume import build_volume
 from engine import load_engine

@@ -23,9 +23,9 @@ from dicom_io.errors import (
     UnsupportedTransferSyntax,
 )
 from dicom_io.model_input.preprocess import prepare
+from dicom_io.slices.read import read_study
 from dicom_io.types import Instance, Series, Study
 from dicom_io.volume.orientation import acquisition_plane
-from dicom_io.volume.read import read_study
 from dicom_io.volume.series import choose_series, usable_stacks
 from dicom_io.volume.stacks import stack_of
 from dicom_io.volume.volume import build_volume

@@ -5,8 +5,8 @@ import pytest
 from pydicom.uid import RLELossless
 
 from dicom_io.errors import DicomError
+from dicom_io.slices.read import read_study
 from dicom_io.volume.choice import FEWEST_SLICES
-from dicom_io.volume.read import read_study
 from dicom_io.volume.series import choose_series
 from dicom_io.volume.volume import build_first
 from tests.ct import ct_slice, save

@@ -6,7 +6,7 @@ from pydicom import Dataset
 from pydicom.uid import EnhancedCTImageStorage, RLELossless
 
 from dicom_io.errors import GeometryError, MissingAttribute, NoUsableSeries
-from dicom_io.volume.read import read_study
+from dicom_io.slices.read import read_study
 from dicom_io.volume.series import choose_series
 from dicom_io.volume.stacks import stack_of
 from dicom_io.volume.volume import build_volume

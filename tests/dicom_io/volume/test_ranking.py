@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dicom_io.slices.read import read_study
 from dicom_io.types import Study
 from dicom_io.volume.orientation import reorient
 from dicom_io.volume.ranking import Measure, ranked
-from dicom_io.volume.read import read_study
 from dicom_io.volume.series import choose_series, usable_stacks
 from dicom_io.volume.volume import build_first
 from tests.ct import ct_slice, save

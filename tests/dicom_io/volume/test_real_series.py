@@ -11,8 +11,8 @@ from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 
 from dicom_io.errors import DicomError, NoUsableSeries
 from dicom_io.model_input.preprocess import PreprocessSpec, prepare
+from dicom_io.slices.read import read_study
 from dicom_io.volume.nifti import write_nifti
-from dicom_io.volume.read import read_study
 from dicom_io.volume.series import choose_series
 from dicom_io.volume.stacks import stack_of
 from dicom_io.volume.volume import build_volume

@@ -10,8 +10,8 @@ from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 
 from dicom_io.errors import NoUsableSeries
+from dicom_io.slices.read import read_study
 from dicom_io.types import Instance, Series, Study
-from dicom_io.volume.read import read_study
 from dicom_io.volume.series import choose_series
 from dicom_io.volume.stacks import stack_of
 from dicom_io.volume.volume import build_volume

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dicom_io.errors import GeometryError
-from dicom_io.volume.read import read_study
+from dicom_io.slices.read import read_study
 from dicom_io.volume.stacks import stack_of
 from dicom_io.volume.volume import build_volume
 from tests.ct import ct_slice, ct_stack, save

@@ -14,7 +14,7 @@ from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRLittleEndian
 
 from dicom_io.errors import CtscribeError, DicomError
-from dicom_io.volume.read import read_studies
+from dicom_io.slices.read import read_studies
 from engine.fake import FakeEngine
 from plugin.drafting.pipeline import Pipeline
 from tests.ct import ct_stack

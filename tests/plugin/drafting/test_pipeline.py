@@ -11,7 +11,7 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless, RLELossless
 from dicom_io.errors import DicomError, OutOfDeviceMemory
 from dicom_io.phantoms.dicom_study import write_study
 from dicom_io.phantoms.phantom import make_phantom
-from dicom_io.volume import read, slices
+from dicom_io.slices import read, slices
 from engine.fake import FakeEngine
 from plugin.drafting.pipeline import Pipeline
 from reporting.edition import Predecessor
@@ -126,7 +126,7 @@ def test_a_slice_is_read_and_parsed_once_on_its_way(paths, monkeypatch, revision
 
 
 def test_each_step_is_told_before_it_begins(paths):
-    from dicom_io.volume.read import read_study
+    from dicom_io.slices.read import read_study
 
     told: list[str] = []
     Pipeline(FakeEngine()).report_study(read_study(paths), progress=told.append)

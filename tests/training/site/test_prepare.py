@@ -14,7 +14,7 @@ import torch
 
 from dicom_io.errors import NotRetrieved, PeerUnreachable, UnusableData
 from dicom_io.model_input.preprocess import PreprocessSpec, prepare
-from dicom_io.volume.read import read_study
+from dicom_io.slices.read import read_study
 from dicom_io.volume.series import choose_series
 from dicom_io.volume.volume import build_volume
 from tests.training.site.studies import (

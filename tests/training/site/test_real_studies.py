@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from dicom_io.model_input.preprocess import prepare
+from dicom_io.slices.read import read_study
 from dicom_io.types import Study
-from dicom_io.volume.read import read_study
 from dicom_io.volume.series import choose_series
 from dicom_io.volume.volume import build_volume
 from tests.training.site.structured import FINDINGS, section, structured_report

@@ -23,7 +23,7 @@ from pydicom.tag import Tag
 from pydicom.uid import UID
 
 from dicom_io.errors import IdentifiedContent
-from dicom_io.volume.slices import CT_CLASSES
+from dicom_io.slices.slices import CT_CLASSES
 from training.site.deidentify.keys import Key
 from training.site.deidentify.known import names_in
 from training.site.deidentify.survivors import (

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dicom_io.errors import DicomError, UnusableData
-from dicom_io.volume.read import read_instance
+from dicom_io.slices.read import read_instance
 from training.site.sources.source import Query, StudyReference, stated
 
 

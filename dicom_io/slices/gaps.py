@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicom_io.errors import IncompleteSeries
-from dicom_io.volume.slices import Slice
+from dicom_io.slices.slices import Slice
 
 MOST_MISSING_TOGETHER = 2
 MOST_MISSING_SHARE = 0.1

@@ -27,10 +27,10 @@ from dicom_io.errors import (
     UnreadableImage,
 )
 from dicom_io.pixel_data.layout import PixelLayout
+from dicom_io.slices.content import Energy, energy_of, no_cross_section, no_hu
+from dicom_io.slices.header import Header
 from dicom_io.types import Instance, Series
 from dicom_io.values import leading_number, numbers_in, texts, whole_number
-from dicom_io.volume.content import Energy, energy_of, no_cross_section, no_hu
-from dicom_io.volume.header import Header
 
 CT_CLASSES = frozenset(
     {CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage}

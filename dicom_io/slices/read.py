@@ -23,10 +23,10 @@ from pydicom.uid import (
 )
 
 from dicom_io.errors import DamagedFile, DicomError, NoUsableSeries, UnreadableImage
+from dicom_io.slices.copies import Copies
+from dicom_io.slices.deflated import open_data_set
+from dicom_io.slices.header import Header
 from dicom_io.types import Instance, Series, Study
-from dicom_io.volume.copies import Copies
-from dicom_io.volume.deflated import open_data_set
-from dicom_io.volume.header import Header
 
 LOGGER = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pydicom.uid import ImplicitVRLittleEndian, JPEGLSLossless, RLELossless
 
-from dicom_io.volume.read import read_study
+from dicom_io.slices.read import read_study
 from dicom_io.volume.series import choose_series
 from dicom_io.volume.volume import build_first
 from tests.ct import ct_slice

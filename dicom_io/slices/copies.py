@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from dicom_io.errors import DicomError
-from dicom_io.volume.passes import SAME_POSITION_MM
-from dicom_io.volume.pixels import Pixels
-from dicom_io.volume.slices import Slice
+from dicom_io.slices.passes import SAME_POSITION_MM
+from dicom_io.slices.pixels import Pixels
+from dicom_io.slices.slices import Slice
 
 
 @dataclass

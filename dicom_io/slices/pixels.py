@@ -11,10 +11,10 @@ from pydicom.uid import UID, ExplicitVRBigEndian
 from dicom_io.errors import DicomError, UnreadableImage
 from dicom_io.pixel_data.decoder import DECODER
 from dicom_io.pixel_data.fragments import frames_of
+from dicom_io.slices.deflated import open_data_set
+from dicom_io.slices.slices import Slice, syntax_of
 from dicom_io.types import Instance
 from dicom_io.values import whole_number
-from dicom_io.volume.deflated import open_data_set
-from dicom_io.volume.slices import Slice, syntax_of
 
 AIR_HU = -1024
 """What stands outside the measured field of view; the lowest value of a 12-bit CT scale."""

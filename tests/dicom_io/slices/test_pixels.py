@@ -13,7 +13,7 @@ from pydicom.uid import (
 )
 
 from dicom_io.errors import IncompleteSeries, MissingAttribute, UnsupportedTransferSyntax
-from dicom_io.volume.read import read_study
+from dicom_io.slices.read import read_study
 from dicom_io.volume.stacks import stack_of
 from dicom_io.volume.volume import build_volume
 from tests.ct import ct_stack, save

@@ -17,7 +17,7 @@ from pydicom.uid import (
 )
 
 from dicom_io.errors import IncompleteSeries, NoUsableSeries
-from dicom_io.volume.read import read_studies, read_study
+from dicom_io.slices.read import read_studies, read_study
 from dicom_io.volume.series import choose_series
 from dicom_io.volume.stacks import stack_of
 from dicom_io.volume.volume import build_volume

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from dicom_io.errors import IncompleteSeries
+from dicom_io.slices.gaps import missing_slices
+from dicom_io.slices.slices import slices_of
 from dicom_io.types import Instance, Series
-from dicom_io.volume.gaps import missing_slices
-from dicom_io.volume.slices import slices_of
 from tests.ct import ct_slice
 
 PLANE = np.zeros((2, 2))

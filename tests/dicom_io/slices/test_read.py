@@ -3,7 +3,7 @@ import pytest
 from pydicom.uid import MediaStorageDirectoryStorage, generate_uid
 
 from dicom_io.errors import DicomError, NoUsableSeries
-from dicom_io.volume.read import read_studies, read_study
+from dicom_io.slices.read import read_studies, read_study
 from tests.ct import ct_slice, ct_stack, save
 
 HU = np.zeros((3, 4, 5))

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicom_io.errors import DicomError
-from dicom_io.volume.gaps import MOST_MISSING_TOGETHER
-from dicom_io.volume.slices import Slice
+from dicom_io.slices.gaps import MOST_MISSING_TOGETHER
+from dicom_io.slices.slices import Slice
 
 SAME_POSITION_MM = 0.05
 """Distance along the normal up to which two slices count as lying at one position."""

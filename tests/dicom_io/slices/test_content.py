@@ -2,14 +2,14 @@
 
 import pytest
 
-from dicom_io.volume.content import (
+from dicom_io.slices.content import (
     energy_of,
     is_attenuation_correction,
     no_cross_section,
     no_hu,
     phase_distance,
 )
-from dicom_io.volume.slices import in_capitals
+from dicom_io.slices.slices import in_capitals
 
 
 @pytest.mark.parametrize(
