@@ -145,7 +145,7 @@ def selection_options(command: Callable[..., None]) -> Callable[..., None]:
 @selection_options
 @config_option
 def redeliver(config: Path | None, **which: Any) -> None:
-    """Deliver again to a destination, or deliver certain drafts again.
+    """Deliver drafts again, or all that wait for a destination.
 
     DESTINATION is its name in the settings: the drafts that it refused, and those that wait for
     it, are due at once. Of a study, a draft or a time, drafts that were delivered are looked for
@@ -165,7 +165,7 @@ def redeliver(config: Path | None, **which: Any) -> None:
 @selection_options
 @config_option
 def verify(config: Path | None, **which: Any) -> None:
-    """Look again for the drafts that were delivered, as after a restore from backup.
+    """Look again for delivered drafts, as after a restore.
 
     Without DESTINATION, at all of them. A draft that is missing is sent again by the worker.
     """
