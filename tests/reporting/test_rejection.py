@@ -5,9 +5,13 @@ from __future__ import annotations
 from pydicom import dcmread
 from pydicom.uid import KeyObjectSelectionDocumentStorage
 
+from dicom_io.archives.dimse import Dimse
+from dicom_io.archives.patient_identity import identity_of
+from dicom_io.archives.proof import InstanceReference, Verdict, judge
 from dicom_io.device import is_own
 from reporting.rejection import rejection_note
 from reporting.sr import build_sr
+from tests.orthanc import RunningOrthanc
 from tests.reporting.studies import ct_header, draft_of
 from tests.reporting.validators import dciodvfy
 
@@ -29,6 +33,18 @@ def test_it_rejects_the_draft_under_the_corrected_identity_and_is_valid(tmp_path
     assert (note.PatientID, note.PatientName, note.AccessionNumber) == ("4711", "Doe^Jane", "A2")
     assert is_own(note)
     assert dciodvfy(tmp_path / "note.dcm", "KeyObjectSelectionDocument") == []
+
+
+def test_orthanc_keeps_it_beside_the_draft(tmp_path, orthanc: RunningOrthanc):
+    draft = build_sr(draft_of(), [ct_header()])
+    note = rejection_note(draft, ct_header())
+    archive = Dimse("127.0.0.1", orthanc.dicom_port, "ORTHANC")
+    for name, report in (("draft.dcm", draft), ("note.dcm", note)):
+        report.save_as(tmp_path / name, enforce_file_format=True)
+        archive.store(tmp_path / name)
+        header = dcmread(tmp_path / name)
+        found = archive.find(InstanceReference.of(header))
+        assert judge(found, identity_of(header)) is Verdict.PROVED
 
 
 def test_under_an_identity_that_cannot_be_read_it_is_filed_as_the_draft_was():
