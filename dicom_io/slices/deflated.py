@@ -12,9 +12,14 @@ from dicom_io.errors import DamagedFile
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _META = 132  # preamble and "DICM"; the group length (0002,0000) comes first (PS3.10 7.1)
 _GROUP_LENGTH = b"\x02\x00\x00\x00UL\x04\x00"
-# CT deflates to a third; an empty slice to a thousandth, and is then small. What grows more than
-# both was made to fill memory
-_MOST_GROWTH, _ALWAYS_TAKEN = 200, 64 * 2**20
+# A CT slice grows by a factor of 2 or 3; an empty one by hundreds, but is small. What grows more
+# than both was made to fill memory
+_MOST_GROWTH, _ALWAYS_TAKEN = 20, 64 * 2**20
+
+
+def largest_inflated(size: int) -> int:
+    """Return how many bytes a deflated data set of `size` bytes may grow to."""
+    return max(_MOST_GROWTH * size, _ALWAYS_TAKEN)
 
 
 def open_data_set(path: Path) -> BinaryIO:
@@ -37,7 +42,7 @@ def open_data_set(path: Path) -> BinaryIO:
 
 
 def _inflated(packed: bytes, name: str) -> bytes:
-    most = max(_MOST_GROWTH * len(packed), _ALWAYS_TAKEN)
+    most = largest_inflated(len(packed))
     stream = zlib.decompressobj(-zlib.MAX_WBITS)  # without the header of zlib (PS3.5 A.5)
     try:
         data = stream.decompress(packed, most + 1)

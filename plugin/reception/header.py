@@ -27,6 +27,7 @@ from pydicom.uid import (
 from dicom_io.cleaned import cleaned
 from dicom_io.device import is_own
 from dicom_io.errors import DicomError, MissingAttribute
+from dicom_io.slices.deflated import largest_inflated
 
 _KEYWORDS = {
     0x00080016: "SOPClassUID",
@@ -46,9 +47,6 @@ _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 # Real objects nest a few sequences; deeper ones are made to exhaust the stack
 _DEEPEST = 64
-# A deflated CT slice grows by a factor of 2 or 3; an empty one by hundreds, but is small. What
-# grows more than both was made to fill memory or disk
-_MOST_GROWTH, _ALWAYS_TAKEN = 20, 2**26
 _PIECE = 2**18  # bytes that are read and written at once
 # The UIDs of a CT object stand in its first 10 KB, before private sequences of any length
 LONGEST_HEAD = 1 << 16
@@ -229,7 +227,7 @@ def _end(view: memoryview, element: _Element, depth: int) -> int:
 
 def _inflated(data: bytes | memoryview, file: IO[bytes]) -> memoryview:
     """Undo the raw deflate stream of PS3.5 A.5, piece by piece, into a file."""
-    most = max(_MOST_GROWTH * len(data), _ALWAYS_TAKEN)
+    most = largest_inflated(len(data))
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
         for start in range(0, len(data), _PIECE):
