@@ -20,6 +20,7 @@ _STATUS: dict[type[errors.CtscribeError], int] = {
     errors.EngineUnavailable: OUT_OF_RESOURCES,
     errors.EngineFault: OUT_OF_RESOURCES,
     errors.PeerUnreachable: OUT_OF_RESOURCES,
+    errors.DecoderUnavailable: OUT_OF_RESOURCES,
     errors.MissingAttribute: DATA_SET_MISMATCH,
     errors.DataSetMismatch: DATA_SET_MISMATCH,
     errors.DicomError: CANNOT_UNDERSTAND,
