@@ -241,7 +241,7 @@ def redeliver(settings: Settings, selection: Selection) -> int:
     return queue(open_sessions(settings), selection, datetime.now(UTC))
 
 
-def verify(settings: Settings, selection: Selection) -> Iterator[tuple[str, Verdict]]:
+def verify(settings: Settings, selection: Selection) -> Iterator[tuple[str, str, Verdict]]:
     """Look again for what was proved; see `plugin.delivery.redelivery.verify`."""
     from plugin.delivery.redelivery import verify as look_again
 

@@ -158,7 +158,7 @@ def redeliver(config: Path | None, **which: Any) -> None:
         raise click.UsageError("name a destination, --study, --draft or --since")
     count = deliver_again(load_settings(config), selection)
     where = f" at {selection.destination}" if selection.destination else ""
-    click.echo(f"{count} drafts are due again{where}")
+    click.echo(f"{count} {'draft is' if count == 1 else 'drafts are'} due again{where}")
 
 
 @click.command()
@@ -173,10 +173,11 @@ def verify(config: Path | None, **which: Any) -> None:
     from plugin.assembly import verify as look_again
 
     looked = list(look_again(load_settings(config), _selection(**which)))
-    astray = [(uid, verdict) for uid, verdict in looked if verdict not in STANDING]
-    for uid, verdict in astray:
-        click.echo(f"{uid}: {verdict.value}")
-    click.echo(f"{len(looked)} drafts looked for, {len(astray)} not found where they belong")
+    astray = [one for one in looked if one[-1] not in STANDING]
+    for uid, destination, verdict in astray:
+        click.echo(f"{uid} at {destination}: {verdict.value}")
+    drafts = "draft" if len(looked) == 1 else "drafts"
+    click.echo(f"{len(looked)} {drafts} looked for, {len(astray)} not found where they belong")
     sys.exit(1 if astray else 0)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,10 +15,13 @@ from sqlalchemy.orm import Session
 
 from dicom_io.errors import ConfigurationError, CtscribeError, PluginError
 from plugin.console import say
+from plugin.delivery.outbox import OPEN
 from plugin.drafting.engine_watch import DOWN, latest_engine_event
 from plugin.state.database import open_database, session_factory
 from plugin.state.pulse import processes
 from plugin.state.tables import (
+    Delivery,
+    DeliveryState,
     Draft,
     Event,
     Instance,
@@ -75,14 +79,15 @@ def print_timeline(database_url: str, wanted: str, *, as_json: bool) -> None:
     Raises
     ------
     PluginError
-        No such study has arrived.
+        No study has it now.
     """
     with _session(database_url) as session:
         match = or_(Study.study_instance_uid == wanted, Study.accession_number == wanted)
         studies = session.scalars(select(Study).where(match).order_by(Study.id)).all()
         if not studies:
             raise PluginError(
-                "no such study has arrived: check the number and the sender's routing"
+                "no study has this number now: it has not arrived, or its number was corrected; "
+                "try the Study Instance UID"
             )
         found = [
             {**study_to_dict(session, study), "events": _events(session, study)}
@@ -105,14 +110,18 @@ def study_to_dict(session: Session, study: Study) -> dict[str, Any]:
         select(func.count()).select_from(Instance).where(Instance.study_id == study.id)
     )
     draft = session.scalar(select(Draft).where(Draft.study_id == study.id, Draft.is_current))
+    notes = _open_notes(session, study)
     return {
         "study_instance_uid": study.study_instance_uid,
         "state": study.state,
-        "verdict": _verdict(session, study, draft),
+        "verdict": "; ".join([_verdict(session, study, draft), *map(_note_told, notes)]),
         "instances": instances,
         "first_received_at": _shown(study.first_received_at),
         "last_received_at": _shown(study.last_received_at),
         "draft": None if draft is None else _draft_to_dict(draft),
+        "rejection_notes": [
+            {"revision": note.draft.revision, **_delivery_to_dict(note)} for note in notes
+        ],
     }
 
 
@@ -124,11 +133,24 @@ def _draft_to_dict(draft: Draft) -> dict[str, Any]:
         "path": draft.path,
         "retracted": draft.retraction_path is not None,
         "deliveries": [
-            {"destination": d.destination, "state": d.state, "attempts": d.attempts}
-            for d in draft.deliveries
-            if not d.retracts
+            _delivery_to_dict(delivery) for delivery in draft.deliveries if not delivery.retracts
         ],
     }
+
+
+def _delivery_to_dict(delivery: Delivery) -> dict[str, Any]:
+    return {
+        "destination": delivery.destination,
+        "state": delivery.state,
+        "attempts": delivery.attempts,
+    }
+
+
+def _open_notes(session: Session, study: Study) -> Sequence[Delivery]:
+    """Return the rejection notes that have not arrived: a draft of another identity may stand."""
+    notes = select(Delivery).join(Draft).where(Draft.study_id == study.id, Delivery.retracts)
+    open_ones = notes.where(Delivery.state.in_([*OPEN, DeliveryState.FAILED]))
+    return session.scalars(open_ones.order_by(Delivery.id)).all()
 
 
 def _verdict(session: Session, study: Study, draft: Draft | None) -> str:
@@ -144,10 +166,18 @@ def _verdict(session: Session, study: Study, draft: Draft | None) -> str:
         why = f": {latest.error}" if latest is not None and latest.error else ""
         return f"no draft: draft {draft.revision} was retracted, and there is no new one{why}"
     if draft is not None:
-        return f"draft {draft.revision} ({draft.state}): {_deliveries(draft)}"
+        stands = f"draft {draft.revision} ({draft.state}): {_deliveries(draft)}"
+        return stands + _no_newer(latest, draft)
     if study.state == StudyState.FAILED and latest is not None:
         return f"no draft: {latest.error}"
     return "no draft: no image that the model could read has arrived"
+
+
+def _no_newer(latest: Job | None, draft: Draft) -> str:
+    """Say that slices came after the draft, and why they made no new one."""
+    if latest is None or latest.state != JobState.FAILED or latest.revision <= draft.revision:
+        return ""
+    return f"; revision {latest.revision}: no new draft: {latest.error}"
 
 
 def _engine_alert(session: Session) -> str | None:
@@ -172,11 +202,16 @@ def _waiting(job: Job, alert: str | None) -> str:
 def _deliveries(draft: Draft) -> str:
     if not draft.deliveries:
         return "no destination is configured, it lies in the spool"
-    return ", ".join(
-        f"{d.destination} {d.state}" + (f" ({d.last_error})" if d.last_error else "")
-        for d in draft.deliveries
-        if not d.retracts
-    )
+    return ", ".join(_delivery_told(one) for one in draft.deliveries if not one.retracts)
+
+
+def _delivery_told(delivery: Delivery) -> str:
+    why = f" ({delivery.last_error})" if delivery.last_error else ""
+    return f"{delivery.destination} {delivery.state}{why}"
+
+
+def _note_told(note: Delivery) -> str:
+    return f"rejection note of draft {note.draft.revision}: {_delivery_told(note)}"
 
 
 def _events(session: Session, study: Study) -> list[dict[str, Any]]:

@@ -272,9 +272,7 @@ class Outbox:
 
     def _due(self, delivery: Delivery) -> Due:
         sent = delivery.state == DeliveryState.SENT
-        draft = delivery.draft
-        path = self._spool / str(draft.retraction_path if delivery.retracts else draft.path)
-        return Due(delivery.id, path, sent, delivery.attempts > 1)
+        return Due(delivery.id, self._spool / delivery.path, sent, delivery.attempts > 1)
 
     def _extend(self, session: Session, delivery: Delivery, claim_s: float) -> bool:
         """Claim a row unless another process was quicker."""

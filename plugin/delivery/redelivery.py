@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import Select, or_, select
+from pydicom import dcmread
+from sqlalchemy import ColumnElement, Select, exists, or_, select
 from sqlalchemy.orm import Session
 
 from dicom_io.archives.proof import Verdict
+from dicom_io.errors import PluginError
 from plugin.delivery.destinations import Destination
 from plugin.delivery.outbox import DONE, OPEN, tell
 from plugin.delivery.proving import WRONG, look
@@ -55,13 +57,30 @@ class Selection:
         if self.destination is not None:
             chosen = chosen.where(Delivery.destination == self.destination)
         if self.study is not None:
-            same = (Study.accession_number == self.study, Study.study_instance_uid == self.study)
-            chosen = chosen.where(or_(*same))
+            chosen = chosen.where(self._is_study())
         if self.draft is not None:
             chosen = chosen.where(Draft.sop_instance_uid == self.draft)
         if self.since is not None:
             chosen = chosen.where(Draft.created_at >= self.since)
         return chosen.order_by(Delivery.id)
+
+    def check(self, session: Session) -> None:
+        """Refuse a study or a draft that there is not, as a mistyped one.
+
+        Raises
+        ------
+        PluginError
+            There is none.
+        """
+        if self.study is not None and not session.scalar(select(exists().where(self._is_study()))):
+            raise PluginError("no such study: try the Study Instance UID")
+        if self.draft is not None:
+            same = Draft.sop_instance_uid == self.draft
+            if not session.scalar(select(exists().where(same))):
+                raise PluginError("no such draft: `ctscribe status --json` names those there are")
+
+    def _is_study(self) -> ColumnElement[bool]:
+        return or_(Study.accession_number == self.study, Study.study_instance_uid == self.study)
 
 
 def redeliver(sessions: SessionFactory, selection: Selection, now: datetime) -> int:
@@ -78,9 +97,15 @@ def redeliver(sessions: SessionFactory, selection: Selection, now: datetime) -> 
         Which.
     now : datetime
         The moment, in UTC.
+
+    Raises
+    ------
+    PluginError
+        There is no such study or draft.
     """
     states = [DeliveryState.FAILED, *OPEN, *(DONE if selection.names_drafts else ())]
     with sessions.begin() as session:
+        selection.check(session)
         chosen = session.scalars(selection.deliveries().where(Delivery.state.in_(states))).all()
         for delivery in chosen:
             message = f"queued again for {delivery.destination}"
@@ -94,11 +119,11 @@ def verify(
     destinations: Mapping[str, Destination],
     selection: Selection,
     now: datetime,
-) -> Iterator[tuple[str, Verdict]]:
+) -> Iterator[tuple[str, str, Verdict]]:
     """Look again for what was proved, as archives are restored from backups.
 
     What is missing is due again at once, what stands elsewhere is an alert. Yields the SOP Instance
-    UID and what the archive shows, one after the other.
+    UID that was looked for, the destination's name, and what it shows, one after the other.
 
     Parameters
     ----------
@@ -117,21 +142,28 @@ def verify(
     ------
     PeerUnreachable, AssociationRejected
         The archive cannot be asked.
+    PluginError
+        There is no such study or draft.
     """
     with sessions() as session:
+        selection.check(session)
         proved = selection.deliveries().where(
             Delivery.state == DeliveryState.PROVED, Delivery.destination.in_(destinations)
         )
         asked = [
-            (one.id, destinations[one.destination], one.draft.path, one.draft.sop_instance_uid)
+            (one.id, destinations[one.destination], spool / one.path)
             for one in session.scalars(proved)
         ]
-    for delivery_id, destination, path, uid in asked:
-        if (verdict := look(destination, spool / path)) is None:
+    for delivery_id, destination, path in asked:
+        if (verdict := look(destination, path)) is None:
             continue
         with sessions.begin() as session:
-            _correct(session, session.get_one(Delivery, delivery_id), verdict, now)
-        yield uid, verdict
+            delivery = session.get_one(Delivery, delivery_id)
+            if delivery.is_taken_back:  # meanwhile: to be gone is right
+                continue
+            _correct(session, delivery, verdict, now)
+        uid = dcmread(path, specific_tags=["SOPInstanceUID"]).SOPInstanceUID
+        yield str(uid), destination.name, verdict
 
 
 def _correct(session: Session, delivery: Delivery, verdict: Verdict, now: datetime) -> None:

@@ -321,6 +321,16 @@ class Delivery(Base):
 
     draft: Mapped[Draft] = relationship(back_populates="deliveries")
 
+    @property
+    def path(self) -> str:
+        """The report object that is sent and looked for, relative to the spool."""
+        return str(self.draft.retraction_path if self.retracts else self.draft.path)
+
+    @property
+    def is_taken_back(self) -> bool:
+        """Whether the draft that it delivers was retracted."""
+        return self.draft.retraction_path is not None and not self.retracts
+
 
 class Commitment(Base):
     """A request for storage commitment, and its answer, which may come to another process."""

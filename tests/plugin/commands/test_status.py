@@ -21,7 +21,7 @@ from plugin.drafting.job_ends import NewDraft
 from plugin.reception import intake
 from plugin.state.database import open_database, session_factory
 from plugin.state.pulse import Pulse
-from plugin.state.tables import Delivery, DeliveryState, DraftState
+from plugin.state.tables import Delivery, DeliveryState, Draft, DraftState
 from plugin.state.watch import Watch
 from tests.plugin.arrivals import PATIENCE, arrival, document
 
@@ -91,7 +91,8 @@ def test_an_unknown_study_is_one_clear_error(status, engine):
     result = status("A999")
     assert result.exit_code == 1
     assert result.stderr == (
-        "ctscribe: no such study has arrived: check the number and the sender's routing\n"
+        "ctscribe: no study has this number now: it has not arrived, or its number was corrected; "
+        "try the Study Instance UID\n"
     )
 
 
@@ -165,6 +166,38 @@ def test_a_draft_is_told_with_its_delivery(status, arrive, sessions):
     assert "pacs failed (refused with 0xA900)" in status("1.2").stdout
 
 
+def test_a_rejection_note_is_told_until_it_has_arrived(status, arrive, sessions):
+    arrive()
+    drafted(sessions)
+    with sessions.begin() as session:
+        draft = session.scalars(select(Draft)).one()
+        draft.retraction_path = "drafts/note.dcm"
+        note = Delivery(destination="orthanc", kind="orthanc", retracts=True)
+        note.state, note.last_error = DeliveryState.FAILED, "refused with 0xA900"
+        note.not_before = LONG_AGO
+        draft.deliveries.append(note)
+    told = "; rejection note of draft 1: orthanc failed (refused with 0xA900)\n"
+    assert status("1.2").stdout.endswith(told)
+    assert status().stdout.endswith(told)
+    assert json.loads(status("--json").stdout)["studies"][0]["rejection_notes"] == [
+        {"revision": 1, "destination": "orthanc", "state": "failed", "attempts": 0}
+    ]
+    with sessions.begin() as session:
+        one = session.scalars(select(Delivery).where(Delivery.retracts)).one()
+        one.state = DeliveryState.PROVED
+    assert "rejection note" not in status("1.2").stdout
+
+
+def test_slices_that_came_after_the_draft_and_made_no_new_one_are_told(status, arrive, sessions):
+    arrive()
+    drafted(sessions)
+    arrive(arrival(2))
+    claim = jobs.claim_job(sessions, Watch(), attempts=3, now=datetime.now(UTC))
+    job_ends.fail_job(sessions, claim, "no series is a CT volume", now=datetime.now(UTC))
+    told = "draft 1 (complete): pacs pending; revision 2: no new draft: no series is a CT volume\n"
+    assert status("1.2").stdout.endswith(told)
+
+
 def test_the_timeline_is_in_order_of_time(status, arrive, sessions):
     arrive()
     drafted(sessions)
@@ -219,8 +252,19 @@ def test_what_a_destination_refused_is_due_again_on_request(tmp_path, status, ar
         'url = "http://127.0.0.1:1"\n'
     )
     result = CliRunner().invoke(main, ["redeliver", "pacs", "-c", str(config)])
-    assert result.stdout == "1 drafts are due again at pacs\n"
+    assert result.stdout == "1 draft is due again at pacs\n"
     assert "pacs pending" in status("1.2").stdout
+
+
+@pytest.mark.parametrize("command", ["redeliver", "verify"])
+@pytest.mark.parametrize("name", ["study", "draft"])
+@pytest.mark.usefixtures("status", "engine")
+def test_a_study_or_draft_that_there_is_not_is_one_clear_error(tmp_path, command, name):
+    config = str(tmp_path / "ctscribe.toml")
+    result = CliRunner().invoke(main, [command, f"--{name}", "9.9", "-c", config])
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"ctscribe: no such {name}: ")
+    assert result.stderr.count("\n") == 1
 
 
 def test_redeliver_wants_to_know_what():

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 from pydicom import dcmread
-from pydicom.uid import generate_uid
+from sqlalchemy import select
 
-from dicom_io.archives.proof import Verdict
-from dicom_io.errors import AssociationRejected, PeerUnreachable
+from dicom_io.archives.proof import Found, InstanceReference, Verdict
+from dicom_io.errors import AssociationRejected, PeerUnreachable, PluginError
 from plugin.delivery.redelivery import Selection, redeliver, verify
 from plugin.state.database import SessionFactory
 from plugin.state.spool import Spool
-from plugin.state.tables import DeliveryState, Level
+from plugin.state.tables import Delivery, DeliveryState, Draft, Level
+from tests.objects import write_report
 from tests.plugin.delivery.drafts import Service, Shelf
 
 
@@ -35,7 +37,30 @@ def looked(service: Service, shelf: Shelf, **which: object) -> list[Verdict]:
     selection = Selection(**which)  # type: ignore[arg-type]
     named, now = {"shelf": shelf.named()}, service.clock()
     seen = verify(service.sessions, service.spool, named, selection, now)
-    return [verdict for _, verdict in seen]
+    return [verdict for *_, verdict in seen]
+
+
+def retract(service: Service, study: str) -> str:
+    """Take the newest draft back; returns the UID of its rejection note, which is due."""
+    path = write_report(service.spool / "drafts", study)
+    with service.sessions.begin() as session:
+        draft = session.scalars(select(Draft).order_by(Draft.id.desc())).first()
+        assert draft is not None
+        draft.retraction_path = str(path.relative_to(service.spool))
+        note = Delivery(destination="shelf", kind="test", retracts=True, not_before=service.clock())
+        draft.deliveries.append(note)
+    return str(dcmread(path).SOPInstanceUID)
+
+
+class Watched(Shelf):
+    """Lets something happen while it is asked."""
+
+    meanwhile: Callable[[], object] | None = None
+
+    def find(self, reference: InstanceReference) -> Found:
+        if self.meanwhile is not None:
+            self.meanwhile()
+        return super().find(reference)
 
 
 def test_of_a_destination_the_failed_and_the_waiting_are_due(
@@ -78,13 +103,23 @@ def test_drafts_that_are_named_are_looked_for_and_sent_where_they_are_missing(
     assert service.states() == [DeliveryState.PROVED] * 2
 
 
-def test_a_study_that_is_unknown_and_a_superseded_draft_are_not_due(
-    service: Service, shelf: Shelf
+@pytest.mark.parametrize("name", ["study", "draft"])
+def test_a_study_or_draft_that_there_is_not_is_an_error(
+    service: Service, shelf: Shelf, name: str
 ) -> None:
+    service.draft("shelf")
+    for ask in (
+        lambda: again(service, **{name: "9.9"}),
+        lambda: looked(service, shelf, **{name: "9.9"}),
+    ):
+        with pytest.raises(PluginError, match="no such"):
+            ask()
+
+
+def test_a_superseded_draft_is_not_due(service: Service, shelf: Shelf) -> None:
     study = service.draft("shelf")
     service.deliver(shelf.named())
     service.draft("shelf", study=study, revision=2)
-    assert again(service, study=generate_uid()) == 0
     assert again(service, study=study) == 1
 
 
@@ -122,3 +157,34 @@ def test_an_archive_that_cannot_be_asked_proves_nothing_false(
     with pytest.raises(PeerUnreachable):
         looked(service, shelf)
     assert service.states() == [DeliveryState.PROVED]
+
+
+def test_a_rejection_note_is_looked_for_itself_and_sent_again_where_it_is_missing(
+    service: Service, shelf: Shelf
+) -> None:
+    study = service.draft("shelf")
+    service.deliver(shelf.named())
+    note = retract(service, study)
+    service.deliver(shelf.named())
+    del shelf.sent[0]  # the archive took the draft away, as the note asks
+    assert looked(service, shelf) == [Verdict.PROVED]
+    shelf.sent.clear()
+    seen = verify(
+        service.sessions, service.spool, {"shelf": shelf.named()}, Selection(), service.clock()
+    )
+    assert list(seen) == [(note, "shelf", Verdict.MISSING)]
+    assert service.states() == [DeliveryState.PROVED, DeliveryState.PENDING]
+    service.deliver(shelf.named())
+    assert [str(dcmread(path).SOPInstanceUID) for path in shelf.sent] == [note]
+
+
+def test_a_draft_that_is_retracted_while_it_is_looked_for_is_not_sent_again(
+    service: Service,
+) -> None:
+    shelf = Watched()
+    study = service.draft("shelf")
+    service.deliver(shelf.named())
+    shelf.sent.clear()
+    shelf.meanwhile = lambda: retract(service, study)
+    assert looked(service, shelf) == []
+    assert service.states()[0] == DeliveryState.PROVED
