@@ -28,8 +28,13 @@ _PARTS = re.compile(rb"^[^\x1b]+|\x1b[^\x1b]*")
 _STATEFUL = ("iso2022_jp", "iso2022_jp_2")
 # What ends the effect of an escape (PS3.5 6.1.2.5.3): ^ and = in names, else a backslash
 _NAME_DELIMITERS, _OTHER_DELIMITERS = re.compile(rb"[\^=]"), re.compile(rb"\\")
-# Group separators of names and values are no part of them; nor is what systems pad with
-_PADDING = " \0"
+# Group separators of names and values are no part of them; nor is what systems pad with, nor a
+# mark of the byte order before them
+_PADDING, _BEFORE = " \0", " \0\ufeff"
+# Controls, halves of characters, line separators, what is no character
+_NO_TEXT = ("Cc", "Cs", "Zl", "Zp", "Cn")
+# Shows a text in another order than it has; joiners, which scripts need, do not
+_REORDERS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def _folded(term: str) -> str:
@@ -74,8 +79,8 @@ def settle_text(header: Dataset, keyword: str, default: str | None = None) -> No
     Raises
     ------
     UnreadableText
-        The bytes are outside of the character set, or the text holds control characters. The
-        message names the attribute and holds no value.
+        The bytes are outside of the character set, or are none of a text (`is_text`). The message
+        names the attribute and holds no value.
     """
     element: Any = header.get_item(keyword)
     if element is None or not element.value:
@@ -98,8 +103,8 @@ def settle_text(header: Dataset, keyword: str, default: str | None = None) -> No
 
 
 def is_text(value: str) -> bool:
-    """Whether a string holds no control, escape or replacement character, and no half of one."""
-    return not any(category(c) in ("Cc", "Cs") or c == "\ufffd" for c in value)
+    """Whether a string holds no control, reordering or replacement character, no half of one."""
+    return not any(category(c) in _NO_TEXT or c in _REORDERS or c == "\ufffd" for c in value)
 
 
 def _is_plain(raw: bytes) -> bool:
@@ -141,7 +146,7 @@ def _decoded(header: Dataset, keyword: str, raw: bytes, default: str | None) -> 
         text = _decode(raw, encodings, _NAME_DELIMITERS if is_name else _OTHER_DELIMITERS)
     else:
         text = _decode_undeclared(raw, default)
-    return [value.strip(_PADDING) for value in text.split("\\")]
+    return [value.lstrip(_BEFORE).rstrip(_PADDING) for value in text.split("\\")]
 
 
 def _decode_undeclared(raw: bytes, default: str | None) -> str:

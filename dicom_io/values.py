@@ -17,11 +17,14 @@ def numbers_in(header: Dataset, keyword: str) -> Any:
     pydicom makes objects of a value when it is first asked for, which for the eleven numbers that
     place a slice takes longer than reading its file. DS, IS (PS3.5 table 6.2-1) and US are read
     from their bytes here; what is odd in any way is left to pydicom.
+    Python reads `1_0` and the digits of other scripts, too: these are no value.
     """
     element: Any = header.get_item(keyword)
     if not isinstance(element, RawDataElement) or not element.value:
         return header.get(keyword)
     vr, value = element.VR or dictionary_VR(keyword), element.value
+    if vr in ("DS", "IS") and not _is_plain(value):
+        return None
     try:
         if vr in ("DS", "IS"):
             return tuple(map(float if vr == "DS" else int, value.split(b"\\")))
@@ -30,6 +33,10 @@ def numbers_in(header: Dataset, keyword: str) -> Any:
     except ValueError:
         pass
     return header.get(keyword)
+
+
+def _is_plain(value: bytes) -> bool:
+    return value.isascii() and b"_" not in value
 
 
 def whole_number(header: Dataset, keyword: str, otherwise: int) -> int:
@@ -66,6 +73,8 @@ def leading_number(header: Dataset, keyword: str) -> float | None:
         value = numbers_in(header, keyword)
         if not isinstance(value, str | bytes) and isinstance(value, Iterable):
             value = next(iter(value), None)
+    if isinstance(value, str) and not _is_plain(value.encode(errors="replace")):
+        return None
     try:
         number = float(value.replace(",", ".") if isinstance(value, str) else value)
     except (ValueError, TypeError, OverflowError):

@@ -6,6 +6,7 @@ no reason to write an invalid report. All of it is text that was decoded strictl
 which a report is filed is never a guess.
 """
 
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -45,6 +46,12 @@ _OPTIONAL = (
 IDENTITY = (*_TYPE_2, *_OPTIONAL)
 # What a report is filed by: no draft without it. The rest is left out where it is unreadable
 FILED_BY = ("PatientName", "PatientID", "IssuerOfPatientID", "AccessionNumber")
+# PS3.5 6.2 ends at 64 characters, which real devices exceed. What is five times as long, or over a
+# kilobyte, is damage and names nobody
+_LONGEST, _LONGEST_BYTES = 64 * 5, 1024
+# PS3.3 C.12.1.1.8; zones of the earth end at 14 hours
+_OFFSET = re.compile(r"([+-])([0-9]{2})([0-5][0-9])")
+_WIDEST_OFFSET = timedelta(hours=14)
 
 
 def settle_identity(header: Dataset, default_character_set: str | None = None) -> None:
@@ -60,7 +67,8 @@ def settle_identity(header: Dataset, default_character_set: str | None = None) -
     Raises
     ------
     UnreadableText
-        A name or number that a report is filed by cannot be read for certain.
+        A name or number that a report is filed by cannot be read for certain, or is none: it has
+        several values, or a length that no archive files by.
     """
     for keyword in IDENTITY:
         try:
@@ -72,6 +80,18 @@ def settle_identity(header: Dataset, default_character_set: str | None = None) -
                     "archive reads it as"
                 ) from None
             _put(header, keyword, "")
+    for keyword in FILED_BY:
+        _require_identity(keyword, _value(header, keyword))
+
+
+def _require_identity(keyword: str, value: str | list[str]) -> None:
+    values = [value] if isinstance(value, str) else value
+    if keyword == "PatientID" and len(values) > 1:
+        raise UnreadableText("PatientID holds several values: correct it")
+    if any(len(one) > _LONGEST or len(one.encode()) > _LONGEST_BYTES for one in values):
+        raise UnreadableText(
+            f"{keyword} is longer than {_LONGEST} characters or {_LONGEST_BYTES} bytes: correct it"
+        )
 
 
 def require_one_patient(
@@ -130,17 +150,22 @@ def copy_identity(source: Dataset, target: Dataset) -> None:
     # Removed how? Without a method the flag alone is against C.7.1.1 (type 1C)
     if "PatientIdentityRemoved" in target and "DeidentificationMethod" not in target:
         del target.PatientIdentityRemoved
+    if time_zone_of(target) is None:
+        target.pop("TimezoneOffsetFromUTC", None)
 
 
 def now_at(source: Dataset) -> datetime:
     """Return the present moment in the time zone the CT states, else in local time."""
-    offset = str(source.get("TimezoneOffsetFromUTC") or "")
-    if len(offset) != 5 or offset[0] not in "+-" or not offset[1:].isdigit():
-        return datetime.now(UTC).astimezone()
-    minutes = int(offset[1:3]) * 60 + int(offset[3:])
-    if minutes >= 24 * 60:
-        return datetime.now(UTC).astimezone()
-    return datetime.now(timezone(timedelta(minutes=minutes if offset[0] == "+" else -minutes)))
+    return datetime.now(UTC).astimezone(time_zone_of(source))
+
+
+def time_zone_of(source: Dataset) -> timezone | None:
+    """Return the time zone that an object states; None where it states none, or no valid one."""
+    stated = _OFFSET.fullmatch(str(source.get("TimezoneOffsetFromUTC") or ""))
+    if stated is None:
+        return None
+    offset = timedelta(hours=int(stated[2]), minutes=int(stated[3]))
+    return None if offset > _WIDEST_OFFSET else timezone(-offset if stated[1] == "-" else offset)
 
 
 def _value(source: Dataset, keyword: str) -> str | list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from dicom_io.cleaned import cleaned
 from dicom_io.errors import CtscribeError
 from dicom_io.model_input.preprocess import prepare
 from dicom_io.slices.read import read_studies, read_study
@@ -88,9 +89,9 @@ def _one(study: Study, pipeline: Pipeline, output: Path, console: Console) -> di
         with console.status("") as status:
             report = pipeline.report_study(study, progress=status.update)
     except CtscribeError as error:
-        return {"study_instance_uid": study.study_instance_uid, "error": str(error)}
+        return {"study_instance_uid": study.study_instance_uid, "error": cleaned(str(error))}
     for line in report.selection:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(cleaned(line), highlight=False, markup=False, soft_wrap=True)
     path = output / f"{report.sr.SOPInstanceUID}.dcm"
     report.sr.save_as(path, enforce_file_format=True)
     return {**report_to_dict(report), "sr": str(path)}
@@ -120,7 +121,7 @@ def report_to_dict(report: DraftedStudy) -> dict[str, Any]:
             {"series_instance_uid": r.series.series_instance_uid, "reason": r.reason}
             for r in choice.rejected
         ],
-        "ignored": list(report.ignored),
+        "ignored": list(map(cleaned, report.ignored)),
         "model": {
             "name": draft.model.name,
             "version": draft.model.version,

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from pathlib import Path
 
-from pydicom import dcmread
-from pydicom.errors import InvalidDicomError
+from dicom_io.errors import DicomError
+from dicom_io.slices.read import read_instance
 
 
 def why_too_old(paths: Sequence[Path], most_days: int, today: date) -> str | None:
@@ -34,7 +34,7 @@ def why_too_old(paths: Sequence[Path], most_days: int, today: date) -> str | Non
 def _study_date(path: Path) -> date | None:
     """Read StudyDate (PS3.5 6.2, DA); None where it is absent or no date."""
     try:
-        header = dcmread(path, specific_tags=["StudyDate"], stop_before_pixels=True)
+        header = read_instance(path).header
         return datetime.strptime(str(header.get("StudyDate") or "").strip(), "%Y%m%d").date()
-    except (InvalidDicomError, OSError, ValueError):
+    except (DicomError, ValueError):
         return None

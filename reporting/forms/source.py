@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 
 from pydicom import DataElement, Dataset
 from pydicom.config import IGNORE
@@ -10,7 +10,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from dicom_io.device import MANUFACTURER, MODEL_NAME, uid_in_form
-from reporting.patient import IDENTITY
+from reporting.patient import IDENTITY, time_zone_of
 from reporting.sr import SERIES_NUMBER_BASE
 
 _SAME = (
@@ -78,12 +78,7 @@ def revision_of(sr: Dataset) -> int:
 def written_at(sr: Dataset) -> datetime:
     """When a report was written; with a time zone where the CT states one."""
     moment = datetime.strptime(f"{sr.ContentDate}{str(sr.ContentTime)[:6]}", "%Y%m%d%H%M%S")
-    offset = str(sr.get("TimezoneOffsetFromUTC") or "")
-    if not offset:
-        return moment
-    sign = -1 if offset[0] == "-" else 1
-    shift = timedelta(hours=int(offset[1:3]), minutes=int(offset[3:]))
-    return moment.replace(tzinfo=timezone(sign * shift))
+    return moment.replace(tzinfo=time_zone_of(sr))
 
 
 def writer(sr: Dataset) -> str:

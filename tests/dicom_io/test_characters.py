@@ -99,6 +99,11 @@ def test_what_is_undeclared_and_no_utf8_is_read_as_the_archive_does_or_not_at_al
         (None, b"Doe\x1b[31m"),
         (None, b"Do\0e"),
         (None, "Doe\ufffd".encode()),
+        ("ISO_IR 192", "Doe\u202eJane".encode()),
+        ("ISO_IR 192", "Doe\u2066Jane".encode()),
+        ("ISO_IR 192", "Doe\u2028Jane".encode()),
+        ("ISO_IR 192", "Doe\u2029Jane".encode()),
+        ("ISO_IR 192", "Doe\ufffe".encode()),
     ],
 )
 def test_what_cannot_be_read_for_certain_is_refused_without_its_value(charset, raw):
@@ -134,3 +139,14 @@ def test_a_character_set_that_there_is_none_of_is_refused():
     assert encoding_of("iso-ir 100") == "latin_1"
     with pytest.raises(DicomError, match="SpecificCharacterSet"):
         encoding_of("ISO_IR 999")
+
+
+@pytest.mark.parametrize("charset", [None, "ISO_IR 192"])
+def test_a_mark_of_the_byte_order_is_no_part_of_a_name(charset):
+    assert settled("\ufeffMüller".encode(), charset) == "Müller"
+    assert settled("\ufeffDoe^Jane".encode(), charset) == "Doe^Jane"
+
+
+def test_joiners_that_scripts_need_stay():
+    name = "می\u200cخواهم^क्\u200dष"
+    assert settled(name.encode(), "ISO_IR 192") == name

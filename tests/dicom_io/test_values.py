@@ -5,7 +5,7 @@ from pydicom import Dataset
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 
-from dicom_io.values import numbers_in, whole_number
+from dicom_io.values import leading_number, numbers_in, whole_number
 
 
 def header_with(keyword: str, vr: str | None, value: bytes, little: bool = True) -> Dataset:
@@ -51,3 +51,11 @@ def test_a_value_that_was_converted_before_is_given_as_it_is():
 @pytest.mark.parametrize("value", [b"x", b"1\\2", b""])
 def test_what_is_no_whole_number_is_not_believed(value):
     assert whole_number(header_with("InstanceNumber", "IS", value), "InstanceNumber", 7) == 7
+
+
+@pytest.mark.parametrize("value", [b"1_0", "\N{ARABIC-INDIC DIGIT ONE}".encode()])
+def test_what_only_python_takes_for_a_number_is_none(value):
+    for keyword, vr in (("SliceThickness", "DS"), ("InstanceNumber", "IS"), ("KVP", None)):
+        assert numbers_in(header_with(keyword, vr, value), keyword) is None
+        assert leading_number(header_with(keyword, vr, value), keyword) is None
+        assert whole_number(header_with(keyword, vr, value), keyword, 7) == 7

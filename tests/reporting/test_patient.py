@@ -9,6 +9,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 
 from dicom_io.errors import DicomError, UnreadableText
+from reporting.forms.source import written_at
 from reporting.patient import IDENTITY, now_at, require_one_patient
 from reporting.sr import build_sr
 from tests.reporting.studies import ct_header, draft_of, reread
@@ -123,11 +124,41 @@ def test_the_time_zone_is_told_only_if_the_ct_tells_it():
     assert now_at(header).utcoffset() == timedelta(hours=9, minutes=30)
 
 
-@pytest.mark.parametrize("offset", ["", "Z", "+99", "+2500", "0100"])
+@pytest.mark.parametrize(
+    "offset", ["", "Z", "+99", "+2500", "0100", "+01:00", "+1401", "+0160", "+01\\+02", "+٠١٠٠"]
+)
 def test_a_time_zone_that_is_none_is_ignored(offset):
-    header = ct_header()
+    header = ct_header(SpecificCharacterSet="ISO_IR 192")
     raw(header, "TimezoneOffsetFromUTC", "SH", offset.encode())
     assert now_at(header).tzinfo is not None
+    sr = build_sr(draft_of(), [header])
+    assert "TimezoneOffsetFromUTC" not in sr
+    sr.TimezoneOffsetFromUTC = "Z"  # of a report of another version
+    assert written_at(sr).tzinfo is None
+
+
+@pytest.mark.parametrize("offset", ["+1400", "-1200", "-0330"])
+def test_a_time_zone_of_the_earth_is_kept(offset):
+    sr = build_sr(draft_of(), [ct_header(TimezoneOffsetFromUTC=offset)])
+    assert f"{written_at(sr):%z}" == offset
+
+
+@pytest.mark.parametrize(
+    ("keyword", "vr", "value", "why"),
+    [
+        ("PatientID", "LO", b"4711\\4712", "PatientID holds several values"),
+        ("PatientID", "LO", b"x" * 322, "PatientID is longer than 320 characters"),
+        ("PatientName", "PN", b"x" * 322, "PatientName is longer"),
+        ("PatientName", "PN", "\U00020000".encode() * 260, "PatientName is longer"),
+    ],
+)
+def test_what_nobody_is_filed_by_is_no_identity(keyword, vr, value, why):
+    header = ct_header(SpecificCharacterSet="ISO_IR 192")
+    raw(header, keyword, vr, value)
+    with pytest.raises(UnreadableText, match=why) as refused:
+        require_one_patient([header])
+    assert "4712" not in str(refused.value)
+    assert "xx" not in str(refused.value)
 
 
 def test_identity_removed_without_a_method_makes_no_invalid_report(tmp_path):
@@ -136,7 +167,11 @@ def test_identity_removed_without_a_method_makes_no_invalid_report(tmp_path):
     assert dciodvfy(tmp_path / "report.dcm") == []
 
 
-IDS = st.text(st.characters(exclude_characters="\\", exclude_categories=["Cs", "Cc"]), max_size=60)
+EXCLUDED = ["Cs", "Cc", "Cn", "Zl", "Zp"]
+REORDERING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+IDS = st.text(
+    st.characters(exclude_characters="\\" + REORDERING, exclude_categories=EXCLUDED), max_size=60
+)
 
 
 @settings(

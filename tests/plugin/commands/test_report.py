@@ -194,6 +194,16 @@ def test_what_is_no_dicom_object_is_named(series, tmp_path):
     assert "not read: notes.txt: not a DICOM file" in result.stderr
 
 
+def test_a_file_name_is_made_harmless_before_it_is_shown(series, tmp_path):
+    (tmp_path / "a\x1b[2J\udcff.txt").write_text("not DICOM")
+    paths = (series, tmp_path / "a\x1b[2J\udcff.txt")
+    result = run("report", *paths, "-o", tmp_path / "out", "--model", "fake")
+    assert "not read: a\\x1b[2J\\udcff.txt: not a DICOM file" in result.stderr
+    result = run("report", *paths, "-o", tmp_path / "out", "--model", "fake", "--json")
+    (study,) = json.loads(result.stdout)["studies"]
+    assert study["ignored"] == ["a\\x1b[2J\\udcff.txt: not a DICOM file"]
+
+
 def test_the_volume_command_says_what_was_used(series, tmp_path):
     result = run("volume", series, "-o", tmp_path / "v.nii")
     assert "read series 2 (" in result.stderr
