@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -333,6 +333,15 @@ class Settings(Section):
         return self
 
 
+_PLAIN = {
+    "extra_forbidden": "no such key",
+    "missing": "is missing",
+    "union_tag_invalid": "kind: must be one of {expected_tags}",
+    "union_tag_not_found": "kind: is missing",
+}
+"""What Pydantic calls a problem, and what a person is told."""
+
+
 def load_settings(path: Path | None) -> Settings:
     """Read and validate a TOML file; without one, every default.
 
@@ -347,19 +356,31 @@ def load_settings(path: Path | None) -> Settings:
         return Settings()
     try:
         text = path.read_text("utf-8")
-        settings = Settings.model_validate(tomllib.loads(text), context={"folder": path.parent})
+        tables = tomllib.loads(text)
+        settings = Settings.model_validate(tables, context={"folder": path.parent})
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror}") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{path}: not valid TOML: {error}") from error
     except ValidationError as error:
-        raise ConfigurationError(f"{path}: {_first_problem(error)}") from None
+        raise ConfigurationError(f"{path}: {_first_problem(error, tables)}") from None
     spool = path.parent / settings.storage.spool
     storage = settings.storage.model_copy(update={"spool": spool})
     return settings.model_copy(update={"storage": storage})
 
 
-def _first_problem(error: ValidationError) -> str:
+def _first_problem(error: ValidationError, tables: dict[str, Any]) -> str:
     problem = error.errors(include_input=False, include_url=False)[0]
-    key = ".".join(str(part) for part in problem["loc"])
-    return f"{key}: {problem['msg']}" if key else problem["msg"]
+    plain = _PLAIN.get(problem["type"], problem["msg"].removeprefix("Value error, "))
+    said = plain.format(**problem.get("ctx", {})) if problem["type"] in _PLAIN else plain
+    where, loc = "", problem["loc"]
+    if loc[:1] == ("destinations",) and len(loc) > 1:
+        # What follows is the number of the table, and its kind once that is known
+        where, loc = f"destination {_name_of(tables['destinations'][loc[1]], loc[1])}: ", loc[3:]
+    key = ".".join(str(part) for part in loc)
+    return where + (f"{key}: {said}" if key else said)
+
+
+def _name_of(destination: Any, index: int | str) -> str:
+    named = isinstance(destination, dict) and destination.get("name")
+    return str(named or f"number {int(index) + 1}")

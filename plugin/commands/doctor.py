@@ -45,6 +45,7 @@ FORMS: dict[str, tuple[str, str]] = {
     "image": ("1.2.840.10008.5.1.4.1.1.7", "Secondary Capture"),
 }
 """The class (PS3.4 B.5) of each form that the settings may name."""
+_ALLOW_REACHING = "check host, port, AE title, credentials"
 _ALLOW_STORING = "let our AE title, or our user, store drafts; or name another form in `forms`"
 _ALLOW_SEARCHING = "let our AE title, or our user, search; or set another proof"
 
@@ -125,6 +126,9 @@ def check_database(settings: Settings) -> Finding:
         return _not_installed("database", error)
     except CtscribeError as error:
         return Finding("database", False, *str(error).split(": ", 1))
+    except OSError as error:  # of the folder of SQLite's file
+        detail = f"{error.filename}: {error.strerror}"
+        return Finding("database", False, detail, "make the folder writable for the service")
     except Exception as error:  # noqa: BLE001  every driver raises its own; the answer is the same
         cause = type(error).__name__
         return Finding("database", False, cause, "check storage.database and that it is running")
@@ -209,7 +213,8 @@ def _examined(one: DestinationSettings) -> Finding:
         target = destination(one)
     except ModuleNotFoundError as error:
         return _not_installed(check, error)
-    answers = _reachable(check, one.kind, target.archive.check)
+    advice = "check host and port" if isinstance(one, Hl7Destination) else _ALLOW_REACHING
+    answers = _reachable(check, one.kind, target.archive.check, advice)
     if not answers.ok or isinstance(one, Hl7Destination | FhirDestination):
         return answers
     return _takes_and_shows(check, one, target)
@@ -276,9 +281,11 @@ def _not_installed(check: str, error: ModuleNotFoundError) -> Finding:
     return Finding(check, False, missing, advice)
 
 
-def _reachable(check: str, where: str, call: Callable[[], None]) -> Finding:
+def _reachable(
+    check: str, where: str, call: Callable[[], None], advice: str = _ALLOW_REACHING
+) -> Finding:
     try:
         call()
     except CtscribeError as error:
-        return Finding(check, False, f"{where}: {error}", "check host, port, AE title, credentials")
+        return Finding(check, False, f"{where}: {error}", advice)
     return Finding(check, True, f"{where}: answers")

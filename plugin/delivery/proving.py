@@ -26,7 +26,8 @@ WRONG = {
 """What a person is told; only the first says that the patient is another one."""
 
 NOT_SENT = (
-    "not sent: the archive has the study under another patient. Send it here again as it is there"
+    "not sent: the archive has the study under another patient. If the archive is right, send the "
+    "study here again as it is there; if not, correct it there, then run `ctscribe redeliver`"
 )
 
 

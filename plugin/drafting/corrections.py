@@ -264,4 +264,5 @@ def _retraction(
     if not refiled:
         return None
     newest: Path = spool.absolute(refiled[-1].path)
-    return prepare_retraction(sessions, spool, claim.study_id, newest)
+    changed = {word for one in refiled for word in one.found.keywords & set(FILED_BY)}
+    return prepare_retraction(sessions, spool, claim.study_id, newest, changed)

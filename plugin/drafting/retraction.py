@@ -29,10 +29,16 @@ class Retraction:
 
     draft_id: int
     path: str
+    changed: tuple[str, ...]
+    """Keywords of the attributes that the draft is filed by and that were corrected."""
 
 
 def prepare_retraction(
-    sessions: SessionFactory, spool: Spool, study_id: int, corrected: Path
+    sessions: SessionFactory,
+    spool: Spool,
+    study_id: int,
+    corrected: Path,
+    changed: Collection[str],
 ) -> Retraction | None:
     """Write the rejection note of the study's current draft; None where there is nothing to reject.
 
@@ -45,6 +51,8 @@ def prepare_retraction(
     corrected : Path
         An instance as it came again: the note is filed under the identity that it names, which is
         the archive's.
+    changed : collection of str
+        Keywords of the attributes of the identity that it names otherwise than before.
 
     Raises
     ------
@@ -59,7 +67,8 @@ def prepare_retraction(
 
     rejected = dcmread(spool.absolute(draft.path))
     header = dcmread(corrected, stop_before_pixels=True, force=True)
-    return Retraction(draft.id, spool.write_draft(rejection_note(rejected, header)))
+    note = spool.write_draft(rejection_note(rejected, header))
+    return Retraction(draft.id, note, tuple(sorted(changed)))
 
 
 def retract(
@@ -97,7 +106,8 @@ def retract(
             told.append(delivery.destination)
         elif sent:
             by_hand.append(delivery.destination)
-    message = f"draft {draft.revision} is retracted: the study came again under another identity"
+    changed = " and ".join(retraction.changed)
+    message = f"draft {draft.revision} is retracted: the study came again with another {changed}"
     message += _where("; a rejection note goes to", told)
     message += _where("; remove it by hand at", by_hand)
     add_event(session, "retracted", message, now=now, study_id=study.id, level=Level.ALERT)

@@ -54,6 +54,11 @@ _DOCUMENTS = frozenset(
     )
 )
 
+_OUTDATED = (
+    "instances came again as they were before a correction: not read; send the study to "
+    "CTSCRIBE_AGAIN if that is right"
+)
+
 
 @dataclass(frozen=True)
 class Arrival:
@@ -233,7 +238,7 @@ def _own_drafts(session: Session, new: list[Arrival]) -> set[str]:
 
 def _set_aside(session: Session, study_id: int, others: list[Arrival], now: datetime) -> bool:
     """Keep other bytes of known instances, to be compared before the next draft; whether any is."""
-    compared = False
+    compared = outdated = False
     for arrival in others:
         verdict = Verdict.ASKED if arrival.redraft else Verdict.WAITING
         uid = arrival.header.sop_instance_uid
@@ -243,7 +248,9 @@ def _set_aside(session: Session, study_id: int, others: list[Arrival], now: date
             )
         )
         if known is not None and verdict is Verdict.WAITING:
-            continue  # a state that was compared, or replaced, comes back only on request
+            # A state that was compared, or replaced, comes back only on request
+            outdated = outdated or known.verdict == Verdict.REPLACED
+            continue
         if known is not None:
             known.verdict = verdict
         else:
@@ -254,6 +261,9 @@ def _set_aside(session: Session, study_id: int, others: list[Arrival], now: date
         message = "instances came again with other bytes: compared before the next draft"
         level = Level.INFO
         add_event_once(session, "came again", message, now=now, study_id=study_id, level=level)
+    if outdated:
+        level = Level.WARNING
+        add_event_once(session, "outdated", _OUTDATED, now=now, study_id=study_id, level=level)
     return compared
 
 

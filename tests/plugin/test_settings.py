@@ -35,17 +35,31 @@ def test_without_a_url_the_database_is_sqlite_inside_the_spool(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[receiver]\nprot = 1", "receiver.prot"),
+        ("[receiver]\nprot = 1", "receiver.prot: no such key"),
         ("[receiver]\nport = 70000", "receiver.port"),
         ('[receiver]\nae_title = "LONGER THAN SIXTEEN"', "receiver.ae_title"),
-        ('[[destinations]]\nname = "x"\nkind = "fax"', "destinations.0"),
+        (
+            '[[destinations]]\nname = "x"\nkind = "fax"',
+            "destination x: kind: must be one of 'dimse'",
+        ),
         ('[[receiver.peers]]\nae_title = "A"\naddress = "10.1.2"', "receiver.peers.0.address"),
         ('[worker]\ndefault_character_set = "ISO_IR 999"', "worker.default_character_set"),
         (
             '[[destinations]]\nname = "x"\nkind = "orthanc"\nurl = "http://x"\n'
             'rejection_notes = true\nforms = ["pdf"]',
-            "rejection_notes",
+            "toml: destination x: rejection_notes: a note rejects",
         ),
+        (
+            '[[destinations]]\nname = "x"\nkind = "hl7"\nhots = "h"',
+            "destination x: host: is missing",
+        ),
+        (
+            '[[destinations]]\nname = "x"\nkind = "hl7"\nhost = "h"\nport = 1\nhots = "h"',
+            "destination x: hots: no such key",
+        ),
+        ('[[destinations]]\nkind = "orthanc"', "destination number 1: name: is missing"),
+        ('[[destinations]]\nname = "x"', "destination x: kind: is missing"),
+        ("destinations = [1]", "destination number 1: "),
         ("[receiver", "not valid TOML"),
     ],
 )

@@ -68,6 +68,16 @@ def test_a_database_that_does_not_answer_is_found(examine):
     assert "FAIL  database" in result.stdout
 
 
+def test_a_database_whose_folder_cannot_be_made_is_told_with_the_path(examine, tmp_path):
+    (tmp_path / "file").touch()
+    result = examine(f'[storage]\ndatabase = "sqlite:///{tmp_path}/file/ctscribe.db"\n')
+    assert result.exit_code == 1
+    said = " ".join(result.stdout.split())
+    assert "FAIL database" in said
+    assert "file" in said
+    assert "make the folder writable" in said
+
+
 def test_a_model_that_is_not_there_is_found(examine):
     result = examine('[engine]\nmodel = "nowhere"\n')
     assert result.exit_code == 1
@@ -166,6 +176,13 @@ def test_a_destination_that_does_not_answer_is_found(examine):
     result = examine(destination(free_port()))
     assert result.exit_code == 1
     assert "FAIL  destination pacs" in result.stdout
+
+
+def test_an_hl7_destination_that_does_not_answer_has_neither_ae_title_nor_credentials(examine):
+    ris = f'name = "ris"\nkind = "hl7"\nhost = "127.0.0.1"\nport = {free_port()}\n'
+    result = examine(f"[[destinations]]\n{ris}")
+    assert "check host and port" in result.stdout
+    assert "AE title" not in result.stdout
 
 
 def test_processes_are_told_dead_from_alive(examine, tmp_path):

@@ -92,6 +92,7 @@ def test_no_report_is_sent_to_an_archive_that_has_its_study_under_another_patien
     alert = service.events()[-1]
     assert alert.level == Level.ALERT
     assert "not sent: the archive has the study under another patient" in alert.message
+    assert "if not, correct it there, then run `ctscribe redeliver`" in alert.message
     assert "somebody else" not in alert.message
     assert "sent" not in [event.kind for event in service.events()]
 

@@ -171,8 +171,8 @@ def test_a_corrected_identity_is_drafted_anew_and_the_old_draft_is_retracted(
         assert note[keyword].value == value, "the note is filed where the archive has the study"
     (alert,) = alerts(rows)
     assert alert == (
-        "draft 1 is retracted: the study came again under another identity; a rejection note "
-        "goes to strict; remove it by hand at plain"
+        f"draft 1 is retracted: the study came again with another {' and '.join(corrected)}; "
+        "a rejection note goes to strict; remove it by hand at plain"
     )
     notes = [one for one in rows(Delivery) if one.retracts]
     assert [(one.destination, one.draft_id, one.state) for one in notes] == [

@@ -139,9 +139,35 @@ def test_what_was_compared_and_comes_again_opens_nothing_unless_it_is_asked_for(
         session.scalars(select(Quarantine)).one().verdict = Verdict.REPLACED
     record(other)
     assert len(rows(Job)) == 1
+    assert rows(Event)[-1].kind == "outdated"
     record(replace(other, redraft=True))
     assert [job.forced for job in rows(Job)] == [False, True]
     assert rows(Quarantine)[0].verdict == Verdict.ASKED
+
+
+def test_a_state_before_a_correction_that_comes_again_is_told_once(record, rows, sessions):
+    slices = [arrival(number) for number in range(1, 4)]
+    older = [replace(one, sha256=f"{k + 9:064x}") for k, one in enumerate(slices)]
+    record(*slices)
+    record(*older)
+    with sessions.begin() as session:
+        for row in session.scalars(select(Quarantine)):
+            row.verdict = Verdict.REPLACED
+    record(*older)
+    record(*older)
+    (told,) = [one for one in rows(Event) if one.kind == "outdated"]
+    assert told.level == "warning"
+    assert "as they were before a correction: not read" in told.message
+
+
+def test_the_same_content_that_comes_again_is_no_warning(record, rows, sessions):
+    other = replace(arrival(1), sha256="f" * 64)
+    record(arrival(1))
+    record(other)
+    with sessions.begin() as session:
+        session.scalars(select(Quarantine)).one().verdict = Verdict.SAME
+    record(other)
+    assert [one.kind for one in rows(Event)] == ["received", "came again"]
 
 
 def test_studies_of_one_group_are_kept_apart(record, rows):
