@@ -47,7 +47,9 @@ _NO_HU = (
         "computed differences",
     ),
 )
-# The same by their descriptions, asked where the ImageType does not name the energy
+# The other terms of value 4; what vendors write there says nothing
+_HU_TERMS = (("VMI",), ("NONE",))
+# The same as vendors write it in the ImageType or the description
 _MAPS = (
     (_words("Z[ _-]?EFF(?:ECTIVE)?"), "effective atomic numbers"),
     (_words("ELECTRON[ _-]?DENSITY"), "electron densities"),
@@ -58,7 +60,8 @@ _MAPS = (
 )
 
 _SINGLE_ENERGY = _words("VMI", "MONO_?E\\w*")
-_KEV = re.compile(r"(?<!\d)(\d{2,3}) ?KEV(?![A-Z])")
+# "Mono 40 keV", "MonoE40"
+_KEV = re.compile(r"(?<!\d)(\d{2,3}) ?KEV(?![A-Z])|MONO_?E ?(\d{2,3})(?!\d)")
 # Two tubes or layers: the images of one, beside the mixture of both (DET_AB)
 _ONE_TUBE = _words("DET_[AB]")
 _ONE_TUBE_NAMED = _words("[AB]_(?:SN)?\\d{2,3}KV")
@@ -117,10 +120,12 @@ def no_hu(image_type: tuple[str, ...], description: str = "") -> str | None:
     image_type : tuple of str
         ImageType or FrameType, in capitals.
     description : str
-        SeriesDescription, asked where the ImageType has no fourth value.
+        SeriesDescription, asked unless the fourth value is a term that says the values are HU.
     """
-    named = _named(_NO_HU, "\\".join(image_type[2:]))
-    return named or (None if image_type[3:] else _named(_MAPS, description.upper()))
+    kinds = "\\".join(image_type[2:])
+    if named := _named(_NO_HU, kinds) or _named(_MAPS, kinds):
+        return named
+    return None if image_type[3:4] in _HU_TERMS else _named(_MAPS, description.upper())
 
 
 def energy_of(image_type: tuple[str, ...], kev: float | None, description: str = "") -> Energy:
@@ -136,8 +141,8 @@ def energy_of(image_type: tuple[str, ...], kev: float | None, description: str =
         SeriesDescription, asked for an energy that no attribute states.
     """
     kinds, described = "\\".join(image_type), description.upper()
-    if kev is None and (stated := _KEV.search(described)):
-        kev = float(stated[1])
+    if kev is None and (stated := _KEV.search(f"{described}\\{kinds}")):
+        kev = float(stated[1] or stated[2])
     if kev is not None:
         off = abs(kev - REFERENCE_KEV)
         grade = 1 + off / 100 if off <= _LIKE_120_KV else 3 + off

@@ -45,6 +45,9 @@ _OF_A_PASS = (
     "SeriesTime",
     "KVP",
     "TableHeight",
+    "ContrastBolusAgent",
+    "FilterType",
+    "ReconstructionDiameter",
 )
 # What varies within one pass, too: with the heart, and with the order of reconstruction
 _WHERE_UNEVEN = ("TriggerTime", "ContentTime")

@@ -48,6 +48,9 @@ _THICKEST_MM = 100.0
 # What all stored values span together: less shows no tissue, and no metal is brighter
 _NARROWEST_HU, _WIDEST_HU = 100.0, 1e12
 
+# RescaleType (PS3.3 C.11.1.1.2); "US" is unspecified, which older CT write beside HU
+_HU_TYPES = ("", "HU", "HU_MOD", "US", "HOUNSFIELD", "HOUNSFIELD UNITS")
+
 Reader = Callable[[Dataset, str], Any]
 Directions = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 
@@ -109,6 +112,12 @@ class Slice:
         return str(self.attribute("ConvolutionKernel") or "")
 
     @cached_property
+    def unit(self) -> str:
+        """RescaleType where the values are no HU; empty for HU in every spelling."""
+        named = self.text_of("RescaleType").strip(" \0").upper()
+        return "" if named in _HU_TYPES else named[:16]
+
+    @cached_property
     def energy(self) -> Energy:
         """The X-ray energy that the image shows."""
         kev = self.number_of("MonoenergeticEnergyEquivalent")
@@ -116,12 +125,12 @@ class Slice:
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
-        """What tells stacks apart that share a series: kind of image, energy, kernel, StackID.
+        """What tells stacks apart that share a series: image kind, unit, energy, kernel, StackID.
 
         Originals and derived images are not told apart by this alone: one range may hold both.
         """
         kind = no_cross_section(self.image_type) or no_hu(self.image_type) or ""
-        return kind, self.energy.name, self.kernel, self.text_of("StackID")
+        return kind, self.unit, self.energy.name, self.kernel, self.text_of("StackID")
 
     @property
     def shape(self) -> tuple[int, int]:

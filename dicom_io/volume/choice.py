@@ -112,6 +112,7 @@ class SeriesChoice:
         return (
             *([f"The images show a {energy}."] if energy else []),
             *_acquisitions(self.stack.slices),
+            *self._other_ranges,
             *(["Images that share a SOP Instance UID were all read."] if repeated else []),
             *(
                 _sentence(f"{_unread(r, 'over the same range')}.")
@@ -126,6 +127,18 @@ class SeriesChoice:
                 and r not in self._of_this_series
             ),
         )
+
+    @property
+    def _other_ranges(self) -> Iterator[str]:
+        """One sentence that names the other series, where they continue the range or lie apart."""
+        beside = {
+            stack.series.series_instance_uid: name_series(stack.series)
+            for stack in self.others
+            if stack.is_beside(self.stack)
+            and stack.series.series_instance_uid != self.series.series_instance_uid
+        }
+        if beside:
+            yield f"Other ranges of the body were not read: {', '.join(beside.values())}."
 
     @property
     def _of_this_series(self) -> list[Rejection]:

@@ -18,8 +18,8 @@ ORIENTATION_TOLERANCE = np.deg2rad(0.5)
 def split_stacks(slices: Sequence[Slice]) -> list[tuple[Slice, ...]]:
     """Separate what cannot be one volume, largest stack first.
 
-    Slices of another orientation, size, spacing, kernel, energy, stack or kind of image form
-    stacks of their own, and so do passes over one range (`passes`) and ranges that lie apart
+    Slices of another orientation, size, spacing, kernel, energy, unit, stack or kind of image
+    form stacks of their own, and so do passes over one range (`passes`) and ranges that lie apart
     without a slice missing between them (`gaps`).
     """
     numbers = {one.number for one in slices}

@@ -45,7 +45,9 @@ def ranked(stacks: Sequence[Stack]) -> list[Stack]:
 
 
 def drawback(stack: Stack, best: Stack, measure: Measure) -> str:
-    """The first point in which `best` is better, in words."""
+    """That it shows another range, or the first point in which `best` is better, in words."""
+    if stack.is_beside(best):
+        return "another range of the body"
     points = zip(_rank(stack, measure), _rank(best, measure), _REASONS, strict=True)
     reason = next((say for mine, its, say in points if mine != its), _REASONS[-1])
     return reason(stack, best)

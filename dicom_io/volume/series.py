@@ -25,9 +25,6 @@ from dicom_io.volume.grouping import split_stacks
 from dicom_io.volume.ranking import ranked
 from dicom_io.volume.stacks import Stack, restricted
 
-# RescaleType (PS3.3 C.11.1.1.2); "US" is unspecified, which older CT write beside HU
-_HU_TYPES = ("", "HU", "HU_MOD", "US", "HOUNSFIELD", "HOUNSFIELD UNITS")
-
 
 def choose_series(study: Study) -> SeriesChoice:
     """Choose what to give to the model.
@@ -78,8 +75,15 @@ def _stacks(series: Series) -> Iterator[Stack | Rejection]:
         except DicomError as error:
             faulty.setdefault(str(error), []).append(instance)
     for reason, instances in refused.items():
-        yield Rejection(Series(series.series_instance_uid, tuple(instances)), reason)
-    for fault, instances in faulty.items():
+        # beside images that are read, an image is lost to its series
+        lost = bool(slices) and not all(map(_shows_no_cross_section, instances))
+        named = f"{name_images(instances)}: {reason}" if lost else reason
+        yield Rejection(Series(series.series_instance_uid, tuple(instances)), named, faulty=lost)
+    well_read = {_identity(one.instance) for one in slices}
+    for fault, copies in faulty.items():
+        instances = [one for one in copies if _identity(one) not in well_read]
+        if not instances:
+            continue
         named = f"{name_images(instances)}: {fault}"
         yield Rejection(Series(series.series_instance_uid, tuple(instances)), named, faulty=True)
     slices, contradicting = without_copies(slices)
@@ -98,26 +102,36 @@ def _stacks(series: Series) -> Iterator[Stack | Rejection]:
         yield _stack(restricted(series, stack), stack)
 
 
+def _identity(instance: Instance) -> tuple[str, int]:
+    """What a damaged copy shares with its original; the UID alone may stand for many images."""
+    return instance.sop_instance_uid, whole_number(instance.header, "InstanceNumber", 0)
+
+
 def _no_ct_image(instance: Instance) -> str | None:
     """Why an instance is no image of a CT volume; None where it may be one."""
     header = instance.header
-    if header.get("Modality") != "CT":
+    modality = {value for value in in_capitals(header.get("Modality")) if value}
+    of_ct = instance.sop_class_uid in CT_CLASSES
+    if modality != {"CT"} and (modality or not of_ct):  # the class says enough
         return f"modality {str(header.get('Modality') or 'not stated')[:16]}, not CT"
-    if instance.sop_class_uid not in CT_CLASSES:
+    if not of_ct:
         return f"{UID(instance.sop_class_uid).name}, not CT images"
-    image_type = in_capitals(header.get("ImageType"))
-    description = str(header.get("SeriesDescription") or "")
-    if kind := no_cross_section(image_type, description):
+    if kind := _shows_no_cross_section(instance):
         return kind
     # RGB and what else was ever defined (PS3.3 C.7.6.3.1.2); other numbers are nonsense
     return "colour image" if whole_number(header, "SamplesPerPixel", 1) in (2, 3, 4) else None
 
 
+def _shows_no_cross_section(instance: Instance) -> str | None:
+    header = instance.header
+    description = str(header.get("SeriesDescription") or "")
+    return no_cross_section(in_capitals(header.get("ImageType")), description)
+
+
 def _stack(series: Series, slices: tuple[Slice, ...]) -> Stack | Rejection:
     first = slices[0]
-    rescale_type = first.text_of("RescaleType").strip(" \0").upper()
-    if rescale_type not in _HU_TYPES:
-        return Rejection(series, f"pixel values are {rescale_type[:16]}, not HU")
+    if first.unit:
+        return Rejection(series, f"pixel values are {first.unit}, not HU")
     description = first.text_of("SeriesDescription")
     if kind := no_cross_section(first.image_type, description):
         return Rejection(series, kind)

@@ -89,11 +89,21 @@ class Stack:
     def beyond_mm(self, slices: Sequence[Slice]) -> float:
         """How far parallel slices reach beyond the stack at its ends; 0 where they do not."""
         normal = self.slices[0].normal
-        if slices[0].normal @ normal < np.cos(ORIENTATION_TOLERANCE):
+        if abs(slices[0].normal @ normal) < np.cos(ORIENTATION_TOLERANCE):
             return 0.0
         along = np.array([one.position for one in slices]) @ normal
         first, last = self.slices[0].position @ normal, self.slices[-1].position @ normal
         return float(max(first - along.min(), along.max() - last, 0.0))
+
+    def is_beside(self, other: Stack) -> bool:
+        """Whether it shows another range of the body than `other`: at most a slice is common."""
+        if self.slices[0].text_of("FrameOfReferenceUID") != other.slices[0].text_of(
+            "FrameOfReferenceUID"
+        ):
+            return False  # nobody knows where one lies to the other
+        step_mm = other.extent_mm / (len(other.slices) - 1)
+        beyond_mm = other.beyond_mm(self.slices)
+        return beyond_mm > 0 and beyond_mm > self.extent_mm - step_mm
 
     @cached_property
     def thickness_mm(self) -> float:

@@ -80,6 +80,17 @@ def test_single_energies_and_usual_values_are_hu(value):
 def test_a_description_names_maps_where_the_image_type_ends_early(description, is_map):
     assert bool(no_hu(("DERIVED", "SECONDARY", "AXIAL"), description)) == is_map
     assert no_hu(("ORIGINAL", "PRIMARY", "AXIAL", "NONE"), description) is None
+    assert no_hu(("ORIGINAL", "PRIMARY", "AXIAL", "VMI"), description) is None
+
+
+@pytest.mark.parametrize("value", ["CT_SOM5 SPI", "SPECTRAL"])
+def test_a_vendors_word_in_the_image_type_hides_no_map_that_the_description_names(value):
+    assert no_hu(("DERIVED", "PRIMARY", "AXIAL", value), "VNC 1.5 Qr40")
+    assert no_hu(("DERIVED", "PRIMARY", "AXIAL", value), "Thorax 1.5 Br40") is None
+
+
+def test_the_image_type_names_maps_as_descriptions_do():
+    assert no_hu(("DERIVED", "PRIMARY", "AXIAL", "VNC")) == "HU with a material removed or changed"
 
 
 @pytest.mark.parametrize(
@@ -88,6 +99,8 @@ def test_a_description_names_maps_where_the_image_type_ends_early(description, i
         ("VMI", 70.0, "", "single energy of 70 keV"),
         ("VMI", None, "Mono+ 55 keV", "single energy of 55 keV"),
         ("NONE", None, "MONO_40KEV", "single energy of 40 keV"),
+        ("NONE", None, "MonoE40", "single energy of 40 keV"),
+        ("MONOE_40KEV", None, "", "single energy of 40 keV"),
         ("VMI", None, "", "single energy, not stated"),
         ("DET_A", None, "", "one tube of two"),
         ("NONE", None, "DE 2.0 Q30f B_Sn150kV", "one tube of two"),

@@ -62,6 +62,9 @@ DIFFERENCES = {
     ),
     "table height": ({"TableHeight": 120.0}, {"TableHeight": 131.5}),
     "tube voltage": ({}, {"KVP": 80}),
+    "contrast": ({}, {"ContrastBolusAgent": "Iomeprol"}),
+    "filter": ({"FilterType": "BODY"}, {"FilterType": "WEDGE_2"}),
+    "field": ({"ReconstructionDiameter": 350}, {"ReconstructionDiameter": 500}),
     "numbers": ({"AcquisitionNumber": None}, {"AcquisitionNumber": None}),
     "numbers in acquisitions of one slice": (
         {"AcquisitionNumber": lambda k: k + 1},

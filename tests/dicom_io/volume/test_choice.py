@@ -130,3 +130,23 @@ def test_parts_of_a_concatenation_that_are_missing_are_counted(total, numbers, m
 def test_a_few_faulty_images_of_a_series_that_is_not_read_are_no_matter(tmp_path):
     broken = images(2, FEWEST_SLICES - 1, 3, PixelSpacing=None)
     assert choice_of(tmp_path, broken, images(3, 12, 6)).notes == ()
+
+
+def test_a_series_that_continues_the_range_is_named_in_the_draft():
+    choice = choose_series(study({}, {"start": 72.0}))
+    (rejected,) = choice.rejected
+    assert rejected.reason.startswith("another range of the body (taken: series 1")
+    assert choice.notes == ("Other ranges of the body were not read: series 2 (24 images).",)
+
+
+def test_without_a_common_frame_of_reference_nobody_knows_of_another_range():
+    choice = choose_series(study({}, {"start": 72.0, "FrameOfReferenceUID": "1.2.3.77"}))
+    assert choice.notes == ()
+
+
+def test_a_range_seen_from_the_other_side_is_another_range_too(tmp_path):
+    flipped = images(3, 7, 3, start=-400, first=11, orientation=((-1, 0, 0), (0, 1, 0)))
+    choice = choice_of(tmp_path, [*images(3, 10, 3), *flipped])
+    assert choice.lacking == (
+        "images 11-17 of series 3, 400 mm farther along the body, were not read",
+    )

@@ -143,8 +143,8 @@ def test_phases_without_any_label_are_told_apart_by_their_numbers(tmp_path):
         ({"RescaleSlope": 0}, "image 1: RescaleSlope is 0"),
         ({"RescaleSlope": float("inf")}, "image 1: RescaleSlope is not a number"),
         ({"ImagePositionPatient": [0, 0, 1e300]}, "image 1: ImagePositionPatient is not 3 numbers"),
-        ({"Modality": "PT"}, "modality PT, not CT"),
-        ({"SamplesPerPixel": 3}, "colour image"),
+        ({"Modality": "PT"}, "image 1: modality PT, not CT"),
+        ({"SamplesPerPixel": 3}, "image 1: colour image"),
         ({"PixelData": b"\0" * 20}, "image 1: cut off, with 20 of 40 bytes of pixel data"),
         ({"PixelData": None}, "image 1: cut off, with 0 of 40 bytes of pixel data"),
     ],
@@ -239,3 +239,47 @@ def test_an_unreadable_value_costs_one_slice_and_is_named(tmp_path, keyword):
     choice = choose(tmp_path, images)
     assert len(choice.instances) == 19
     assert f"image 11: {keyword} is not" in choice.rejected[0].reason
+
+
+@pytest.mark.parametrize("modality", ["", None, "ct", " CT"])
+def test_a_ct_image_is_one_in_every_spelling_of_its_modality(tmp_path, modality):
+    assert len(choose(tmp_path, axial(6, 5, Modality=modality)).instances) == 6
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "says"),
+    [
+        ("Modality", "OT", "image 6: modality OT, not CT"),
+        ("SamplesPerPixel", 3, "image 6: colour image"),
+    ],
+)
+def test_an_image_of_another_kind_among_usable_ones_is_a_loss(tmp_path, keyword, value, says):
+    images = axial(6, 5)
+    setattr(images[5], keyword, value)
+    assert choose(tmp_path, images).lacking == (says,)
+
+
+def test_a_localizer_among_usable_images_is_no_loss(tmp_path):
+    scout = ct_slice(PLANE, (0, 0, 0), SeriesInstanceUID="1.2.3.2", ImageType=["LOCALIZER"])
+    assert choose(tmp_path, [*axial(6, 5), scout]).lacking == ()
+
+
+def test_values_of_another_unit_are_a_stack_of_their_own(tmp_path):
+    images = axial(12, 5, RescaleType="HU")
+    for image in images[6:]:
+        image.RescaleType = "Z_EFF"
+    for image in images[:3]:
+        image.RescaleType = "Hounsfield"
+    choice = choose(tmp_path, images)
+    assert len(choice.instances) == 6
+    assert choice.rejected[0].reason == "pixel values are Z_EFF, not HU"
+
+
+def test_a_damaged_copy_of_an_image_that_was_read_is_no_loss(tmp_path):
+    images = axial(6, 5)
+    cut = axial(6, 5)[5]
+    cut.SOPInstanceUID = images[5].SOPInstanceUID
+    cut.PixelData = cut.PixelData[:-8]
+    choice = choose(tmp_path, images, [cut])
+    assert len(choice.instances) == 6
+    assert choice.lacking == ()
