@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import ctypes
 import json
+import os
 import resource
 import signal
 import sys
+import tempfile
 import warnings
 from multiprocessing.connection import Connection
 from typing import Any
@@ -22,6 +24,8 @@ from pydicom.uid import HTJ2K, UID, HTJ2KLossless, HTJ2KLosslessRPCL, JPEGExtend
 # The codecs alone take half of it; the largest frame that is let in takes 0.25 GiB decoded
 _MOST_MEMORY = 3 * 2**30
 _PR_SET_PDEATHSIG = 1  # Linux, prctl.h
+_STDERR = 2
+_MOST_SAID = 2**20  # bytes; the first complaint of a codec is all that counts
 
 # All others are GDCM's
 _PLUGINS = {
@@ -37,6 +41,9 @@ def main(descriptor: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a dump would hold a patient's image
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is for the parent, which ends this one
+    resource.setrlimit(resource.RLIMIT_FSIZE, (_MOST_SAID, _MOST_SAID))
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), _STDERR)
     # more pixels than the header says
     warnings.filterwarnings("error", "The decoded RLE segment")
     pipe = Connection(descriptor)
@@ -53,7 +60,12 @@ def main(descriptor: int) -> None:
 def _answer(head: dict[str, Any], frame: bytes) -> bytes:
     signal.setitimer(signal.ITIMER_REAL, head.pop("limit_s"))  # its default is to kill, even in C
     try:
-        return b"frame\n" + _decode(UID(head.pop("syntax")), frame, head)
+        os.ftruncate(_STDERR, os.lseek(_STDERR, 0, os.SEEK_SET))
+        values = _decode(UID(head.pop("syntax")), frame, head)
+        # libjpeg fills up what is lost, and says so nowhere else
+        if b"Corrupt JPEG data" in os.pread(_STDERR, _MOST_SAID, 0):
+            return b"fault\ncorrupt JPEG"
+        return b"frame\n" + values
     except Exception as error:  # noqa: BLE001  whatever a codec says, the image is unreadable
         return b"fault\n" + type(error).__name__.encode()
     finally:

@@ -24,12 +24,16 @@ _SIZE = b"\xff\x4f\xff\x51"  # SOC, then SIZ (T.800 A.5.1)
 
 @dataclass(frozen=True)
 class CodedImage:
-    """Size, number of components and bits of each, as a codestream states them."""
+    """Size, number of components, bits of each and their sign, as a codestream states them.
+
+    JPEG and JPEG-LS say nothing of a sign.
+    """
 
     rows: int
     columns: int
     components: int
     bits: int
+    signed: bool = False
 
 
 def refuse_disagreement(frame: bytes, syntax: UID, layout: PixelLayout) -> None:
@@ -67,6 +71,11 @@ def refuse_disagreement(frame: bytes, syntax: UID, layout: PixelLayout) -> None:
             f"its pixel data has {coded.bits} bits, where the header says "
             f"{layout.bits_stored} in {layout.bits_allocated}"
         )
+
+
+def has_sign(frame: bytes, syntax: UID) -> bool:
+    """Whether a frame that agrees with its header says that its values are signed."""
+    return syntax != RLELossless and coded_image(frame).signed
 
 
 def coded_image(frame: bytes) -> CodedImage:
@@ -111,7 +120,8 @@ def _jpeg_2000(frame: bytes) -> CodedImage:
     if len(depths) != 1:
         raise ValueError("components of different depths")
     # Ssiz: the highest bit is the sign, the others the depth less one (T.800 table A.11)
-    return CodedImage(bottom - top, right - left, components, (depths.pop() & 0x7F) + 1)
+    signed, depth = divmod(depths.pop(), 0x80)
+    return CodedImage(bottom - top, right - left, components, depth + 1, bool(signed))
 
 
 def _refuse_rle(frame: bytes, layout: PixelLayout) -> None:

@@ -36,7 +36,7 @@ from pydicom.uid import (
 )
 
 from dicom_io.errors import DecoderUnavailable, UnreadableImage, UnsupportedTransferSyntax
-from dicom_io.pixel_data.codestream import refuse_disagreement
+from dicom_io.pixel_data.codestream import has_sign, refuse_disagreement
 from dicom_io.pixel_data.layout import PixelLayout
 
 DECODED = frozenset(
@@ -127,7 +127,11 @@ class Decoder:
         if syntax not in DECODED:
             raise UnsupportedTransferSyntax(f"no decoder for {syntax.name}")
         refuse_disagreement(frame, syntax, layout)
-        layout = replace(layout, high_bit=layout.bits_stored - 1)  # codecs give the lowest bits
+        layout = replace(
+            layout,
+            high_bit=layout.bits_stored - 1,  # codecs give the lowest bits
+            signed=layout.signed or has_sign(frame, syntax),  # what was encoded is what was meant
+        )
         head = json.dumps({"syntax": str(syntax), "limit_s": self._limit_s, **asdict(layout)})
         with self._lock:
             kind, body = self._ask(head.encode() + b"\n" + frame)
@@ -176,7 +180,7 @@ def _started() -> _Child:
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,  # what codecs print of streams they do not understand
+            stderr=subprocess.DEVNULL,  # the child reads what codecs print
             env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # its threads count as memory
         )
     child = _Child(process, Connection(ours.detach()), os.getpid())

@@ -68,10 +68,25 @@ class Pixels:
 
 def _uncompressed(one: Slice, syntax: UID) -> NDArray[Any]:
     layout = one.layout
-    frame = _bytes(one.instance, (one.frame or 0) * layout.frame_bytes, layout.frame_bytes)
+    begin, length = (one.frame or 0) * layout.frame_bytes, layout.frame_bytes
+    if syntax == ExplicitVRBigEndian and layout.bits_allocated == 8 and _is_in_words(one.instance):
+        whole = _bytes(one.instance, begin - begin % 2, length + 2)
+        frame = _swapped(whole)[begin % 2 :][:length]
+    else:
+        frame = _bytes(one.instance, begin, length)
     if len(frame) < layout.frame_bytes:
         raise UnreadableImage("its pixel data is cut off")
     return layout.values_of(frame, ">" if syntax == ExplicitVRBigEndian else "<")
+
+
+def _is_in_words(instance: Instance) -> bool:
+    """Whether explicit PixelData is OW: its VR stands 8 bytes before its value (PS3.5 7.1.2)."""
+    return _bytes(instance, -8, 2) == b"OW"
+
+
+def _swapped(words: bytes) -> bytes:
+    """The two bytes of each word change places (PS3.5 D.1)."""
+    return np.frombuffer(words[: len(words) // 2 * 2], np.uint16).byteswap().tobytes()
 
 
 def _bytes(instance: Instance, skip: int = 0, length: int | None = None) -> bytes:
@@ -98,18 +113,26 @@ def _lower_padding(hu: NDArray[Any], stored: NDArray[Any], one: Slice) -> None:
     """Let nothing outside the field of view be brighter than air (PS3.3 C.7.5.1.1.2), in place.
 
     Padding darker than air stays as it is. A padding value in the range of tissue is believed only
-    where it fills the corners: some writers name 0 as padding although 0 HU is water.
+    where it fills the corners: some writers name 0 as padding although 0 HU is water. A range that
+    reaches into tissue would cut it away: its first value alone is padding.
     """
     if one.padding is None:
         return
-    low, high = sorted(_as_stored(value, stored) for value in one.padding)
-    in_hu = low * one.slope + one.intercept, high * one.slope + one.intercept
-    if max(in_hu) <= AIR_HU:
+    first, last = (_as_stored(value, stored) for value in one.padding)
+    if _is_tissue(one, first, last):
+        last = first
+    low, high = sorted((first, last))
+    if max(low * one.slope, high * one.slope) + one.intercept <= AIR_HU:
         return
     padded = (stored >= low) & (stored <= high)
-    like_tissue = max(in_hu) > _LEAST_TISSUE_HU and min(in_hu) <= _MOST_TISSUE_HU
-    if not like_tissue or padded[[0, 0, -1, -1], [0, -1, 0, -1]].all():
+    if not _is_tissue(one, low, high) or padded[[0, 0, -1, -1], [0, -1, 0, -1]].all():
         np.minimum(hu, AIR_HU, out=hu, where=padded)
+
+
+def _is_tissue(one: Slice, *stored: int) -> bool:
+    """Whether anything between two stored values may be tissue."""
+    hu = [value * one.slope + one.intercept for value in stored]
+    return max(hu) > _LEAST_TISSUE_HU and min(hu) <= _MOST_TISSUE_HU
 
 
 def _as_stored(value: int, stored: NDArray[Any]) -> int:

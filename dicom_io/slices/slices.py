@@ -45,8 +45,9 @@ _FARTHEST = 1e5
 # Micro-CT ends at 0.01 mm; PET's CT is reconstructed to 4 mm, and no image is wider than a gantry
 _FINEST_MM, _COARSEST_MM, _WIDEST_MM = 0.005, 20.0, 2000.0
 _THICKEST_MM = 100.0
-# What all stored values span together: less shows no tissue, and no metal is brighter
-_NARROWEST_HU, _WIDEST_HU = 100.0, 1e12
+# What all stored values span together: less shows no tissue. Of 16 bits (what else 32 have is
+# empty) more is no CT, and would leave the 32 bits of whole HU
+_NARROWEST_HU, _WIDEST_HU = 100.0, 1e8
 
 # RescaleType (PS3.3 C.11.1.1.2); "US" is unspecified, which older CT write beside HU
 _HU_TYPES = ("", "HU", "HU_MOD", "US", "HOUNSFIELD", "HOUNSFIELD UNITS")
@@ -258,7 +259,7 @@ def _slice(instance: Instance, frame: int | None, headers: tuple[Dataset, ...]) 
     else:  # of the whole concatenation, where the object is a part of one
         number = frame + 1 + whole_number(headers[-1], "ConcatenationFrameOffsetNumber", 0)
     layout = _layout(headers)
-    _refuse_cut_pixel_data(instance, layout)
+    _refuse_other_length(instance, layout)
     row, column, normal = _directions(_numbers(headers, "ImageOrientationPatient", 6))
     slope, intercept = _rescale(instance, headers, layout)
     return Slice(
@@ -296,14 +297,16 @@ def _layout(headers: Sequence[Dataset]) -> PixelLayout:
     )
 
 
-def _refuse_cut_pixel_data(instance: Instance, layout: PixelLayout) -> None:
-    """What is cut off counts as missing, as it does to a reader (PS3.5 8.1.1)."""
+def _refuse_other_length(instance: Instance, layout: PixelLayout) -> None:
+    """What is cut off counts as missing (PS3.5 8.1.1); half a frame more is no padding."""
     if instance.pixel_data is None or UID(syntax_of(instance)).is_encapsulated:
         return
     _, found = instance.pixel_data
     wanted = layout.frame_bytes * max(1, whole_number(instance.header, "NumberOfFrames", 1))
     if found < wanted:
         raise IncompleteSeries(f"cut off, with {found} of {wanted} bytes of pixel data")
+    if found >= wanted + layout.frame_bytes / 2:
+        raise UnreadableImage(f"{found} bytes of pixel data, where the header says {wanted}")
 
 
 def syntax_of(instance: Instance) -> UID:
@@ -408,6 +411,7 @@ def _rescale(
     slope, intercept = _number(headers, "RescaleSlope"), _number(headers, "RescaleIntercept")
     if not slope:
         raise MissingAttribute("RescaleSlope is 0")
-    if not _NARROWEST_HU <= abs(slope) * 2**layout.bits_stored <= _WIDEST_HU:
+    narrow = abs(slope) * 2**layout.bits_stored < _NARROWEST_HU
+    if narrow or abs(slope) * 2 ** min(layout.bits_stored, 16) > _WIDEST_HU:
         raise GeometryError(f"RescaleSlope of {slope:.3g} makes no Hounsfield units")
     return slope, intercept

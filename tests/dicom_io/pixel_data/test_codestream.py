@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 
 from dicom_io.errors import UnreadableImage
-from dicom_io.pixel_data.codestream import CodedImage, coded_image, refuse_disagreement
+from dicom_io.pixel_data.codestream import (
+    CodedImage,
+    coded_image,
+    has_sign,
+    refuse_disagreement,
+)
 from dicom_io.pixel_data.layout import PixelLayout
 
 LAYOUT = PixelLayout(24, 40, 16, 12, 11, signed=False)
@@ -20,9 +25,9 @@ def jpeg(rows=24, columns=40, bits=12, components=1, marker=0xC3, before=b""):
     return b"\xff\xd8" + before + bytes([0xFF, marker]) + head + b"\x01\x11\x00" * components
 
 
-def jpeg_2000(rows=24, columns=40, bits=12, components=1, left=0, top=0):
+def jpeg_2000(rows=24, columns=40, bits=12, components=1, left=0, top=0, sign=0):
     size = struct.pack(">HHLLLL", 0, 0, columns + left, rows + top, left, top)
-    depths = bytes([bits - 1, 1, 1]) * components
+    depths = bytes([sign << 7 | bits - 1, 1, 1]) * components
     return b"\xff\x4f\xff\x51" + size + bytes(16) + struct.pack(">H", components) + depths
 
 
@@ -73,6 +78,14 @@ def test_a_stream_that_is_what_its_header_says_is_taken(syntax, stream):
 def test_a_stream_that_disagrees_is_refused(syntax, stream, said):
     with pytest.raises(UnreadableImage, match="its pixel data"):
         refuse_disagreement(stream(**said), syntax, LAYOUT)
+
+
+@pytest.mark.parametrize("sign", [0, 1])
+def test_only_jpeg_2000_says_that_its_values_are_signed(sign):
+    assert has_sign(jpeg_2000(sign=sign), JPEG2000Lossless) == sign
+    assert coded_image(jpeg_2000(sign=sign)).bits == 12
+    assert not has_sign(jpeg(), JPEGLosslessSV1)
+    assert not has_sign(rle(), RLELossless)
 
 
 def test_more_bits_than_are_allocated_are_refused():

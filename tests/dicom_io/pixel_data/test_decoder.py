@@ -68,6 +68,13 @@ def test_jpeg_of_twelve_bits_is_decoded(decoder):
     np.testing.assert_array_equal(decoder.decode(JPEG_RAMP, JPEGExtended12Bit, LAYOUT), RAMP)
 
 
+def test_a_jpeg_that_lost_its_rest_is_refused_although_it_ends_well(decoder):
+    lost = JPEG_RAMP[:-20] + b"\xff\xd9"
+    with pytest.raises(UnreadableImage, match=r"damaged \(corrupt JPEG\)"):
+        decoder.decode(lost, JPEGExtended12Bit, LAYOUT)
+    np.testing.assert_array_equal(decoder.decode(JPEG_RAMP, JPEGExtended12Bit, LAYOUT), RAMP)
+
+
 @pytest.mark.parametrize("signed", [False, True])
 def test_a_frame_of_fewer_bits_than_its_header_may_hold_is_decoded(decoder, signed):
     stream = jpeg_ls(RAMP)

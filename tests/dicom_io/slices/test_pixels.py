@@ -12,7 +12,13 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from dicom_io.errors import IncompleteSeries, MissingAttribute, UnsupportedTransferSyntax
+from dicom_io.errors import (
+    GeometryError,
+    IncompleteSeries,
+    MissingAttribute,
+    UnreadableImage,
+    UnsupportedTransferSyntax,
+)
 from dicom_io.slices.read import read_study
 from dicom_io.volume.stacks import stack_of
 from dicom_io.volume.volume import build_volume
@@ -96,6 +102,16 @@ def test_water_is_not_taken_for_padding(tmp_path):
     np.testing.assert_array_equal(hu_of(images, tmp_path), hu)
 
 
+@pytest.mark.parametrize(("value", "limit"), [(-2000, 1000), (1000, -2000), (-2000, 40)])
+def test_a_range_of_padding_that_reaches_into_tissue_cuts_none_away(tmp_path, value, limit):
+    hu = np.full((3, 16, 16), 40)
+    hu[:, :3] = hu[:, -3:] = value
+    hu[:, 8] = -100
+    padding = {"PixelPaddingValue": value, "PixelPaddingRangeLimit": limit}
+    got = hu_of(ct_stack(hu, AFFINE, signed=True, intercept=0, **padding), tmp_path)
+    np.testing.assert_array_equal(got, np.where(hu == 1000, -1024, hu))
+
+
 def transcode(path, syntax):
     """Compress a file in place with GDCM."""
     reader, change, writer = (
@@ -134,6 +150,18 @@ def test_compressed_values_are_exact(tmp_path, syntax, stored):
     np.testing.assert_array_equal(build_volume(stack_of(series)).hu, RAMP)
 
 
+@pytest.mark.parametrize("intercept", [0, -1024])
+def test_jpeg_2000_that_says_signed_is_signed_whatever_its_header_says(tmp_path, intercept):
+    images = ct_stack(RAMP // 2, AFFINE, signed=True, intercept=intercept)
+    for path in save(images, tmp_path).glob("*.dcm"):
+        transcode(path, "JPEG2000Lossless")
+        image = pydicom.dcmread(path)
+        image.PixelRepresentation = 0
+        image.save_as(path)
+    volume = build_volume(stack_of(read_study([tmp_path]).series[0]))
+    np.testing.assert_array_equal(volume.hu, RAMP // 2)
+
+
 def test_deflated_files_are_read(tmp_path):
     images = ct_stack(RAMP, AFFINE, transfer_syntax=DeflatedExplicitVRLittleEndian)
     np.testing.assert_array_equal(hu_of(images, tmp_path), RAMP)
@@ -148,6 +176,19 @@ def test_every_uncompressed_syntax_is_read(tmp_path, syntax):
             image["PixelData"].VR = "OW"
         image.file_meta.TransferSyntaxUID = syntax
     np.testing.assert_array_equal(hu_of(images, tmp_path), RAMP)
+
+
+@pytest.mark.parametrize("side", [16, 15])
+def test_bytes_written_as_big_endian_words_are_in_order(tmp_path, side):
+    hu = np.arange(3 * side**2).reshape(3, side, side) % 256
+    images = ct_stack(hu, AFFINE, intercept=0, bits=8)
+    for image, plane in zip(images, hu, strict=True):
+        image.BitsAllocated = 8
+        even = plane.astype("u1").tobytes() + b"\0" * (side % 2)
+        image.PixelData = np.frombuffer(even, "<u2").astype(">u2").tobytes()
+        image["PixelData"].VR = "OW"
+        image.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+    np.testing.assert_array_equal(hu_of(images, tmp_path), hu)
 
 
 def test_a_syntax_that_cannot_be_decoded_is_named(tmp_path):
@@ -175,6 +216,23 @@ def test_a_file_cut_off_in_its_pixels_is_named(tmp_path):
     victim.write_bytes(victim.read_bytes()[:-40])
     with pytest.raises(IncompleteSeries, match=r"image \d: cut off, with \d+ of \d+ bytes"):
         build_volume(stack_of(read_study([tmp_path]).series[0]))
+
+
+def test_more_pixels_than_the_header_says_are_refused(tmp_path):
+    with pytest.raises(UnreadableImage, match=r"image \d: 8192 bytes of pixel data, .* says 4096"):
+        hu_of(ct_stack(RAMP, AFFINE, Columns=32), tmp_path)
+
+
+def test_padding_after_the_pixels_is_passed_over(tmp_path):
+    images = ct_stack(RAMP, AFFINE)
+    for image in images:
+        image.PixelData += bytes(512)
+    np.testing.assert_array_equal(hu_of(images, tmp_path), RAMP)
+
+
+def test_a_slope_that_leaves_whole_numbers_of_32_bits_is_refused(tmp_path):
+    with pytest.raises(GeometryError, match="RescaleSlope of 9e"):
+        hu_of(ct_stack(RAMP, AFFINE, RescaleSlope=90000), tmp_path)
 
 
 def test_ct_without_rescaling_is_refused(tmp_path):
