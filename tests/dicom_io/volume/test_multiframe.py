@@ -122,6 +122,13 @@ def test_frames_without_functional_groups_are_refused(tmp_path):
         choose_series(read_study([save([dataset], tmp_path)]))
 
 
+def test_a_frame_more_than_the_header_counts_is_noticed(tmp_path):
+    dataset = enhanced(HU, [frame(z) for z in range(8)])
+    dataset.PixelData += dataset.PixelData[: len(dataset.PixelData) // len(HU)]
+    with pytest.raises(NoUsableSeries, match=r"\d+ bytes of pixel data, where the header says"):
+        choose_series(read_study([save([dataset], tmp_path)]))
+
+
 @pytest.mark.parametrize("described", [7, 9])
 def test_frames_without_their_functional_group_are_noticed(tmp_path, described):
     dataset = enhanced(HU, [frame(z) for z in range(8)])
