@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from plugin.delivery.destinations import CLAIM_S
-from plugin.state.clock import too_far
+from plugin.state.clock import doubled, too_far
 from plugin.state.commitments import begin_commitment, is_committed
 from plugin.state.database import SessionFactory
 from plugin.state.tables import Delivery, DeliveryState, Draft, Level, Quarantine, Verdict
@@ -21,8 +21,6 @@ from plugin.state.timeline import add_event
 # A restart of the archive is over after the first pauses; a night's outage costs an attempt an hour
 FIRST_PAUSE_S = 10.0
 LONGEST_PAUSE_S = 3600.0
-# 10 s doubled nine times is past the longest pause; weeks of waiting would overflow a float
-MOST_DOUBLINGS = 9
 # Pauses differ by so much, so that what failed together does not come back together
 JITTER = 0.2
 _LONGEST = timedelta(seconds=LONGEST_PAUSE_S * (1 + JITTER))
@@ -245,9 +243,7 @@ class Outbox:
             self._release(session, delivery.destination)
 
     def _postpone(self, session: Session, delivery: Delivery, reason: str) -> None:
-        pause = min(
-            FIRST_PAUSE_S * 2 ** min(delivery.attempts - 1, MOST_DOUBLINGS), LONGEST_PAUSE_S
-        )
+        pause = doubled(FIRST_PAUSE_S, LONGEST_PAUSE_S, delivery.attempts - 1)
         pause *= random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  no secret
         delivery.not_before = self._now() + timedelta(seconds=pause)
         delivery.last_error = reason

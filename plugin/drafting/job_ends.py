@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from plugin.drafting.jobs import LONGEST_PAUSE_S, Claim, set_own
+from plugin.state.clock import doubled
 from plugin.state.database import SessionFactory
 from plugin.state.studies import job_waits, lock_study, settle, settle_failed
 from plugin.state.tables import (
@@ -181,8 +182,7 @@ def retry_job(
     if claim.attempt >= attempts:
         fail_job(sessions, claim, f"given up after {claim.attempt} attempts: {reason}", now=now)
         return
-    # The attempts that the settings allow may be many: a float overflows
-    pause_s = min(FIRST_PAUSE_S * 2 ** min(claim.attempt - 1, 16), LONGEST_PAUSE_S)
+    pause_s = doubled(FIRST_PAUSE_S, LONGEST_PAUSE_S, claim.attempt - 1)
     _give_back(sessions, claim, reason, pause_s=pause_s, attempts=claim.attempt, now=now)
 
 
@@ -217,8 +217,7 @@ def wait_for_engine(sessions: SessionFactory, claim: Claim, reason: str, *, now:
     drafted between its attempts.
     """
     with sessions() as session:
-        doublings = min(_waits(session, claim), 16)  # weeks of waiting would overflow a float
-    pause_s = min(FIRST_ENGINE_PAUSE_S * 2**doublings, LONGEST_PAUSE_S)
+        pause_s = doubled(FIRST_ENGINE_PAUSE_S, LONGEST_PAUSE_S, _waits(session, claim))
     attempts = claim.attempt - 1
     _give_back(sessions, claim, reason, "waiting", pause_s=pause_s, attempts=attempts, now=now)
 

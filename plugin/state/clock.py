@@ -1,4 +1,7 @@
-"""A clock that is set must not make a study wait for days, nor cut it off while it arrives."""
+"""Moments and pauses of the service, whatever is set and however long something lasts.
+
+A clock that is set must not make a study wait for days, nor cut it off while it arrives.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,9 @@ from sqlalchemy.orm import InstrumentedAttribute
 # Clocks of the service's hosts differ by less (NTP keeps them within milliseconds); whatever is
 # farther off was written before the clock was set
 CLOCK_SLACK = timedelta(seconds=60)
+
+# Past every longest pause of the service; weeks of waiting would overflow a float
+_MOST_DOUBLINGS = 16
 
 Moment = InstrumentedAttribute[datetime] | InstrumentedAttribute[datetime | None]
 
@@ -29,3 +35,17 @@ def too_far(moment: Moment, now: datetime, longest: timedelta) -> ColumnElement[
         How far ahead such moments are written.
     """
     return moment > now + longest + CLOCK_SLACK
+
+
+def doubled(first_s: float, longest_s: float, times: int) -> float:
+    """Return a pause that was doubled some times, up to the longest.
+
+    Parameters
+    ----------
+    first_s, longest_s : float
+        Pauses in seconds.
+    times : int
+        Any number: 0 is the first pause.
+    """
+    factor: float = 2.0 ** min(times, _MOST_DOUBLINGS)
+    return min(first_s * factor, longest_s)
