@@ -76,6 +76,8 @@ def test_who_shows_no_valid_certificate_is_refused_and_the_log_says_why(
     with caplog.at_level(logging.WARNING):
         for line in ([], ["+tla", "+cf", str(authority.file)], expired, unknown):
             assert dcmtk("echoscu", port, line) != 0
+        # The client may be gone before the receiver has read why
+        eventually(lambda: caplog.text.count("127.0.0.1 refused: no TLS") == 4)
     for cause in (
         "it does not speak TLS",
         "it shows no client certificate",
