@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 from sqlalchemy import (
     JSON,
@@ -16,6 +16,7 @@ from sqlalchemy import (
     DateTime,
     ForeignKey,
     Index,
+    Integer,
     MetaData,
     String,
     Text,
@@ -28,6 +29,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from dicom_io.cleaned import cleaned
 
+# 32 bits are used up by some months of a large site's slices. Foreign keys have the type of what
+# they refer to; SQLite's integers have 64 bits, and it numbers the rows of INTEGER keys only
+Key = Annotated[int, mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)]
 # PS3.5 9.1 ends at 64; archives take a few more. SQLite keeps to no length, and to its first tables
 UID = String(70).with_variant(String(64), "sqlite")
 
@@ -136,7 +140,7 @@ class Study(Base):
 
     __tablename__ = "studies"
 
-    id: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[Key]
     study_instance_uid: Mapped[str] = mapped_column(UID, unique=True)
     accession_number: Mapped[str | None] = mapped_column(String(64), index=True)
     first_received_at: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -154,7 +158,7 @@ class Series(Base):
     __tablename__ = "series"
     __table_args__ = (UniqueConstraint("study_id", "series_instance_uid"),)
 
-    id: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[Key]
     study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"), index=True)
     series_instance_uid: Mapped[str] = mapped_column(UID)
     modality: Mapped[str | None] = mapped_column(String(16))
@@ -168,7 +172,7 @@ class Instance(Base):
 
     __tablename__ = "instances"
 
-    id: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[Key]
     study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"), index=True)
     series_id: Mapped[int] = mapped_column(ForeignKey("series.id"), index=True)
     sop_instance_uid: Mapped[str] = mapped_column(UID, unique=True)
@@ -190,7 +194,7 @@ class Quarantine(Base):
     __tablename__ = "quarantine"
     __table_args__ = (UniqueConstraint("sop_instance_uid", "sha256"),)
 
-    id: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[Key]
     # Which the object itself names; another one has the instance where a UID was used twice
     study_id: Mapped[int | None] = mapped_column(ForeignKey("studies.id"), index=True)
     sop_instance_uid: Mapped[str] = mapped_column(UID)
@@ -205,7 +209,7 @@ class Absent(Base):
 
     __tablename__ = "absent"
 
-    id: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[Key]
     study_instance_uid: Mapped[str] = mapped_column(UID, index=True)
     sop_instance_uid: Mapped[str] = mapped_column(UID, unique=True)
     since: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -217,7 +221,7 @@ class Hold(Base):
     __tablename__ = "holds"
     __table_args__ = (UniqueConstraint("association", "study_id"),)
 
-    id: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[Key]
     association: Mapped[str] = mapped_column(String(64))
     study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"), index=True)
     heartbeat: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -238,7 +242,7 @@ class Job(Base):
         ),
     )
 
-    id: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[Key]
     study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"), index=True)
     revision: Mapped[int]
     state: Mapped[str] = mapped_column(String(16), default=JobState.PENDING, index=True)
@@ -273,7 +277,7 @@ class Draft(Base):
         ),
     )
 
-    id: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[Key]
     study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"), index=True)
     job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"), unique=True)
     predecessor_id: Mapped[int | None] = mapped_column(ForeignKey("drafts.id"))
@@ -299,7 +303,7 @@ class Delivery(Base):
     __tablename__ = "deliveries"
     __table_args__ = (UniqueConstraint("draft_id", "destination", "retracts"),)
 
-    id: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[Key]
     draft_id: Mapped[int] = mapped_column(ForeignKey("drafts.id"))
     destination: Mapped[str] = mapped_column(String(64))
     kind: Mapped[str] = mapped_column(String(16))
@@ -337,7 +341,7 @@ class Commitment(Base):
 
     __tablename__ = "commitments"
 
-    id: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[Key]
     transaction_uid: Mapped[str] = mapped_column(String(64), unique=True)
     delivery_id: Mapped[int] = mapped_column(ForeignKey("deliveries.id"), index=True)
     committed: Mapped[bool | None]
@@ -348,7 +352,7 @@ class Event(Base):
 
     __tablename__ = "events"
 
-    id: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[Key]
     time: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
     study_id: Mapped[int | None] = mapped_column(ForeignKey("studies.id"), index=True)
     kind: Mapped[str] = mapped_column(String(32))

@@ -4,12 +4,25 @@ import os
 import threading
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine, select, text
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Connection,
+    DateTime,
+    Engine,
+    Integer,
+    MetaData,
+    String,
+    insert,
+    select,
+    text,
+)
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from dicom_io.errors import ConfigurationError
@@ -29,6 +42,35 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 def a_study(uid: str = "1.2.3") -> Study:
     return Study(study_instance_uid=uid, first_received_at=NOON, last_received_at=NOON)
+
+
+def a_job(study_id: int, revision: int) -> Job:
+    return Job(
+        study_id=study_id,
+        revision=revision,
+        deadline=NOON,
+        hard_deadline=NOON,
+        not_before=NOON,
+        created_at=NOON,
+    )
+
+
+def a_row_in_every_table(connection: Connection) -> dict[str, dict[str, Any]]:
+    """Fill every table with one row of key 7; returns it as the database gives it, by table."""
+    tables = MetaData()
+    tables.reflect(connection)
+    values = {Boolean: True, DateTime: NOON, String: "7", Integer: 7, JSON: None}
+    rows = {}
+    for table in tables.sorted_tables:
+        if table.name != "alembic_version":
+            row = {
+                column.name: next(values[kind] for kind in values if isinstance(column.type, kind))
+                for column in table.columns
+            }
+            connection.execute(insert(table), row)
+            kept = connection.execute(text(f"SELECT * FROM {table.name}")).mappings().one()
+            rows[table.name] = dict(kept)
+    return rows
 
 
 def test_the_migrations_make_exactly_the_tables_of_the_models(engine: Engine) -> None:
@@ -134,6 +176,33 @@ def test_what_was_kept_aside_and_delivered_outlives_the_tables_of_corrections(
     engine.dispose()
 
 
+def test_keys_outgrow_32_bits_in_a_database_with_a_row_in_every_table(
+    bare_database_url: str,
+) -> None:
+    engine = connect(bare_database_url)
+    with engine.begin() as connection:
+        command.upgrade(migrations(connection), "0006")
+        before = a_row_in_every_table(connection)
+        migrate(connection)
+        for name, row in before.items():
+            kept = connection.execute(text(f"SELECT * FROM {name}")).mappings().one()
+            assert {column: kept[column] for column in row} == row
+            if engine.dialect.name == "postgresql":
+                sequence = f"pg_get_serial_sequence('{name}', 'id')"
+                connection.execute(text(f"SELECT setval({sequence}, {2**31 - 1})"))
+    with session_factory(engine).begin() as session:
+        study = a_study("1.9")
+        if engine.dialect.name == "sqlite":
+            study.id = 2**31
+        session.add(study)
+        session.flush()
+        assert study.id == 2**31
+        session.add(a_job(study.id, 1))
+    with pytest.raises(IntegrityError), session_factory(engine).begin() as session:
+        session.add(a_job(2**40, 1))
+    engine.dispose()
+
+
 def test_sqlite_keeps_what_it_committed(tmp_path) -> None:  # type: ignore[no-untyped-def]
     engine = open_database(f"sqlite:///{tmp_path / 'x.db'}")
     with engine.connect() as connection:
@@ -175,22 +244,12 @@ def test_moments_come_back_in_utc(sessions: SessionFactory) -> None:
 
 
 def test_a_study_has_at_most_one_pending_job(sessions: SessionFactory) -> None:
-    def job(revision: int) -> Job:
-        return Job(
-            study_id=1,
-            revision=revision,
-            deadline=NOON,
-            hard_deadline=NOON,
-            not_before=NOON,
-            created_at=NOON,
-        )
-
     with sessions.begin() as session:
         session.add(a_study())
         session.flush()
-        session.add(job(1))
+        session.add(a_job(1, 1))
     with pytest.raises(IntegrityError), sessions.begin() as session:
-        session.add(job(2))
+        session.add(a_job(1, 2))
 
 
 def test_a_drivers_words_are_told_without_the_values_of_a_row() -> None:
