@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from plugin.delivery.formed import Told
     from plugin.delivery.redelivery import Selection
     from plugin.drafting.worker import Worker
+    from plugin.upkeep.duties import Duty
 
 
 def open_sessions(settings: Settings) -> SessionFactory:
@@ -113,6 +114,21 @@ def run_delivery(settings: Settings, stop: threading.Event | None = None) -> Non
     ):
         while not stop.wait(settings.worker.poll_s):
             pulse.expect(SILENT_S)
+
+
+def run_upkeep(settings: Settings, stop: threading.Event | None = None) -> None:
+    """Look after the service until a signal, or `stop`."""
+    from plugin.upkeep.duties import done
+
+    stop = stop or stop_on_signals()
+    with closing(Pulse(settings.storage.spool, "upkeep")) as pulse, done(duties(settings)):
+        while not stop.wait(1.0):
+            pulse.expect(SILENT_S)
+
+
+def duties(settings: Settings) -> list[Duty]:
+    """Return what the process that looks after the service does from time to time."""
+    return []
 
 
 def _worker(

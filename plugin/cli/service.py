@@ -45,7 +45,7 @@ def demo(out: Path, seed: int) -> None:
 @click.command()
 @config_option
 def serve(config: Path | None) -> None:
-    """Run the whole service: receiver, worker and delivery."""
+    """Run the whole service: receiver, worker, delivery and upkeep."""
     from plugin.assembly import alert
     from plugin.state.pulse import alone, last_beat
     from plugin.supervisor import supervise
@@ -57,7 +57,7 @@ def serve(config: Path | None) -> None:
         supervise(
             [["receive", *where]] * settings.receiver.processes
             + [["work", *where]] * settings.worker.processes
-            + [["deliver", *where]],
+            + [["deliver", *where], ["upkeep", *where]],
             last_beat=partial(last_beat, settings.storage.spool),
             report=partial(alert, settings, "replaced"),
         )
@@ -94,6 +94,19 @@ def deliver(config: Path | None) -> None:
 
     configure_logging()
     run_delivery(load_settings(config))
+
+
+@click.command()
+@config_option
+def upkeep(config: Path | None) -> None:
+    """Run only what looks after the service.
+
+    One such process is enough for all hosts of a service.
+    """
+    from plugin.assembly import run_upkeep
+
+    configure_logging()
+    run_upkeep(load_settings(config))
 
 
 @click.command()
@@ -209,7 +222,9 @@ def doctor(config: Path | None, as_json: bool, send: bool) -> None:
 
 @click.command("service-unit")
 @click.argument(
-    "part", type=click.Choice(["serve", "receive", "work", "deliver", "engine"]), default="serve"
+    "part",
+    type=click.Choice(["serve", "receive", "work", "deliver", "upkeep", "engine"]),
+    default="serve",
 )
 @click.option(
     "-c",
@@ -231,8 +246,8 @@ def doctor(config: Path | None, as_json: bool, send: bool) -> None:
 def service_unit(part: str, config: Path, user: str, secrets: Path) -> None:
     """Print the systemd unit of the service, or of a part of it.
 
-    PART is what the unit runs: the whole service (serve, the default), or receive, work,
-    deliver or engine.
+    PART is what the unit runs: the whole service (serve, the default), or receive, work, deliver,
+    upkeep or engine.
     """
     from plugin.commands.service_unit import unit
 
@@ -255,6 +270,7 @@ COMMANDS = (
     receive,
     work,
     deliver,
+    upkeep,
     engine,
     status,
     redeliver,

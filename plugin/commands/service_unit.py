@@ -14,10 +14,11 @@ from plugin.settings import Settings
 from plugin.supervisor import CTSCRIBE, PATIENCE_S
 
 PARTS = {
-    "serve": "receiver, worker and delivery",
+    "serve": "receiver, worker, delivery and upkeep",
     "receive": "the DICOM receiver",
     "work": "a worker",
     "deliver": "delivery",
+    "upkeep": "what looks after the service",
     "engine": "the model as an HTTP server",
 }
 # What systemd waits for beyond the time that a part needs to end: then it kills
@@ -35,7 +36,7 @@ def unit(part: str, config: Path, settings: Settings, *, user: str, secrets: Pat
     Parameters
     ----------
     part : str
-        serve, receive, work, deliver or engine.
+        serve, receive, work, deliver, upkeep or engine.
     config : Path
         The settings file that the part is started with.
     settings : Settings
@@ -97,6 +98,6 @@ def _written(settings: Settings) -> list[Path]:
 
 def _port(part: str, settings: Settings) -> int:
     """Return the port that a part listens on; one that listens on none needs no right to."""
-    if part in ("work", "deliver"):
+    if part in ("work", "deliver", "upkeep"):
         return FIRST_FREE_PORT
     return settings.engine_server.port if part == "engine" else settings.receiver.port

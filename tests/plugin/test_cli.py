@@ -66,7 +66,9 @@ def test_wrong_usage_exits_with_2(arguments):
     assert CliRunner().invoke(main, arguments).exit_code == 2
 
 
-@pytest.mark.parametrize("name", ["serve", "receive", "work", "deliver", "status", "doctor"])
+@pytest.mark.parametrize(
+    "name", ["serve", "receive", "work", "deliver", "upkeep", "status", "doctor"]
+)
 def test_a_wrong_configuration_is_one_line_and_status_1(tmp_path, name):
     config = tmp_path / "c.toml"
     config.write_text("[receiver]\nprot = 4\n")

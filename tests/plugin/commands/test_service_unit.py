@@ -101,7 +101,7 @@ def test_only_a_port_of_the_system_takes_a_right(config):
 @pytest.mark.parametrize("closing", ["PrivateDevices", "ProtectClock", "DevicePolicy"])
 def test_what_may_need_a_gpu_sees_it(config, closing):
     """ProtectClock closes every device but the clock's."""
-    for part in ("serve", "work", "deliver", "engine"):
+    for part in ("serve", "work", "deliver", "upkeep", "engine"):
         assert closing not in service(part, "-c", config())
 
 
