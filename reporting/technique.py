@@ -130,10 +130,9 @@ def _in_groups(group: Dataset, keyword: str) -> object:
 
 def _read(header: Dataset, keyword: str) -> object:
     try:
-        value: object = (numbers_in if keyword in _NUMBERS else Dataset.get)(header, keyword)
+        return numbers_in(header, keyword) if keyword in _NUMBERS else header.get(keyword)
     except (ValueError, TypeError, OverflowError):
         return None  # a value that is none of its VR says nothing
-    return value
 
 
 def _parts(value: object) -> Iterable[object]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from functools import cache
 from typing import Any
 
 from pydicom import DataElement, Dataset, config
-from pydicom.datadict import dictionary_has_tag, dictionary_VR
+from pydicom.datadict import dictionary_has_tag, dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement
-from pydicom.tag import Tag
+from pydicom.tag import BaseTag, Tag
 
 # pydicom would log values that it finds odd, and a value may name a patient
 config.settings.reading_validation_mode = config.IGNORE
@@ -28,14 +29,26 @@ class Header(Dataset):
         """The same data set, which shares its elements with this one."""
         if isinstance(dataset, cls):
             return dataset
-        header = cls()
+        header = cls.__new__(cls)
         vars(header).update(vars(dataset))
         return header
+
+    def get(self, key: Any, default: Any | None = None) -> Any:
+        """As pydicom's, which looks an attribute's tag up by its keyword at each call."""
+        tag = _tag_of(key) if isinstance(key, str) else None
+        if tag is None:
+            return super().get(key, default)
+        return self[tag].value if tag in self._dict else default
+
+    def get_item(self, key: Any, **options: bool) -> Any:
+        """As pydicom's, see `get`."""
+        tag = _tag_of(key) if isinstance(key, str) else None
+        return super().get_item(key if tag is None else tag, **options)
 
     def __getitem__(self, key: Any) -> Any:
         if isinstance(key, slice):
             return super().__getitem__(key)
-        tag = Tag(key)
+        tag = key if isinstance(key, BaseTag) else Tag(key)
         if not isinstance(self._dict.get(tag), RawDataElement):
             return super().__getitem__(tag)
         vr = dictionary_VR(tag) if dictionary_has_tag(tag) else "UN"
@@ -51,3 +64,9 @@ class Header(Dataset):
         elif element.VR == "SQ":
             element.value = [Header.of(item) for item in element.value]
         return element
+
+
+@cache  # what the code asks for by name: some hundred attributes
+def _tag_of(keyword: str) -> BaseTag | None:
+    tag = tag_for_keyword(keyword)
+    return None if tag is None else BaseTag(tag)

@@ -347,10 +347,11 @@ def _stored_number(headers: Sequence[Dataset], keyword: str) -> int | None:
     return None if number is None else int(number)
 
 
-def _first(headers: Iterable[Dataset], keyword: str, read: Reader = Dataset.get) -> Any:
+def _first(headers: Iterable[Dataset], keyword: str, read: Reader | None = None) -> Any:
     """The first value that is there, of the frame's own before the shared ones."""
     for header in headers:
-        if (value := read(header, keyword)) not in (None, ""):
+        value = read(header, keyword) if read else header.get(keyword)
+        if value not in (None, ""):
             return value
     return None
 
