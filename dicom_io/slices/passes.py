@@ -99,6 +99,8 @@ def _evidence(group: Sequence[Slice]) -> Iterator[list[Part]]:
     for labels in () if clean else _kinds(group):
         yield _passes(places, _partition(labels))
     for keyword in _OF_A_PASS if clean else (*_OF_A_PASS, *_WHERE_UNEVEN):
+        if _is_written_alike(group, keyword):
+            continue
         values = [_value(one, keyword) for one in group]
         parts = sorted(_partition(values), key=lambda part: values[part[0]])
         # a value of each slice's own tells nothing but an order
@@ -127,6 +129,12 @@ def _clusters(values: NDArray[np.float64], tolerance: float) -> list[int]:
         near = np.abs(values[free] - values[first]).max(axis=1) <= tolerance
         found[free[near]] = first
     return found.tolist()
+
+
+def _is_written_alike(group: Sequence[Slice], keyword: str) -> bool:
+    """Whether an attribute stands in all slices as it does in the first, before it is converted."""
+    first = group[0].written(keyword)
+    return all(one.written(keyword) == first for one in group)
 
 
 def _value(one: Slice, keyword: str) -> tuple[float, str]:

@@ -147,6 +147,10 @@ class Slice:
         """The value of an attribute for this slice, None where it is absent or empty."""
         return _first(self.headers, keyword)
 
+    def written(self, keyword: str) -> list[Any]:
+        """What stands in each header: bytes where no one has asked for the value yet."""
+        return [getattr(header.get_item(keyword), "value", None) for header in self.headers]
+
     def text_of(self, keyword: str) -> str:
         """The value of an attribute that nothing depends on; empty where it is absent or odd."""
         return str(self.attribute(keyword) or "")
