@@ -27,6 +27,7 @@ from plugin.settings import ArchiveDestination, FhirDestination, Hl7Destination,
 from plugin.settings import Destination as DestinationSettings
 from plugin.state.completeness import ArchiveCount, Patience, nothing_known
 from plugin.state.database import SessionFactory, open_database, session_factory
+from plugin.state.kinds import Kind
 from plugin.state.private import make_private
 from plugin.state.pulse import SILENT_S, Pulse
 from plugin.state.spool import Spool
@@ -171,7 +172,7 @@ def _worker(
     )
 
 
-def alert(settings: Settings, kind: str, message: str) -> None:
+def alert(settings: Settings, kind: Kind, message: str) -> None:
     """Write an alert into the service's timeline; where the database is away, the log has it."""
     sessions = open_sessions(settings)
     try:

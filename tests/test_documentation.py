@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from plugin.settings import Settings
+from plugin.state.kinds import Kind
 from tests.repository import ROOT
 
 SITE = sorted([*ROOT.glob("docs/**/*.md"), *ROOT.glob("engine/embedded/*.md")])
@@ -60,6 +61,13 @@ def test_prose_can_be_read_beside_the_code(page):
 def test_every_decision_has_a_number_of_its_own():
     numbers = [page.name[:4] for page in ROOT.glob("docs/decisions/[0-9]*.md")]
     assert len(numbers) == len(set(numbers)) > 0
+
+
+def test_the_runbook_says_of_every_kind_of_event_what_it_means():
+    page = (ROOT / "docs" / "missing-draft.md").read_text("utf-8")
+    table = page.partition("## Every kind of event")[2]
+    described = re.findall(r"^\| `([^`]+)` \| \S", table, re.MULTILINE)
+    assert sorted(described) == sorted(Kind)
 
 
 def test_every_option_of_every_command_stands_in_the_docs_as_help_says_it():

@@ -47,6 +47,7 @@ def demo(out: Path, seed: int) -> None:
 def serve(config: Path | None) -> None:
     """Run the whole service: receiver, worker, delivery and upkeep."""
     from plugin.assembly import alert
+    from plugin.state.kinds import Kind
     from plugin.state.pulse import alone, last_beat
     from plugin.supervisor import supervise
 
@@ -59,7 +60,7 @@ def serve(config: Path | None) -> None:
             + [["work", *where]] * settings.worker.processes
             + [["deliver", *where], ["upkeep", *where]],
             last_beat=partial(last_beat, settings.storage.spool),
-            report=partial(alert, settings, "replaced"),
+            report=partial(alert, settings, Kind.REPLACED),
         )
 
 

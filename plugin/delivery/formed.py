@@ -16,6 +16,7 @@ from dicom_io.archives.proof import Found, InstanceReference
 from dicom_io.device import uid_in_form
 from dicom_io.errors import AssociationRejected, SopClassRefused
 from plugin.state.database import SessionFactory
+from plugin.state.kinds import Kind
 from plugin.state.tables import Draft, Level
 from plugin.state.timeline import add_event_once
 
@@ -134,7 +135,7 @@ def tell_form(
         if draft is not None:
             text = f"draft {draft.revision}: {destination} gets it as {message}"
             now, level = datetime.now(UTC), Level.WARNING
-            add_event_once(session, "form", text, now=now, study_id=draft.study_id, level=level)
+            add_event_once(session, Kind.FORM, text, now=now, study_id=draft.study_id, level=level)
 
 
 def _is_the_class(error: AssociationRejected) -> bool:

@@ -15,6 +15,7 @@ from plugin.delivery.destinations import CLAIM_S
 from plugin.state.clock import doubled, too_far
 from plugin.state.commitments import begin_commitment, is_committed
 from plugin.state.database import SessionFactory
+from plugin.state.kinds import Kind
 from plugin.state.tables import Delivery, DeliveryState, Draft, Level, Quarantine, Verdict
 from plugin.state.timeline import add_event
 
@@ -126,7 +127,9 @@ class Outbox:
                 delivery.attempts = 1
                 delivery.misses = delivery.refusals = 0
                 delivery.last_error = None
-                self._tell(session, delivery, Level.INFO, "sent", f"sent to {delivery.destination}")
+                self._tell(
+                    session, delivery, Level.INFO, Kind.SENT, f"sent to {delivery.destination}"
+                )
             delivery.not_before = self._now() + timedelta(seconds=claim_s)
             self._release(session, delivery.destination)
             return self._due(delivery)
@@ -239,7 +242,7 @@ class Outbox:
                 f", but {note}" if note else ""
             )
             level = Level.WARNING if note else Level.INFO
-            self._tell(session, delivery, level, "delivered", message)
+            self._tell(session, delivery, level, Kind.DELIVERED, message)
             self._release(session, delivery.destination)
 
     def _postpone(self, session: Session, delivery: Delivery, reason: str) -> None:
@@ -249,13 +252,13 @@ class Outbox:
         delivery.last_error = reason
         where = delivery.destination
         message = f"delivery to {where} is tried again in {pause:.0f} s: {reason}"
-        self._tell(session, delivery, Level.WARNING, "delivery postponed", message)
+        self._tell(session, delivery, Level.WARNING, Kind.DELIVERY_POSTPONED, message)
 
     def _fail(self, session: Session, delivery: Delivery, reason: str) -> None:
         delivery.state = DeliveryState.FAILED
         delivery.last_error = reason
         message = f"delivery to {delivery.destination} failed: {reason}"
-        self._tell(session, delivery, Level.ALERT, "delivery failed", message)
+        self._tell(session, delivery, Level.ALERT, Kind.DELIVERY_FAILED, message)
 
     def _release(self, session: Session, destination: str) -> None:
         """A destination has answered: what waits for that alone is due now."""
@@ -295,16 +298,16 @@ class Outbox:
         for delivery in superseded.all():
             delivery.state = DeliveryState.CANCELLED
             message = f"not sent to {delivery.destination}: superseded by a newer draft"
-            self._tell(session, delivery, Level.INFO, "delivery cancelled", message)
+            self._tell(session, delivery, Level.INFO, Kind.DELIVERY_CANCELLED, message)
 
     def _tell(
-        self, session: Session, delivery: Delivery, level: Level, kind: str, message: str
+        self, session: Session, delivery: Delivery, level: Level, kind: Kind, message: str
     ) -> None:
         tell(session, delivery, level, kind, message, self._now())
 
 
 def tell(
-    session: Session, delivery: Delivery, level: Level, kind: str, message: str, now: datetime
+    session: Session, delivery: Delivery, level: Level, kind: Kind, message: str, now: datetime
 ) -> None:
     """Write an event of a delivery into the timeline of its study.
 
@@ -314,7 +317,7 @@ def tell(
         The caller's transaction.
     delivery : Delivery
         Whose event it is.
-    level, kind, message : Level, str, str
+    level, kind, message : Level, Kind, str
         As `add_event` takes them.
     now : datetime
         The moment, in UTC.

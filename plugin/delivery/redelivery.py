@@ -17,6 +17,7 @@ from plugin.delivery.destinations import Destination
 from plugin.delivery.outbox import DONE, OPEN, tell
 from plugin.delivery.proving import WRONG, look
 from plugin.state.database import SessionFactory
+from plugin.state.kinds import Kind
 from plugin.state.tables import Delivery, DeliveryState, Draft, Level, Study
 
 
@@ -176,7 +177,7 @@ def _correct(session: Session, delivery: Delivery, verdict: Verdict, now: dateti
         delivery.state = DeliveryState.FAILED
         delivery.last_error = WRONG[verdict]
         message = f"delivery to {delivery.destination} failed: {WRONG[verdict]}"
-        tell(session, delivery, Level.ALERT, "delivery failed", message, now)
+        tell(session, delivery, Level.ALERT, Kind.DELIVERY_FAILED, message, now)
 
 
 def _queue(session: Session, delivery: Delivery, level: Level, message: str, now: datetime) -> None:
@@ -186,4 +187,4 @@ def _queue(session: Session, delivery: Delivery, level: Level, message: str, now
     delivery.sends = delivery.misses = delivery.refusals = 0
     delivery.sent_at = None
     delivery.not_before = now
-    tell(session, delivery, level, "delivery queued", message, now)
+    tell(session, delivery, level, Kind.DELIVERY_QUEUED, message, now)

@@ -26,6 +26,7 @@ from plugin.drafting.jobs import Claim, paths_of, set_own
 from plugin.drafting.retraction import Retraction, prepare_retraction, retract
 from plugin.state.absent import what_is_lacking
 from plugin.state.database import SessionFactory
+from plugin.state.kinds import Kind
 from plugin.state.spool import Spool
 from plugin.state.studies import lock_study
 from plugin.state.tables import Instance, Level, Quarantine, Series, Study, Verdict
@@ -240,7 +241,7 @@ def _tell(session: Session, study: Study, settled: Sequence[_Again], now: dateti
         if counts[verdict]:
             several = "instance" if counts[verdict] == 1 else "instances"
             message = f"{counts[verdict]} {several} {what}"
-            add_event(session, "compared", message, now=now, study_id=study.id, level=level)
+            add_event(session, Kind.COMPARED, message, now=now, study_id=study.id, level=level)
 
     tell(Verdict.SAME, "came again in other bytes with the same content", Level.INFO)
     changed = sorted({word for one in settled if one.is_newer for word in _shown(one.found)})

@@ -14,10 +14,11 @@ from sqlalchemy.orm import Session
 from dicom_io.errors import EngineUnavailable
 from engine.protocol import ModelIdentity
 from plugin.state.database import SessionFactory
+from plugin.state.kinds import Kind
 from plugin.state.tables import Event, Level
 from plugin.state.timeline import add_event
 
-UP, DOWN, CHANGED = "engine_up", "engine_down", "model_changed"
+UP, DOWN, CHANGED = Kind.ENGINE_UP, Kind.ENGINE_DOWN, Kind.MODEL_CHANGED
 
 
 @dataclass
@@ -77,7 +78,7 @@ class EngineWatch:
             self._add(session, UP, message, now, Level.INFO)
 
     def _add(
-        self, session: Session, kind: str, message: str, detail: dict[str, Any], level: Level
+        self, session: Session, kind: Kind, message: str, detail: dict[str, Any], level: Level
     ) -> None:
         add_event(session, kind, message, now=datetime.now(UTC), level=level, detail=detail)
 

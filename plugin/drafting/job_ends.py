@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from plugin.drafting.jobs import LONGEST_PAUSE_S, Claim, set_own
 from plugin.state.clock import doubled
 from plugin.state.database import SessionFactory
+from plugin.state.kinds import Kind
 from plugin.state.studies import job_waits, lock_study, settle, settle_failed
 from plugin.state.tables import (
     Delivery,
@@ -106,10 +107,10 @@ def finish_with_draft(
         session.add(row)
         settle(session, study, StudyState.DRAFTED)
         for line in draft.selection:
-            add_event(session, "selected", line, now=now, study_id=study.id)
+            add_event(session, Kind.SELECTED, line, now=now, study_id=study.id)
         add_event(
             session,
-            "drafted",
+            Kind.DRAFTED,
             f"draft {claim.revision} written: {draft.state}",
             now=now,
             study_id=study.id,
@@ -125,7 +126,7 @@ def finish_unchanged(sessions: SessionFactory, claim: Claim, *, now: datetime) -
         settle(session, study, StudyState.DRAFTED)
         add_event(
             session,
-            "unchanged",
+            Kind.UNCHANGED,
             "selection unchanged: the current draft stands",
             now=now,
             study_id=study.id,
@@ -202,7 +203,9 @@ def wait_for_instances(
         study = lock_study(session, claim.study_id)
         deadline = min(now + quiet, claim.hard_deadline)
         _release(session, claim, attempts=claim.attempt - 1, deadline=deadline)
-        add_event_once(session, "missing", missing, now=now, study_id=study.id, level=Level.WARNING)
+        add_event_once(
+            session, Kind.MISSING, missing, now=now, study_id=study.id, level=Level.WARNING
+        )
 
 
 def wait_for_space(sessions: SessionFactory, claim: Claim, reason: str, *, now: datetime) -> None:
@@ -219,14 +222,14 @@ def wait_for_engine(sessions: SessionFactory, claim: Claim, reason: str, *, now:
     with sessions() as session:
         pause_s = doubled(FIRST_ENGINE_PAUSE_S, LONGEST_PAUSE_S, _waits(session, claim))
     attempts = claim.attempt - 1
-    _give_back(sessions, claim, reason, "waiting", pause_s=pause_s, attempts=attempts, now=now)
+    _give_back(sessions, claim, reason, Kind.WAITING, pause_s=pause_s, attempts=attempts, now=now)
 
 
 def _waits(session: Session, claim: Claim) -> int:
     """Return how often this job has waited for the engine."""
     began = select(Job.created_at).where(Job.id == claim.job_id).scalar_subquery()
     waits = select(func.count()).where(
-        Event.study_id == claim.study_id, Event.kind == "waiting", Event.time >= began
+        Event.study_id == claim.study_id, Event.kind == Kind.WAITING, Event.time >= began
     )
     return session.scalar(waits) or 0
 
@@ -235,7 +238,7 @@ def _give_back(
     sessions: SessionFactory,
     claim: Claim,
     reason: str,
-    kind: str = "postponed",
+    kind: Kind = Kind.POSTPONED,
     *,
     pause_s: float,
     attempts: int,

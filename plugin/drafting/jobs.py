@@ -29,6 +29,7 @@ from dicom_io.errors import LeaseLost
 from plugin.state.clock import too_far
 from plugin.state.completeness import is_complete, why_incomplete
 from plugin.state.database import SessionFactory
+from plugin.state.kinds import Kind
 from plugin.state.studies import job_waits, lock_study, settle_failed
 from plugin.state.tables import (
     Delivery,
@@ -154,7 +155,7 @@ def _superseded(session: Session, job: Job, now: datetime) -> bool:
     job.finished_at = now
     add_event(
         session,
-        "cancelled",
+        Kind.CANCELLED,
         f"revision {job.revision} is superseded by a newer one",
         now=now,
         study_id=job.study_id,
@@ -179,10 +180,10 @@ def _claim(session: Session, study: Study, job: Job, lease_s: float, now: dateti
         level = Level.WARNING if job.incomplete else Level.INFO
         if job.incomplete:
             message += f"; incomplete input: {job.incomplete}"
-        add_event_once(session, "begun", message, now=now, study_id=study.id, level=level)
+        add_event_once(session, Kind.BEGUN, message, now=now, study_id=study.id, level=level)
     if job.state == JobState.RUNNING:  # its worker cannot say it any more
         died = f"attempt {job.attempts} ended with its worker, which died or was stopped; again"
-        add_event(session, "postponed", died, now=now, study_id=study.id, level=Level.WARNING)
+        add_event(session, Kind.POSTPONED, died, now=now, study_id=study.id, level=Level.WARNING)
     job.state = JobState.RUNNING
     job.attempts += 1
     job.lease_owner = uuid.uuid4().hex

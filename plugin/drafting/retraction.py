@@ -16,6 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from plugin.state.database import SessionFactory
+from plugin.state.kinds import Kind
 from plugin.state.spool import Spool
 from plugin.state.tables import Delivery, DeliveryState, Draft, Level, Study
 from plugin.state.timeline import add_event
@@ -110,7 +111,7 @@ def retract(
     message = f"draft {draft.revision} is retracted: the study came again with another {changed}"
     message += _where("; a rejection note goes to", told)
     message += _where("; remove it by hand at", by_hand)
-    add_event(session, "retracted", message, now=now, study_id=study.id, level=Level.ALERT)
+    add_event(session, Kind.RETRACTED, message, now=now, study_id=study.id, level=Level.ALERT)
 
 
 def _note(delivery: Delivery, now: datetime) -> Delivery:

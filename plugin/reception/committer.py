@@ -25,6 +25,7 @@ from plugin.state import completeness
 from plugin.state.absent import note_absent
 from plugin.state.completeness import Patience
 from plugin.state.database import BUSY_TIMEOUT_S, SessionFactory, reason_of
+from plugin.state.kinds import Kind
 from plugin.state.tables import Level
 from plugin.state.timeline import add_event
 
@@ -121,7 +122,7 @@ class Committer:
         """Let the studies of an association go, soon."""
         self._ended.put(association)
 
-    def alert(self, kind: str, error: CtscribeError) -> None:
+    def alert(self, kind: Kind, error: CtscribeError) -> None:
         """Write an alert, once a minute at most; log it where even that cannot be written."""
         if time.monotonic() - self._last_alert < _ALERT_PAUSE_S:
             return
@@ -175,7 +176,7 @@ class Committer:
             outcomes = self._record(arrivals)
         except Exception as error:  # noqa: BLE001  whatever it is, the senders wait for an answer
             refusal = StoreFull(f"instances cannot be recorded: {_reason(error)}")
-            self.alert("not-recorded", refusal)
+            self.alert(Kind.NOT_RECORDED, refusal)
             for _, future in group:
                 future.set_exception(refusal)
             return

@@ -11,6 +11,7 @@ from plugin.reception.header import LONGEST_HEAD, Header, read_header, study_of,
 from plugin.reception.intake import Arrival, Outcome
 from plugin.reception.pdata import Command
 from plugin.state.incoming import IncomingFile, refusals
+from plugin.state.kinds import Kind
 from plugin.state.spool import Spool, file_head
 
 LOGGER = logging.getLogger(__name__)
@@ -110,7 +111,7 @@ class InstanceStore:
     def _refuse(self, error: CtscribeError) -> int:
         LOGGER.warning("%s from %s is refused: %s", self._announced, self._sender, error)
         if isinstance(error, StoreFull):
-            self._committer.alert("refused", error)
+            self._committer.alert(Kind.REFUSED, error)
         self._note_absent()
         return dimse_status(error)
 

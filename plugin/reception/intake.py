@@ -26,6 +26,7 @@ from sqlalchemy.orm import Session
 
 from plugin.reception.header import Header
 from plugin.state.completeness import Patience, end_wait, hold_study, open_or_move_job
+from plugin.state.kinds import Kind
 from plugin.state.prepared import Prepared
 from plugin.state.studies import lock_or_add_study
 from plugin.state.tables import (
@@ -260,10 +261,10 @@ def _set_aside(session: Session, study_id: int, others: list[Arrival], now: date
     if compared:
         message = "instances came again with other bytes: compared before the next draft"
         level = Level.INFO
-        add_event_once(session, "came again", message, now=now, study_id=study_id, level=level)
+        add_event_once(session, Kind.CAME_AGAIN, message, now=now, study_id=study_id, level=level)
     if outdated:
         level = Level.WARNING
-        add_event_once(session, "outdated", _OUTDATED, now=now, study_id=study_id, level=level)
+        add_event_once(session, Kind.OUTDATED, _OUTDATED, now=now, study_id=study_id, level=level)
     return compared
 
 

@@ -28,6 +28,7 @@ from plugin.reception.header import read_header
 from plugin.reception.intake import Arrival, Cache
 from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory, reason_of
+from plugin.state.kinds import Kind
 from plugin.state.spool import Spool, digest_of, split_file
 from plugin.state.tables import Draft, Instance, Level, Quarantine
 from plugin.state.timeline import add_event
@@ -156,7 +157,7 @@ def _set_aside(sessions: SessionFactory, spool: Spool, relative: str, reason: st
     where = spool.set_aside(relative)
     message = f"{relative} in the spool is damaged: {reason}; it lies in {where} now"
     with sessions.begin() as session:
-        add_event(session, "damaged", message, now=datetime.now(UTC), level=Level.ALERT)
+        add_event(session, Kind.DAMAGED, message, now=datetime.now(UTC), level=Level.ALERT)
 
 
 def _look_after_drafts(sessions: SessionFactory, spool: Spool, paths: list[str]) -> None:

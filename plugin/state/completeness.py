@@ -31,6 +31,7 @@ from dicom_io.archives.inventory import missing_from
 from dicom_io.errors import AssociationRejected, PeerUnreachable
 from plugin.state.clock import CLOCK_SLACK, too_far
 from plugin.state.database import SessionFactory
+from plugin.state.kinds import Kind
 from plugin.state.prepared import Prepared
 from plugin.state.tables import Hold, Instance, Job, JobState, Level, Series, Study, StudyState
 from plugin.state.timeline import add_event, add_event_once
@@ -119,7 +120,7 @@ def open_or_move_job(
     if job.revision > 1:
         why = "a new draft was asked for" if forced else "instances arrived after the last job"
         message = f"{why}: revision {job.revision}"
-        add_event(session, "reopened", message, now=now, study_id=study_id)
+        add_event(session, Kind.REOPENED, message, now=now, study_id=study_id)
 
 
 def end_wait(session: Session, study_id: int, announced: int, now: datetime) -> None:
@@ -263,4 +264,6 @@ class ArchiveCount:
     def _tell(self, study_id: int, message: str) -> None:
         now, level = datetime.now(UTC), Level.WARNING
         with self.sessions.begin() as session:
-            add_event_once(session, "not-counted", message, now=now, study_id=study_id, level=level)
+            add_event_once(
+                session, Kind.NOT_COUNTED, message, now=now, study_id=study_id, level=level
+            )

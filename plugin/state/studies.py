@@ -10,6 +10,7 @@ from datetime import datetime
 from sqlalchemy import bindparam, exists, select, update
 from sqlalchemy.orm import Session
 
+from plugin.state.kinds import Kind
 from plugin.state.prepared import Prepared
 from plugin.state.tables import Draft, Job, JobState, Level, Study, StudyState
 from plugin.state.timeline import add_event
@@ -63,7 +64,7 @@ def lock_or_add_study(
     )
     session.add(study)
     session.flush()
-    add_event(session, "received", "first instance", now=now, study_id=study.id)
+    add_event(session, Kind.RECEIVED, "first instance", now=now, study_id=study.id)
     return study.id
 
 
@@ -102,4 +103,4 @@ def settle_failed(
     drafted = bool(session.scalar(select(current)))
     settle(session, study, StudyState.DRAFTED if drafted else StudyState.FAILED)
     message = f"no new draft: {reason}" if drafted else f"no draft: {reason}"
-    add_event(session, "failed", message, now=now, study_id=study.id, level=level)
+    add_event(session, Kind.FAILED, message, now=now, study_id=study.id, level=level)

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dicom_io.cleaned import cleaned, cleaned_values
+from plugin.state.kinds import Kind
 from plugin.state.tables import Event, Level
 
 LOGGER = logging.getLogger(__name__)
@@ -18,7 +19,7 @@ _LOG_LEVEL = {Level.INFO: logging.INFO, Level.WARNING: logging.WARNING, Level.AL
 
 def add_event(
     session: Session,
-    kind: str,
+    kind: Kind,
     message: str,
     *,
     now: datetime,
@@ -32,8 +33,8 @@ def add_event(
     ----------
     session : Session
         The caller's transaction.
-    kind : str
-        What programs look for, such as "drafted".
+    kind : Kind
+        What programs look for.
     message : str
         What a person reads; it holds no patient's identity. What it quotes from outside is
         cleaned here.
@@ -54,7 +55,7 @@ def add_event(
 
 
 def add_event_once(
-    session: Session, kind: str, message: str, *, now: datetime, study_id: int, level: Level
+    session: Session, kind: Kind, message: str, *, now: datetime, study_id: int, level: Level
 ) -> None:
     """Write an event unless the study's latest one of this kind says the same."""
     of_kind = select(Event.message).where(Event.study_id == study_id, Event.kind == kind)
