@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from ipaddress import ip_address
@@ -28,6 +28,7 @@ from plugin.settings import Destination as DestinationSettings
 from plugin.state.completeness import ArchiveCount, Patience, nothing_known
 from plugin.state.database import SessionFactory, open_database, session_factory
 from plugin.state.kinds import Kind
+from plugin.state.outage import await_database
 from plugin.state.private import make_private
 from plugin.state.pulse import SILENT_S, Pulse
 from plugin.state.spool import Spool
@@ -50,6 +51,14 @@ def open_sessions(settings: Settings) -> SessionFactory:
     return session_factory(open_database(settings.storage.database_url))
 
 
+def await_sessions(
+    settings: Settings, stop: threading.Event, pulse: Pulse
+) -> SessionFactory | None:
+    """Open the database as `open_sessions` does, once it answers; None if `stop` was set first."""
+    engine = await_database(settings.storage.database_url, stop, pulse.expect)
+    return None if engine is None else session_factory(engine)
+
+
 def open_spool(settings: Settings) -> Spool:
     return Spool(settings.storage.spool, floor_bytes=settings.storage.floor_mb * 2**20)
 
@@ -65,8 +74,11 @@ def run_receiver(settings: Settings, stop: threading.Event | None = None) -> Non
 
     receiver, stop = settings.receiver, stop or stop_on_signals()
     with closing(Pulse(settings.storage.spool, "receive")) as pulse:
+        sessions = await_sessions(settings, stop, pulse)
+        if sessions is None:
+            return
         receive(
-            open_sessions(settings),
+            sessions,
             open_spool(settings),
             stop,
             patience=patience_of(settings),
@@ -88,17 +100,15 @@ def run_worker(settings: Settings, stop: threading.Event | None = None) -> None:
     from plugin.delivery.outbox import Outbox
 
     stop = stop or stop_on_signals()
-    sessions = open_sessions(settings)
-    targets = [
-        destination(one, partial(tell_form, sessions, one.name)) for one in settings.destinations
-    ]
-    with (
-        closing(Pulse(settings.storage.spool, "work")) as pulse,
-        opened_engine(settings) as engine,
-        delivering(Outbox(sessions, settings.storage.spool), targets, settings.worker.poll_s),
-    ):
-        worker = _worker(settings, sessions, targets, engine, pulse)
-        worker.run(stop, settings.worker.poll_s)
+    with closing(Pulse(settings.storage.spool, "work")) as pulse:
+        sessions = await_sessions(settings, stop, pulse)
+        if sessions is None:
+            return
+        tell = partial(tell_form, sessions)
+        targets = [destination(one, partial(tell, one.name)) for one in settings.destinations]
+        outbox, poll_s = Outbox(sessions, settings.storage.spool), settings.worker.poll_s
+        with opened_engine(settings) as engine, delivering(outbox, targets, poll_s):
+            _worker(settings, sessions, targets, engine, pulse).run(stop, poll_s)
 
 
 def run_delivery(settings: Settings, stop: threading.Event | None = None) -> None:
@@ -107,14 +117,15 @@ def run_delivery(settings: Settings, stop: threading.Event | None = None) -> Non
     from plugin.delivery.outbox import Outbox
 
     stop = stop or stop_on_signals()
-    outbox = Outbox(open_sessions(settings), settings.storage.spool)
     targets = [destination(one) for one in settings.destinations]
-    with (
-        closing(Pulse(settings.storage.spool, "deliver")) as pulse,
-        delivering(outbox, targets, settings.worker.poll_s),
-    ):
-        while not stop.wait(settings.worker.poll_s):
-            pulse.expect(SILENT_S)
+    with closing(Pulse(settings.storage.spool, "deliver")) as pulse:
+        sessions = await_sessions(settings, stop, pulse)
+        if sessions is None:
+            return
+        outbox = Outbox(sessions, settings.storage.spool)
+        with delivering(outbox, targets, settings.worker.poll_s):
+            while not stop.wait(settings.worker.poll_s):
+                pulse.expect(SILENT_S)
 
 
 def run_upkeep(settings: Settings, stop: threading.Event | None = None) -> None:
@@ -139,6 +150,7 @@ def _worker(
     engine: ReportEngine,
     pulse: Pulse,
 ) -> Worker:
+    from plugin.drafting.desk import Desk
     from plugin.drafting.engine_watch import EngineWatch
     from plugin.drafting.pipeline import Pipeline
     from plugin.drafting.worker import Worker
@@ -146,11 +158,17 @@ def _worker(
 
     count_at = settings.completeness.count_at
     counted = [one.archive for one in targets if one.name == count_at]
+    desk = Desk(pulse.expect)
+    # A model in this process is for one thread at a time; a server has a queue of its own
+    turn = nullcontext() if settings.engine.url else threading.Lock()
     return Worker(
         sessions,
         open_spool(settings),
         make_report=Pipeline(
-            engine, settings.engine.max_new_tokens, settings.worker.default_character_set
+            engine,
+            settings.engine.max_new_tokens,
+            settings.worker.default_character_set,
+            while_writing=partial(desk.left_for, turn),
         ).make_report,
         destinations={one.name: one.kind for one in settings.destinations},
         rejection_notes=[
@@ -168,7 +186,8 @@ def _worker(
         ),
         watch=Watch(patience_of(settings), settings.worker.lease_s),
         longest_draft_s=settings.worker.longest_draft_s,
-        expect=pulse.expect,
+        studies=settings.worker.studies,
+        desk=desk,
     )
 
 

@@ -157,6 +157,9 @@ class Worker(Section):
     """How jobs are run."""
 
     processes: int = Field(default=1, ge=1)
+    studies: int = Field(
+        default=2, ge=1, le=64, description="in hand at the same time, in each process"
+    )
     lease_s: Seconds = 60.0
     poll_s: Seconds = 1.0
     attempts: int = Field(default=5, ge=1, description="give a study up after so many")

@@ -165,6 +165,13 @@ def _end(children: Sequence[_Child], patience_s: float) -> None:
 def stop_on_signals() -> threading.Event:
     """Return an event that SIGTERM and SIGINT set; for the main thread of a process."""
     stop = threading.Event()
+
+    def end(number: int, _: object) -> None:
+        if not stop.is_set():
+            name = signal.Signals(number).name
+            LOGGER.info("%s: process %d finishes what is in hand, and ends", name, os.getpid())
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, end)
     return stop

@@ -120,6 +120,8 @@ class Draft:
         Which draft of its study it is.
     abstained : str, optional
         Why the model wrote no findings, with its figures: for the timeline, not for the reader.
+    faults : tuple of str
+        What the draft or its input lacks, a sentence each; they stand among the notices as well.
     """
 
     notices: tuple[str, ...]
@@ -128,6 +130,7 @@ class Draft:
     model: DraftModel
     edition: Edition = field(default_factory=Edition)
     abstained: str | None = None
+    faults: tuple[str, ...] = ()
 
 
 def make_draft(
@@ -172,20 +175,26 @@ def make_draft(
     """
     edition = edition or Edition()
     last = [Section(Heading.TECHNIQUE, _sentences(technique))] if technique else []
+    lacking = _incomplete_input(incomplete)
     if abstained is not None:
         refusal = Section(Heading.FINDINGS, (Sentence(ABSTENTION),))
-        notices = _notices(model, edition, incomplete, [])
-        why = _one_line(abstained)
-        return Draft(notices, (refusal, *last), "abstained", model, edition, why)
+        notices, why = _notices(model, edition, lacking), _one_line(abstained)
+        return Draft(notices, (refusal, *last), "abstained", model, edition, why, lacking)
     generated, faults = _generated(text, finish_reason, _scores(text, tokens, token_logprobs))
-    state: State = "partial" if faults or incomplete is not None else "complete"
-    notices = _notices(model, edition, incomplete, faults)
-    return Draft(notices, (*generated, *last), state, model, edition)
+    faults = (*lacking, *faults)
+    state: State = "partial" if faults else "complete"
+    notices = _notices(model, edition, faults)
+    return Draft(notices, (*generated, *last), state, model, edition, faults=faults)
 
 
-def _notices(
-    model: DraftModel, edition: Edition, incomplete: str | None, faults: Sequence[str]
-) -> tuple[str, ...]:
+def _incomplete_input(incomplete: str | None) -> tuple[str, ...]:
+    if incomplete is None:
+        return ()
+    what = _one_line(incomplete).rstrip(".") or "images of the study may be missing"
+    return (f"Incomplete input: {what}.",)
+
+
+def _notices(model: DraftModel, edition: Edition, faults: Sequence[str]) -> tuple[str, ...]:
     version = f" {model.version}" if model.version else ""
     notices = [
         f"{DRAFT_NOTICE}. Written by the model {model.name}{version} without review by a "
@@ -196,15 +205,12 @@ def _notices(
         notices.append(
             "Demonstration model, trained on synthetic phantoms only: not for clinical use."
         )
-    if incomplete is not None:
-        what = _one_line(incomplete).rstrip(".") or "images of the study may be missing"
-        notices.append(f"Incomplete input: {what}.")
     return tuple(_one_line(notice) for notice in [*notices, *faults])
 
 
 def _generated(
     text: str, finish_reason: str, scores: Sequence[tuple[Span, float]]
-) -> tuple[list[Section], list[str]]:
+) -> tuple[list[Section], tuple[str, ...]]:
     placed = [
         (heading, (start + s, start + e))
         for heading, (start, end) in heading_spans(text)
@@ -228,7 +234,7 @@ def _generated(
         raise EmptyDraft("the generated text holds no finished sentence of findings or impression")
     if written[-1].heading is not Heading.FINDINGS:
         faults.append("The model wrote an impression without findings.")
-    return written, faults
+    return written, tuple(faults)
 
 
 def _sentence(text: str, span: Span, scores: Sequence[tuple[Span, float]]) -> Sentence:

@@ -21,6 +21,7 @@ from dicom_io.errors import AssociationRejected, PeerUnreachable
 from plugin.delivery.destinations import Destination
 from plugin.delivery.outbox import Due, Outbox
 from plugin.delivery.proving import NOT_SENT, WRONG, belongs_to_another, look
+from plugin.state.outage import Outage
 
 LOGGER = logging.getLogger(__name__)
 # A fault of ours with one report: a restart of the database or a full disk is over by then
@@ -42,9 +43,11 @@ def delivering(
     poll_s : float
         How often the outbox is asked what is due.
     """
-    ended = threading.Event()
+    ended, outage = threading.Event(), Outage()
     threads = [
-        threading.Thread(target=_deliver_until, args=(ended, outbox, one, poll_s), daemon=True)
+        threading.Thread(
+            target=_deliver_until, args=(ended, outage, outbox, one, poll_s), daemon=True
+        )
         for one in destinations
     ]
     for thread in threads:
@@ -58,11 +61,18 @@ def delivering(
 
 
 def _deliver_until(
-    ended: threading.Event, outbox: Outbox, destination: Destination, poll_s: float
+    ended: threading.Event,
+    outage: Outage,
+    outbox: Outbox,
+    destination: Destination,
+    poll_s: float,
 ) -> None:
     while not ended.wait(poll_s):
         try:
             deliver_to(outbox, destination)
+            outage.over()
+        except DBAPIError as error:
+            outage.met(error)
         except Exception as error:  # noqa: BLE001  one surprise must not end all delivery
             # What was claimed falls due again. The text is left out: it may name a patient
             where = "".join(traceback.format_tb(error.__traceback__))

@@ -47,6 +47,8 @@ class NewDraft:
     path: str
     selection: tuple[str, ...] = ()
     """Which series was read and why each other one was not, a line each."""
+    lacks: tuple[str, ...] = ()
+    """What the draft or its input lacks, a sentence each."""
     incomplete: str | None = None
     """What the input lacks, as far as anybody knew before it was read."""
 
@@ -108,10 +110,11 @@ def finish_with_draft(
         settle(session, study, StudyState.DRAFTED)
         for line in draft.selection:
             add_event(session, Kind.SELECTED, line, now=now, study_id=study.id)
+        lacks = f": {' '.join(draft.lacks)}" if draft.lacks else ""
         add_event(
             session,
             Kind.DRAFTED,
-            f"draft {claim.revision} written: {draft.state}",
+            f"draft {claim.revision} written: {draft.state}{lacks}",
             now=now,
             study_id=study.id,
             detail={"sop_instance_uid": draft.sop_instance_uid},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -72,6 +73,11 @@ class DraftedStudy:
     def state(self) -> str:
         return self.draft.state
 
+    @property
+    def lacks(self) -> tuple[str, ...]:
+        """What the draft or its input lacks, a sentence each."""
+        return self.draft.faults
+
 
 @dataclass(frozen=True)
 class Pipeline:
@@ -86,11 +92,14 @@ class Pipeline:
     default_character_set : str, optional
         How an identity is read that its object declares as ASCII and that is neither that nor
         UTF-8: a term of PS3.3 C.12.1.1.2.
+    while_writing : callable
+        Gives what is entered while the engine works.
     """
 
     engine: ReportEngine
     max_new_tokens: int = 256
     default_character_set: str | None = None
+    while_writing: Callable[[], AbstractContextManager[object]] = nullcontext
 
     def make_report(
         self,
@@ -166,7 +175,8 @@ class Pipeline:
         choice, volume, model_input = images
         progress("let the model write")
         sampling = Sampling(max_new_tokens=self.max_new_tokens)
-        generation = self.engine.report(model_input, sampling)
+        with self.while_writing():
+            generation = self.engine.report(model_input, sampling)
         progress("make the Structured Report")
         read = set(volume.sop_instance_uids)
         headers = [i.header for i in choice.instances if i.sop_instance_uid in read]

@@ -1,4 +1,4 @@
-"""The worker: complete studies become drafts, one at a time, whatever may be killed when."""
+"""The worker: complete studies become drafts, whatever may be killed when."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,11 +22,13 @@ from dicom_io.errors import CtscribeError, EngineUnavailable, LeaseLost, Nothing
 from plugin.drafting import job_ends, jobs
 from plugin.drafting.age import why_too_old
 from plugin.drafting.corrections import settle_corrections
+from plugin.drafting.desk import Desk
 from plugin.drafting.job_ends import NewDraft
 from plugin.drafting.jobs import Claim
 from plugin.state.clock import CLOCK_SLACK
 from plugin.state.completeness import nothing_known
 from plugin.state.database import SessionFactory, reason_of
+from plugin.state.outage import Outage
 from plugin.state.spool import Spool
 from plugin.state.tables import DraftState, Level
 from plugin.state.watch import Watch
@@ -49,6 +52,8 @@ class Drafted(Protocol):
     def state(self) -> str: ...
     @property
     def selection(self) -> Sequence[str]: ...
+    @property
+    def lacks(self) -> Sequence[str]: ...
 
 
 class MakeReport(Protocol):
@@ -100,8 +105,10 @@ class Worker:
         An older study is drafted only if somebody asks for it.
     longest_draft_s : float
         Whoever works on a study for longer hangs: the attempt ends with the process.
-    expect : callable
-        Told, again and again, within how many seconds it will be called again.
+    studies : int
+        How many it has in hand at the same time, each in a thread.
+    desk : Desk
+        What these threads share; `make_report` leaves it while the engine writes.
     end_process : callable
         Ends this process, whatever its other threads do.
     """
@@ -117,32 +124,52 @@ class Worker:
     watch: Watch = field(default_factory=Watch)
     max_study_age_days: int | None = None
     longest_draft_s: float = 1800.0
-    expect: Callable[[float], None] = lambda _: None
+    studies: int = 1
+    desk: Desk = field(default_factory=Desk)
     end_process: Callable[[], None] = lambda: os._exit(1)
 
     def run(self, stop: threading.Event, poll_s: float = 1.0) -> None:
-        """Work until `stop` is set; the job in hand is finished first."""
+        """Work until `stop` is set; what is in hand is finished first."""
+        outage = Outage()
+        with ThreadPoolExecutor(self.studies, "draft") as pool:
+            threads = [pool.submit(self._run, stop, poll_s, outage) for _ in range(self.studies)]
+            for ended in as_completed(threads):
+                if ended.exception() is not None:  # the process ends, and is started again
+                    stop.set()
+        for ended in threads:
+            ended.result()
+
+    def _run(self, stop: threading.Event, poll_s: float, outage: Outage) -> None:
         while not stop.is_set():
-            self.expect(poll_s + _ASKING_S)
+            busy = False
             try:
-                busy = self.ready() and self.work_once()
+                busy = self.work_once()
+                outage.over()
             except DBAPIError as error:
-                LOGGER.error("the database does not answer: %s", reason_of(error))
-                busy = False
+                outage.met(error)
             if not busy:
                 stop.wait(poll_s)
 
     def work_once(self) -> bool:
-        """Do one job if one is due; return whether there was one."""
-        claim = jobs.claim_job(self.sessions, self.watch, attempts=self.attempts, now=_now())
-        if claim is None:
-            return False
+        """Do one job if one is due and the engine is ready; return whether there was one."""
+        with self.desk.taken(_ASKING_S):
+            if not self.ready():
+                return False
+            claim = jobs.claim_job(self.sessions, self.watch, attempts=self.attempts, now=_now())
+            if claim is None:
+                return False
+            self._work_on(claim)
+        return True
+
+    def _work_on(self, claim: Claim) -> None:
+        longest_s = self.longest_draft_s + _ASKING_S
+        # What ended badly before may end the process: no other study is in hand then
+        again = claim.attempt > 1
         try:
-            with self._lease_kept(claim):
+            with self._lease_kept(claim), self.desk.in_hand(alone=again, seconds=longest_s):
                 self._do(claim)
         except LeaseLost as error:
             LOGGER.warning("%s", error)
-        return True
 
     def _do(self, claim: Claim) -> None:
         try:
@@ -200,6 +227,7 @@ class Worker:
             state=DraftState(report.state),
             path=path,
             selection=tuple(report.selection),
+            lacks=tuple(report.lacks),
             incomplete=incomplete,
         )
         try:
@@ -226,7 +254,6 @@ class Worker:
     def _lease_kept(self, claim: Claim) -> Iterator[None]:
         """Renew the lease from a thread while the model works."""
         done = threading.Event()
-        self.expect(self.longest_draft_s + _ASKING_S)
         thread = threading.Thread(target=self._renew, args=(claim, done), name="lease", daemon=True)
         thread.start()
         try:

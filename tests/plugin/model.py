@@ -18,6 +18,7 @@ class Drafted:
     series_instance_uid: str = "1.2.7"
     state: str = "complete"
     selection: tuple[str, ...] = ("read series 2",)
+    lacks: tuple[str, ...] = ()
 
 
 @dataclass

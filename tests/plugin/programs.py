@@ -8,7 +8,9 @@ import random
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from dicom_io.archives.dimse import Dimse
 from plugin.delivery.delivery import delivering
 from plugin.delivery.destinations import Destination
 from plugin.delivery.outbox import Outbox
+from plugin.drafting.desk import Desk
 from plugin.drafting.worker import Worker
 from plugin.reception.receiver import run_receiver
 from plugin.state.completeness import Patience
@@ -38,6 +41,7 @@ class TinyDraft:
     selected_digest: str
     state: str = "complete"
     selection: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
 
     @property
     def series_instance_uid(self) -> str:
@@ -49,7 +53,9 @@ def selected(paths: Sequence[Path]) -> str:
     return hashlib.sha256("\n".join(uids).encode()).hexdigest()
 
 
-def make_report(paths: Sequence[Path], *, unless: str | None, **_: Any) -> TinyDraft | None:
+def make_report(
+    paths: Sequence[Path], *, desk: Desk, unless: str | None, **_: Any
+) -> TinyDraft | None:
     if selected(paths) == unless:
         return None
     source = dcmread(paths[0], stop_before_pixels=True)
@@ -62,7 +68,8 @@ def make_report(paths: Sequence[Path], *, unless: str | None, **_: Any) -> TinyD
     sr.file_meta.MediaStorageSOPClassUID = sr.SOPClassUID
     sr.file_meta.MediaStorageSOPInstanceUID = sr.SOPInstanceUID
     sr.Modality = "SR"
-    time.sleep(random.uniform(0, 0.3))
+    with desk.left_for(nullcontext()):
+        time.sleep(random.uniform(0, 0.3))
     return TinyDraft(sr, selected(paths))
 
 
@@ -76,7 +83,17 @@ def work(url: str, folder: Path, port: int) -> None:
     sessions, spool = session_factory(open_database(url)), Spool(folder)
     stop = stop_on_signals()
     watch = Watch(PATIENCE, lease_s=3.0)
-    worker = Worker(sessions, spool, make_report, {"pacs": "dimse"}, attempts=1000, watch=watch)
+    desk = Desk()
+    worker = Worker(
+        sessions,
+        spool,
+        partial(make_report, desk=desk),
+        {"pacs": "dimse"},
+        attempts=1000,
+        watch=watch,
+        studies=3,
+        desk=desk,
+    )
     pacs = Destination("pacs", Dimse("127.0.0.1", port, "ARCHIVE"))
     with delivering(Outbox(sessions, spool.root), [pacs], 0.2):
         worker.run(stop, poll_s=0.2)

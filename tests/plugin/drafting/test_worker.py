@@ -20,6 +20,7 @@ from dicom_io.errors import (
     StoreFull,
 )
 from plugin.drafting import jobs
+from plugin.drafting.desk import Desk
 from plugin.drafting.worker import Worker
 from plugin.reception import intake
 from plugin.state.database import SessionFactory
@@ -94,6 +95,15 @@ def test_the_timeline_tells_which_series_was_read(worker, arrive, rows):
     arrive(1)
     worker.work_once()
     assert "read series 2" in [event.message for event in rows(Event)]
+
+
+def test_the_timeline_tells_why_a_draft_is_partial(worker, arrive, rows, sessions, spool):
+    arrive(1)
+    lacks = ("Incomplete input: 3 slices.", "The generated text was cut off.")
+    drafted = Drafted(make_slice(new_uid()), state="partial", lacks=lacks)
+    Worker(sessions, spool, lambda *_, **__: drafted, {}).work_once()
+    told = "draft 1 written: partial: Incomplete input: 3 slices. The generated text was cut off."
+    assert rows(Event)[-1].message == told
 
 
 def test_late_slices_that_change_the_selection_make_a_successor(
@@ -220,6 +230,7 @@ def test_a_fault_of_ours_is_named_by_class_and_place_not_by_its_text(
 def test_a_model_that_is_slower_than_the_lease_keeps_its_job(sessions, spool, model, arrive, rows):
     arrive(1)
     slow = Worker(sessions, spool, model.report, {}, watch=Watch(lease_s=0.6))
+    another = replace(slow, desk=Desk())
 
     def lease() -> datetime:
         (job,) = rows(Job)
@@ -228,7 +239,7 @@ def test_a_model_that_is_slower_than_the_lease_keeps_its_job(sessions, spool, mo
     def outlast_the_lease() -> None:
         first = lease()
         assert eventually(lambda: datetime.now(UTC) > first < lease())
-        assert not slow.work_once()
+        assert not another.work_once()
 
     model.meanwhile = outlast_the_lease
     assert slow.work_once()
@@ -261,8 +272,8 @@ def test_a_worker_tells_when_it_will_speak_again(worker, arrive, model):
         told.append(seconds)
 
     model.meanwhile = stop.set
-    replace(worker, expect=expect, longest_draft_s=7000.0).run(stop, poll_s=0.01)
-    assert [seconds > 7000 for seconds in told] == [False, True]
+    replace(worker, desk=Desk(expect), longest_draft_s=7000.0).run(stop, poll_s=0.01)
+    assert [seconds > 7000 for seconds in told[:2]] == [False, True]
 
 
 def test_a_worker_whose_job_was_taken_over_discards_its_draft(
@@ -287,11 +298,13 @@ def test_two_workers_share_the_studies(worker, sessions, spool, model, rows):
             one = arrival(number, study=f"1.2.{number}")
             intake.record(session, [one], patience=PATIENCE, now=then)
 
-    def work() -> None:
+    def work(worker: Worker) -> None:
         while worker.work_once():
             pass
 
-    threads = [threading.Thread(target=work) for _ in range(2)]
+    threads = [
+        threading.Thread(target=work, args=(replace(worker, desk=Desk()),)) for _ in range(2)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
