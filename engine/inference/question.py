@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from string import ascii_uppercase
 from typing import TYPE_CHECKING, Literal
+from unicodedata import category
 
 from dicom_io.errors import EngineError
 
@@ -19,16 +20,34 @@ def question_prompt(question: str, choices: Sequence[str] = ()) -> str:
     Raises
     ------
     EngineError
-        The question or a choice is empty, or there is one choice or more than the alphabet has.
+        The question or a choice is empty or no text, two choices are equal, or there is one choice
+        or more than the alphabet has.
     """
-    if not all(text.strip() for text in (question, *choices)):
-        raise EngineError("a question and its choices must not be empty")
+    for text in (question, *choices):
+        _require_text(text)
     if not choices:
         return question
+    if len({" ".join(choice.split()).casefold() for choice in choices}) < len(choices):
+        raise EngineError("two choices are equal")
     if not 2 <= len(choices) <= len(ascii_uppercase):
         raise EngineError(f"a closed question has 2 to 26 choices, got {len(choices)}")
     listed = " ".join(map(choice_answer, ascii_uppercase, choices))
     return f"{question} Choices: {listed}"
+
+
+def _require_text(text: str) -> None:
+    """The border of all that callers ask: a tokenizer takes valid Unicode, and a person writes it.
+
+    Half of a surrogate pair (JSON can carry one) has no UTF-8; NUL and other control characters
+    but white space are no part of a question.
+    """
+    if not text.strip():
+        raise EngineError("a question and its choices must not be empty")
+    if any(category(char) in ("Cs", "Cc") and not char.isspace() for char in text):
+        raise EngineError(
+            "a question and its choices must be text: one holds half a character "
+            "or a control character"
+        )
 
 
 def choice_answer(letter: str, text: str) -> str:

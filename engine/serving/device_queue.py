@@ -10,8 +10,11 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from dicom_io.errors import CtscribeError, EngineFault, EngineUnavailable
 from dicom_io.model_input.preprocess import ModelInput
@@ -21,8 +24,13 @@ LOGGER = logging.getLogger(__name__)
 REMEMBERED = 64
 """Answers that are kept for callers who lost theirs on the way and ask again."""
 FAULTS = 3
-"""After so many faults in a row, and no answer, the device is taken for broken: CUDA does not
-recover from some faults within a process."""
+"""After so many of the device's own errors in a row, and no answer, it is taken for broken: CUDA
+does not recover from some faults within a process. So it is after any other fault that so many
+different requests met at one place, if an input that is known to be good meets one, too."""
+
+# How torch's errors of CUDA and its libraries begin or name themselves. By text, as torch gives
+# RuntimeError for most of them, and this module serves engines without torch as well
+_OF_DEVICE = ("CUDA", "CUBLAS", "CUDNN", "NCCL", "HIP error", "cuBLAS", "cuDNN")
 
 _CLOSING = "the engine is shutting down"
 
@@ -31,11 +39,15 @@ Observe = Callable[[Sequence[Any], float], None]
 
 @dataclass(eq=False)
 class _Call:
-    """What one caller waits for: a report that may share a batch, or anything else alone."""
+    """What one caller waits for: a report that may share a batch, or anything else alone.
+
+    `about` tells different requests apart.
+    """
 
     run: Callable[[], Any]
     model_input: ModelInput | None = None
     sampling: Sampling | None = None
+    about: object = None
     future: Future[Any] = field(default_factory=Future)
 
 
@@ -63,7 +75,9 @@ class DeviceQueue:
         self._known: OrderedDict[str, Future[Any]] = OrderedDict()
         self._changed = threading.Condition()
         self._closed = False
-        self._faults = 0
+        self._device_errors = 0
+        self._faults: dict[str, set[object]] = {}
+        self._broken = ""
         self.on_broken: Callable[[], None] = lambda: None
         """Told when the device fails so often in a row that it is taken for broken."""
         self.seconds = 1.0
@@ -73,17 +87,26 @@ class DeviceQueue:
 
     def require_device(self) -> None:
         """Raise `EngineUnavailable` if the device only fails; a new process may cure it."""
-        if self._faults >= FAULTS:
-            raise EngineUnavailable(f"the device failed {self._faults} times in a row")
+        if self._broken:
+            raise EngineUnavailable(self._broken)
 
     def report(self, key: str, model_input: ModelInput, sampling: Sampling) -> Future[Generation]:
         """Draft a report, in one batch with others that wait and share its `sampling`."""
-        call = _Call(lambda: self._engine.report(model_input, sampling), model_input, sampling)
-        return self._enter(key, call)
+        run = partial(self._engine.report, model_input, sampling)
+        return self._enter(key, _Call(run, model_input, sampling, key))
 
-    def call(self, key: str | None, run: Callable[[], Any]) -> Future[Any]:
-        """Run something alone; without a key no other caller shares its answer."""
-        return self._enter(key, _Call(run))
+    def call(self, key: str, run: Callable[[], Any], *, shared: bool = True) -> Future[Any]:
+        """Run something alone.
+
+        Parameters
+        ----------
+        key : str
+            What is asked.
+        run : callable
+        shared : bool
+            Whether another caller who asks the same gets the same answer.
+        """
+        return self._enter(key if shared else None, _Call(run, about=key))
 
     def close(self) -> None:
         """Take no more calls, and refuse those that still wait in line."""
@@ -151,9 +174,10 @@ class DeviceQueue:
                 for call in calls:
                     self._serve([call])
                 return
-            calls[0].future.set_exception(self._judged(error))
+            calls[0].future.set_exception(self._judged(error, calls[0].about))
             return
-        self._faults = 0
+        self._device_errors, self._broken = 0, ""
+        self._faults.clear()
         self.seconds = time.monotonic() - started
         self._observe(answers, self.seconds)
         for call, answer in zip(calls, answers, strict=True):
@@ -165,16 +189,51 @@ class DeviceQueue:
         inputs = [call.model_input for call in calls if call.model_input is not None]
         return self._engine.report_batch(inputs, calls[0].sampling or Sampling())
 
-    def _judged(self, error: Exception) -> CtscribeError:
+    def _judged(self, error: Exception, about: object) -> CtscribeError:
         """Name a fault of ours by class and place: its text may hold what the caller asked."""
         if isinstance(error, CtscribeError):
             return error
-        self._faults += 1
-        if self._faults >= FAULTS:
-            self.on_broken()
         trace = error.__traceback__
-        kind, frame = type(error).__name__, traceback.extract_tb(trace)[-1]
-        LOGGER.error("%s\n%s", kind, "".join(traceback.format_tb(trace)))
-        return EngineFault(
-            f"the engine failed: {kind} at {Path(frame.filename).name}:{frame.lineno}"
-        )
+        frame = traceback.extract_tb(trace)[-1]
+        fault = f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"
+        LOGGER.error("%s\n%s", type(error).__name__, "".join(traceback.format_tb(trace)))
+        self._note(fault, about, of_device=is_device_error(error))
+        return EngineFault(f"the engine failed: {fault}")
+
+    def _note(self, fault: str, about: object, *, of_device: bool) -> None:
+        if of_device:
+            self._device_errors += 1
+            if self._device_errors >= FAULTS:
+                self._give_up(f"the device failed {self._device_errors} times in a row")
+            return
+        met = self._faults.setdefault(fault, set())
+        met.add(about)
+        if len(met) >= FAULTS:
+            self._faults.clear()
+            if not self._writes():
+                self._give_up(f"the engine fails whatever it is asked: {fault}")
+
+    def _writes(self) -> bool:
+        """Whether a volume of air, which is nobody's, is answered in whatever way."""
+        spec = self._engine.preprocess
+        air = ModelInput(np.zeros((1, *spec.size), np.float32), spec, np.eye(4), ())
+        try:
+            self._engine.report(air, Sampling(max_new_tokens=1))
+        except CtscribeError:
+            pass
+        except Exception:  # noqa: BLE001  whatever it is, the engine does not work
+            return False
+        return True
+
+    def _give_up(self, reason: str) -> None:
+        self._broken = reason
+        self.on_broken()
+
+
+def is_device_error(error: Exception) -> bool:
+    """Whether an accelerator failed, and not the code that ran on it."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    said = str(error)
+    return "AcceleratorError" in kinds or (
+        "RuntimeError" in kinds and any(word in said for word in _OF_DEVICE)
+    )

@@ -185,7 +185,7 @@ class _Service:
         body = await _body(request, self._limit)
         key, model_input, task = await run_in_threadpool(self._read, body, kind)
         if wire.LINES in request.headers.get("accept", ""):
-            lines = _lines(lambda on_token: self._start(None, model_input, task, on_token))
+            lines = _lines(lambda on_token: self._start(key, model_input, task, on_token))
             return StreamingResponse(lines, media_type=wire.LINES)
         future = self._start(key, model_input, task, None)
         return _json(_plain(await asyncio.wrap_future(future)))
@@ -205,7 +205,7 @@ class _Service:
 
     def _start(
         self,
-        key: str | None,
+        key: str,
         model_input: ModelInput,
         task: ReportTask | SamplesTask | QuestionTask,
         on_token: OnToken | None,
@@ -213,7 +213,7 @@ class _Service:
         run: Callable[[], Result]
         engine, sampling = self._engine, task.sampling
         match task:
-            case ReportTask() if key is not None:
+            case ReportTask() if on_token is None:
                 return self._queue.report(key, model_input, sampling)
             case ReportTask():
                 run = partial(engine.report, model_input, sampling, on_token=on_token)
@@ -222,7 +222,7 @@ class _Service:
             case QuestionTask(question=question, choices=choices):
                 asked = (model_input, question, choices, sampling)
                 run = partial(engine.ask, *asked, on_token=on_token)
-        return self._queue.call(key, run)
+        return self._queue.call(key, run, shared=on_token is None)
 
 
 async def _body(request: Request, limit: int) -> bytes:

@@ -110,6 +110,8 @@ def unpack(body: bytes, task: type[Task]) -> tuple[ModelInput, Task]:
         raise EngineError('the metadata "request" is no JSON object of spec and task') from None
     if (pixels.dtype, affine.dtype, affine.shape) != (np.float32, np.float64, (4, 4)):
         raise EngineError("pixels must be float32, and affine_lps float64 of shape (4, 4)")
+    if not np.isfinite(affine).all():
+        raise EngineError("affine_lps holds values that are no finite numbers")
     return ModelInput(pixels, _read(spec, PreprocessSpec, "spec"), affine, ()), _read_task(
         wanted, task
     )

@@ -35,6 +35,29 @@ def test_one_choice_is_none_however_it_is_asked():
         closed_prompt("Where?", ["left"], "texts")
 
 
+NO_TEXTS = ["", " \n", "\ud800", "Is there\udfff ascites?", "nodule\0", "a\x1b[31m", "\x85"]
+
+
+@pytest.mark.parametrize("odd", NO_TEXTS)
+def test_what_is_no_text_is_refused_at_the_border_wherever_it_stands(odd):
+    for question, choices in ((odd, ()), (odd, ("left", "right")), ("Where?", ("left", odd))):
+        with pytest.raises(EngineError, match=r"must (not be empty|be text)"):
+            closed_prompt(question, choices, "letters")
+
+
+def test_any_script_is_text():
+    assert (
+        question_prompt("Où?\tПечень 肝臓 \U0001fac1 e\u0301")
+        == "Où?\tПечень 肝臓 \U0001fac1 e\u0301"
+    )
+
+
+@pytest.mark.parametrize("way", ["letters", "texts"])
+def test_equal_choices_are_refused(way):
+    with pytest.raises(EngineError, match="two choices are equal"):
+        closed_prompt("Where?", ["left", "right", "Left "], way)
+
+
 @pytest.mark.parametrize("asked", ["is there  ascites", "IS THERE ASCITES?", "Is there ascites?"])
 def test_a_known_question_is_put_in_the_words_of_the_training(asked):
     assert known_question(asked, KNOWN) == "Is there ascites?"

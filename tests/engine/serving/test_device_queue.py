@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+import torch
 
 from dicom_io.errors import EngineError, EngineFault, EngineUnavailable, OutOfDeviceMemory
 from dicom_io.model_input.preprocess import ModelInput
 from engine.fake import FakeEngine
 from engine.protocol import GREEDY, Generation, Sampling
-from engine.serving.device_queue import FAULTS, REMEMBERED, DeviceQueue
+from engine.serving.device_queue import FAULTS, REMEMBERED, DeviceQueue, is_device_error
 from tests.engine.conftest import input_for
 
 
@@ -105,7 +106,7 @@ def test_old_answers_are_forgotten(queue, engine):
 def test_a_call_without_a_key_is_never_shared(queue):
     runs: list[int] = []
     for _ in range(2):
-        queue.call(None, lambda: runs.append(1)).result(10)
+        queue.call("a", lambda: runs.append(1), shared=False).result(10)
     assert len(runs) == 2
 
 
@@ -165,6 +166,58 @@ def test_a_device_that_only_fails_is_taken_for_broken_until_it_answers():
         engine._failure = None
         ask(queue, 1).result(10)
         queue.require_device()
+
+
+class PickyEngine(FakeEngine):
+    """Has a fault of its own for every volume but air."""
+
+    def report(self, model_input: ModelInput, sampling: Sampling = GREEDY, **how: Any) -> Any:
+        if model_input.pixels.any():
+            raise TypeError("TextEncodeInput must be str")
+        return super().report(model_input, sampling, **how)
+
+
+def fail(queue: DeviceQueue, seeds: Sequence[int]) -> None:
+    for seed in seeds:
+        with pytest.raises(EngineFault):
+            ask(queue, seed).result(10)
+
+
+def test_faults_that_only_some_inputs_meet_leave_the_device_in_service():
+    with queue_of(PickyEngine()) as queue:
+        fail(queue, range(1, 3 * FAULTS))
+        queue.require_device()
+
+
+def test_one_request_that_is_sent_again_and_again_breaks_nothing():
+    with queue_of(FakeEngine(failure=TypeError("always"))) as queue:
+        fail(queue, [1] * 3 * FAULTS)
+        queue.require_device()
+
+
+def test_a_fault_of_different_requests_and_of_air_is_the_engines_own():
+    with queue_of(FakeEngine(failure=TypeError("always"))) as queue:
+        told: list[bool] = []
+        queue.on_broken = lambda: told.append(True)
+        fail(queue, range(FAULTS))
+        with pytest.raises(EngineUnavailable, match=r"whatever it is asked: TypeError at fake.py"):
+            queue.require_device()
+        assert told == [True]
+
+
+@pytest.mark.parametrize(
+    ("error", "is_one"),
+    [
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), True),
+        (torch.AcceleratorError("device-side assert triggered"), True),
+        (RuntimeError("shape '[3]' is invalid for input of size 4"), False),
+        (TypeError("CUDA"), False),
+        (UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed"), False),
+    ],
+)
+def test_an_accelerators_own_errors_are_told_from_others(error: Exception, is_one: bool):
+    assert is_device_error(error) is is_one
 
 
 def test_an_input_at_fault_does_not_make_a_device_broken():

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -24,7 +25,7 @@ from engine.fake import FakeEngine
 from engine.protocol import GREEDY, Sampling
 from engine.serving import wire
 from engine.serving.server import make_app, serve
-from engine.serving.wire import ReportTask, SamplesTask
+from engine.serving.wire import QuestionTask, ReportTask, SamplesTask
 from tests.engine.conftest import input_for
 from tests.engine.servers import serving
 from tests.ports import free_port
@@ -215,6 +216,23 @@ def test_a_server_that_is_told_to_stop_finishes_what_it_took():
         assert [answer.result().status_code for answer in taken] == [200, 200, 200]
         with pytest.raises(httpx.ConnectError):
             post(url, request())
+
+
+def test_questions_that_are_no_text_are_refused_and_the_server_goes_on():
+    with serving(make_app(FakeEngine())) as url:
+        for number in range(9):
+            task = QuestionTask(GREEDY, f"Is there {number} \ud800?", ())
+            answer = post(url, wire.pack(input_for(SPEC, number), task), "/v1/ask")
+            assert refused(answer)[:2] == (422, "EngineError")
+        assert httpx.get(f"{url}/ready").status_code == 200
+        assert post(url, request()).status_code == 200
+
+
+def test_a_volume_that_lies_nowhere_is_refused(url):
+    nowhere = replace(input_for(SPEC), affine_lps=np.full((4, 4), np.nan))
+    answer = refused(post(url, wire.pack(nowhere, ReportTask())))
+    assert answer[:2] == (422, "EngineError")
+    assert "affine_lps" in answer[2]
 
 
 def test_a_device_that_only_fails_makes_the_server_unready():
