@@ -22,6 +22,7 @@ from torch import Tensor
 from transformers import Qwen2ForCausalLM
 from transformers.models.qwen2 import Qwen2Config
 
+from engine.checkpoints.decoding import Decoding
 from engine.inference.generation import Generator
 from engine.inference.local import DTYPES, choose_device, choose_dtype
 from engine.inference.quantization import QUANTIZATIONS, quantize
@@ -140,7 +141,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     network = random_network(config, device, dtype)
     quantize(network, arguments.quantization, device)
     prompt = torch.randn(PROMPT_TOKENS, config.llm.hidden_size, device=device, dtype=dtype)
-    generator, reference = Generator(network, eos_id=-1), twin(network)
+    generator, reference = Generator(network, Decoding()), twin(network)
 
     def ours(n: int) -> list[int]:
         sampling = Sampling(max_new_tokens=n, stop_at_loop=False)

@@ -14,7 +14,7 @@ import numpy as np
 from dicom_io.model_input.preprocess import ModelInput, PreprocessSpec
 from engine.inference.question import choice_answer, question_prompt
 from engine.protocol import (
-    GREEDY,
+    AS_TRAINED,
     Answer,
     Choice,
     Generation,
@@ -72,7 +72,7 @@ class FakeEngine:
     def report(
         self,
         model_input: ModelInput,
-        sampling: Sampling = GREEDY,
+        sampling: Sampling = AS_TRAINED,
         *,
         on_token: OnToken | None = None,
     ) -> Generation:
@@ -89,7 +89,7 @@ class FakeEngine:
         return tuple(self.report(model_input, replace(sampling, seed=seed)) for seed in seeds)
 
     def report_batch(
-        self, model_inputs: Sequence[ModelInput], sampling: Sampling = GREEDY
+        self, model_inputs: Sequence[ModelInput], sampling: Sampling = AS_TRAINED
     ) -> tuple[Generation, ...]:
         """Answer as `ReportEngine.report_batch` does."""
         return tuple(self.report(model_input, sampling) for model_input in model_inputs)
@@ -99,7 +99,7 @@ class FakeEngine:
         model_input: ModelInput,
         question: str,
         choices: Sequence[str] = (),
-        sampling: Sampling = GREEDY,
+        sampling: Sampling = AS_TRAINED,
         *,
         on_token: OnToken | None = None,
     ) -> Answer:

@@ -25,16 +25,20 @@ OnToken = Callable[[str], None]
 class Sampling:
     """How the tokens of a text are chosen, and when it is cut off.
 
+    What is None is as the checkpoint says (its generation_config.json), else the likeliest token.
+
     Parameters
     ----------
     max_new_tokens : int
         Where to stop if the model does not end by itself.
-    temperature : float
+    temperature : float, optional
         0 takes the likeliest token at every step; above it, tokens are drawn from
         softmax(logits / temperature).
-    top_p : float
+    top_p : float, optional
         Draw among the likeliest tokens whose probabilities reach this sum (Holtzman 2020).
-    repetition_penalty : float
+    top_k : int, optional
+        Draw among so many of the likeliest tokens (Fan 2018); 0 sets no limit.
+    repetition_penalty : float, optional
         Makes tokens that the text has already less likely (Keskar 2019); 1 changes nothing.
     seed : int
         Where drawing starts. The same seed and input give the same text, alone or in a batch.
@@ -48,26 +52,32 @@ class Sampling:
     """
 
     max_new_tokens: int = 256
-    temperature: float = 0.0
-    top_p: float = 1.0
-    repetition_penalty: float = 1.0
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    repetition_penalty: float | None = None
     seed: int = 0
     stop_at_loop: bool = True
 
     def __post_init__(self) -> None:
+        infinite = float("inf")
         in_range = {
             "max_new_tokens": self.max_new_tokens >= 1,
-            "temperature": 0 <= self.temperature < float("inf"),
-            "top_p": 0 < self.top_p <= 1,
-            "repetition_penalty": 1 <= self.repetition_penalty < float("inf"),
+            "temperature": self.temperature is None or 0 <= self.temperature < infinite,
+            "top_p": self.top_p is None or 0 < self.top_p <= 1,
+            "top_k": self.top_k is None or self.top_k >= 0,
+            "repetition_penalty": self.repetition_penalty is None
+            or 1 <= self.repetition_penalty < infinite,
             "seed": 0 <= self.seed < 2**63,
         }
         if wrong := [name for name, fits in in_range.items() if not fits]:
             raise EngineError(f"{wrong[0]} cannot be {getattr(self, wrong[0])}")
 
 
-GREEDY = Sampling()
-"""The likeliest token at every step."""
+AS_TRAINED = Sampling()
+"""As the checkpoint says."""
+GREEDY = Sampling(temperature=0.0)
+"""The likeliest token at every step, repetitions less likely where the checkpoint says so."""
 
 
 @dataclass(frozen=True)
@@ -215,7 +225,7 @@ class ReportEngine(Protocol):
     def report(
         self,
         model_input: ModelInput,
-        sampling: Sampling = GREEDY,
+        sampling: Sampling = AS_TRAINED,
         *,
         on_token: OnToken | None = None,
     ) -> Generation:
@@ -251,7 +261,7 @@ class ReportEngine(Protocol):
         ...
 
     def report_batch(
-        self, model_inputs: Sequence[ModelInput], sampling: Sampling = GREEDY
+        self, model_inputs: Sequence[ModelInput], sampling: Sampling = AS_TRAINED
     ) -> tuple[Generation, ...]:
         """Draft the reports of several volumes together.
 
@@ -264,7 +274,7 @@ class ReportEngine(Protocol):
         model_input: ModelInput,
         question: str,
         choices: Sequence[str] = (),
-        sampling: Sampling = GREEDY,
+        sampling: Sampling = AS_TRAINED,
         *,
         on_token: OnToken | None = None,
     ) -> Answer:

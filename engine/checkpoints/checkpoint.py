@@ -14,6 +14,7 @@ from torch import Tensor
 
 from dicom_io.errors import CheckpointMismatch, EngineError
 from dicom_io.model_input.preprocess import PreprocessSpec
+from engine.checkpoints.decoding import GREEDILY, Decoding, read_decoding
 from engine.checkpoints.description import (
     CONFIG,
     Description,
@@ -79,6 +80,7 @@ class Checkpoint:
     preprocess: PreprocessSpec
     distribution: TrainingDistribution | None = None
     digest: str = ""
+    decoding: Decoding = GREEDILY
 
     @property
     def identity(self) -> ModelIdentity:
@@ -179,6 +181,7 @@ def load_described(
         preprocess=found.preprocess,
         distribution=distribution,
         digest=found.digest,
+        decoding=read_decoding(found.folder),
     )
 
 
@@ -242,7 +245,7 @@ def save_checkpoint(
     write_tensors(_tensors_to_store(checkpoint.model, dtype), folder, shard_bytes=shard_bytes)
     checkpoint.tokenizer.save(str(folder / TOKENIZER))
     eos = checkpoint.prompt.eos_token
-    write_end_of_text(folder, eos, checkpoint.tokenizer.token_to_id(eos))
+    write_end_of_text(folder, eos, checkpoint.tokenizer.token_to_id(eos), checkpoint.decoding)
     if checkpoint.distribution is not None:
         stem = Path(OUT_OF_DISTRIBUTION).stem
         write_tensors(checkpoint.distribution.to_tensors(), folder, stem=stem)

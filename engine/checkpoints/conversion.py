@@ -20,6 +20,7 @@ from torch import Tensor
 
 from dicom_io.errors import CheckpointMismatch
 from engine.checkpoints.checkpoint import describe
+from engine.checkpoints.decoding import GENERATION
 from engine.checkpoints.description import CONFIG, Description, Prompt, read_config
 from engine.checkpoints.families import build, has_tied_head
 from engine.checkpoints.folder import file_sha256, seal
@@ -39,8 +40,6 @@ from engine.checkpoints.weights import (
     require_network,
     write_tensors,
 )
-
-GENERATION = "generation_config.json"
 
 
 def convert(

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from dicom_io.errors import CheckpointMismatch
 from dicom_io.model_input.preprocess import PreprocessSpec
+from engine.checkpoints.decoding import GENERATION
 from engine.checkpoints.folder import digest_of
 from engine.checkpoints.tokenizer_files import eos_token, tokenizer_files
 from engine.checkpoints.weights import TensorInfo, read_headers, read_tensors, weight_files
@@ -35,6 +36,9 @@ class Prompt:
         The question that asks for a report; it follows the image tokens.
     image_token, eos_token : str
         Tokens of the tokenizer: the placeholder of an image token, and what ends a text.
+    before_question : str
+        What stands between the image tokens and a question, but not before `report`: the authors'
+        code puts a space there (`mllm_dataset.py`).
     answers_questions : bool
         Whether the model was trained to answer questions, not reports alone.
     questions : tuple of str
@@ -47,6 +51,7 @@ class Prompt:
     report: str
     image_token: str = "<im_patch>"  # noqa: S105 - a token of text
     eos_token: str = "<eos>"  # noqa: S105
+    before_question: str = ""
     answers_questions: bool = False
     questions: tuple[str, ...] = ()
     closed: Literal["letters", "texts"] = "letters"
@@ -182,6 +187,7 @@ def describe_published(folder: Path, layout: LayoutName, own: Layout) -> Descrip
         weights.append(folder / own.loose)
     stored = read_headers(weights)
     network = own.network(read_config(folder), own.renaming(stored), folder)
+    said = [path for path in [folder / GENERATION] if path.is_file()]
     prompt = own.prompt
     if prompt:
         prompt = replace(prompt, eos_token=eos_token(folder) or prompt.eos_token)
@@ -193,6 +199,6 @@ def describe_published(folder: Path, layout: LayoutName, own: Layout) -> Descrip
         prompt=prompt,
         preprocess=PreprocessSpec(size=network.vision.input_size),
         weights=tuple(weights),
-        digest=digest_of([folder / CONFIG, *tokenizer_files(folder), *weights]),
+        digest=digest_of([folder / CONFIG, *said, *tokenizer_files(folder), *weights]),
         renaming=own.renaming,
     )

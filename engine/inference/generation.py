@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers.cache_utils import Cache, DynamicCache, StaticLayer
 
 from dicom_io.errors import EngineError
+from engine.checkpoints.decoding import Decoding
 from engine.network.vision_language_model import VisionLanguageModel
 from engine.protocol import FinishReason, Sampling
 
@@ -80,7 +81,7 @@ class Writing:
     logprobs: list[float] = field(default_factory=list)
     finish_reason: FinishReason | None = None
 
-    def add(self, token: int, logprob: float, eos_id: int, sampling: Sampling) -> None:
+    def add(self, token: int, logprob: float, ends: Collection[int], sampling: Sampling) -> None:
         """Take the next token, unless the text has ended; see whether it ends now.
 
         Parameters
@@ -88,8 +89,8 @@ class Writing:
         token : int
         logprob : float
             Natural logarithm of its probability.
-        eos_id : int
-            The token that ends a text.
+        ends : collection of int
+            The tokens that end a text.
         sampling : Sampling
 
         Raises
@@ -103,7 +104,7 @@ class Writing:
             raise EngineError(
                 f"the model computed {logprob} in place of a probability; another dtype may do"
             )
-        if token == eos_id:
+        if token in ends:
             self.finish_reason = "eos"
             return
         self.ids.append(token)
@@ -130,13 +131,13 @@ class Generator:
     ----------
     model : VisionLanguageModel
         In eval mode.
-    eos_id : int
-        The token that ends a text.
+    decoding : Decoding
+        What a sampling that leaves something open is completed by, and what ends a text.
     """
 
-    def __init__(self, model: VisionLanguageModel, eos_id: int):
+    def __init__(self, model: VisionLanguageModel, decoding: Decoding):
         self._model = model
-        self._eos_id = eos_id
+        self._decoding = decoding
         self._layers: dict[tuple[int, int], list[StaticLayer]] = {}
         on_gpu = next(model.parameters()).is_cuda
         self._step = compiled(decode_step) if on_gpu else decode_step
@@ -180,6 +181,7 @@ class Generator:
         on_token : callable, optional
             Told each token of the first text.
         """
+        how = completed(self._decoding, sampling)
         texts = [
             Writing(torch.Generator().manual_seed(seed + i))
             for seed in seeds or [sampling.seed] * len(prefix.logits)
@@ -188,11 +190,11 @@ class Generator:
         prefix = prefix.repeated(samples)
         logits, steps = prefix.logits, None
         while True:
-            chosen = choose(logits, texts, sampling)
+            chosen = choose(logits, texts, how)
             scores = logits.log_softmax(dim=-1).gather(1, chosen[:, None])[:, 0]
             first_is_open = texts[0].finish_reason is None
             for text, token, score in zip(texts, chosen.tolist(), scores.tolist(), strict=True):
-                text.add(token, score, self._eos_id, sampling)
+                text.add(token, score, how.ends, sampling)
             if on_token is not None and first_is_open and texts[0].finish_reason != "eos":
                 on_token(int(chosen[0]))
             if all(text.finish_reason for text in texts):
@@ -280,7 +282,14 @@ def decode_step(
     return logits[:, -1].float()
 
 
-def choose(logits: Tensor, texts: Sequence[Writing], sampling: Sampling) -> Tensor:
+def completed(decoding: Decoding, sampling: Sampling) -> Decoding:
+    """Put what is asked for in place of the checkpoint's defaults."""
+    names = ("temperature", "top_p", "top_k", "repetition_penalty")
+    asked = {name: getattr(sampling, name) for name in names}
+    return replace(decoding, **{k: value for k, value in asked.items() if value is not None})
+
+
+def choose(logits: Tensor, texts: Sequence[Writing], how: Decoding) -> Tensor:
     """Choose the next token of every text.
 
     Parameters
@@ -288,23 +297,24 @@ def choose(logits: Tensor, texts: Sequence[Writing], sampling: Sampling) -> Tens
     logits : Tensor, shape (R, vocabulary)
     texts : sequence of Writing
         R texts; what each has written is penalised, and each draws from its own generator.
-    sampling : Sampling
+    how : Decoding
 
     Returns
     -------
     Tensor, shape (R,)
         Ids.
     """
-    if sampling.repetition_penalty != 1:
-        logits = _penalised(logits, texts, sampling.repetition_penalty)
-    if sampling.temperature == 0:
+    if how.repetition_penalty != 1:
+        logits = _penalised(logits, texts, how.repetition_penalty)
+    if how.temperature == 0:
         return logits.argmax(dim=-1)
     uniform = torch.stack([torch.rand(1, generator=t.draw, dtype=torch.float64) for t in texts])
     below_best = (logits - logits.amax(dim=-1, keepdim=True)).double()  # no temperature overflows
-    return drawn(below_best / sampling.temperature, uniform.to(logits.device)[:, 0], sampling.top_p)
+    spread = below_best / how.temperature
+    return drawn(spread, uniform.to(logits.device)[:, 0], how.top_p, how.top_k)
 
 
-def drawn(logits: Tensor, uniform: Tensor, top_p: float) -> Tensor:
+def drawn(logits: Tensor, uniform: Tensor, top_p: float = 1.0, top_k: int = 0) -> Tensor:
     """Draw by inverting the distribution function.
 
     One number a row, so that a row's draw does not depend on the rows beside it.
@@ -316,18 +326,21 @@ def drawn(logits: Tensor, uniform: Tensor, top_p: float) -> Tensor:
         Numbers in [0, 1).
     top_p : float
         Only the likeliest ids that together reach it may be drawn.
+    top_k : int
+        Only so many of the likeliest ids may be drawn, before `top_p` looks at them; 0: all.
 
     Returns
     -------
     Tensor, shape (R,)
         Ids.
     """
-    probabilities, ids = logits.softmax(dim=-1).sort(dim=-1, descending=True, stable=True)
+    best, ids = logits.sort(dim=-1, descending=True, stable=True)
+    probabilities = best[:, : top_k or None].softmax(dim=-1)
     before = probabilities.cumsum(dim=-1) - probabilities
     kept = probabilities * (before < top_p)
     reached = kept.cumsum(dim=-1)
     place = (reached <= uniform[:, None] * reached[:, -1:]).sum(dim=-1, keepdim=True)
-    return ids.gather(1, place.clamp(max=logits.shape[-1] - 1))[:, 0]
+    return ids.gather(1, place.clamp(max=probabilities.shape[-1] - 1))[:, 0]
 
 
 def _penalised(logits: Tensor, texts: Sequence[Writing], penalty: float) -> Tensor:

@@ -18,6 +18,7 @@ from torch import Tensor
 from dicom_io.errors import CheckpointMismatch, EngineError, OutOfDeviceMemory, PromptTooLong
 from dicom_io.model_input.preprocess import ModelInput, PreprocessSpec
 from engine.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from engine.checkpoints.decoding import GENERATION
 from engine.inference.generation import GeneratedTokens, Generator, Pieces, pieces
 from engine.inference.quantization import quantize
 from engine.inference.question import (
@@ -30,7 +31,7 @@ from engine.network.inference_form import use_inference_form
 from engine.network.out_of_distribution import image_features
 from engine.network.vision_language_model import VisionLanguageModel
 from engine.protocol import (
-    GREEDY,
+    AS_TRAINED,
     Answer,
     Choice,
     Generation,
@@ -100,8 +101,14 @@ class LocalEngine:
         self._model: VisionLanguageModel = checkpoint.model
         self._device = next(self._model.parameters()).device
         self._image_token = self._token_id(checkpoint.prompt.image_token)
-        self._eos = self._token_id(checkpoint.prompt.eos_token)
-        self._generator = Generator(self._model, self._eos)
+        self._ends = checkpoint.decoding.ends | {self._token_id(checkpoint.prompt.eos_token)}
+        if beyond := [end for end in self._ends if end >= self._model.llm_config.vocab_size]:
+            raise CheckpointMismatch(
+                f"{GENERATION} ends a text with token {beyond[0]}; the model has "
+                f"{self._model.llm_config.vocab_size}"
+            )
+        decoding = replace(checkpoint.decoding, ends=self._ends)
+        self._generator = Generator(self._model, decoding)
         self._one_call = Lock()
 
     @classmethod
@@ -137,7 +144,7 @@ class LocalEngine:
     def report(
         self,
         model_input: ModelInput,
-        sampling: Sampling = GREEDY,
+        sampling: Sampling = AS_TRAINED,
         *,
         on_token: OnToken | None = None,
     ) -> Generation:
@@ -153,7 +160,7 @@ class LocalEngine:
     def report_batch(
         self,
         model_inputs: Sequence[ModelInput],
-        sampling: Sampling = GREEDY,
+        sampling: Sampling = AS_TRAINED,
         *,
         seeds: Sequence[int] | None = None,
     ) -> tuple[Generation, ...]:
@@ -168,7 +175,7 @@ class LocalEngine:
         model_input: ModelInput,
         question: str,
         choices: Sequence[str] = (),
-        sampling: Sampling = GREEDY,
+        sampling: Sampling = AS_TRAINED,
         *,
         on_token: OnToken | None = None,
     ) -> Answer:
@@ -176,7 +183,9 @@ class LocalEngine:
         asked = Asked(model_input, question, tuple(choices))
         return self._answers([asked], sampling, on_token=on_token)[0]
 
-    def ask_batch(self, asked: Sequence[Asked], sampling: Sampling = GREEDY) -> tuple[Answer, ...]:
+    def ask_batch(
+        self, asked: Sequence[Asked], sampling: Sampling = AS_TRAINED
+    ) -> tuple[Answer, ...]:
         """Answer several questions together; a volume that several are about is encoded once.
 
         Each is what `ask` gives for it alone. Raises as `ReportEngine.ask` does.
@@ -218,7 +227,9 @@ class LocalEngine:
     def _question_ids(self, asked: Asked, max_new_tokens: int) -> tuple[Tensor, list[int]]:
         """Return the tokens of a question, (1, n), and those that tell its choices apart."""
         question = known_question(asked.question, self._checkpoint.prompt.questions)
-        prompt, answers = closed_prompt(question, asked.choices, self._checkpoint.prompt.closed)
+        known = self._checkpoint.prompt
+        prompt, answers = closed_prompt(question, asked.choices, known.closed)
+        prompt = known.before_question + prompt
         ids = self._prompt_ids(prompt, max_new_tokens)
         require_known_words(self._checkpoint.tokenizer, question, asked.choices)
         lead, first = first_tokens(self._checkpoint.tokenizer, prompt, answers)
@@ -287,7 +298,7 @@ class LocalEngine:
         image = self._model.image_token_count
         text = self._checkpoint.prompt.image_token * image + question
         ids = self._checkpoint.tokenizer.encode(text).ids
-        if ids.count(self._image_token) != image or self._eos in ids:
+        if ids.count(self._image_token) != image or self._ends & set(ids):
             raise EngineError("a question must not contain the model's special tokens")
         asked = len(ids) + max_new_tokens
         limit = self._model.llm_config.max_position_embeddings

@@ -15,7 +15,7 @@ from dicom_io.archives.http import displayable
 from dicom_io.errors import EngineError, EngineUnavailable
 from dicom_io.model_input.preprocess import ModelInput, PreprocessSpec
 from engine.protocol import (
-    GREEDY,
+    AS_TRAINED,
     Answer,
     Generation,
     ModelIdentity,
@@ -101,7 +101,7 @@ class RemoteEngine:
     def report(
         self,
         model_input: ModelInput,
-        sampling: Sampling = GREEDY,
+        sampling: Sampling = AS_TRAINED,
         *,
         on_token: OnToken | None = None,
     ) -> Generation:
@@ -117,7 +117,7 @@ class RemoteEngine:
         return self._ask("/v1/samples", model_input, task, _generations)
 
     def report_batch(
-        self, model_inputs: Sequence[ModelInput], sampling: Sampling = GREEDY
+        self, model_inputs: Sequence[ModelInput], sampling: Sampling = AS_TRAINED
     ) -> tuple[Generation, ...]:
         """Draft the reports of several volumes; see `ReportEngine.report_batch`."""
         with ThreadPoolExecutor(IN_FLIGHT) as pool:
@@ -130,7 +130,7 @@ class RemoteEngine:
         model_input: ModelInput,
         question: str,
         choices: Sequence[str] = (),
-        sampling: Sampling = GREEDY,
+        sampling: Sampling = AS_TRAINED,
         *,
         on_token: OnToken | None = None,
     ) -> Answer:

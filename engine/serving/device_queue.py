@@ -18,7 +18,7 @@ import numpy as np
 
 from dicom_io.errors import CtscribeError, EngineFault, EngineUnavailable
 from dicom_io.model_input.preprocess import ModelInput
-from engine.protocol import Generation, ReportEngine, Sampling
+from engine.protocol import AS_TRAINED, Generation, ReportEngine, Sampling
 
 LOGGER = logging.getLogger(__name__)
 REMEMBERED = 64
@@ -187,7 +187,7 @@ class DeviceQueue:
         if len(calls) == 1:
             return [calls[0].run()]
         inputs = [call.model_input for call in calls if call.model_input is not None]
-        return self._engine.report_batch(inputs, calls[0].sampling or Sampling())
+        return self._engine.report_batch(inputs, calls[0].sampling or AS_TRAINED)
 
     def _judged(self, error: Exception, about: object) -> CtscribeError:
         """Name a fault of ours by class and place: its text may hold what the caller asked."""

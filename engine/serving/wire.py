@@ -23,7 +23,7 @@ from safetensors.numpy import load, save
 from dicom_io import errors
 from dicom_io.errors import CtscribeError, EngineError, EngineUnavailable
 from dicom_io.model_input.preprocess import ModelInput, PreprocessSpec
-from engine.protocol import GREEDY, ModelIdentity, Sampling
+from engine.protocol import AS_TRAINED, ModelIdentity, Sampling
 
 MEDIA_TYPE = "application/x-safetensors"
 ENCODING = "zstd"
@@ -47,7 +47,7 @@ _RAISED = (
 class ReportTask:
     """One report is wanted."""
 
-    sampling: Sampling = GREEDY
+    sampling: Sampling = AS_TRAINED
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,10 @@ class ServedModel:
 
 def pack(model_input: ModelInput, task: ReportTask | SamplesTask | QuestionTask) -> bytes:
     """Return the request that asks for `task`; the pixels arrive bit for bit."""
-    request = {"spec": model_input.spec.to_dict(), "task": asdict(task)}
+    wanted = asdict(task)
+    # What is not asked for is not said: a server of before knows fewer keys
+    wanted["sampling"] = {k: v for k, v in wanted["sampling"].items() if v is not None}
+    request = {"spec": model_input.spec.to_dict(), "task": wanted}
     tensors: dict[str, NDArray[Any]] = {
         "pixels": np.ascontiguousarray(model_input.pixels),
         "affine_lps": np.ascontiguousarray(model_input.affine_lps),

@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import PreTrainedConfig
 
+from engine.checkpoints.decoding import Decoding
 from engine.checkpoints.families import FAMILIES, Network, build, family_of, part_of
 from engine.inference.generation import Generator, capacity_for
 from engine.network.dcformer import VARIANTS
@@ -140,7 +141,7 @@ def _bytes(tensor: Tensor) -> int:
 
 
 def _activations(network: Network, prompt: int, texts: int, dtype: torch.dtype) -> int:
-    generator = Generator(network, eos_id=0)
+    generator = Generator(network, Decoding())
     volume = torch.empty(1, 1, *network.config.vision.input_size, device="meta")
     width = network.config.llm.hidden_size
     prompts = [torch.empty(prompt, width, device="meta", dtype=dtype) for _ in range(texts)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from dicom_io.types import Study, Volume
 from dicom_io.volume.choice import SeriesChoice, name_series
 from dicom_io.volume.series import choose_series
 from dicom_io.volume.volume import build_first
-from engine.protocol import Generation, ReportEngine, Sampling
+from engine.protocol import GREEDY, Generation, ReportEngine
 from reporting.draft import Draft, DraftModel, make_draft
 from reporting.edition import Edition, Predecessor
 from reporting.patient import now_at, require_one_patient
@@ -174,7 +174,8 @@ class Pipeline:
     ) -> DraftedStudy:
         choice, volume, model_input = images
         progress("let the model write")
-        sampling = Sampling(max_new_tokens=self.max_new_tokens)
+        # the same study, the same draft
+        sampling = replace(GREEDY, max_new_tokens=self.max_new_tokens)
         with self.while_writing():
             generation = self.engine.report(model_input, sampling)
         progress("make the Structured Report")

@@ -76,9 +76,10 @@ system_options = together(
     ),
     click.option(
         "--decoding",
-        type=click.Choice(["greedy", "sampled", "both"]),
+        type=click.Choice(["greedy", "sampled", "authors", "both"]),
         default="both",
-        help="Take the likeliest token (greedy), draw at temperature 1 (sampled), or both.",
+        help="Take the likeliest token (greedy), draw at temperature 1 (sampled), or both; or "
+        "draw as the authors do, with what the checkpoint's generation_config.json adds (authors).",
     ),
     click.option(
         "--max-new-tokens", default=256, type=click.IntRange(1), help="Longest text, in tokens."
@@ -261,7 +262,7 @@ def open_system(setting: Setting, options: Mapping[str, Any]) -> System:
         raise click.UsageError("name either --model or --predictions")
     if predictions is not None:
         return Predictions(predictions)
-    decoding: Literal["greedy", "sampled", "both"] = options["decoding"]
+    decoding: Literal["greedy", "sampled", "authors", "both"] = options["decoding"]
     engine = LocalEngine.load(
         _folder(model), **{name: options[name] for name in ("device", "dtype", "quantization")}
     )

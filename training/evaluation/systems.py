@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -21,7 +21,15 @@ from training.data.store import Store, as_unit_interval
 from training.evaluation.folder import Output, append_outputs, read_outputs
 from training.evaluation.items import Item
 
-Decoding = Literal["greedy", "sampled"]
+Decoding = Literal["greedy", "sampled", "authors"]
+
+PLAIN = Sampling(temperature=0.0, top_p=1.0, top_k=0, repetition_penalty=1.0, stop_at_loop=False)
+"""The paper's texts are whole: nothing looks for loops in them."""
+DECODINGS: Mapping[Decoding, Sampling] = {
+    "greedy": PLAIN,
+    "sampled": replace(PLAIN, temperature=1.0),
+    "authors": Sampling(temperature=1.0, stop_at_loop=False),
+}
 
 
 class System(Protocol):
@@ -52,7 +60,9 @@ class ModelSystem:
     store : Store
         Of the images, prepared as the checkpoint's were.
     decodings : sequence of str
-        "greedy", the likeliest token; "sampled", drawn at temperature 1, as the authors do.
+        "greedy", the likeliest token; "sampled", drawn at temperature 1; "authors", drawn so with
+        the top k, top p and penalty of the checkpoint's generation_config.json, which their
+        `generate` reads, too.
     max_new_tokens, seed, batch : int
         `seed` and an item's key decide what is drawn for it.
     dtype : str
@@ -98,12 +108,7 @@ class ModelSystem:
 
     def _write(self, items: Sequence[Item], decoding: Decoding) -> Iterator[Output]:
         """Write the texts of a batch; questions and reports are put in different ways."""
-        # the paper's texts are whole: nothing looks for loops in them
-        sampling = Sampling(
-            max_new_tokens=self.max_new_tokens,
-            temperature=0.0 if decoding == "greedy" else 1.0,
-            stop_at_loop=False,
-        )
+        sampling = replace(DECODINGS[decoding], max_new_tokens=self.max_new_tokens)
         inputs, seeds = self._inputs(items), [seed_of(self.seed, item.key) for item in items]
         if items[0].task == "report":
             reports = self.engine.report_batch(inputs, sampling, seeds=seeds)

@@ -8,7 +8,7 @@ Training and export build the module alike, so that trained weights find their p
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -184,7 +184,8 @@ def _begun(
     for name, tensor in projector.items():
         model.get_parameter(name).data = tensor
     card = ModelCard(recipe.name, "0", provenance={"vision tower": origin, "LLM": llm.digest})
-    return Checkpoint(model, llm.tokenizer, card, llm.prompt, recipe.preprocess_spec)
+    prompt = replace(llm.prompt, before_question=recipe.llm.before_question)
+    return Checkpoint(model, llm.tokenizer, card, prompt, recipe.preprocess_spec)
 
 
 def _untrained_projector(config: ProjectorConfig, seed: int) -> dict[str, Tensor]:

@@ -109,11 +109,15 @@ class LanguageModel(Table):
     splice : {"clean", "published"}
         How image tokens enter the prompt (`network.med3dvlm.Med3DVLMConfig`). Stage 3 goes on with
         what its checkpoint has.
+    before_question : str
+        What stands between the image tokens and a question (`checkpoints.description.Prompt`).
+        Stage 3 goes on with what its checkpoint has.
     """
 
     pretrained: str
     sizes: LanguageModelSizes | None = None
     splice: Splice = "clean"
+    before_question: str = ""
 
 
 class Mixer(Table):

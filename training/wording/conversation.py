@@ -149,9 +149,10 @@ class Script:
             The question leaves no room for an answer, or the tokenizer makes other tokens of it
             where an answer follows: the engine would ask in other tokens than were learnt.
         """
-        question = turn.question
-        if question is None:
+        if turn.question is None:
             question = self.report_questions[rng.integers(len(self.report_questions))]
+        else:
+            question = self.prompt.before_question + turn.question
         prompt = self.prompt.image_token * self.image_tokens + question
         asked = self.tokenizer.encode(prompt).ids
         ids = [*self.tokenizer.encode(f"{prompt} {turn.answer}").ids, self.eos_id]
@@ -175,6 +176,7 @@ class Script:
         A token takes at least a byte, so that most turns need not be written.
         """
         room = self.max_tokens - self.image_tokens - 2  # the space and the end
+        room -= len(self.prompt.before_question.encode())
         shortest = min(self.report_questions, key=len)
         script = replace(self, report_questions=(shortest,))
         return sum(

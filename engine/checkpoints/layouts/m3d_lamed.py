@@ -111,7 +111,7 @@ def _vit3d_sizes(headers: Mapping[str, TensorInfo]) -> dict[str, Any]:
 
 
 def _lamed(end: str) -> Layout:
-    prompt = Prompt(REPORT_QUESTION, eos_token=end, answers_questions=True)
+    prompt = Prompt(REPORT_QUESTION, eos_token=end, before_question=" ", answers_questions=True)
     return Layout(_m3d_lamed, prompt, report_names, provenance=_left_out)
 
 

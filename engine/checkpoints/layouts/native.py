@@ -14,6 +14,7 @@ from typing import Any
 
 from dicom_io.errors import CheckpointMismatch
 from dicom_io.model_input.preprocess import PreprocessSpec
+from engine.checkpoints.decoding import GENERATION, GREEDILY, Decoding, said
 from engine.checkpoints.description import CONFIG, Description, ModelCard, Prompt, read_config
 from engine.checkpoints.families import network_from_dict, network_to_dict
 from engine.checkpoints.folder import verify
@@ -103,8 +104,10 @@ def write_config(folder: Path, config: Mapping[str, Any], dtype: str) -> None:
     _write_json(folder / CONFIG, values)
 
 
-def write_end_of_text(folder: Path, eos_token: str, eos_id: int | None) -> None:
-    """Let `AutoTokenizer` find the tokenizer, and `generate` the token that ends a text.
+def write_end_of_text(
+    folder: Path, eos_token: str, eos_id: int | None, decoding: Decoding = GREEDILY
+) -> None:
+    """Let `AutoTokenizer` find the tokenizer, and `generate` how a text is written and ends.
 
     Parameters
     ----------
@@ -112,10 +115,12 @@ def write_end_of_text(folder: Path, eos_token: str, eos_id: int | None) -> None:
     eos_token : str
     eos_id : int, optional
         Its number in the tokenizer; None where it has none.
+    decoding : Decoding
+        What else the checkpoint says.
     """
     values = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": eos_token}
     _write_json(folder / "tokenizer_config.json", values)
-    _write_json(folder / "generation_config.json", {"eos_token_id": eos_id})
+    _write_json(folder / GENERATION, {"eos_token_id": eos_id, **said(decoding, eos_id)})
 
 
 def _write_json(path: Path, values: Mapping[str, Any]) -> None:

@@ -28,7 +28,7 @@ REPORT_QUESTION = "Describe the findings of the medical image you see."
 
 QWEN_EOS = "<|im_end|>"
 
-PROMPT = Prompt(REPORT_QUESTION, eos_token=QWEN_EOS, answers_questions=True)
+PROMPT = Prompt(REPORT_QUESTION, eos_token=QWEN_EOS, before_question=" ", answers_questions=True)
 
 TOWER = f"{VISION_TOWER}vision_tower."
 """What the names of the tower's own tensors have before them in the whole model."""

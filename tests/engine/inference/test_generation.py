@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from transformers import Qwen2ForCausalLM
 
 from dicom_io.errors import EngineError
 from engine.checkpoints.checkpoint import Checkpoint
+from engine.checkpoints.decoding import Decoding
 from engine.inference.generation import (
     GeneratedTokens,
     Generator,
@@ -34,9 +36,9 @@ def model(checkpoint: Checkpoint) -> Med3DVLM:
 
 @torch.inference_mode()
 def written(
-    model: Med3DVLM, *prompts: Tensor, sampling: Sampling = TEN, eos: int = -1, samples: int = 1
+    model: Med3DVLM, *prompts: Tensor, sampling: Sampling = TEN, samples: int = 1, **said: Any
 ) -> list[GeneratedTokens]:
-    generator = Generator(model, eos)
+    generator = Generator(model, Decoding(**said))
     return generator.write(generator.read(prompts), sampling, samples=samples)
 
 
@@ -69,7 +71,7 @@ def test_greedy_tokens_are_those_of_transformers(model: Med3DVLM) -> None:
 def test_the_token_that_ends_a_text_is_not_part_of_it(model: Med3DVLM) -> None:
     (free,) = written(model, PROMPT)
     last = free.ids[-1]
-    (ended,) = written(model, PROMPT, eos=last)
+    (ended,) = written(model, PROMPT, ends=frozenset({last}))
     assert ended.finish_reason == "eos"
     assert ended.ids == free.ids[: free.ids.index(last)]
 
@@ -90,8 +92,8 @@ def test_prompts_of_different_lengths_do_not_disturb_each_other(
 
 
 def test_a_text_that_ends_early_waits_for_the_others(model: Med3DVLM) -> None:
-    alone = [written(model, prompt, eos=5)[0] for prompt in PROMPTS]
-    together = written(model, *PROMPTS, eos=5)
+    alone = [written(model, prompt, ends=frozenset({5}))[0] for prompt in PROMPTS]
+    together = written(model, *PROMPTS, ends=frozenset({5}))
     assert [tokens.ids for tokens in together] == [tokens.ids for tokens in alone]
     assert [tokens.finish_reason for tokens in together] == ["length", "eos", "eos"]
 
@@ -134,9 +136,45 @@ def test_a_penalty_ends_a_repetition(model: Med3DVLM) -> None:
     assert len(set(free.ids)) < len(set(varied.ids)) == 10
 
 
+@pytest.mark.filterwarnings("ignore:Passing `repetition_penalty` with `inputs_embeds`")
+@torch.inference_mode()
+def test_a_checkpoints_decoding_is_that_of_transformers(model: Med3DVLM) -> None:
+    """Greedy with a penalty and several tokens that end a text, as generation_config.json says."""
+    reference = Qwen2ForCausalLM(model.llm_config).eval()
+    reference.model, reference.lm_head = model.model, model.lm_head
+    (free,) = written(model, PROMPTS[0], repetition_penalty=1.3)
+    ends = [free.ids[6], 0]
+    for prompt in PROMPTS:
+        theirs = reference.generate(
+            inputs_embeds=prompt[None],
+            attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
+            max_new_tokens=10,
+            do_sample=False,
+            repetition_penalty=1.3,
+            eos_token_id=ends,
+            pad_token_id=0,
+        )[0].tolist()
+        (ours,) = written(model, prompt, repetition_penalty=1.3, ends=frozenset(ends))
+        assert ours.ids == tuple(token for token in theirs if token not in ends)
+
+
+def test_what_is_asked_for_takes_the_place_of_what_a_checkpoint_says(model: Med3DVLM) -> None:
+    plain = written(model, PROMPT)
+    drawing = {"temperature": 50.0, "top_k": 9, "repetition_penalty": 2.0}
+    assert written(model, PROMPT, **drawing) != plain
+    neutral = replace(TEN, temperature=0.0, top_k=0, repetition_penalty=1.0)
+    assert written(model, PROMPT, sampling=neutral, **drawing) == plain
+
+
+def test_one_of_the_likeliest_is_the_likeliest(model: Med3DVLM) -> None:
+    hot = replace(TEN, temperature=50.0, top_k=1)
+    (drawn_of_one,), (likeliest,) = (written(model, PROMPT, sampling=how) for how in (hot, TEN))
+    assert drawn_of_one.ids == likeliest.ids
+
+
 @torch.inference_mode()
 def test_a_cache_is_used_again_without_a_trace(model: Med3DVLM) -> None:
-    generator = Generator(model, eos_id=-1)
+    generator = Generator(model, Decoding())
     first, _, again = (
         generator.write(generator.read([prompt]), TEN) for prompt in (PROMPT, -PROMPT, PROMPT)
     )
@@ -144,7 +182,7 @@ def test_a_cache_is_used_again_without_a_trace(model: Med3DVLM) -> None:
 
 
 def test_a_step_is_one_graph_without_breaks(model: Med3DVLM) -> None:
-    generator = Generator(model, eos_id=-1)
+    generator = Generator(model, Decoding())
     (plain,) = written(model, PROMPT)
     generator._step = torch.compile(decode_step, backend="eager", fullgraph=True, dynamic=False)
     with torch.inference_mode():
@@ -158,25 +196,33 @@ LOGITS = torch.tensor([[0.1, 0.4, 0.2, 0.3]]).double().log()
 
 
 @pytest.mark.parametrize(
-    ("uniform", "top_p", "token"),
+    ("uniform", "top_p", "top_k", "token"),
     [
-        (0.0, 1, 1),
-        (0.39, 1, 1),
-        (0.41, 1, 3),
-        (0.71, 1, 2),
-        (0.91, 1, 0),
-        (0.999, 1, 0),
-        (0.999, 0.1, 1),
-        (0.56, 0.7, 1),
-        (0.58, 0.7, 3),
-        (0.999, 0.7, 3),
-        (0.999, 0.71, 2),
+        (0.0, 1, 0, 1),
+        (0.39, 1, 0, 1),
+        (0.41, 1, 0, 3),
+        (0.71, 1, 0, 2),
+        (0.91, 1, 0, 0),
+        (0.999, 1, 0, 0),
+        (0.999, 0.1, 0, 1),
+        (0.56, 0.7, 0, 1),
+        (0.58, 0.7, 0, 3),
+        (0.999, 0.7, 0, 3),
+        (0.999, 0.71, 0, 2),
+        (0.999, 1, 1, 1),
+        (0.56, 1, 2, 1),
+        (0.58, 1, 2, 3),
+        (0.999, 1, 3, 2),
+        (0.999, 1, 9, 0),
+        # of the two likeliest, 4 to 3, the first alone reaches a half
+        (0.999, 0.5, 2, 1),
+        (0.999, 0.6, 2, 3),
     ],
 )
 def test_drawing_inverts_the_distribution_function(
-    uniform: float, top_p: float, token: int
+    uniform: float, top_p: float, top_k: int, token: int
 ) -> None:
-    assert drawn(LOGITS, torch.tensor([uniform]).double(), top_p).tolist() == [token]
+    assert drawn(LOGITS, torch.tensor([uniform]).double(), top_p, top_k).tolist() == [token]
 
 
 def test_draws_have_the_frequencies_of_the_model() -> None:

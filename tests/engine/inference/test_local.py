@@ -149,6 +149,18 @@ def test_a_question_cannot_smuggle_in_special_tokens(checkpoint: Checkpoint, que
         LocalEngine(checkpoint).ask(input_for(checkpoint.preprocess), question, sampling=SHORT)
 
 
+def test_what_stands_before_a_question_stands_before_no_report(checkpoint: Checkpoint) -> None:
+    prompt = replace(checkpoint.prompt, before_question="spleen ")
+    model_input = input_for(checkpoint.preprocess)
+    plain, led = LocalEngine(checkpoint), LocalEngine(replace(checkpoint, prompt=prompt))
+    one, other = (engine.report(model_input, SHORT).token_logprobs for engine in (plain, led))
+    assert one == other
+    asked = led.ask(model_input, "the liver?", ("no", "spleen"), SHORT)
+    spelled = plain.ask(model_input, "spleen the liver?", ("no", "spleen"), SHORT)
+    assert asked.generation.token_logprobs == spelled.generation.token_logprobs
+    assert asked.choices == spelled.choices
+
+
 def test_the_probability_of_a_choice_is_that_of_its_letter(checkpoint: Checkpoint) -> None:
     model_input = input_for(checkpoint.preprocess)
     answer = LocalEngine(checkpoint).ask(model_input, "the?", ("no", "spleen"), SHORT)

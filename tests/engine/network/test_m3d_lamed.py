@@ -3,6 +3,7 @@ import torch
 from transformers.models.llama import LlamaConfig, LlamaForCausalLM
 from transformers.models.phi3 import Phi3Config, Phi3ForCausalLM
 
+from engine.checkpoints.decoding import Decoding
 from engine.inference.generation import Generator
 from engine.network.m3d_lamed import M3DLaMed, SpatialPooling
 from engine.network.vit3d import ViT3D, ViT3DConfig
@@ -68,7 +69,7 @@ def test_every_weight_learns(network: M3DLaMed) -> None:
 
 def test_the_cache_gives_what_reading_all_at_once_gives(network: M3DLaMed) -> None:
     prompt = uniform(5, 7, 16)
-    generator = Generator(network, eos_id=2)
+    generator = Generator(network, Decoding(ends=frozenset({2})))
     with torch.inference_mode():
         (tokens,) = generator.write(generator.read([prompt]), Sampling(max_new_tokens=5))
         read, expected = prompt[None], []

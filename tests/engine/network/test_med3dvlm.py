@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 from transformers.models.qwen2 import Qwen2Config
 
+from engine.checkpoints.decoding import Decoding
 from engine.inference.generation import Generator
 from engine.network.dcformer import VARIANTS
 from engine.network.med3dvlm import Med3DVLM, Med3DVLMConfig, Splice
@@ -58,7 +59,7 @@ def test_logits_equal_the_authors(published: Med3DVLM, prompt: Tensor) -> None:
 
 def test_greedy_tokens_equal_the_authors(published: Med3DVLM, prompt: Tensor) -> None:
     with torch.inference_mode():
-        generator = Generator(published, eos_id=-1)
+        generator = Generator(published, Decoding())
         (tokens,) = generator.write(generator.read([prompt[0]]), Sampling(max_new_tokens=24))
     assert list(tokens.ids) == GOLDEN["greedy_tokens"]
 

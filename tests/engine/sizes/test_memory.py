@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from engine.checkpoints.checkpoint import Checkpoint
+from engine.checkpoints.decoding import Decoding
 from engine.inference.generation import Generator
 from engine.inference.quantization import QUANTIZATIONS, quantize
 from engine.protocol import Quantization, Sampling
@@ -38,7 +39,7 @@ def test_weights_are_counted_as_they_are(checkpoint: Checkpoint, kind: Quantizat
 @torch.inference_mode()
 def test_keys_and_values_are_counted_as_they_are(checkpoint: Checkpoint) -> None:
     model = checkpoint.model
-    generator = Generator(model, eos_id=-1)
+    generator = Generator(model, Decoding())
     prompts = [torch.rand(model.image_token_count + LOAD.question_tokens, 16)] * LOAD.texts
     prefix = generator.read(prompts)
     generator.write(prefix, Sampling(LOAD.new_tokens))

@@ -53,6 +53,13 @@ def test_the_question_has_the_tokens_that_the_engine_asks_with(script):
     assert (example.labels[: len(asked)] == IGNORED).all()
 
 
+def test_what_stands_before_a_question_is_learnt_before_no_report(script):
+    led = replace(script, prompt=replace(PROMPT, before_question="Describe "))
+    assert torch.equal(led.example(REPORT, rng()).ids, script.example(REPORT, rng()).ids)
+    asked = led.example(Turn("c0/s", "Is there ascites?", "no"), rng()).ids.tolist()
+    assert script.tokenizer.decode(asked) == "Describe Is there ascites? no"
+
+
 def test_the_words_that_ask_for_a_report_are_drawn(script):
     drawing = replace(script, report_questions=("Describe the findings.", "Is there ascites?"))
     drawn = [drawing.example(REPORT, rng(seed)).ids.tolist() for seed in range(20)]
