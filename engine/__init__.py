@@ -8,6 +8,7 @@ from pathlib import Path
 
 from wrapt import register_post_import_hook
 
+from dicom_io.errors import EngineError
 from engine.fake import FakeEngine
 from engine.protocol import Generation, ModelIdentity, Quantization, ReportEngine
 
@@ -34,8 +35,9 @@ def load_engine(
     Parameters
     ----------
     name_or_path : str or Path
-        "embedded" is the demonstration model of this package, "fake" the one for tests; anything
-        else is a checkpoint, native or published: its folder, or `OWNER/NAME@COMMIT` on the hub.
+        "embedded" is the demonstration model of this package, "fake" the one for tests, and
+        "fake:0.5" one that takes half a second for an answer; anything else is a checkpoint,
+        native or published: its folder, or `OWNER/NAME@COMMIT` on the hub.
     device : str
         "auto" takes CUDA where there is one, else the CPU; or a torch device such as "cuda:1".
     dtype : str
@@ -50,10 +52,20 @@ def load_engine(
     CheckpointMismatch
         The checkpoint is damaged or its tensors are not those of its model.
     """
-    if name_or_path == "fake":
-        return FakeEngine()
+    if (fake := str(name_or_path).partition(":"))[0] == "fake":
+        return FakeEngine(delay_s=_seconds(fake[2]))
     # torch takes seconds to import; the receiver and the command line's help do without it
     from engine.inference.local import LocalEngine
 
     checkpoint = EMBEDDED if name_or_path == "embedded" else name_or_path
     return LocalEngine.load(checkpoint, device=device, dtype=dtype, quantization=quantization)
+
+
+def _seconds(delay: str) -> float:
+    try:
+        seconds = float(delay or 0)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise EngineError(f"fake:{delay} names no number of seconds")
+    return seconds

@@ -129,8 +129,9 @@ class Engine(Section):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     quantization: Literal["none", "int8", "nf4"] = "none"
     max_new_tokens: int = Field(default=256, ge=1)
-    url: HttpUrl | None = Field(
-        default=None, description="`ctscribe engine` on another host, in place of a model here"
+    url: HttpUrl | Annotated[tuple[HttpUrl, ...], Field(min_length=1)] | None = Field(
+        default=None,
+        description="`ctscribe engine` on another host, or on several, in place of a model here",
     )
     token_env: str | None = Field(
         default=None, description="environment variable holding the token of the engine's server"
@@ -138,9 +139,14 @@ class Engine(Section):
     timeout_s: Seconds = Field(default=600.0, description="how long a server's answer may take")
 
     @property
+    def urls(self) -> tuple[str, ...]:
+        """Where servers run the model; empty where it runs here."""
+        return (self.url,) if isinstance(self.url, str) else self.url or ()
+
+    @property
     def name(self) -> str:
         """How messages name it."""
-        return self.url or self.model
+        return ", ".join(self.urls) or self.model
 
 
 class EngineServer(Section):

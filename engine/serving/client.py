@@ -1,4 +1,4 @@
-"""An engine on another host: what `engine.serving.server` serves, as a `ReportEngine`."""
+"""An engine on other hosts: what `engine.serving.server` serves, as a `ReportEngine`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import Any, TypeVar
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 import httpx
 
@@ -24,6 +25,7 @@ from engine.protocol import (
     require_preprocessing,
 )
 from engine.serving import wire
+from engine.serving.hosts import Host, Hosts
 from engine.serving.wire import QuestionTask, ReportTask, SamplesTask, ServedModel
 
 T = TypeVar("T")
@@ -33,41 +35,54 @@ IN_FLIGHT = 8
 FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 5.0
 PROBE_TIMEOUT = httpx.Timeout(5.0)
+SILENCE_S = 30.0
+"""A server that works on a request says so six times as often; longer silence is a dead host."""
 
 
 class RemoteEngine:
-    """Draft reports on the host where the model runs.
+    """Draft reports on the hosts where the model runs.
 
     A request that found no answer is made again: the same request has the same answer, which the
-    server keeps for a while, so that nothing is computed twice.
+    server keeps for a while, so that nothing is computed twice. A host that cannot be reached, is
+    full or serves another model is passed over while others answer. One that took a request and
+    went silent may have died of it: no other host gets the same request at once.
 
     Parameters
     ----------
-    url : str
-        Where the server listens, such as `http://gpu:11180`.
+    *urls : str
+        Where the servers listen, such as `http://gpu:11180`. The first one's model is the model.
     token : str, optional
-        What the server asks for.
+        What the servers ask for.
     timeout_s : float
         How long an answer may take.
     patience_s : float
-        How long to try again while the server is down, full or loses requests.
+        How long to try again while the servers are down, full or lose requests.
+    silence_s : float
+        After so long without a sign of life an answer is given up.
     """
 
     def __init__(
         self,
-        url: str,
-        *,
+        *urls: str,
         token: str | None = None,
         timeout_s: float = 600.0,
         patience_s: float = 5.0,
+        silence_s: float = SILENCE_S,
     ):
-        self.name = displayable(url)
         self._patience_s = patience_s
-        self._client = httpx.Client(
-            base_url=url,
-            headers={} if token is None else {"Authorization": f"Bearer {token}"},
-            timeout=httpx.Timeout(60.0, connect=5.0, read=timeout_s, pool=None),
+        self._timeout_s = timeout_s
+        silence_s = min(silence_s, timeout_s)
+        headers = {wire.BEAT: str(silence_s / 6)}
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        timeout = httpx.Timeout(silence_s, connect=5.0, pool=None)
+        self._hosts = Hosts(
+            [
+                Host(displayable(url), httpx.Client(base_url=url, headers=headers, timeout=timeout))
+                for url in urls
+            ]
         )
+        self.name = ", ".join(host.name for host in self._hosts.all)
         self._model: ServedModel | None = None
 
     @property
@@ -81,22 +96,36 @@ class RemoteEngine:
         return self._served().preprocess
 
     def ask_identity(self) -> ModelIdentity:
-        """Ask the server, once, whether it can take work, and which model it serves now.
+        """Ask the servers, once, whether one can take work, and which model it serves now.
 
         Raises
         ------
         EngineUnavailable
-            It does not answer, refuses the token, or is no engine.
+            None answers, or they refuse the token, or are no engines.
         """
-        with self._answer("GET", "/ready", timeout=PROBE_TIMEOUT):
+        tried: list[Host] = []
+        while True:
+            host = self._hosts.first(tried)
+            tried.append(host)
+            try:
+                return self._identity_at(host)
+            except _Unanswered as error:
+                self._hosts.failed(host, str(error))
+                if len(tried) == len(self._hosts.all):
+                    raise
+
+    def _identity_at(self, host: Host) -> ModelIdentity:
+        with self._answer(host, "GET", "/ready", timeout=PROBE_TIMEOUT):
             pass
-        with self._answer("GET", "/v1/model", timeout=PROBE_TIMEOUT) as response:
+        with self._answer(host, "GET", "/v1/model", timeout=PROBE_TIMEOUT) as response:
             self._model = wire.unpack_model(_json(response.read()))
+        self._hosts.answered(host)
         return self._model.identity
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        for host in self._hosts.all:
+            host.client.close()
 
     def report(
         self,
@@ -160,93 +189,170 @@ class RemoteEngine:
             "If-Match": f'"{model.identity.digest}"',
         }
         body = wire.pack(model_input, task)
+        post = partial(self._answer, method="POST", path=path, content=body, headers=headers)
         if on_token is None:
-            answer = self._patiently(lambda: self._whole(path, body, headers))
+            answer = self._patiently(lambda: self._somewhere(partial(self._whole, post)))
         else:
             headers["Accept"] = wire.LINES
-            answer = self._patiently(lambda: self._in_pieces(path, body, headers, on_token))
+            in_pieces = partial(self._in_pieces, post, on_token)
+            answer = self._patiently(lambda: self._somewhere(in_pieces))
         try:
             return read(answer)
         except (LookupError, TypeError, ValueError):  # somebody else answered, such as a proxy
             raise EngineUnavailable(f"{self.name} answers what no ctscribe engine does") from None
 
-    def _whole(self, path: str, body: bytes, headers: Mapping[str, str]) -> Any:
-        with self._answer("POST", path, content=body, headers=headers) as response:
-            return _json(response.read())
+    def _whole(self, post: Post, host: Host) -> Any:
+        deadline = time.monotonic() + self._timeout_s
+        with post(host) as response:
+            answer = _json(b"".join(self._until(deadline, host, response.iter_bytes())))
+        if error := wire.unpack_error(answer):  # one that came after signs of life
+            raise _unanswered(host, error)
+        return answer
 
-    def _in_pieces(
-        self, path: str, body: bytes, headers: Mapping[str, str], on_token: OnToken
-    ) -> Any:
-        begun = False
+    def _in_pieces(self, post: Post, on_token: OnToken, host: Host) -> Any:
+        begun, deadline = False, time.monotonic() + self._timeout_s
         try:
-            with self._answer("POST", path, content=body, headers=headers) as response:
-                for line in map(_json, response.iter_lines()):
+            with post(host) as response:
+                lines = self._until(deadline, host, response.iter_lines())
+                for line in map(_json, filter(None, lines)):
                     piece = line.get("piece") if isinstance(line, Mapping) else None
                     if not isinstance(piece, str):
-                        return self._last(line)
+                        return _last(host, line)
                     begun = True
                     on_token(piece)
-            raise _TryAgain(f"{self.name} ended its answer early")
-        except _TryAgain as error:
+            raise _Unanswered(f"{host.name} ended its answer early", taken=True)
+        except _Unanswered as error:
             if begun:  # a second answer would tell the same pieces again
                 raise EngineUnavailable(str(error)) from None
             raise
 
-    def _last(self, line: Any) -> Any:
-        if isinstance(line, Mapping) and "result" in line:
-            return line["result"]
-        raise wire.unpack_error(line) or _TryAgain(f"{self.name} gave no answer")
+    def _until(self, deadline: float, host: Host, parts: Iterator[T]) -> Iterator[T]:
+        """Pass on what a server sends for as long as an answer may take."""
+        for part in parts:
+            if time.monotonic() > deadline:
+                raise _silent(host)
+            yield part
 
     def _patiently(self, call: Callable[[], T]) -> T:
-        """Make a call again while the server is likely to answer it soon."""
+        """Make a call again while it is likely to be answered soon."""
         deadline = time.monotonic() + self._patience_s
         pause_s = FIRST_PAUSE_S
         while True:
             try:
                 return call()
-            except _TryAgain as error:
+            except _Unanswered as error:
                 wait_s = error.after_s or pause_s
-                if time.monotonic() + wait_s > deadline:
+                final = not error.passing or (error.taken and len(self._hosts.all) > 1)
+                if final:
+                    self._model = None
+                if final or time.monotonic() + wait_s > deadline:
                     raise EngineUnavailable(str(error)) from None
             time.sleep(wait_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
+    def _somewhere(self, call: Callable[[Host], T]) -> T:
+        """Make a call at one host, and at the others in turn unless it was taken."""
+        tried: list[Host] = []
+        while True:
+            host = self._hosts.take(tried)
+            tried.append(host)
+            try:
+                answer = call(host)
+            except _Unanswered as error:
+                self._hosts.failed(host, str(error), error.after_s)
+                if error.taken or len(tried) == len(self._hosts.all):
+                    raise
+            else:
+                self._hosts.answered(host)
+                return answer
+            finally:
+                self._hosts.give(host)
+
     @contextmanager
-    def _answer(self, method: str, path: str, **request: Any) -> Iterator[httpx.Response]:
+    def _answer(
+        self, host: Host, method: str, path: str, **request: Any
+    ) -> Iterator[httpx.Response]:
         """Make one request; its answer is a success."""
         try:
-            with self._client.stream(method, path, **request) as response:
+            with host.client.stream(method, path, **request) as response:
                 if not response.is_success:
                     response.read()
-                    raise self._refusal(response)
+                    raise _refusal(host, response)
                 yield response
         except httpx.ReadTimeout:
-            raise EngineUnavailable(f"{self.name} gave no answer in time") from None
+            raise _silent(host, taken=method == "POST") from None
         except httpx.HTTPError as error:
-            raise _TryAgain(f"{self.name} does not answer: {type(error).__name__}") from None
-
-    def _refusal(self, response: httpx.Response) -> EngineError:
-        status = response.status_code
-        if status == httpx.codes.UNAUTHORIZED:
-            return EngineUnavailable(f"{self.name} refuses the token")
-        if status == httpx.codes.PRECONDITION_FAILED:
-            self._model = None
-            return EngineUnavailable(f"{self.name} serves another model now")
-        error = wire.unpack_error(_json(response.content))
-        if error is None and not response.is_server_error:
-            return EngineUnavailable(f"{self.name} answers {status}: it is no ctscribe engine")
-        if error is None or isinstance(error, EngineUnavailable):
-            reason = f"answers {status}" if error is None else f"answers: {error}"
-            return _TryAgain(f"{self.name} {reason}", _seconds(response.headers.get("Retry-After")))
-        return error
+            taken = method == "POST" and not isinstance(error, _NOT_CONNECTED)
+            message = f"{host.name} does not answer: {type(error).__name__}"
+            raise _Unanswered(message, taken=taken) from None
 
 
-class _TryAgain(EngineUnavailable):
-    """What may have passed in a moment."""
+class Post(Protocol):
+    """Makes a request at a host; its answer is a success."""
 
-    def __init__(self, message: str, after_s: float = 0.0):
+    def __call__(self, host: Host) -> AbstractContextManager[httpx.Response]: ...
+
+
+class _Unanswered(EngineUnavailable):
+    """What a host did not answer.
+
+    Parameters
+    ----------
+    message : str
+        For a person.
+    after_s : float
+        When the host wants to be asked again, if it said so.
+    passing : bool
+        Whether it may answer in a moment.
+    taken : bool
+        Whether it may have begun to work, and may have failed of it.
+    """
+
+    def __init__(
+        self, message: str, after_s: float = 0.0, *, passing: bool = True, taken: bool = False
+    ):
         super().__init__(message)
         self.after_s = after_s
+        self.passing = passing
+        self.taken = taken
+
+
+_NOT_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout)
+
+
+def _silent(host: Host, *, taken: bool = True) -> _Unanswered:
+    return _Unanswered(f"{host.name} gave no answer in time", passing=False, taken=taken)
+
+
+def _refusal(host: Host, response: httpx.Response) -> EngineError:
+    status = response.status_code
+    if status == httpx.codes.UNAUTHORIZED:
+        return _Unanswered(f"{host.name} refuses the token", passing=False)
+    if status == httpx.codes.PRECONDITION_FAILED:
+        return _Unanswered(f"{host.name} serves another model now", passing=False)
+    error = wire.unpack_error(_json(response.content))
+    if error is not None:
+        return _unanswered(host, error, _seconds(response.headers.get("Retry-After")))
+    if not response.is_server_error:
+        message = f"{host.name} answers {status}: it is no ctscribe engine"
+        return _Unanswered(message, passing=False)
+    return _Unanswered(f"{host.name} answers {status}", taken=True)
+
+
+def _unanswered(host: Host, error: EngineError, after_s: float = 0.0) -> EngineError:
+    """Tell an engine that cannot take the request now from one that cannot answer it."""
+    if isinstance(error, EngineUnavailable):
+        return _Unanswered(f"{host.name} answers: {error}", after_s)
+    return error
+
+
+def _last(host: Host, line: Any) -> Any:
+    if isinstance(line, Mapping) and "result" in line:
+        return line["result"]
+    error = wire.unpack_error(line)
+    if error is None:
+        raise _Unanswered(f"{host.name} gave no answer", taken=True)
+    raise _unanswered(host, error)
 
 
 def _json(content: bytes | str) -> Any:

@@ -109,6 +109,7 @@ class LoadGate:
             await app(scope, receive, noting)
         finally:
             seconds = time.monotonic() - started
+            status = scope.get("state", {}).get("status", status)
             self._metrics.observe_request(path, status, seconds)
             LOGGER.info("%s: %d in %.2f s", path, status, seconds)
 

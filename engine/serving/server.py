@@ -35,6 +35,7 @@ LOGGER = logging.getLogger(__name__)
 UPLOAD_S = 60.0
 """A request's body must have arrived in so many seconds."""
 LONGEST_RETRY_AFTER_S = 60
+SHORTEST_BEAT_S = 0.01
 NOT_AT_FAULT = (408, 412)
 """What is refused with these may be accepted another time."""
 
@@ -184,11 +185,28 @@ class _Service:
         self._require_model(request)
         body = await _body(request, self._limit)
         key, model_input, task = await run_in_threadpool(self._read, body, kind)
+        beat_s = _beat_s(request)
         if wire.LINES in request.headers.get("accept", ""):
-            lines = _lines(lambda on_token: self._start(key, model_input, task, on_token))
+            lines = _lines(lambda on_token: self._start(key, model_input, task, on_token), beat_s)
             return StreamingResponse(lines, media_type=wire.LINES)
-        future = self._start(key, model_input, task, None)
-        return _json(_plain(await asyncio.wrap_future(future)))
+        answer = asyncio.wrap_future(self._start(key, model_input, task, None))
+        if beat_s is not None and not (await asyncio.wait([answer], timeout=beat_s))[0]:
+            late = self._late(request, answer, beat_s)
+            return StreamingResponse(late, media_type="application/json")
+        return _json(_plain(await answer))
+
+    async def _late(
+        self, request: Request, answer: asyncio.Future[Any], beat_s: float
+    ) -> AsyncIterator[bytes]:
+        """Give empty lines, which JSON allows before a value, until there is an answer."""
+        yield b"\n"
+        while not (await asyncio.wait([answer], timeout=beat_s))[0]:
+            yield b"\n"
+        try:
+            yield _line(_plain(answer.result()))
+        except EngineError as error:
+            request.state.status = _status(error)  # for the metrics: the caller has a success
+            yield _line(wire.pack_error(error))
 
     def _require_model(self, request: Request) -> None:
         """Refuse a request for another model (RFC 9110 13.1.1)."""
@@ -243,7 +261,18 @@ async def _body(request: Request, limit: int) -> bytes:
     return b"".join(chunks)
 
 
-async def _lines(start: Callable[[OnToken], Future[Any]]) -> AsyncIterator[bytes]:
+def _beat_s(request: Request) -> float | None:
+    """How often the caller wants to hear of a request that is at work; None where it does not."""
+    try:
+        seconds = float(request.headers[wire.BEAT])
+    except (KeyError, ValueError):
+        return None
+    return seconds if SHORTEST_BEAT_S <= seconds <= UPLOAD_S else None
+
+
+async def _lines(
+    start: Callable[[OnToken], Future[Any]], beat_s: float | None
+) -> AsyncIterator[bytes]:
     """Give each piece of the text as it is written, then the whole result or the error."""
     loop, gone = asyncio.get_running_loop(), threading.Event()
     told: asyncio.Queue[str | None] = asyncio.Queue()
@@ -256,13 +285,22 @@ async def _lines(start: Callable[[OnToken], Future[Any]]) -> AsyncIterator[bytes
     try:
         future = start(tell)
         future.add_done_callback(lambda _: loop.call_soon_threadsafe(told.put_nowait, None))
-        while (piece := await told.get()) is not None:
-            yield _line({"piece": piece})
+        while (piece := await _next_or_beat(told, beat_s)) is not None:
+            yield _line({"piece": piece}) if piece else b"\n"
         yield _line({"result": _plain(future.result())})
     except EngineError as error:
         yield _line(wire.pack_error(error))
     finally:
         gone.set()  # the model stops at its next token
+
+
+async def _next_or_beat(told: asyncio.Queue[str | None], beat_s: float | None) -> str | None:
+    """Return the next piece, or an empty one when nothing came for so long."""
+    try:
+        async with asyncio.timeout(beat_s):
+            return await told.get()
+    except TimeoutError:
+        return ""
 
 
 def _status(error: EngineError) -> int:

@@ -28,6 +28,9 @@ from engine.protocol import AS_TRAINED, ModelIdentity, Sampling
 MEDIA_TYPE = "application/x-safetensors"
 ENCODING = "zstd"
 LINES = "application/x-ndjson"
+BEAT = "X-Beat-Seconds"
+"""Header of a request: how often the server says that it works on it, by an empty line. An error
+that it tells later has the status of a success."""
 """Asked for in `Accept`: one JSON object a line, each piece of the text as it is written."""
 
 # Higher levels cost more time than a gigabit line saves (python -m bench.serving)

@@ -39,8 +39,8 @@ def remote(engine: ReportEngine, **options: Any) -> Iterator[RemoteEngine]:
 
 
 @contextmanager
-def closing_client(url: str, **options: Any) -> Iterator[RemoteEngine]:
-    client = RemoteEngine(url, **options)
+def closing_client(*urls: str, **options: Any) -> Iterator[RemoteEngine]:
+    client = RemoteEngine(*urls, **options)
     try:
         yield client
     finally:
