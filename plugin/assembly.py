@@ -208,11 +208,11 @@ def opened_engine(settings: Settings) -> Iterator[ReportEngine]:
     from engine.serving.client import RemoteEngine
 
     model = settings.engine
-    if not model.urls:
+    if not model.url:
         yield load_engine(model.model, model.device, model.dtype, model.quantization)
         return
     token = read_token(model.token_env)
-    with closing(RemoteEngine(*model.urls, token=token, timeout_s=model.timeout_s)) as remote:
+    with closing(RemoteEngine(*model.url, token=token, timeout_s=model.timeout_s)) as remote:
         yield remote
 
 

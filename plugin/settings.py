@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     IPvAnyNetwork,
@@ -118,6 +119,11 @@ class Storage(Section):
         return self.database or f"sqlite:///{(self.spool / 'ctscribe.db').resolve()}"
 
 
+def _in_a_tuple(value: Any) -> Any:
+    """Take one where several may stand."""
+    return (value,) if isinstance(value, str) else value
+
+
 class Engine(Section):
     """The model that writes."""
 
@@ -129,8 +135,8 @@ class Engine(Section):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     quantization: Literal["none", "int8", "nf4"] = "none"
     max_new_tokens: int = Field(default=256, ge=1)
-    url: HttpUrl | Annotated[tuple[HttpUrl, ...], Field(min_length=1)] | None = Field(
-        default=None,
+    url: Annotated[tuple[HttpUrl, ...], BeforeValidator(_in_a_tuple)] = Field(
+        default=(),
         description="`ctscribe engine` on another host, or on several, in place of a model here",
     )
     token_env: str | None = Field(
@@ -139,14 +145,9 @@ class Engine(Section):
     timeout_s: Seconds = Field(default=600.0, description="how long a server's answer may take")
 
     @property
-    def urls(self) -> tuple[str, ...]:
-        """Where servers run the model; empty where it runs here."""
-        return (self.url,) if isinstance(self.url, str) else self.url or ()
-
-    @property
     def name(self) -> str:
         """How messages name it."""
-        return ", ".join(self.urls) or self.model
+        return ", ".join(self.url) or self.model
 
 
 class EngineServer(Section):

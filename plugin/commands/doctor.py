@@ -23,6 +23,7 @@ from plugin.state.private import make_private
 from plugin.state.pulse import processes
 
 if TYPE_CHECKING:
+    from engine.protocol import ModelIdentity
     from plugin.delivery.destinations import Destination
     from plugin.endpoints import ArchiveSettings
 
@@ -34,6 +35,7 @@ _ADVICE = {
 }
 
 
+_ONE_MODEL = "start `ctscribe engine` with the same model on every host: only the first's is used"
 _PROCESS_ADVICE = {
     "hangs": "serve replaces it; if you started the part alone, end it and start it again",
     "dead": "look at the end of its log, and start it again",
@@ -88,7 +90,7 @@ def run_checks(settings: Settings, *, send: bool = False) -> Iterator[Finding]:
     yield check_database(settings)
     yield from check_processes(settings)
     yield check_receiver(settings)
-    yield check_model(settings)
+    yield from check_models(settings)
     yield from check_destinations(settings, send=send)
     yield from check_certificates(settings)
 
@@ -172,18 +174,32 @@ def _echo(settings: Settings) -> None:
     Dimse(host, receiver.port, receiver.ae_title, tls=tls).check()
 
 
-def check_model(settings: Settings) -> Finding:
-    """The checkpoint loads on the device, or the engine's server answers."""
+def check_models(settings: Settings) -> Iterator[Finding]:
+    """The checkpoint loads on the device, or every engine's server answers, with one model."""
+    first: ModelIdentity | None = None
+    for url in settings.engine.url or (None,):
+        model = settings.engine.model_copy(update={"url": () if url is None else (url,)})
+        try:
+            identity = _identity(settings.model_copy(update={"engine": model}))
+        except CtscribeError as error:
+            yield Finding("model", False, str(error), _ADVICE[url is not None])
+            continue
+        except ModuleNotFoundError as error:
+            yield _not_installed("model", error)
+            continue
+        first = first or identity
+        text = f"{model.name}: {identity.name} {identity.version}"
+        if identity.digest == first.digest:
+            yield Finding("model", True, text)
+        else:
+            yield Finding("model", False, f"{text}, another one than the others", _ONE_MODEL)
+
+
+def _identity(settings: Settings) -> ModelIdentity:
     from plugin.assembly import ask_identity, opened_engine
 
-    try:
-        with opened_engine(settings) as engine:
-            identity = ask_identity(engine)
-    except CtscribeError as error:
-        return Finding("model", False, str(error), _ADVICE[settings.engine.url is not None])
-    except ModuleNotFoundError as error:
-        return _not_installed("model", error)
-    return Finding("model", True, f"{settings.engine.name}: {identity.name} {identity.version}")
+    with opened_engine(settings) as engine:
+        return ask_identity(engine)
 
 
 def check_destinations(settings: Settings, *, send: bool = False) -> Iterator[Finding]:

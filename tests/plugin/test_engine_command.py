@@ -70,7 +70,7 @@ def test_it_serves_the_model_of_the_settings_and_ends_with_0_on_sigterm(config):
         with closing_client(f"http://127.0.0.1:{port}") as client:
             generation = client.report(input_for(client.preprocess))
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0  # a busy machine
     assert generation.text == FakeEngine().report(input_for(FakeEngine().preprocess)).text
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from pydicom import dcmread
 from pydicom.uid import BasicTextSRStorage, CTImageStorage
 
 from dicom_io.archives.tls import Tls
+from engine.fake import FakeEngine
+from engine.serving.server import make_app
 from plugin.cli import main
 from plugin.commands import trial
 from plugin.commands.demo_archive import running_archive
@@ -22,6 +25,7 @@ from plugin.state.pulse import Pulse
 from plugin.state.spool import Spool
 from reporting.render import report_text
 from tests.certificates import Authority
+from tests.engine.servers import serving
 from tests.odd_archives import Oddity, odd_pacs
 from tests.ports import free_port
 
@@ -229,3 +233,15 @@ def receiver_with(tls: Tls, port: int) -> str:
     files = {"certificate": tls.certificate, "key": tls.key, "authorities": tls.authorities}
     table = "".join(f'{key} = "{path}"\n' for key, path in files.items())
     return f"[receiver]\nport = {port}\n[receiver.tls]\n{table}"
+
+
+def test_every_host_of_an_engine_is_asked_and_must_have_the_same_model(examine):
+    other = FakeEngine()
+    other._identity = replace(other._identity, digest="2" * 64)
+    nobody = f"http://127.0.0.1:{free_port()}"
+    with serving(make_app(FakeEngine())) as first, serving(make_app(other)) as second:
+        result = examine(f'[engine]\nurl = ["{first}", "{second}", "{nobody}"]\n')
+    assert result.exit_code == 1
+    assert f"ok    model: {first}: " in result.stdout
+    assert f"FAIL  model: {second}: " in result.stdout
+    assert f"FAIL  model: {nobody} does not answer" in result.stdout
