@@ -144,7 +144,7 @@ def _due(
     due = select(Job).where(or_(waiting, abandoned)).execution_options(populate_existing=True)
     if job_id is not None:
         return due.where(Job.id == job_id)
-    return due.order_by(Job.deadline, Job.id).limit(1)
+    return due.order_by(Job.urgency, Job.deadline, Job.id).limit(1)
 
 
 def _superseded(session: Session, job: Job, now: datetime) -> bool:
@@ -186,6 +186,7 @@ def _claim(session: Session, study: Study, job: Job, lease_s: float, now: dateti
         add_event(session, Kind.POSTPONED, died, now=now, study_id=study.id, level=Level.WARNING)
     job.state = JobState.RUNNING
     job.attempts += 1
+    job.begun_at = job.begun_at or now
     job.lease_owner = uuid.uuid4().hex
     job.lease_until = now + timedelta(seconds=lease_s)
     return Claim(

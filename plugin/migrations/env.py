@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from plugin.state.tables import Base
+from plugin.state.trials import Base  # with the tables of models, beside all others
 
 context.configure(
     connection=context.config.attributes["connection"],

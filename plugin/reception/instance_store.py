@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from dicom_io.cleaned import cleaned
 from dicom_io.errors import CtscribeError, DataSetMismatch, StoreFull
 from plugin.reception.committer import Committer
 from plugin.reception.dimse_status import SUCCESS, dimse_status
@@ -55,6 +56,7 @@ class InstanceStore:
         self._request = request
         self._transfer_syntax_uid = transfer_syntax_uid
         self._association = association
+        self._sender_ae_title = source_ae_title
         self._sender = f"{source_ae_title} at {address}"
         self._redraft = redraft
         self._ended = False
@@ -151,6 +153,7 @@ class InstanceStore:
             association=self._association,
             redraft=self._redraft,
             announced=self._request.announced,
+            sender=cleaned(self._sender_ae_title)[:16] or None,
         )
 
 

@@ -73,6 +73,7 @@ class Arrival:
     association: str | None = None
     redraft: bool = False
     announced: int | None = None
+    sender: str | None = None
 
     @property
     def processed(self) -> bool:
@@ -145,8 +146,9 @@ def record(
     outcomes: dict[int, Outcome] = {}
     # In one order everywhere: two receivers that lock studies in different orders would deadlock
     studies = {
-        uid: lock_or_add_study(session, uid, by_study[uid][0].header.accession_number, now)
+        uid: lock_or_add_study(session, uid, first.header.accession_number, now, first.sender)
         for uid in sorted(by_study)
+        for first in by_study[uid][:1]
     }
     known = _known(session, arrivals)
     for uid, study_id in studies.items():

@@ -22,6 +22,7 @@ from pydicom.filereader import read_file_meta_info
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
+from dicom_io.cleaned import cleaned
 from dicom_io.errors import CtscribeError
 from plugin.reception.committer import LARGEST_GROUP, record_durably
 from plugin.reception.header import read_header
@@ -135,7 +136,8 @@ def _read(sessions: SessionFactory, spool: Spool, relative: str) -> Arrival | No
     try:
         data = path.read_bytes()
         dataset, _ = split_file(data)
-        syntax = str(read_file_meta_info(path).TransferSyntaxUID)
+        meta = read_file_meta_info(path)
+        syntax = str(meta.TransferSyntaxUID)
         header = read_header(dataset, syntax, spool.incoming)
     except CtscribeError as error:
         _set_aside(sessions, spool, relative, str(error))
@@ -149,6 +151,7 @@ def _read(sessions: SessionFactory, spool: Spool, relative: str) -> Arrival | No
         path=relative,
         size=len(data),
         sha256=digest_of(dataset),
+        sender=cleaned(str(meta.get("SourceApplicationEntityTitle") or ""))[:16] or None,
     )
 
 

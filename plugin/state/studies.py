@@ -35,7 +35,11 @@ def lock_study(session: Session, study_id: int) -> Study:
 
 
 def lock_or_add_study(
-    session: Session, study_instance_uid: str, accession_number: str | None, now: datetime
+    session: Session,
+    study_instance_uid: str,
+    accession_number: str | None,
+    now: datetime,
+    sender: str | None = None,
 ) -> int:
     """Return the id of a study that sends something now, locked and made if need be.
 
@@ -50,6 +54,8 @@ def lock_or_add_study(
         As the instance that arrives gives them.
     now : datetime
         The moment, in UTC.
+    sender : str, optional
+        AE title that it comes from.
     """
     values = {"uid": study_instance_uid, "now": now}
     study_id = _LOCK_BY_UID.execute(session.connection(), values).scalar()
@@ -58,6 +64,7 @@ def lock_or_add_study(
     study = Study(
         study_instance_uid=study_instance_uid,
         accession_number=accession_number,
+        sender=sender,
         first_received_at=now,
         last_received_at=now,
         state=StudyState.RECEIVING,

@@ -14,10 +14,12 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     DateTime,
+    Float,
     ForeignKey,
     Index,
     Integer,
     MetaData,
+    SmallInteger,
     String,
     Text,
     TypeDecorator,
@@ -28,6 +30,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from dicom_io.cleaned import cleaned
+from plugin.rules.urgency import Urgency
 
 # 32 bits are used up by some months of a large site's slices. Foreign keys have the type of what
 # they refer to; SQLite's integers have 64 bits, and it numbers the rows of INTEGER keys only
@@ -146,6 +149,10 @@ class Study(Base):
     first_received_at: Mapped[datetime] = mapped_column(UtcDateTime)
     last_received_at: Mapped[datetime] = mapped_column(UtcDateTime)
     state: Mapped[str] = mapped_column(String(16), default=StudyState.RECEIVING)
+    # AE title of whoever sent the first instance
+    sender: Mapped[str | None] = mapped_column(String(16))
+    # Of the rule that the study meets; None where it waits as long as every other
+    quiet_s: Mapped[float | None] = mapped_column(Float)
 
     series: Mapped[list[Series]] = relationship(back_populates="study")
     jobs: Mapped[list[Job]] = relationship(back_populates="study", order_by="Job.revision")
@@ -248,6 +255,14 @@ class Job(Base):
     state: Mapped[str] = mapped_column(String(16), default=JobState.PENDING, index=True)
     # Asked for by a person: a draft is made even if the selected series is unchanged
     forced: Mapped[bool] = mapped_column(default=False)
+    urgency: Mapped[int] = mapped_column(
+        SmallInteger, default=Urgency.ROUTINE, server_default=str(int(Urgency.ROUTINE))
+    )
+    # When the rules were last asked, and what they said
+    judged_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    decision: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    # Later on nobody wants the draft
+    wanted_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     deadline: Mapped[datetime] = mapped_column(UtcDateTime)
     hard_deadline: Mapped[datetime] = mapped_column(UtcDateTime)
     not_before: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -257,6 +272,8 @@ class Job(Base):
     incomplete: Mapped[str | None] = mapped_column(CleanText)
     error: Mapped[str | None] = mapped_column(CleanText)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    # Claimed the first time: until then, from its deadline on, it waited for a worker
+    begun_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
     study: Mapped[Study] = relationship(back_populates="jobs")
@@ -288,6 +305,8 @@ class Draft(Base):
     series_instance_uid: Mapped[str] = mapped_column(UID)
     path: Mapped[str] = mapped_column(Text)
     selected_digest: Mapped[str] = mapped_column(String(64))
+    model_name: Mapped[str | None] = mapped_column(String(128))
+    model_digest: Mapped[str | None] = mapped_column(String(64), index=True)
     # The rejection note that takes the draft back: the study's identity was corrected
     retraction_path: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -307,6 +326,8 @@ class Delivery(Base):
     draft_id: Mapped[int] = mapped_column(ForeignKey("drafts.id"))
     destination: Mapped[str] = mapped_column(String(64))
     kind: Mapped[str] = mapped_column(String(16))
+    # Names of the forms that a rule wants, the best first; None where the destination's own do
+    forms: Mapped[list[str] | None] = mapped_column(JSON)
     retracts: Mapped[bool] = mapped_column(default=False)
     state: Mapped[str] = mapped_column(String(16), default=DeliveryState.PENDING, index=True)
     # Begun since it was created, sent or released: how long the next pause is

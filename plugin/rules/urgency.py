@@ -1,0 +1,48 @@
+"""How soon a study is drafted, and what its headers say of that."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from pydicom import Dataset
+
+from dicom_io.values import texts
+
+
+class Urgency(IntEnum):
+    """The smaller goes first."""
+
+    STAT = 0
+    HIGH = 1
+    ROUTINE = 2
+    LOW = 3
+
+    @property
+    def word(self) -> str:
+        """As settings and the timeline write it."""
+        return self.name.lower()
+
+
+# RequestedProcedurePriority (PS3.3 C.4.11), ReportingPriority (C.4.17) and the retired
+# StudyPriorityID (0032,000C), in the words of HL7's table 0027 and of real systems, too
+_KEYWORDS = ("RequestedProcedurePriority", "ReportingPriority", "StudyPriorityID")
+_WORDS = {
+    **dict.fromkeys(("STAT", "S", "EMERGENCY"), Urgency.STAT),
+    **dict.fromkeys(("HIGH", "ASAP", "A", "URGENT"), Urgency.HIGH),
+    **dict.fromkeys(("ROUTINE", "R", "MEDIUM", "NORMAL"), Urgency.ROUTINE),
+    **dict.fromkeys(("LOW",), Urgency.LOW),
+}
+
+
+def urgency_in(header: Dataset) -> Urgency | None:
+    """The most urgent of what a header says; None where it says nothing that is known."""
+    said = (text for keyword in _KEYWORDS for text in texts(_value(header, keyword)))
+    known = [_WORDS[word] for text in said if (word := text.strip().upper()) in _WORDS]
+    return min(known, default=None)
+
+
+def _value(header: Dataset, keyword: str) -> object:
+    try:
+        return header.get(keyword)
+    except Exception:  # noqa: BLE001  what pydicom cannot read says nothing
+        return None
