@@ -178,7 +178,7 @@ def _worker(
         ],
         attempts=settings.worker.attempts,
         max_study_age_days=settings.worker.max_study_age_days,
-        ready=EngineWatch(sessions, settings.engine.name, partial(ask_identity, engine)).ready,
+        ready=EngineWatch(sessions, settings.engine.called, partial(ask_identity, engine)).ready,
         missing=(
             ArchiveCount(sessions, count_at, counted[0]).missing
             if count_at and counted

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -25,6 +25,8 @@ from pydantic import (
 
 from dicom_io.characters import encoding_of
 from dicom_io.errors import ConfigurationError, DicomError
+from plugin.rules.rules import Rule, require_known
+from plugin.settings_problems import first_problem
 
 AETitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[^\\\s][^\\\n]*$")]
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -145,7 +147,7 @@ class Engine(Section):
     timeout_s: Seconds = Field(default=600.0, description="how long a server's answer may take")
 
     @property
-    def name(self) -> str:
+    def called(self) -> str:
         """How messages name it."""
         return ", ".join(self.url) or self.model
 
@@ -314,6 +316,15 @@ Destination = Annotated[
 ]
 
 
+class NamedModel(Engine):
+    """A model that rules name, or that is on trial; see [engine]."""
+
+    name: str = Field(min_length=1, max_length=64)
+    shadow: bool = Field(
+        default=False, description="drafts every study too, to be compared; nothing of it is sent"
+    )
+
+
 class Settings(Section):
     """The whole file."""
 
@@ -324,6 +335,17 @@ class Settings(Section):
     engine_server: EngineServer = EngineServer()
     worker: Worker = Worker()
     destinations: tuple[Destination, ...] = ()
+    models: tuple[NamedModel, ...] = ()
+    rules: tuple[Rule, ...] = ()
+
+    @model_validator(mode="after")
+    def _rules_name_what_there_is(self) -> Settings:
+        require_known(
+            self.rules,
+            destinations=[one.name for one in self.destinations],
+            models=[one.name for one in self.models],
+        )
+        return self
 
     @model_validator(mode="after")
     def _destination_names_are_unique(self) -> Settings:
@@ -341,15 +363,6 @@ class Settings(Section):
         if name is not None and not isinstance(named[name], ArchiveDestination):
             raise ValueError(f"completeness.count_at: {name} is no archive of images")
         return self
-
-
-_PLAIN = {
-    "extra_forbidden": "no such key",
-    "missing": "is missing",
-    "union_tag_invalid": "kind: must be one of {expected_tags}",
-    "union_tag_not_found": "kind: is missing",
-}
-"""What Pydantic calls a problem, and what a person is told."""
 
 
 def load_settings(path: Path | None) -> Settings:
@@ -373,24 +386,7 @@ def load_settings(path: Path | None) -> Settings:
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{path}: not valid TOML: {error}") from error
     except ValidationError as error:
-        raise ConfigurationError(f"{path}: {_first_problem(error, tables)}") from None
+        raise ConfigurationError(f"{path}: {first_problem(error, tables, text)}") from None
     spool = path.parent / settings.storage.spool
     storage = settings.storage.model_copy(update={"spool": spool})
     return settings.model_copy(update={"storage": storage})
-
-
-def _first_problem(error: ValidationError, tables: dict[str, Any]) -> str:
-    problem = error.errors(include_input=False, include_url=False)[0]
-    plain = _PLAIN.get(problem["type"], problem["msg"].removeprefix("Value error, "))
-    said = plain.format(**problem.get("ctx", {})) if problem["type"] in _PLAIN else plain
-    where, loc = "", problem["loc"]
-    if loc[:1] == ("destinations",) and len(loc) > 1:
-        # What follows is the number of the table, and its kind once that is known
-        where, loc = f"destination {_name_of(tables['destinations'][loc[1]], loc[1])}: ", loc[3:]
-    key = ".".join(str(part) for part in loc)
-    return where + (f"{key}: {said}" if key else said)
-
-
-def _name_of(destination: Any, index: int | str) -> str:
-    named = isinstance(destination, dict) and destination.get("name")
-    return str(named or f"number {int(index) + 1}")

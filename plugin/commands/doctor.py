@@ -188,7 +188,7 @@ def check_models(settings: Settings) -> Iterator[Finding]:
             yield _not_installed("model", error)
             continue
         first = first or identity
-        text = f"{model.name}: {identity.name} {identity.version}"
+        text = f"{model.called}: {identity.name} {identity.version}"
         if identity.digest == first.digest:
             yield Finding("model", True, text)
         else:

@@ -91,6 +91,34 @@ class Rule(BaseModel):
         )
 
 
+def require_known(
+    rules: Sequence[Rule], *, destinations: Sequence[str], models: Sequence[str]
+) -> None:
+    """Refuse names that nothing has, and names of two rules or models.
+
+    Parameters
+    ----------
+    rules : sequence of Rule
+        Of one file.
+    destinations, models : sequence of str
+        The names that there are.
+
+    Raises
+    ------
+    ValueError
+        In a sentence.
+    """
+    for what, names in (("rules", [one.name for one in rules]), ("models", models)):
+        if len(names) != len(set(names)):
+            raise ValueError(f"two {what} share one name")
+    for rule in rules:
+        if rule.model is not None and rule.model not in models:
+            raise ValueError(f"rule {rule.name}: no model is called {rule.model}")
+        for name in rule.destinations or ():
+            if name not in destinations:
+                raise ValueError(f"rule {rule.name}: no destination is called {name}")
+
+
 @dataclass(frozen=True)
 class Rules:
     """All rules of a settings file; without any, every study is drafted and sent everywhere."""

@@ -6,7 +6,16 @@ from typing import get_args
 import pytest
 
 from dicom_io.errors import ConfigurationError
-from plugin.settings import Certificates, Destination, OAuth, Settings, load_settings
+from plugin.rules.rules import Rule
+from plugin.settings import (
+    Certificates,
+    Destination,
+    Engine,
+    NamedModel,
+    OAuth,
+    Settings,
+    load_settings,
+)
 from tests.repository import ROOT
 
 DOCS = ROOT / "docs" / "settings.md"
@@ -61,6 +70,20 @@ def test_without_a_url_the_database_is_sqlite_inside_the_spool(tmp_path):
         ('[[destinations]]\nname = "x"', "destination x: kind: is missing"),
         ("destinations = [1]", "destination number 1: "),
         ("[receiver", "not valid TOML"),
+        (
+            "[[rules]]\nname = 'a'\nwhen = 'hours > 3'",
+            "rule a: when: line 3, column 9: unknown name",
+        ),
+        (
+            "[[rules]]\nname = 'a'\nwhen = '''\nhour > 3\n  and sender < 4'''",
+            "rule a: when: line 5, column 7: a text and a number",
+        ),
+        ('[[rules]]\nname = "a"\nwhen = "\\"x\\" = 3"', "rule a: when: character 5: not an"),
+        ('[[rules]]\nwhen = "redraft"', "rule number 1: name: is missing"),
+        ('[[rules]]\nname = "a"\nurgency = "now"', "rule a: urgency: Input should be 'stat'"),
+        ('[[rules]]\nname = "a"\nmodel = "b"', "rule a: no model is called b"),
+        ('[[rules]]\nname = "a"\ndestinations = ["b"]', "rule a: no destination is called b"),
+        ('[[rules]]\nname = "a"\n[[rules]]\nname = "a"', "two rules share one name"),
     ],
 )
 def test_a_wrong_file_is_refused_with_the_key_that_is_wrong(tmp_path, text, said):
@@ -107,11 +130,12 @@ def test_slices_are_not_counted_where_no_images_are_kept(tmp_path):
 def test_the_examples_in_the_docs_are_valid(tmp_path):
     examples = DOCS.read_text("utf-8").split("```toml")[1:]
     loaded = [load_settings(written(tmp_path, example.split("```")[0])) for example in examples]
-    assert [len(one.destinations) for one in loaded] == [1, 0, 3, 1, 0]
+    assert [len(one.destinations) for one in loaded] == [1, 0, 3, 1, 1, 0]
 
 
 @pytest.mark.parametrize(
-    "table", [name for name in Settings.model_fields if name != "destinations"]
+    "table",
+    [one for one in Settings.model_fields if one not in ("destinations", "models", "rules")],
 )
 def test_the_docs_tell_every_key_with_its_default(table):
     defaults = getattr(Settings(), table).model_dump(mode="json")
@@ -124,6 +148,13 @@ def test_the_docs_tell_every_key_of_a_destination():
     page = DOCS.read_text("utf-8").partition("## `[[destinations]]`")[2]
     shown = set(re.findall(r"`(\w+)`", page))
     assert {key for kind in kinds for key in kind.model_fields} - shown == set()
+
+
+@pytest.mark.parametrize(("table", "keys"), [("rules", Rule), ("models", NamedModel)])
+def test_the_docs_tell_every_key_of_a_rule_and_of_a_model(table, keys):
+    page = DOCS.read_text("utf-8").partition(f"## `[[{table}]]`")[2].partition("\n## ")[0]
+    own = set(keys.model_fields) - set(Engine.model_fields)
+    assert own - set(re.findall(r"`(\w+)`", page)) == set()
 
 
 def test_the_docs_tell_every_key_of_the_tables_of_a_line():
