@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from ipaddress import ip_address
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dicom_io.archives.archive import Target
@@ -34,14 +35,16 @@ from plugin.state.pulse import SILENT_S, Pulse
 from plugin.state.spool import Spool
 from plugin.state.tables import Level
 from plugin.state.timeline import add_event
-from plugin.supervisor import stop_on_signals
+from plugin.supervisor import reread_on_hangup, stop_on_signals
 
 if TYPE_CHECKING:
     from dicom_io.archives.proof import Verdict
     from engine.protocol import ModelIdentity, ReportEngine
     from plugin.delivery.formed import Told
     from plugin.delivery.redelivery import Selection
-    from plugin.drafting.worker import Worker
+    from plugin.drafting.desk import Desk
+    from plugin.drafting.pipeline import Pipeline
+    from plugin.drafting.worker import MakeReport, Worker
     from plugin.upkeep.duties import Duty
 
 
@@ -94,8 +97,20 @@ def run_receiver(settings: Settings, stop: threading.Event | None = None) -> Non
         )
 
 
-def run_worker(settings: Settings, stop: threading.Event | None = None) -> None:
-    """Draft and deliver until a signal, or `stop`."""
+def run_worker(
+    settings: Settings, stop: threading.Event | None = None, path: Path | None = None
+) -> None:
+    """Draft and deliver until a signal, or `stop`.
+
+    Parameters
+    ----------
+    settings : Settings
+        All that it needs.
+    stop : threading.Event, optional
+        Without one signals end it, and only the main thread may call this.
+    path : Path, optional
+        The settings' file, whose changed rules and models are taken up.
+    """
     from plugin.delivery.delivery import delivering
     from plugin.delivery.outbox import Outbox
 
@@ -107,8 +122,12 @@ def run_worker(settings: Settings, stop: threading.Event | None = None) -> None:
         tell = partial(tell_form, sessions)
         targets = [destination(one, partial(tell, one.name)) for one in settings.destinations]
         outbox, poll_s = Outbox(sessions, settings.storage.spool), settings.worker.poll_s
-        with opened_engine(settings) as engine, delivering(outbox, targets, poll_s):
-            _worker(settings, sessions, targets, engine, pulse).run(stop, poll_s)
+        with (
+            opened_engine(settings) as engine,
+            delivering(outbox, targets, poll_s),
+            _worker(settings, path, sessions, targets, engine, pulse) as worker,
+        ):
+            worker.run(stop, poll_s)
 
 
 def run_delivery(settings: Settings, stop: threading.Event | None = None) -> None:
@@ -143,51 +162,76 @@ def duties(settings: Settings) -> list[Duty]:
     return []
 
 
+@contextmanager
 def _worker(
     settings: Settings,
+    path: Path | None,
     sessions: SessionFactory,
     targets: Sequence[Destination],
     engine: ReportEngine,
     pulse: Pulse,
-) -> Worker:
+) -> Iterator[Worker]:
     from plugin.drafting.desk import Desk
     from plugin.drafting.engine_watch import EngineWatch
-    from plugin.drafting.pipeline import Pipeline
+    from plugin.drafting.named_models import NamedModels
     from plugin.drafting.worker import Worker
+    from plugin.rulebook import Rulebook
     from plugin.state.watch import Watch
 
     count_at = settings.completeness.count_at
     counted = [one.archive for one in targets if one.name == count_at]
     desk = Desk(pulse.expect)
+    spool, watch = open_spool(settings), Watch(patience_of(settings), settings.worker.lease_s)
+
+    @contextmanager
+    def opened(name: str) -> Iterator[MakeReport]:
+        named = settings.model_copy(update={"engine": book.model(name)})
+        with opened_engine(named) as other:
+            yield _pipeline(named, other, desk).make_report
+
+    models = NamedModels(opened)
+    book = Rulebook(settings, path, sessions, watch, models.forget)
+    with closing(models), reread_on_hangup(book.ask):
+        yield Worker(
+            sessions,
+            spool,
+            make_report=_pipeline(settings, engine, desk).make_report,
+            destinations={one.name: one.kind for one in settings.destinations},
+            rejection_notes=[
+                one.name
+                for one in settings.destinations
+                if isinstance(one, ArchiveDestination) and one.rejection_notes
+            ],
+            attempts=settings.worker.attempts,
+            max_study_age_days=settings.worker.max_study_age_days,
+            ready=EngineWatch(
+                sessions, settings.engine.called, partial(ask_identity, engine)
+            ).ready,
+            missing=(
+                ArchiveCount(sessions, count_at, counted[0]).missing
+                if count_at and counted
+                else nothing_known
+            ),
+            watch=watch,
+            longest_draft_s=settings.worker.longest_draft_s,
+            studies=settings.worker.studies,
+            desk=desk,
+            judge=book.judge(spool),
+            named=models.named,
+        )
+
+
+def _pipeline(settings: Settings, engine: ReportEngine, desk: Desk) -> Pipeline:
+    """Build what drafts with an engine, the one of `settings.engine`."""
+    from plugin.drafting.pipeline import Pipeline
+
     # A model in this process is for one thread at a time; a server has a queue of its own
     turn = nullcontext() if settings.engine.url else threading.Lock()
-    return Worker(
-        sessions,
-        open_spool(settings),
-        make_report=Pipeline(
-            engine,
-            settings.engine.max_new_tokens,
-            settings.worker.default_character_set,
-            while_writing=partial(desk.left_for, turn),
-        ).make_report,
-        destinations={one.name: one.kind for one in settings.destinations},
-        rejection_notes=[
-            one.name
-            for one in settings.destinations
-            if isinstance(one, ArchiveDestination) and one.rejection_notes
-        ],
-        attempts=settings.worker.attempts,
-        max_study_age_days=settings.worker.max_study_age_days,
-        ready=EngineWatch(sessions, settings.engine.called, partial(ask_identity, engine)).ready,
-        missing=(
-            ArchiveCount(sessions, count_at, counted[0]).missing
-            if count_at and counted
-            else nothing_known
-        ),
-        watch=Watch(patience_of(settings), settings.worker.lease_s),
-        longest_draft_s=settings.worker.longest_draft_s,
-        studies=settings.worker.studies,
-        desk=desk,
+    return Pipeline(
+        engine,
+        settings.engine.max_new_tokens,
+        settings.worker.default_character_set,
+        while_writing=partial(desk.left_for, turn),
     )
 
 
@@ -309,7 +353,16 @@ def destination(settings: DestinationSettings, told: Told | None = None) -> Dest
     claim_s = max(CLAIM_S, 2 * settings.timeout_s)
     proof, target = Proof(settings.proof), target_of(settings, told)
     commit = target.commit if proof is Proof.COMMITMENT and isinstance(target, Dimse) else None
-    return Destination(settings.name, target, proof, settings.prove_within_s, claim_s, commit)
+    within_s = settings.prove_within_s
+    in_forms = partial(target_in, settings, told)
+    return Destination(settings.name, target, proof, within_s, claim_s, commit, in_forms)
+
+
+def target_in(settings: DestinationSettings, told: Told | None, forms: Sequence[str]) -> Target:
+    """Build what a destination is reached by, with forms in place of its own where it has any."""
+    if isinstance(settings, ArchiveDestination):
+        return formed(archive_of(settings), forms, told)
+    return target_of(settings, told)
 
 
 def target_of(settings: DestinationSettings, told: Told | None = None) -> Target:

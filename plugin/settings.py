@@ -316,6 +316,13 @@ Destination = Annotated[
 ]
 
 
+def _needs_the_sr(one: DestinationSection) -> bool:
+    """Whether what is proved or rejected at a destination is the Enhanced SR itself."""
+    if not isinstance(one, ArchiveDestination):
+        return False
+    return one.rejection_notes or (isinstance(one, DimseDestination) and one.proof == "commitment")
+
+
 class NamedModel(Engine):
     """A model that rules name, or that is on trial; see [engine]."""
 
@@ -344,6 +351,7 @@ class Settings(Section):
             self.rules,
             destinations=[one.name for one in self.destinations],
             models=[one.name for one in self.models],
+            bound=[one.name for one in self.destinations if _needs_the_sr(one)],
         )
         return self
 

@@ -13,8 +13,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from plugin.state.pulse import SILENT_S, STARTS_S
 
@@ -76,13 +78,21 @@ def supervise(
     stop = stop_on_signals() if stop is None else stop
     children = [_Child((*program, *command), " ".join(command)) for command in commands]
     try:
-        while not stop.wait(_POLL_S):
-            for child in children:
-                _look_after(child)
-                if _is_silent(child, last_beat):
-                    _replace(child, report)
+        with reread_on_hangup(partial(_pass_on_hangup, children)):
+            while not stop.wait(_POLL_S):
+                for child in children:
+                    _look_after(child)
+                    if _is_silent(child, last_beat):
+                        _replace(child, report)
     finally:
         _end(children, patience_s)
+
+
+def _pass_on_hangup(children: Sequence[_Child]) -> None:
+    """Workers read the settings file again; no other process has anything to read."""
+    for child in children:
+        if child.process is not None and child.name.partition(" ")[0] == "work":
+            child.process.send_signal(signal.SIGHUP)
 
 
 def _look_after(child: _Child) -> None:
@@ -175,3 +185,20 @@ def stop_on_signals() -> threading.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
     return stop
+
+
+@contextmanager
+def reread_on_hangup(reread: Callable[[], None]) -> Iterator[None]:
+    """Call something that takes no lock on SIGHUP for the length of a `with` block.
+
+    A terminal that is closed still ends what was started in it.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    if not main or (sys.stdin and sys.stdin.isatty()):
+        yield
+        return
+    before = signal.signal(signal.SIGHUP, lambda *_: reread())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -81,7 +81,7 @@ def work(config: Path | None) -> None:
     from plugin.assembly import run_worker
 
     configure_logging()
-    run_worker(load_settings(config))
+    run_worker(load_settings(config), path=config)
 
 
 @click.command()

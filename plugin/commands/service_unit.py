@@ -27,6 +27,7 @@ MARGIN_S = 15
 FIRST_FREE_PORT = 1024
 # Protecting the clock closes all devices, too
 NO_DEVICES = "PrivateDevices=yes\nProtectClock=yes"
+RELOAD = "# Changed rules are taken up\nExecReload=/bin/kill -HUP $MAINPID"
 A_GPU = "# Devices stay open: the model may run on a GPU"
 
 
@@ -53,6 +54,7 @@ def unit(part: str, config: Path, settings: Settings, *, user: str, secrets: Pat
         what=PARTS[part],
         user=user,
         command=" ".join(_quoted(word.replace("$", "$$")) for word in command),
+        reload=RELOAD if part in ("serve", "work") else "# It has no rules to read again",
         # With a dash, systemd starts without the file, too
         secrets=f"{'' if named else '-'}{secrets}",
         secrets_comment=f"It sets {', '.join(named)}" if named else "The settings name no secret",

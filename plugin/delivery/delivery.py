@@ -92,7 +92,7 @@ def _attempt(outbox: Outbox, destination: Destination, due: Due) -> bool:
         outbox.fail(due, "the report object is no longer in the spool")
         return True
     try:
-        _deliver(outbox, destination, due)
+        _deliver(outbox, destination.taking(due.forms), due)
     except PeerUnreachable as error:
         if error.tries is None:
             outbox.postpone(due, str(error))

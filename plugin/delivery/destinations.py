@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -44,6 +44,8 @@ class Destination:
         An attempt that says nothing for so long has died.
     commit : callable, optional
         Asks for storage commitment to a file under a transaction UID; see `Dimse.commit`.
+    in_forms : callable, optional
+        Returns the archive with other forms.
     """
 
     name: str
@@ -52,6 +54,13 @@ class Destination:
     prove_within_s: float = PROVE_WITHIN_S
     claim_s: float = CLAIM_S
     commit: Callable[[Path, str], bool | None] | None = None
+    in_forms: Callable[[Sequence[str]], Target] | None = None
+
+    def taking(self, forms: Sequence[str] | None) -> Destination:
+        """Return the same destination with the forms that a rule wants; None is its own."""
+        if forms is None or self.in_forms is None:
+            return self
+        return replace(self, archive=self.in_forms(forms))
 
 
 def read_credentials(variable: str | None) -> Credentials | None:

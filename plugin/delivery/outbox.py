@@ -16,7 +16,7 @@ from plugin.state.clock import doubled, too_far
 from plugin.state.commitments import begin_commitment, is_committed
 from plugin.state.database import SessionFactory
 from plugin.state.kinds import Kind
-from plugin.state.tables import Delivery, DeliveryState, Draft, Level, Quarantine, Verdict
+from plugin.state.tables import Delivery, DeliveryState, Draft, Job, Level, Quarantine, Verdict
 from plugin.state.timeline import add_event
 
 # A restart of the archive is over after the first pauses; a night's outage costs an attempt an hour
@@ -53,12 +53,15 @@ class Due:
         Whether only the proof is missing.
     retried : bool
         Whether something was tried before: the object may be there already.
+    forms : tuple of str, optional
+        In which the archive gets it, the best first; None is the destination's own.
     """
 
     delivery_id: int
     path: Path
     sent: bool
     retried: bool
+    forms: tuple[str, ...] | None = None
 
 
 def _is_being_corrected() -> ColumnElement[bool]:
@@ -101,8 +104,9 @@ class Outbox:
         before they were sent are cancelled: the radiologist gets the newest only.
         """
         with self._sessions.begin() as session:
-            self._cancel_superseded(session, destination)
             now = self._now()
+            self._cancel_superseded(session, destination)
+            self._cancel_unwanted(session, destination, now)
             delivery = session.scalar(
                 select(Delivery)
                 .where(Delivery.destination == destination, Delivery.state.in_(OPEN))
@@ -271,7 +275,9 @@ class Outbox:
 
     def _due(self, delivery: Delivery) -> Due:
         sent = delivery.state == DeliveryState.SENT
-        return Due(delivery.id, self._spool / delivery.path, sent, delivery.attempts > 1)
+        # A note rejects the report object itself, and is one itself
+        forms = None if delivery.retracts or not delivery.forms else tuple(delivery.forms)
+        return Due(delivery.id, self._spool / delivery.path, sent, delivery.attempts > 1, forms)
 
     def _extend(self, session: Session, delivery: Delivery, claim_s: float) -> bool:
         """Claim a row unless another process was quicker."""
@@ -299,6 +305,21 @@ class Outbox:
             delivery.state = DeliveryState.CANCELLED
             message = f"not sent to {delivery.destination}: superseded by a newer draft"
             self._tell(session, delivery, Level.INFO, Kind.DELIVERY_CANCELLED, message)
+
+    def _cancel_unwanted(self, session: Session, destination: str, now: datetime) -> None:
+        """Cancel what a rule wants no later, unless it may have arrived already."""
+        unwanted = session.scalars(
+            select(Delivery)
+            .join(Draft)
+            .join(Draft.job)
+            .where(Delivery.destination == destination, ~Delivery.retracts)
+            .where(Delivery.state == DeliveryState.PENDING, Delivery.attempts == 0)
+            .where(Job.wanted_until < now)
+        )
+        for delivery in unwanted.all():
+            delivery.state = DeliveryState.CANCELLED
+            message = f"not sent to {delivery.destination}: nobody wants it so late"
+            self._tell(session, delivery, Level.WARNING, Kind.DELIVERY_CANCELLED, message)
 
     def _tell(
         self, session: Session, delivery: Delivery, level: Level, kind: Kind, message: str

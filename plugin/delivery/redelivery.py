@@ -152,7 +152,7 @@ def verify(
             Delivery.state == DeliveryState.PROVED, Delivery.destination.in_(destinations)
         )
         asked = [
-            (one.id, destinations[one.destination], spool / one.path)
+            (one.id, destinations[one.destination].taking(one.forms), spool / one.path)
             for one in session.scalars(proved)
         ]
     for delivery_id, destination, path in asked:

@@ -51,6 +51,10 @@ class NewDraft:
     """What the draft or its input lacks, a sentence each."""
     incomplete: str | None = None
     """What the input lacks, as far as anybody knew before it was read."""
+    model: tuple[str, str] | None = None
+    """Name and digest of the model that wrote it."""
+    forms: tuple[str, ...] | None = None
+    """The forms in which archives get it, in place of their own."""
 
 
 def finish_with_draft(
@@ -98,11 +102,18 @@ def finish_with_draft(
             series_instance_uid=draft.series_instance_uid,
             path=draft.path,
             selected_digest=draft.selected_digest,
+            model_name=draft.model and draft.model[0],
+            model_digest=draft.model and draft.model[1],
             created_at=now,
         )
         row.deliveries = [
             Delivery(
-                destination=name, kind=kind, state=DeliveryState.PENDING, attempts=0, not_before=now
+                destination=name,
+                kind=kind,
+                forms=draft.forms and list(draft.forms),
+                state=DeliveryState.PENDING,
+                attempts=0,
+                not_before=now,
             )
             for name, kind in destinations.items()
         ]
@@ -209,6 +220,13 @@ def wait_for_instances(
         add_event_once(
             session, Kind.MISSING, missing, now=now, study_id=study.id, level=Level.WARNING
         )
+
+
+def wait_longer(sessions: SessionFactory, claim: Claim) -> None:
+    """Give the job back as if it had not been begun: a rule waits longer for more slices."""
+    with sessions.begin() as session:
+        lock_study(session, claim.study_id)
+        _release(session, claim, attempts=claim.attempt - 1)
 
 
 def wait_for_space(sessions: SessionFactory, claim: Claim, reason: str, *, now: datetime) -> None:

@@ -43,6 +43,9 @@ from plugin.state.tables import (
 from plugin.state.timeline import add_event, add_event_once
 from plugin.state.watch import Watch
 
+# Every so many claims of a worker the study that is due longest goes first, whatever its urgency:
+# urgent ones wait for one draft at most, and the others get a quarter of the time at least
+FAIR_TURN = 4
 # A study that was postponed is looked at again four times an hour at least
 LONGEST_PAUSE_S = 900.0
 
@@ -74,6 +77,7 @@ class Claim:
     token: str
     forced: bool
     incomplete: str | None
+    created_at: datetime
     hard_deadline: datetime
     paths: tuple[str, ...]
     """Relative to the spool; what the model may read, in the order of arrival."""
@@ -86,7 +90,7 @@ class Claim:
 def claim_job(
     sessions: SessionFactory, watch: Watch, *, attempts: int, now: datetime
 ) -> Claim | None:
-    """Take the job that has been due longest; None if no study is complete.
+    """Take the most urgent job, of these the one that is due longest; None if no study is complete.
 
     Parameters
     ----------
@@ -114,6 +118,7 @@ def claim_job(
                 continue
             if job.state == JobState.PENDING and job.attempts == 0:
                 job.incomplete = why_incomplete(session, job, now, watch.patience, dead)
+            watch.claims += 1
             return _claim(session, study, job, watch.lease_s, now)
 
 
@@ -144,7 +149,9 @@ def _due(
     due = select(Job).where(or_(waiting, abandoned)).execution_options(populate_existing=True)
     if job_id is not None:
         return due.where(Job.id == job_id)
-    return due.order_by(Job.urgency, Job.deadline, Job.id).limit(1)
+    longest = (Job.deadline, Job.id)
+    order = longest if watch.claims % FAIR_TURN == FAIR_TURN - 1 else (Job.urgency, *longest)
+    return due.order_by(*order).limit(1)
 
 
 def _superseded(session: Session, job: Job, now: datetime) -> bool:
@@ -198,6 +205,7 @@ def _claim(session: Session, study: Study, job: Job, lease_s: float, now: dateti
         token=job.lease_owner,
         forced=job.forced,
         incomplete=job.incomplete,
+        created_at=job.created_at,
         hard_deadline=job.hard_deadline,
         paths=paths,
         previous=_latest(session, study, Draft.is_current),

@@ -18,13 +18,23 @@ from typing import Protocol
 from pydicom import Dataset
 from sqlalchemy.exc import DBAPIError
 
-from dicom_io.errors import CtscribeError, EngineUnavailable, LeaseLost, NothingToDraft, StoreFull
+from dicom_io.errors import (
+    CtscribeError,
+    EngineError,
+    EngineUnavailable,
+    LeaseLost,
+    NothingToDraft,
+    StoreFull,
+)
+from dicom_io.values import texts
 from plugin.drafting import job_ends, jobs
 from plugin.drafting.age import why_too_old
 from plugin.drafting.corrections import settle_corrections
 from plugin.drafting.desk import Desk
 from plugin.drafting.job_ends import NewDraft
 from plugin.drafting.jobs import Claim
+from plugin.drafting.judging import Judge, wanted_until
+from plugin.rules.decision import Decision
 from plugin.state.clock import CLOCK_SLACK
 from plugin.state.completeness import nothing_known
 from plugin.state.database import SessionFactory, reason_of
@@ -79,6 +89,11 @@ class Missing(Protocol):
     def __call__(self, study_id: int, study_instance_uid: str) -> str | None: ...
 
 
+def no_such_model(name: str) -> MakeReport:
+    """Stand in where the settings have no models."""
+    raise EngineError(f"no model is called {name}")
+
+
 @dataclass(frozen=True)
 class Worker:
     """Everything a worker needs, and nothing that outlives it.
@@ -109,6 +124,10 @@ class Worker:
         How many it has in hand at the same time, each in a thread.
     desk : Desk
         What these threads share; `make_report` leaves it while the engine writes.
+    judge : Judge, optional
+        Asks the rules; without it there are none.
+    named : callable
+        Finds the pipeline of the model that a rule names; raises `EngineError`.
     end_process : callable
         Ends this process, whatever its other threads do.
     """
@@ -126,6 +145,8 @@ class Worker:
     longest_draft_s: float = 1800.0
     studies: int = 1
     desk: Desk = field(default_factory=Desk)
+    judge: Judge | None = None
+    named: Callable[[str], MakeReport] = no_such_model
     end_process: Callable[[], None] = lambda: os._exit(1)
 
     def run(self, stop: threading.Event, poll_s: float = 1.0) -> None:
@@ -153,6 +174,8 @@ class Worker:
     def work_once(self) -> bool:
         """Do one job if one is due and the engine is ready; return whether there was one."""
         with self.desk.taken(_ASKING_S):
+            if self.judge is not None:
+                self.judge.look(_now())
             if not self.ready():
                 return False
             claim = jobs.claim_job(self.sessions, self.watch, attempts=self.attempts, now=_now())
@@ -174,7 +197,9 @@ class Worker:
     def _do(self, claim: Claim) -> None:
         try:
             claim = self._settled(claim)
-            self._draft(claim)
+            decision = self.judge.judge(claim.job_id) if self.judge else Decision()
+            if self._is_wanted(claim, decision):
+                self._draft(claim, decision)
         except (LeaseLost, DBAPIError):
             raise
         except StoreFull as error:
@@ -197,7 +222,22 @@ class Worker:
             self.sessions, self.spool, claim, rejection_notes=notes, now=_now()
         )
 
-    def _draft(self, claim: Claim) -> None:
+    def _is_wanted(self, claim: Claim, decision: Decision) -> bool:
+        """Whether a draft is made now; else the job ends here."""
+        now = _now()
+        if self.judge and (waits := self.judge.waits_until(claim.job_id)) and waits > now:
+            job_ends.wait_longer(self.sessions, claim)
+        elif not decision.draft and not claim.forced:
+            reason = f"the rule {decision.rule} wants none"
+            job_ends.fail_job(self.sessions, claim, reason, now=now, level=Level.INFO)
+        elif (ends := wanted_until(claim.created_at, decision)) and now > ends:
+            reason = f"nobody wants it later than {decision.wanted_s:g} s after the first slice"
+            job_ends.fail_job(self.sessions, claim, reason, now=now, level=Level.WARNING)
+        else:
+            return True
+        return False
+
+    def _draft(self, claim: Claim, decision: Decision) -> None:
         missing = self.missing(claim.study_id, claim.study_instance_uid)
         patience = self.watch.patience
         if missing and _now() < claim.hard_deadline <= _now() + patience.cap + CLOCK_SLACK:
@@ -209,7 +249,8 @@ class Worker:
             job_ends.fail_job(self.sessions, claim, too_old, now=_now(), level=Level.INFO)
             return
         incomplete = "; ".join(filter(None, (claim.incomplete, missing))) or None
-        report = self.make_report(
+        make_report = self.named(decision.model) if decision.model else self.make_report
+        report = make_report(
             paths,
             revision=claim.revision,
             predecessor=_predecessor(claim),
@@ -229,15 +270,21 @@ class Worker:
             selection=tuple(report.selection),
             lacks=tuple(report.lacks),
             incomplete=incomplete,
+            model=_model_of(report.sr),
+            forms=decision.forms,
         )
         try:
             job_ends.finish_with_draft(
-                self.sessions, claim, draft, destinations=self.destinations, now=_now()
+                self.sessions, claim, draft, destinations=self._destinations(decision), now=_now()
             )
         except LeaseLost:
             self.spool.discard_draft(path)
             raise
         self.spool.recorded(path)
+
+    def _destinations(self, decision: Decision) -> dict[str, str]:
+        wanted = self.destinations if decision.destinations is None else decision.destinations
+        return {name: kind for name, kind in self.destinations.items() if name in wanted}
 
     def _too_old(self, claim: Claim, paths: Sequence[Path]) -> str | None:
         if self.max_study_age_days is None or claim.forced:
@@ -282,6 +329,12 @@ class Worker:
         finally:
             LOGGER.error("job %d hangs: this process ends", claim.job_id)
             self.end_process()
+
+
+def _model_of(sr: Dataset) -> tuple[str, str] | None:
+    """Name and digest of the model, as the report object states them after our own version."""
+    versions = texts(sr.get("SoftwareVersions"))
+    return (versions[1], versions[2]) if len(versions) > 2 else None
 
 
 def _unless(claim: Claim, incomplete: str | None) -> str | None:

@@ -151,7 +151,7 @@ def record(
         for first in by_study[uid][:1]
     }
     known = _known(session, arrivals)
-    for uid, study_id in studies.items():
+    for uid, (study_id, quiet_s) in studies.items():
         own = by_study[uid]
         for arrival in own:
             outcomes[id(arrival)] = _compare(known, arrival)
@@ -159,7 +159,7 @@ def record(
         others = [arrival for arrival in own if outcomes[id(arrival)] is Outcome.QUARANTINED]
         _add_instances(session, study_id, new, now, cache)
         compared = _set_aside(session, study_id, others, now)
-        _wait(session, study_id, own, new, patience, now, compared=compared)
+        _wait(session, study_id, own, new, patience.after(quiet_s), now, compared=compared)
         _hold(session, study_id, own, now, cache)
     return [outcomes[id(arrival)] for arrival in arrivals]
 

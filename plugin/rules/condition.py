@@ -79,7 +79,7 @@ class Condition:
         try:
             return bool(self._rule.matches(facts))
         except (EngineError, ArithmeticError) as error:
-            raise Undecided(f"{type(error).__name__}: {error}") from None
+            raise Undecided(f"no answer ({type(error).__name__})") from None
 
     @cached_property
     def names(self) -> tuple[str, ...]:

@@ -92,7 +92,11 @@ class Rule(BaseModel):
 
 
 def require_known(
-    rules: Sequence[Rule], *, destinations: Sequence[str], models: Sequence[str]
+    rules: Sequence[Rule],
+    *,
+    destinations: Sequence[str],
+    models: Sequence[str],
+    bound: Sequence[str] = (),
 ) -> None:
     """Refuse names that nothing has, and names of two rules or models.
 
@@ -102,6 +106,8 @@ def require_known(
         Of one file.
     destinations, models : sequence of str
         The names that there are.
+    bound : sequence of str
+        Names of destinations that take no form but the Enhanced SR.
 
     Raises
     ------
@@ -117,6 +123,9 @@ def require_known(
         for name in rule.destinations or ():
             if name not in destinations:
                 raise ValueError(f"rule {rule.name}: no destination is called {name}")
+        meant = bound if rule.destinations is None else set(bound) & set(rule.destinations)
+        if meant and rule.forms not in (None, ("enhanced-sr",)):
+            raise ValueError(f"rule {rule.name}: forms: {min(meant)} needs the Enhanced SR itself")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ worker asks. If the settings name an archive, its own number of slices is waited
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -69,10 +69,22 @@ class Patience:
         After the latest slice.
     cap : timedelta
         After the first one, whatever comes.
+    longest : timedelta, optional
+        The longest quiet period of a rule.
     """
 
     quiet: timedelta
     cap: timedelta
+    longest: timedelta | None = None
+
+    @property
+    def longest_quiet(self) -> timedelta:
+        """How far ahead deadlines are written."""
+        return max(self.quiet, self.longest or self.quiet)
+
+    def after(self, quiet_s: float | None) -> Patience:
+        """Return the same with another quiet period; None is none."""
+        return self if quiet_s is None else replace(self, quiet=timedelta(seconds=quiet_s))
 
     @classmethod
     def of_seconds(cls, quiet_s: float, cap_s: float) -> Patience:
@@ -209,7 +221,7 @@ def why_incomplete(
 
 def _quiet(now: datetime, patience: Patience, dead: Sequence[str]) -> ColumnElement[bool]:
     held = exists().where(Hold.study_id == Job.study_id, Hold.association.not_in(list(dead)))
-    quiet = or_(Job.deadline <= now, too_far(Job.deadline, now, patience.quiet))
+    quiet = or_(Job.deadline <= now, too_far(Job.deadline, now, patience.longest_quiet))
     return and_(quiet, ~held)
 
 

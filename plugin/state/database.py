@@ -28,6 +28,8 @@ BUSY_TIMEOUT_S = 60
 _MIGRATIONS = Path(__file__).parents[1] / "migrations"
 # Several processes start at once; one migrates, the others wait. The number is arbitrary.
 _MIGRATION_LOCK = 7246911
+# Another one, for what several processes notice and one tells
+_EVENT_LOCK = 7246912
 
 
 def open_database(url: str) -> Engine:
@@ -109,6 +111,12 @@ def reason_of(error: DBAPIError) -> str:
 def session_factory(engine: Engine) -> SessionFactory:
     """Return the factory that every module takes: `with factory.begin() as session`."""
     return sessionmaker(engine, expire_on_commit=False)
+
+
+def one_at_a_time(session: Session) -> None:
+    """Wait for every other transaction that called this; SQLite's wait for one another anyway."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text(f"SELECT pg_advisory_xact_lock({_EVENT_LOCK})"))
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:

@@ -19,6 +19,9 @@ class Kind(StrEnum):
     NOT_RECORDED = "not-recorded"
     DAMAGED = "damaged"
     # Drafting
+    RULES_CHANGED = "rules changed"
+    RULES_REFUSED = "rules refused"
+    JUDGED = "judged"
     REOPENED = "reopened"
     BEGUN = "begun"
     NOT_COUNTED = "not-counted"

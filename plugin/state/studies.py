@@ -6,6 +6,7 @@ Whoever changes a study or its jobs locks the row first, so that changes come on
 from __future__ import annotations
 
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import bindparam, exists, select, update
 from sqlalchemy.orm import Session
@@ -20,8 +21,16 @@ _LOCK_BY_UID = Prepared(
     update(_STUDIES)
     .where(_STUDIES.c.study_instance_uid == bindparam("uid"))
     .values(last_received_at=bindparam("now"))
-    .returning(_STUDIES.c.id)
+    .returning(_STUDIES.c.id, _STUDIES.c.quiet_s)
 )
+
+
+class Locked(NamedTuple):
+    """A study that no other transaction changes."""
+
+    id: int
+    quiet_s: float | None
+    """In place of the settings' own, as a rule says."""
 
 
 def lock_study(session: Session, study_id: int) -> Study:
@@ -40,8 +49,8 @@ def lock_or_add_study(
     accession_number: str | None,
     now: datetime,
     sender: str | None = None,
-) -> int:
-    """Return the id of a study that sends something now, locked and made if need be.
+) -> Locked:
+    """Return a study that sends something now, locked and made if need be.
 
     Two receivers may both make it: the second one's insert fails as a whole, and its transaction
     must begin again.
@@ -58,9 +67,9 @@ def lock_or_add_study(
         AE title that it comes from.
     """
     values = {"uid": study_instance_uid, "now": now}
-    study_id = _LOCK_BY_UID.execute(session.connection(), values).scalar()
-    if study_id is not None:
-        return int(study_id)
+    known = _LOCK_BY_UID.execute(session.connection(), values).one_or_none()
+    if known is not None:
+        return Locked(int(known.id), known.quiet_s)
     study = Study(
         study_instance_uid=study_instance_uid,
         accession_number=accession_number,
@@ -72,7 +81,7 @@ def lock_or_add_study(
     session.add(study)
     session.flush()
     add_event(session, Kind.RECEIVED, "first instance", now=now, study_id=study.id)
-    return study.id
+    return Locked(study.id, None)
 
 
 def job_waits(session: Session, study_id: int) -> bool:

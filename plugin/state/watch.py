@@ -43,6 +43,7 @@ class Watch:
     patience: Patience = field(default_factory=lambda: Patience.of_seconds(60.0, 3600.0))
     lease_s: float = 60.0
     steady: Callable[[], float] = time.monotonic
+    claims: int = field(default=0, init=False)
     _beats: dict[str, tuple[datetime, float]] = field(default_factory=dict, init=False)
     _last: tuple[datetime, float] | None = field(default=None, init=False)
 

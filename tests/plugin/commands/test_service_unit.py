@@ -56,6 +56,11 @@ def test_systemd_finds_no_fault_in_it(config, part, tmp_path):
     assert (done.returncode, told) == (0, []), done.stderr
 
 
+@pytest.mark.parametrize(("part", "reloads"), [("serve", True), ("work", True), ("receive", False)])
+def test_a_reload_reaches_only_what_has_rules(config, part, reloads):
+    assert ("ExecReload" in service(part, "-c", config())) is reloads
+
+
 def test_it_starts_the_installed_package_with_the_settings_of_the_command(config):
     path = config()
     start = f"{sys.executable} -P -m plugin"
