@@ -26,6 +26,7 @@ from plugin.endpoints import (
 )
 from plugin.settings import ArchiveDestination, FhirDestination, Hl7Destination, Settings
 from plugin.settings import Destination as DestinationSettings
+from plugin.state.bell import Bell
 from plugin.state.completeness import ArchiveCount, Patience, nothing_known
 from plugin.state.database import SessionFactory, open_database, session_factory
 from plugin.state.kinds import Kind
@@ -123,9 +124,10 @@ def run_worker(
         targets = [destination(one, partial(tell, one.name)) for one in settings.destinations]
         outbox, poll_s = Outbox(sessions, settings.storage.spool), settings.worker.poll_s
         with (
+            closing(Bell(sessions.kw["bind"])) as bell,
             opened_engine(settings) as engine,
-            delivering(outbox, targets, poll_s),
-            _worker(settings, path, sessions, targets, engine, pulse) as worker,
+            delivering(outbox, targets, poll_s, bell.wait),
+            _worker(settings, path, sessions, targets, engine, pulse, bell) as worker,
         ):
             worker.run(stop, poll_s)
 
@@ -142,7 +144,11 @@ def run_delivery(settings: Settings, stop: threading.Event | None = None) -> Non
         if sessions is None:
             return
         outbox = Outbox(sessions, settings.storage.spool)
-        with delivering(outbox, targets, settings.worker.poll_s):
+        poll_s = settings.worker.poll_s
+        with (
+            closing(Bell(sessions.kw["bind"])) as bell,
+            delivering(outbox, targets, poll_s, bell.wait),
+        ):
             while not stop.wait(settings.worker.poll_s):
                 pulse.expect(SILENT_S)
 
@@ -170,6 +176,7 @@ def _worker(
     targets: Sequence[Destination],
     engine: ReportEngine,
     pulse: Pulse,
+    bell: Bell,
 ) -> Iterator[Worker]:
     from plugin.drafting.desk import Desk
     from plugin.drafting.engine_watch import EngineWatch
@@ -218,6 +225,7 @@ def _worker(
             desk=desk,
             judge=book.judge(spool),
             named=models.named,
+            wait=bell.wait,
         )
 
 

@@ -8,11 +8,12 @@ does not answer, it is looked at before it is sent to again: most lost answers w
 from __future__ import annotations
 
 import logging
-import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from threading import Event, Thread
 
 from sqlalchemy.exc import DBAPIError
 
@@ -21,6 +22,7 @@ from dicom_io.errors import AssociationRejected, PeerUnreachable
 from plugin.delivery.destinations import Destination
 from plugin.delivery.outbox import Due, Outbox
 from plugin.delivery.proving import NOT_SENT, WRONG, belongs_to_another, look
+from plugin.state.bell import Wait
 from plugin.state.outage import Outage
 
 LOGGER = logging.getLogger(__name__)
@@ -30,7 +32,7 @@ TRIES_AFTER_A_SURPRISE = 5
 
 @contextmanager
 def delivering(
-    outbox: Outbox, destinations: Sequence[Destination], poll_s: float
+    outbox: Outbox, destinations: Sequence[Destination], poll_s: float, wait: Wait = Event.wait
 ) -> Iterator[None]:
     """Deliver in the background for the length of a `with` block, one thread a destination.
 
@@ -42,12 +44,13 @@ def delivering(
         One that does not answer is left until its pause is over, and holds up no other.
     poll_s : float
         How often the outbox is asked what is due.
+    wait : callable
+        Waits for some seconds, or until there may be something to do; see `Bell.wait`.
     """
-    ended, outage = threading.Event(), Outage()
+    ended, outage = Event(), Outage()
+    pause = partial(wait, ended, poll_s)
     threads = [
-        threading.Thread(
-            target=_deliver_until, args=(ended, outage, outbox, one, poll_s), daemon=True
-        )
+        Thread(target=_deliver_until, args=(ended, outage, outbox, one, pause), daemon=True)
         for one in destinations
     ]
     for thread in threads:
@@ -61,13 +64,13 @@ def delivering(
 
 
 def _deliver_until(
-    ended: threading.Event,
+    ended: Event,
     outage: Outage,
     outbox: Outbox,
     destination: Destination,
-    poll_s: float,
+    pause: Callable[[], object],
 ) -> None:
-    while not ended.wait(poll_s):
+    while not ended.is_set():
         try:
             deliver_to(outbox, destination)
             outage.over()
@@ -77,6 +80,7 @@ def _deliver_until(
             # What was claimed falls due again. The text is left out: it may name a patient
             where = "".join(traceback.format_tb(error.__traceback__))
             LOGGER.error("delivery to %s: %s\n%s", destination.name, type(error).__name__, where)
+        pause()
 
 
 def deliver_to(outbox: Outbox, destination: Destination) -> None:

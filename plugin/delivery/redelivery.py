@@ -16,6 +16,7 @@ from dicom_io.errors import PluginError
 from plugin.delivery.destinations import Destination
 from plugin.delivery.outbox import DONE, OPEN, tell
 from plugin.delivery.proving import WRONG, look
+from plugin.state.bell import ring
 from plugin.state.database import SessionFactory
 from plugin.state.kinds import Kind
 from plugin.state.tables import Delivery, DeliveryState, Draft, Level, Study
@@ -187,4 +188,5 @@ def _queue(session: Session, delivery: Delivery, level: Level, message: str, now
     delivery.sends = delivery.misses = delivery.refusals = 0
     delivery.sent_at = None
     delivery.not_before = now
+    ring(session)
     tell(session, delivery, level, Kind.DELIVERY_QUEUED, message, now)

@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from plugin.drafting.jobs import LONGEST_PAUSE_S, Claim, set_own
+from plugin.state.bell import ring
 from plugin.state.clock import doubled
 from plugin.state.database import SessionFactory
 from plugin.state.kinds import Kind
@@ -118,6 +119,7 @@ def finish_with_draft(
             for name, kind in destinations.items()
         ]
         session.add(row)
+        ring(session)
         settle(session, study, StudyState.DRAFTED)
         for line in draft.selection:
             add_event(session, Kind.SELECTED, line, now=now, study_id=study.id)

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import inf
 from typing import Any, cast
 
 from sqlalchemy import (
@@ -19,6 +20,7 @@ from sqlalchemy import (
     Select,
     and_,
     exists,
+    func,
     or_,
     select,
     update,
@@ -120,6 +122,16 @@ def claim_job(
                 job.incomplete = why_incomplete(session, job, now, watch.patience, dead)
             watch.claims += 1
             return _claim(session, study, job, watch.lease_s, now)
+
+
+def due_in_s(sessions: SessionFactory, now: datetime) -> float:
+    """In how many seconds the next waiting job may become due; infinity where none waits."""
+    moments = (Job.deadline, Job.hard_deadline, Job.not_before)
+    waiting = Job.state == JobState.PENDING
+    first = [select(func.min(one)).where(waiting, one > now).scalar_subquery() for one in moments]
+    with sessions() as session:
+        found = [one for one in session.execute(select(*first)).one() if one is not None]
+    return min(((one - now).total_seconds() for one in found), default=inf)
 
 
 def renew_lease(sessions: SessionFactory, claim: Claim, *, lease_s: float, now: datetime) -> None:

@@ -15,6 +15,7 @@ from pydicom import dcmread
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from plugin.state.bell import ring
 from plugin.state.database import SessionFactory
 from plugin.state.kinds import Kind
 from plugin.state.spool import Spool
@@ -107,6 +108,7 @@ def retract(
             told.append(delivery.destination)
         elif sent:
             by_hand.append(delivery.destination)
+    ring(session)
     changed = " and ".join(retraction.changed)
     message = f"draft {draft.revision} is retracted: the study came again with another {changed}"
     message += _where("; a rejection note goes to", told)

@@ -35,6 +35,7 @@ from plugin.drafting.job_ends import NewDraft
 from plugin.drafting.jobs import Claim
 from plugin.drafting.judging import Judge, wanted_until
 from plugin.rules.decision import Decision
+from plugin.state.bell import Wait
 from plugin.state.clock import CLOCK_SLACK
 from plugin.state.completeness import nothing_known
 from plugin.state.database import SessionFactory, reason_of
@@ -128,6 +129,8 @@ class Worker:
         Asks the rules; without it there are none.
     named : callable
         Finds the pipeline of the model that a rule names; raises `EngineError`.
+    wait : callable
+        Waits for some seconds, or until there may be something to do; see `Bell.wait`.
     end_process : callable
         Ends this process, whatever its other threads do.
     """
@@ -147,6 +150,7 @@ class Worker:
     desk: Desk = field(default_factory=Desk)
     judge: Judge | None = None
     named: Callable[[str], MakeReport] = no_such_model
+    wait: Wait = threading.Event.wait
     end_process: Callable[[], None] = lambda: os._exit(1)
 
     def run(self, stop: threading.Event, poll_s: float = 1.0) -> None:
@@ -162,14 +166,15 @@ class Worker:
 
     def _run(self, stop: threading.Event, poll_s: float, outage: Outage) -> None:
         while not stop.is_set():
-            busy = False
+            pause_s = poll_s
             try:
                 busy = self.work_once()
+                pause_s = 0.0 if busy else min(poll_s, jobs.due_in_s(self.sessions, _now()))
                 outage.over()
             except DBAPIError as error:
                 outage.met(error)
-            if not busy:
-                stop.wait(poll_s)
+            if pause_s:
+                self.wait(stop, pause_s)
 
     def work_once(self) -> bool:
         """Do one job if one is due and the engine is ready; return whether there was one."""

@@ -29,6 +29,7 @@ from sqlalchemy.orm import Session
 
 from dicom_io.archives.inventory import missing_from
 from dicom_io.errors import AssociationRejected, PeerUnreachable
+from plugin.state.bell import ring
 from plugin.state.clock import CLOCK_SLACK, too_far
 from plugin.state.database import SessionFactory
 from plugin.state.kinds import Kind
@@ -128,6 +129,7 @@ def open_or_move_job(
         created_at=now,
     )
     session.add(job)
+    ring(session)
     session.execute(update(Study).where(Study.id == study_id).values(state=StudyState.RECEIVING))
     if job.revision > 1:
         why = "a new draft was asked for" if forced else "instances arrived after the last job"
@@ -154,6 +156,7 @@ def end_wait(session: Session, study_id: int, announced: int, now: datetime) -> 
     if (session.scalar(held) or 0) >= announced:
         waiting = Job.study_id == study_id, Job.state == JobState.PENDING
         session.execute(update(Job).where(*waiting).values(deadline=now))
+        ring(session)
 
 
 def hold_study(session: Session, study_id: int, association: str, now: datetime) -> None:
@@ -181,6 +184,7 @@ def beat(session: Session, associations: Iterable[str], now: datetime) -> None:
 
 def release(session: Session, associations: Iterable[str]) -> None:
     """Let go of the studies that ended associations held."""
+    ring(session)
     session.execute(delete(Hold).where(Hold.association.in_(list(associations))))
 
 
