@@ -41,7 +41,13 @@ def _folded(term: str) -> str:
     return re.sub(r"[^A-Z0-9]", "", term.upper())
 
 
-# Writers spell the terms of PS3.3 C.12.1.1.2 with blanks, hyphens and underscores
+# Writers spell the terms of PS3.3 C.12.1.1.2 with blanks, hyphens and underscores; some write the
+# names that the rest of the world uses
+_TERMS = {_folded(term): term for term in python_encoding} | {
+    "UTF8": "ISO_IR 192",
+    "ISO88591": "ISO_IR 100",
+    "LATIN1": "ISO_IR 100",
+}
 _ENCODINGS = {_folded(term): name for term, name in python_encoding.items()} | {
     "": "ascii",
     "ISOIR6": "ascii",
@@ -61,6 +67,22 @@ def encoding_of(term: str) -> str:
         return _ENCODINGS[_folded(term)]
     except KeyError:
         raise DicomError("the SpecificCharacterSet is not one of PS3.3 C.12.1.1.2") from None
+
+
+def repaired_terms(value: bytes) -> list[str]:
+    """The terms of a SpecificCharacterSet whose bytes hold blanks, NUL or garbage.
+
+    What is no term is empty, as if nothing were declared, unless what stands before a NUL, or all
+    without it, is one.
+    """
+    terms = [_repaired(term) for term in value.split(b"\\")]
+    return terms if any(terms) else [""]
+
+
+def _repaired(term: bytes) -> str:
+    whole, start = (_folded(t.decode("ascii", "replace")) for t in (term, term.split(b"\0")[0]))
+    found = {_TERMS[text] for text in (whole, start) if text in _TERMS and text}
+    return found.pop() if len(found) == 1 else ""
 
 
 def settle_text(header: Dataset, keyword: str, default: str | None = None) -> None:
@@ -128,10 +150,11 @@ def _values_of(element: Any) -> list[str]:
 
 
 def _declares(header: Dataset) -> list[str]:
-    """The declared character sets beyond ASCII."""
+    """The declared character sets beyond ASCII; what is none declares nothing."""
     value = header.get("SpecificCharacterSet") or ""
-    terms = [value] if isinstance(value, str) else list(value)
-    return [str(term) for term in terms] if any(map(_beyond_ascii, map(str, terms))) else []
+    stated = [value] if isinstance(value, str) else list(value)
+    terms = [_repaired(str(term).encode("ascii", "replace")) for term in stated]
+    return terms if any(map(_beyond_ascii, terms)) else []
 
 
 def _beyond_ascii(term: str) -> bool:
@@ -140,13 +163,26 @@ def _beyond_ascii(term: str) -> bool:
 
 def _decoded(header: Dataset, keyword: str, raw: bytes, default: str | None) -> list[str]:
     is_name = dictionary_VR(keyword) == "PN"
-    terms = _declares(header)
-    if terms:
-        encodings = [encoding_of(term) for term in terms]
+    encodings = [encoding_of(term) for term in _declares(header)]
+    if encodings and not _is_mislabelled(raw, encodings):
         text = _decode(raw, encodings, _NAME_DELIMITERS if is_name else _OTHER_DELIMITERS)
     else:
         text = _decode_undeclared(raw, default)
     return [value.lstrip(_BEFORE).rstrip(_PADDING) for value in text.split("\\")]
+
+
+def _is_mislabelled(raw: bytes, encodings: Sequence[str]) -> bool:
+    """Whether text that is declared as Latin-1 is UTF-8.
+
+    A letter of two bytes would be two letters of Latin-1, the second a sign such as ¼ or ©: no name
+    has it. Sets whose signs are letters, such as the Cyrillic one, are believed.
+    """
+    if not set(encodings) <= {"latin_1", "ascii"} or raw.isascii() or _ESCAPE in raw:
+        return False
+    try:
+        return bool(raw.decode("utf-8"))
+    except UnicodeDecodeError:
+        return False
 
 
 def _decode_undeclared(raw: bytes, default: str | None) -> str:

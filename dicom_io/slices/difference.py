@@ -15,9 +15,10 @@ from pydicom.tag import BaseTag
 
 from dicom_io.errors import DecoderUnavailable, DicomError
 from dicom_io.slices.deflated import open_data_set
+from dicom_io.slices.frames import slices_of_instance
 from dicom_io.slices.pixels import Pixels
 from dicom_io.slices.read import read_instance
-from dicom_io.slices.slices import slices_of_instance, syntax_of
+from dicom_io.slices.slices import syntax_of
 from dicom_io.types import Instance
 
 # How an object is written, not what it says; text is compared decoded

@@ -6,13 +6,42 @@ import warnings
 from functools import cache
 from typing import Any
 
-from pydicom import DataElement, Dataset, config
+from pydicom import DataElement, Dataset, charset, config
 from pydicom.datadict import dictionary_has_tag, dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement
+from pydicom.hooks import hooks, raw_element_value
 from pydicom.tag import BaseTag, Tag
+
+from dicom_io.characters import repaired_terms
 
 # pydicom would log values that it finds odd, and a value may name a patient
 config.settings.reading_validation_mode = config.IGNORE
+
+_CHARACTER_SET = Tag("SpecificCharacterSet")
+
+
+class _Encodings(dict[str, str]):
+    """Python's names of character sets; a term that there is none of is looked up repaired.
+
+    pydicom tries it as a codec of Python, of which some are none of text, and stumbles over NUL.
+    """
+
+    def __missing__(self, term: str) -> str:
+        (repaired, *_) = repaired_terms(term.encode("ascii", "replace"))
+        return self[repaired]
+
+
+def _tolerant_value(raw: RawDataElement, data: dict[str, Any], **options: Any) -> None:
+    """Convert a value; a SpecificCharacterSet is read as text, whatever its VR."""
+    if raw.tag != _CHARACTER_SET:
+        raw_element_value(raw, data, **options)
+        return
+    terms = repaired_terms(raw.value or b"")
+    data["VR"], data["value"] = "CS", terms[0] if len(terms) == 1 else terms
+
+
+charset.python_encoding = _Encodings(charset.python_encoding)
+hooks.register_callback("raw_element_value", _tolerant_value)
 
 
 class Header(Dataset):

@@ -45,11 +45,10 @@ class Pixels:
         try:
             return _hu(one, self._stored(one))
         except DicomError as error:
-            name = f"image {one.number}" if one.frame is None else f"frame {one.number}"
-            raise type(error)(f"{name}: {error}") from error
+            raise type(error)(f"{_name(one)}: {error}") from error
         except Exception as error:
             raise UnreadableImage(
-                f"image {one.number}: its pixel data cannot be read ({type(error).__name__})"
+                f"{_name(one)}: its pixel data cannot be read ({type(error).__name__})"
             ) from error
 
     def _stored(self, one: Slice) -> NDArray[Any]:
@@ -63,7 +62,17 @@ class Pixels:
             count = 1 if one.frame is None else several
             self._frames = frames_of(_bytes(one.instance), syntax, count)
             self._instance = one.instance
-        return DECODER.decode(self._frames[one.frame or 0], syntax, one.layout)
+        frame = self._frames[one.frame or 0]
+        if not frame:
+            raise UnreadableImage("its pixel data is lost or cut off")
+        return DECODER.decode(frame, syntax, one.layout)
+
+
+def _name(one: Slice) -> str:
+    if one.frame is None:
+        return f"image {one.number}"
+    count = whole_number(one.instance.header, "NumberOfFrames", 1)
+    return f"frame {one.frame + 1} of {count}"
 
 
 def _uncompressed(one: Slice, syntax: UID) -> NDArray[Any]:

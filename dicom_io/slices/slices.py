@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -20,7 +20,6 @@ from pydicom.uid import (
 )
 
 from dicom_io.errors import (
-    DicomError,
     GeometryError,
     IncompleteSeries,
     MissingAttribute,
@@ -28,8 +27,7 @@ from dicom_io.errors import (
 )
 from dicom_io.pixel_data.layout import PixelLayout
 from dicom_io.slices.content import Energy, energy_of, no_cross_section, no_hu
-from dicom_io.slices.header import Header
-from dicom_io.types import Instance, Series
+from dicom_io.types import Instance
 from dicom_io.values import leading_number, numbers_in, texts, whole_number
 
 CT_CLASSES = frozenset(
@@ -161,63 +159,6 @@ class Slice:
         return number
 
 
-def slices_of(series: Series) -> tuple[Slice, ...]:
-    """Every slice of the series, in the order of the files.
-
-    Raises
-    ------
-    MissingAttribute
-        An image lacks position, orientation, spacing or rescaling; the message names both.
-    GeometryError
-        A position, orientation or spacing is no such thing.
-    IncompleteSeries
-        The pixel data of an image is cut off.
-    """
-    return tuple(_named(series.instances))
-
-
-def _named(instances: Iterable[Instance]) -> Iterator[Slice]:
-    for instance in instances:
-        try:
-            yield from slices_of_instance(instance)
-        except DicomError as error:
-            raise type(error)(f"{name_images([instance])}: {error}") from error
-
-
-def slices_of_instance(instance: Instance) -> tuple[Slice, ...]:
-    """The slices of one object: one, or one for each frame (PS3.3 C.7.6.16).
-
-    This is the border: all that the rest needs of an image is converted here. Whatever it meets, it
-    raises what `slices_of` raises, without the name of the image, and nothing else.
-    """
-    try:
-        return tuple(_slices(instance))
-    except DicomError:
-        raise
-    except Exception as error:
-        raise UnreadableImage(f"its header cannot be read ({type(error).__name__})") from error
-
-
-def _slices(instance: Instance) -> Iterator[Slice]:
-    header = Header.of(instance.header)
-    frames = whole_number(header, "NumberOfFrames", 1)
-    groups = header.get("PerFrameFunctionalGroupsSequence")
-    if not groups:
-        if frames > 1:
-            raise MissingAttribute("frames, but no PerFrameFunctionalGroupsSequence")
-        yield _slice(instance, None, (header,))
-        return
-    if frames != len(groups):  # PS3.3 C.7.6.16.1.1: which frame lacks its group, nobody knows
-        raise MissingAttribute(f"{frames} frames, but {len(groups)} functional groups")
-    shared = list(header.get("SharedFunctionalGroupsSequence") or [])
-    for frame, group in enumerate(groups):
-        if instance.frames is None or frame in instance.frames:
-            try:
-                yield _slice(instance, frame, (*_macros([group, *shared]), header))
-            except DicomError as error:
-                raise type(error)(f"frame {frame + 1}: {error}") from error
-
-
 def in_capitals(values: Any) -> tuple[str, ...]:
     """The values of a multi-valued attribute, padded ones and lists written as one text included.
 
@@ -231,15 +172,16 @@ def in_capitals(values: Any) -> tuple[str, ...]:
 def name_slices(slices: Sequence[Slice]) -> str:
     """Slices as a reader can find them: "images 3, 5-9"."""
     kind = "frame" if slices and slices[0].frame is not None else "image"
-    return _ranges(kind, {one.number for one in slices})
+    return ranges(kind, {one.number for one in slices})
 
 
 def name_images(instances: Iterable[Instance]) -> str:
     """Instances as a reader can find them: "images 3, 5-9"."""
-    return _ranges("image", {whole_number(i.header, "InstanceNumber", 0) for i in instances})
+    return ranges("image", {whole_number(i.header, "InstanceNumber", 0) for i in instances})
 
 
-def _ranges(kind: str, distinct: set[int]) -> str:
+def ranges(kind: str, distinct: set[int]) -> str:
+    """Numbers as a reader can find them: "frames 3, 5-9"."""
     numbers = sorted(distinct)
     runs: list[list[int]] = []
     for number in numbers:
@@ -251,19 +193,29 @@ def _ranges(kind: str, distinct: set[int]) -> str:
     return f"{kind}{'s' if len(numbers) > 1 else ''} {named}"
 
 
-def _macros(groups: Iterable[Dataset]) -> Iterator[Dataset]:
-    """The functional group macros, those of the frame before the shared ones."""
-    for group in map(Header.of, groups):
-        yield from (Header.of(e.value[0]) for e in group if e.VR == "SQ" and e.value)
+def slice_of(instance: Instance, frame: int | None, headers: tuple[Dataset, ...]) -> Slice:
+    """Convert all that the rest needs of one slice.
 
+    Parameters
+    ----------
+    instance : Instance
+        The object.
+    frame : int or None
+        Index of the frame, None of a single-frame object.
+    headers : tuple of Dataset
+        Where its attributes stand, see `Slice`.
 
-def _slice(instance: Instance, frame: int | None, headers: tuple[Dataset, ...]) -> Slice:
+    Raises
+    ------
+    DicomError
+        See `frames.slices_of`. What no parser takes raises whatever it raises.
+    """
     if frame is None:
         number = whole_number(headers[-1], "InstanceNumber", 0)
     else:  # of the whole concatenation, where the object is a part of one
         number = frame + 1 + whole_number(headers[-1], "ConcatenationFrameOffsetNumber", 0)
     layout = _layout(headers)
-    _refuse_other_length(instance, layout)
+    _refuse_other_length(instance, layout, frame)
     row, column, normal = _directions(_numbers(headers, "ImageOrientationPatient", 6))
     slope, intercept = _rescale(instance, headers, layout)
     return Slice(
@@ -301,13 +253,14 @@ def _layout(headers: Sequence[Dataset]) -> PixelLayout:
     )
 
 
-def _refuse_other_length(instance: Instance, layout: PixelLayout) -> None:
+def _refuse_other_length(instance: Instance, layout: PixelLayout, frame: int | None) -> None:
     """What is cut off counts as missing (PS3.5 8.1.1); half a frame more is no padding."""
     if instance.pixel_data is None or UID(syntax_of(instance)).is_encapsulated:
         return
     _, found = instance.pixel_data
-    wanted = layout.frame_bytes * max(1, whole_number(instance.header, "NumberOfFrames", 1))
-    if found < wanted:
+    frames = max(1, whole_number(instance.header, "NumberOfFrames", 1))
+    wanted = layout.frame_bytes * frames
+    if found < layout.frame_bytes * (frames if frame is None else frame + 1):
         raise IncompleteSeries(f"cut off, with {found} of {wanted} bytes of pixel data")
     if found >= wanted + layout.frame_bytes / 2:
         raise UnreadableImage(f"{found} bytes of pixel data, where the header says {wanted}")

@@ -10,6 +10,7 @@ from functools import cached_property
 from dicom_io.errors import NoUsableSeries
 from dicom_io.slices.slices import Slice, name_slices
 from dicom_io.types import Instance, Series
+from dicom_io.values import whole_number
 from dicom_io.volume.concatenation import missing_parts
 from dicom_io.volume.ranking import Measure, drawback
 from dicom_io.volume.stacks import Stack
@@ -122,9 +123,7 @@ class SeriesChoice:
             *(
                 _sentence(f"{name_series(r.series)} could not be read: {r.reason}.")
                 for r in self.refused
-                if r.faulty
-                and len(r.series.instances) >= FEWEST_SLICES
-                and r not in self._of_this_series
+                if r.faulty and _frames(r.series) >= FEWEST_SLICES and r not in self._of_this_series
             ),
         )
 
@@ -174,6 +173,10 @@ def best_of(stacks: Sequence[Stack], refused: Sequence[Rejection]) -> SeriesChoi
         reasons = "; ".join(f"{name_series(r.series)}: {r.reason}" for r in refused)
         raise NoUsableSeries(f"no series can be given to the model. {reasons or 'No series.'}")
     return SeriesChoice(stacks[0], tuple(stacks[1:]), tuple(refused))
+
+
+def _frames(series: Series) -> int:
+    return sum(max(1, whole_number(i.header, "NumberOfFrames", 1)) for i in series.instances)
 
 
 def name_series(series: Series) -> str:

@@ -9,13 +9,15 @@ from pydicom.uid import UID
 from dicom_io.errors import DicomError, IncompleteSeries, NothingToDraft, NoUsableSeries
 from dicom_io.slices.content import no_cross_section, no_hu
 from dicom_io.slices.copies import without_copies
+from dicom_io.slices.frames import readable_slices
+from dicom_io.slices.gaps import MOST_MISSING_SHARE, MOST_MISSING_TOGETHER
 from dicom_io.slices.slices import (
     CT_CLASSES,
     Slice,
     in_capitals,
     name_images,
     name_slices,
-    slices_of_instance,
+    ranges,
 )
 from dicom_io.types import Instance, Series, Study
 from dicom_io.values import whole_number
@@ -63,30 +65,63 @@ def usable_stacks(study: Study) -> tuple[Stack, ...]:
 
 def _stacks(series: Series) -> Iterator[Stack | Rejection]:
     """The stacks of a series, each usable or with the reason against it."""
+    read, rejections = _read(series)
+    yield from rejections
+    slices, copies, contradicting = without_copies(read)
+    yield from _set_aside(series, slices, copies, contradicting)
+    stacks = split_stacks(slices)
+    if stacks and len(stacks[0]) < FEWEST_SLICES:
+        yield Rejection(restricted(series, slices), _too_few(slices), tuple(slices))
+        return
+    for stack in stacks:
+        yield _stack(restricted(series, stack), stack)
+
+
+def _read(series: Series) -> tuple[list[Slice], list[Rejection]]:
+    """The slices of a series, and why each other image is none."""
+    uid = series.series_instance_uid
     refused: dict[str, list[Instance]] = {}
     faulty: dict[str, list[Instance]] = {}
     slices: list[Slice] = []
+    rejections: list[Rejection] = []
     for instance in series.instances:
         if reason := _no_ct_image(instance):
             refused.setdefault(reason, []).append(instance)
             continue
         try:
-            slices += slices_of_instance(instance)
+            frames, lost = _enough_of(instance)
         except DicomError as error:
             faulty.setdefault(str(error), []).append(instance)
+            continue
+        slices += frames
+        if lost:
+            named = f"{name_images([instance])}: {lost}"
+            rejections.append(Rejection(Series(uid, (instance,)), named, faulty=True))
     for reason, instances in refused.items():
         # beside images that are read, an image is lost to its series
-        lost = bool(slices) and not all(map(_shows_no_cross_section, instances))
-        named = f"{name_images(instances)}: {reason}" if lost else reason
-        yield Rejection(Series(series.series_instance_uid, tuple(instances)), named, faulty=lost)
+        beside = bool(slices) and not all(map(_shows_no_cross_section, instances))
+        named = f"{name_images(instances)}: {reason}" if beside else reason
+        rejections.append(Rejection(Series(uid, tuple(instances)), named, faulty=beside))
     well_read = {_identity(one.instance) for one in slices}
     for fault, copies in faulty.items():
-        instances = [one for one in copies if _identity(one) not in well_read]
-        if not instances:
-            continue
-        named = f"{name_images(instances)}: {fault}"
-        yield Rejection(Series(series.series_instance_uid, tuple(instances)), named, faulty=True)
-    slices, contradicting = without_copies(slices)
+        if instances := [one for one in copies if _identity(one) not in well_read]:
+            named = f"{name_images(instances)}: {fault}"
+            rejections.append(Rejection(Series(uid, tuple(instances)), named, faulty=True))
+    return slices, rejections
+
+
+def _set_aside(
+    series: Series,
+    slices: Sequence[Slice],
+    copies: Sequence[Slice],
+    contradicting: Sequence[Slice],
+) -> Iterator[Rejection]:
+    """What `without_copies` left out; equal objects under one UID are not worth a word."""
+    known = {(one.instance.sop_instance_uid, one.frame) for one in slices}
+    again = [one for one in copies if (one.instance.sop_instance_uid, one.frame) not in known]
+    if again:
+        reason = f"{name_slices(again)}: copies of images that are read, under other UIDs"
+        yield Rejection(restricted(series, again), reason)
     if contradicting:
         count = f"{len(contradicting)} image{'' if len(contradicting) == 1 else 's'} set aside"
         reason = (
@@ -94,12 +129,22 @@ def _stacks(series: Series) -> Iterator[Stack | Rejection]:
             "and place, and other pixels"
         )
         yield Rejection(restricted(series, contradicting), reason, faulty=True)
-    stacks = split_stacks(slices)
-    if stacks and len(stacks[0]) < FEWEST_SLICES:
-        yield Rejection(restricted(series, slices), _too_few(slices), tuple(slices))
-        return
-    for stack in stacks:
-        yield _stack(restricted(series, stack), stack)
+
+
+def _enough_of(instance: Instance) -> tuple[tuple[Slice, ...], str]:
+    """The slices of an object, and what a reader must know of frames that cannot be read."""
+    slices, faults = readable_slices(instance)
+    if not faults:
+        return slices, ""
+    frames: dict[str, set[int]] = {}
+    for frame, error in faults.items():
+        frames.setdefault(str(error), set()).add(frame)
+    count = len(faults) + len(slices)
+    reasons = "; ".join(f"{ranges('frame', each)}: {why}" for why, each in frames.items())
+    lost = f"{len(faults)} of {count} frames cannot be read ({reasons})"
+    if len(faults) > max(MOST_MISSING_TOGETHER, MOST_MISSING_SHARE * count):
+        raise IncompleteSeries(lost)
+    return slices, lost
 
 
 def _identity(instance: Instance) -> tuple[str, int]:

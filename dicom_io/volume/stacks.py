@@ -11,7 +11,8 @@ from functools import cached_property
 import numpy as np
 
 from dicom_io.slices.content import Energy, is_attenuation_correction, phase_distance
-from dicom_io.slices.slices import Slice, slices_of
+from dicom_io.slices.frames import slices_of
+from dicom_io.slices.slices import Slice
 from dicom_io.types import Instance, Series
 from dicom_io.volume.geometry import Grid, grid_of
 from dicom_io.volume.grouping import ORIENTATION_TOLERANCE

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
 from pydicom.charset import python_encoding
 
-from dicom_io.characters import encoding_of, is_text, settle_text
+from dicom_io.characters import encoding_of, is_text, repaired_terms, settle_text
 from dicom_io.errors import DicomError, UnreadableText
 
 # pydicom tells of character sets that it does not know
@@ -150,3 +150,45 @@ def test_a_mark_of_the_byte_order_is_no_part_of_a_name(charset):
 def test_joiners_that_scripts_need_stay():
     name = "می\u200cخواهم^क्\u200dष"
     assert settled(name.encode(), "ISO_IR 192") == name
+
+
+@pytest.mark.parametrize("charset", ["ISO_IR 100", "ISO 2022 IR 100", "\\ISO 2022 IR 100"])
+def test_utf8_that_is_declared_as_latin_1_is_utf8(charset):
+    for name in ("Müller^Jürgen", "Łukasz", "王^小东", "Иванов^Пётр"):
+        assert settled(name.encode(), charset, "ISO_IR 144") == name
+
+
+@pytest.mark.parametrize(
+    ("charset", "name"),
+    [
+        ("ISO_IR 100", "Müller^Jürgen"),
+        ("ISO_IR 100", "Ærø"),
+        ("ISO_IR 144", "ЯН^ТАТ"),  # these bytes are UTF-8, too
+        ("ISO_IR 101", "Łąski"),
+    ],
+)
+def test_other_text_is_what_is_declared(charset, name):
+    encoding = {"ISO_IR 100": "latin_1", "ISO_IR 144": "iso8859_5", "ISO_IR 101": "iso8859_2"}
+    assert settled(name.encode(encoding[charset]), charset) == name
+
+
+@pytest.mark.parametrize(
+    ("value", "terms"),
+    [
+        (b"ISO_IR\0 100", ["ISO_IR 100"]),
+        (b"ISO_IR 1\x0092", ["ISO_IR 192"]),
+        (b"ISO_IR 100\0garbage", ["ISO_IR 100"]),
+        (b"\0ISO_IR 100 ", ["ISO_IR 100"]),
+        (b"  iso-ir_100", ["ISO_IR 100"]),
+        (b"utf-8", ["ISO_IR 192"]),
+        (b"ISO-8859-1", ["ISO_IR 100"]),
+        (b"\\ISO 2022 IR 87\0", ["", "ISO 2022 IR 87"]),
+        (b"ISO_IR 100\\\xff\xfe", ["ISO_IR 100", ""]),
+        (b"ISO_IR 999", [""]),
+        (b"rot13", [""]),
+        (b"\0\0", [""]),
+        (b"\xff\xfe\0\x01", [""]),
+    ],
+)
+def test_a_character_set_is_repaired_where_one_thing_can_be_meant(value, terms):
+    assert repaired_terms(value) == terms

@@ -55,6 +55,46 @@ def test_without_items_there_are_no_frames(value):
         frames_of(value, JPEGLosslessSV1, 1)
 
 
-def test_an_item_that_is_cut_off_is_refused():
-    with pytest.raises(UnreadableImage, match="cut off"):
-        frames_of(items(*FRAMES)[:-1], JPEGLosslessSV1, 4)
+@pytest.mark.parametrize("left", [1, 20, 40, 60, 80])
+def test_frames_that_are_cut_off_with_the_file_are_empty(left):
+    whole = items(*FRAMES)[: -44 * 2 + left]
+    assert frames_of(whole, JPEGLosslessSV1, 4) == [*FRAMES[:2], *cut(left)]
+
+
+def cut(left):
+    """What is there of the last two frames, of 36 bytes after a head of 8 each."""
+    return [FRAMES[2] if left >= 44 else b"", b""]
+
+
+@given(st.sets(st.integers(0, 3), max_size=3))
+@pytest.mark.parametrize("syntax", [JPEGLosslessSV1, RLELossless])
+def test_an_empty_item_is_a_lost_frame(syntax, lost):
+    wanted = [b"" if k in lost else frame for k, frame in enumerate(FRAMES)]
+    assert frames_of(items(*wanted) + DELIMITER, syntax, 4) == wanted
+
+
+VARIED = [b"\xff\xd8\xff" + bytes([k]) * (31 + 2 * k) for k in range(6)]
+TABLE = struct.pack("<6L", *(sum(8 + len(f) for f in VARIED[:k]) for k in range(6)))
+
+
+@given(st.sets(st.integers(0, 4), min_size=1, max_size=4))
+@pytest.mark.parametrize("syntax", [JPEGLosslessSV1, RLELossless])
+def test_the_offset_table_tells_which_frames_are_lost(syntax, lost):
+    left = [frame for k, frame in enumerate(VARIED) if k not in lost]
+    found = frames_of(items(*left, table=TABLE) + DELIMITER, syntax, 6)
+    for k, frame in enumerate(found):  # nothing is ever put in another's place
+        assert frame in (b"", VARIED[k])
+    assert found[:-1] == [b"" if k in lost else frame for k, frame in enumerate(VARIED[:-1])]
+
+
+def test_frames_of_one_length_are_not_guessed_apart():
+    frames = [b"\xff\xd8\xff" + bytes([k]) * 33 for k in range(6)]
+    table = struct.pack("<6L", *(44 * k for k in range(6)))
+    left = [*frames[:3], *frames[4:]]
+    assert frames_of(items(*left, table=table), RLELossless, 6) == [b""] * 6
+
+
+@pytest.mark.parametrize("table", [b"", bytes(24), b"\xff" * 24, TABLE[:-4]])
+def test_without_a_table_that_fits_nothing_tells_which_frames_are_lost(table):
+    with pytest.raises(UnreadableImage, match=r"5 frames .* says 6; nothing tells which are lost"):
+        frames_of(items(*VARIED[:3], *VARIED[4:], table=table) + DELIMITER, RLELossless, 6)

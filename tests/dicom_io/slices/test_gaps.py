@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from dicom_io.errors import IncompleteSeries
+from dicom_io.slices.frames import slices_of
 from dicom_io.slices.gaps import missing_slices
-from dicom_io.slices.slices import slices_of
 from dicom_io.types import Instance, Series
 from tests.ct import ct_slice
 

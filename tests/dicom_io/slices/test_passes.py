@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dicom_io.slices.slices import slices_of
+from dicom_io.slices.frames import slices_of
 from dicom_io.types import Instance, Series
 from dicom_io.volume.grouping import split_stacks
 from tests.ct import ct_slice

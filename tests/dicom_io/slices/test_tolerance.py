@@ -16,6 +16,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from dicom_io.characters import settle_text
 from dicom_io.errors import IncompleteSeries, NoUsableSeries
 from dicom_io.slices.read import read_studies, read_study
 from dicom_io.volume.series import choose_series
@@ -246,3 +247,27 @@ def test_too_many_unreadable_images_are_no_volume(tmp_path):
         spoil(path)
     with pytest.raises(IncompleteSeries, match=r"image 4: its pixel data.*given up, of 24 slices"):
         build_volume(stack_of(read_study([tmp_path]).series[0]))
+
+
+ODD_SETS = [
+    *(b"ISO_IR\0 100 ", b"ISO_IR 1\x0000", b"ISO_IR 100\0?", b"  ISO_IR 100", b"\0\0ISO_IR 100"),
+    *(b"LATIN1", b"\xff\xfe\0\x01", b"rot13 ", b"hex ", b"\0\0", b"ISO_IR 999"),
+]
+
+
+@pytest.mark.parametrize("vr", [b"CS", b"LO", b"UI", b"US", b"UN"])
+@pytest.mark.parametrize("odd", ODD_SETS)
+def test_an_odd_character_set_costs_nothing(tmp_path, vr, odd):
+    odd += b" " * (len(odd) % 2)
+    length = len(odd).to_bytes(4 if vr == b"UN" else 2, "little")
+    element = b"\x08\0\x05\0" + vr + (b"\0\0" if vr == b"UN" else b"") + length + odd
+    for path in written(tmp_path)[:8]:
+        whole = path.read_bytes()
+        at = whole.index(b"\x08\x00\x08\x00CS")  # ImageType begins the data set
+        whole = whole[:at] + element + whole[at:]
+        path.write_bytes(whole.replace(b"Test^Torso", b"M\xfcl^Torso", 1))
+    study = read_study([tmp_path])
+    np.testing.assert_array_equal(build_volume(choose_series(study).stack).hu, HU)
+    header = study.series[0].instances[0].header
+    settle_text(header, "PatientName", "ISO_IR 100")
+    assert str(header.PatientName).startswith("Mül^Torso")

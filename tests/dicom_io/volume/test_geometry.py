@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dicom_io.errors import GeometryError, IncompleteSeries
-from dicom_io.slices.slices import slices_of
+from dicom_io.slices.frames import slices_of
 from dicom_io.types import Instance, Series
 from dicom_io.volume.geometry import grid_of
 from tests.ct import ct_slice, ct_stack

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from dicom_io.errors import GeometryError
+from dicom_io.slices.frames import slices_of
 from dicom_io.slices.passes import repeated_positions
-from dicom_io.slices.slices import name_slices, slices_of
+from dicom_io.slices.slices import name_slices
 from dicom_io.types import Instance, Series
 from dicom_io.volume.grouping import refuse_mixture, split_stacks
 from tests.ct import ct_slice

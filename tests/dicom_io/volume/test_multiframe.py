@@ -3,13 +3,20 @@
 import numpy as np
 import pytest
 from pydicom import Dataset
-from pydicom.uid import EnhancedCTImageStorage, RLELossless
+from pydicom.encaps import encapsulate, generate_frames
+from pydicom.uid import (
+    EnhancedCTImageStorage,
+    ExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLSLossless,
+    RLELossless,
+)
 
-from dicom_io.errors import GeometryError, MissingAttribute, NoUsableSeries
+from dicom_io.errors import GeometryError, IncompleteSeries, MissingAttribute, NoUsableSeries
 from dicom_io.slices.read import read_study
 from dicom_io.volume.series import choose_series
 from dicom_io.volume.stacks import stack_of
-from dicom_io.volume.volume import build_volume
+from dicom_io.volume.volume import build_first, build_volume
 from tests.ct import ct_slice, save
 
 HU = np.random.default_rng(3).integers(-1000, 2000, (8, 6, 7))
@@ -135,3 +142,128 @@ def test_frames_without_their_functional_group_are_noticed(tmp_path, described):
     dataset.PerFrameFunctionalGroupsSequence = [frame(z) for z in range(described)]
     with pytest.raises(NoUsableSeries, match=f"8 frames, but {described} functional groups"):
         choose_series(read_study([save([dataset], tmp_path)]))
+
+
+N = 24
+MANY = np.random.default_rng(4).integers(-1000, 2000, (N, 32, 32))
+for _k in range(N):  # no two frames are compressed to one length
+    MANY[_k, : _k + 1] = -1000
+
+
+def damaged(*odd):
+    """An object of 24 frames, of which some lack their position."""
+    frames = [frame(2 * k) for k in range(N)]
+    for k in odd:
+        del frames[k].PlanePositionSequence
+    return enhanced(MANY, frames)
+
+
+def read(folder):
+    choice, volume = build_first(choose_series(read_study([folder])))
+    return choice, volume
+
+
+def without(hu, *lost):
+    """The volume where each lost frame lies between two that are there."""
+    hu = hu.astype(float)
+    for k in lost:
+        hu[k] = (hu[k - 1] + hu[k + 1]) / 2
+    return np.rint(hu)
+
+
+@pytest.mark.parametrize("odd", [(5,), (5, 11)])
+def test_a_frame_whose_header_is_odd_costs_that_frame(tmp_path, odd):
+    choice, volume = read(save([damaged(*odd)], tmp_path))
+    np.testing.assert_array_equal(volume.hu, without(MANY, *odd))
+    named = "frame 6" if len(odd) == 1 else "frames 6, 12"
+    assert choice.lacking == (
+        f"image 1: {len(odd)} of 24 frames cannot be read ({named}: no ImagePositionPatient)",
+    )
+
+
+@pytest.mark.parametrize("odd", [(5, 11, 17), range(24)])
+def test_too_many_odd_frames_make_a_second_choice(tmp_path, odd):
+    second = damaged()
+    second.SeriesInstanceUID, second.SOPInstanceUID, second.SeriesNumber = "1.2.3.8", "1.2.3.9", 9
+    choice, volume = read(save([damaged(*odd), second], tmp_path))
+    assert choice.series.series_instance_uid == "1.2.3.8"
+    np.testing.assert_array_equal(volume.hu, MANY)
+    (said,) = choice.notes
+    assert said.startswith("Series 2 (1 image) could not be read: ")
+
+
+def compressed(lost=(), emptied=(), table=True, syntax=RLELossless):
+    """An object of 24 compressed frames, some of them left out or empty."""
+    dataset = damaged()
+    dataset.compress(syntax, generate_instance_uid=False)
+    frames = list(generate_frames(dataset.PixelData, number_of_frames=N))
+    whole = encapsulate(frames, has_bot=table)
+    offsets = whole[: 8 + int.from_bytes(whole[4:8], "little")]
+    items = [b"" if k in emptied else f for k, f in enumerate(frames) if k not in lost]
+    heads = (b"\xfe\xff\x00\xe0" + len(item).to_bytes(4, "little") for item in items)
+    dataset.PixelData = offsets + b"".join(
+        part for pair in zip(heads, items, strict=True) for part in pair
+    )
+    dataset["PixelData"].is_undefined_length = True
+    return dataset
+
+
+@pytest.mark.parametrize("syntax", [RLELossless, JPEGLSLossless, JPEG2000Lossless])
+@pytest.mark.parametrize(
+    ("left_out", "frames"),
+    [({"lost": (5,)}, "5"), ({"lost": (5, 11)}, "5 11"), ({"emptied": (5,), "table": False}, "5")],
+)
+def test_a_compressed_frame_that_is_lost_costs_that_frame(tmp_path, syntax, left_out, frames):
+    lost = tuple(map(int, frames.split()))
+    _, volume = read(save([compressed(syntax=syntax, **left_out)], tmp_path))
+    np.testing.assert_array_equal(volume.hu, without(MANY, *lost))
+    assert volume.unreadable == tuple(
+        f"frame {k + 1} of 24: its pixel data is lost or cut off" for k in lost
+    )
+
+
+def test_a_damaged_stream_costs_its_frame(tmp_path):
+    dataset = compressed()
+    at = dataset.PixelData.index(b"\xfe\xff\x00\xe0", 200) + 8 + 64  # into a segment
+    value = bytearray(dataset.PixelData)
+    value[at : at + 4] = b"\x7f\x7f\x7f\x7f"
+    dataset.PixelData = bytes(value)
+    _, volume = read(save([dataset], tmp_path))
+    (said,) = volume.unreadable
+    assert " of 24: its pixel data has " in said
+    assert volume.hu.shape[0] >= N - 1
+
+
+def test_lost_frames_that_nothing_names_make_a_second_choice(tmp_path):
+    second = damaged()
+    second.SeriesInstanceUID, second.SOPInstanceUID, second.SeriesNumber = "1.2.3.8", "1.2.3.9", 9
+    choice, volume = read(save([compressed((5,), table=False), second], tmp_path))
+    np.testing.assert_array_equal(volume.hu, MANY)
+    assert any("nothing tells which are lost" in said for said in choice.notes)
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, RLELossless])
+@pytest.mark.parametrize("left", [22, 12])
+def test_frames_that_are_cut_off_cost_themselves(tmp_path, syntax, left):
+    plain = syntax == ExplicitVRLittleEndian
+    folder = save([damaged() if plain else compressed(syntax=syntax)], tmp_path)
+    (path,) = folder.iterdir()
+    whole = path.read_bytes()
+    pixels = whole.index(b"\xe0\x7f\x10\x00") + (12 if plain else 0)
+    share = left * 2048 if plain else _end_of(left, whole[pixels:])
+    path.write_bytes(whole[: pixels + share + 10])
+    if left == 12:
+        with pytest.raises((NoUsableSeries, IncompleteSeries), match="cut off"):
+            read(folder)
+        return
+    choice, volume = read(folder)
+    np.testing.assert_array_equal(volume.hu, MANY[:22])
+    assert len([*choice.lacking, *volume.unreadable]) == (1 if plain else 2)
+
+
+def _end_of(count, value):
+    """Where the item of a frame ends, after the table's."""
+    at = 12
+    for _ in range(count + 1):
+        at += 8 + int.from_bytes(value[at + 4 : at + 8], "little")
+    return at
