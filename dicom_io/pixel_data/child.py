@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import re
 import resource
 import signal
 import sys
@@ -27,6 +28,9 @@ _PR_SET_PDEATHSIG = 1  # Linux, prctl.h
 _STDERR = 2
 _MOST_SAID = 2**20  # bytes; the first complaint of a codec is all that counts
 
+# JWRN_EXTRANEOUS_DATA of libjpeg, before EOI
+_LEFT_OVER = re.compile(rb"Corrupt JPEG data: (\d+) extraneous bytes before marker 0xd9")
+_JPEG_END = b"\xff\xd9"
 # All others are GDCM's
 _PLUGINS = {
     RLELossless: "pydicom",
@@ -62,14 +66,25 @@ def _answer(head: dict[str, Any], frame: bytes) -> bytes:
     try:
         os.ftruncate(_STDERR, os.lseek(_STDERR, 0, os.SEEK_SET))
         values = _decode(UID(head.pop("syntax")), frame, head)
-        # libjpeg fills up what is lost, and says so nowhere else
-        if b"Corrupt JPEG data" in os.pread(_STDERR, _MOST_SAID, 0):
+        if _is_damaged(frame, os.pread(_STDERR, _MOST_SAID, 0)):
             return b"fault\ncorrupt JPEG"
         return b"frame\n" + values
     except Exception as error:  # noqa: BLE001  whatever a codec says, the image is unreadable
         return b"fault\n" + type(error).__name__.encode()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _is_damaged(frame: bytes, said: bytes) -> bool:
+    """Whether libjpeg filled up what is lost, or left some over, which it says nowhere else.
+
+    Zeros that are left over at the end are padding, and the image is whole. Anything else is what
+    remains of a scan that was lost track of: a damaged part is read as too few bytes.
+    """
+    complaints = said.count(b"Corrupt JPEG data")
+    if complaints == 1 and (left := _LEFT_OVER.search(said)):
+        return bool(frame[: frame.rfind(_JPEG_END)][-int(left[1]) :].strip(b"\0"))
+    return complaints > 0
 
 
 def _decode(syntax: UID, frame: bytes, layout: dict[str, Any]) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
 
@@ -49,6 +50,11 @@ _OF_A_PASS = (
     "FilterType",
     "ReconstructionDiameter",
 )
+# When a phase is; the others are numbers
+_CLOCK_TIMES = ("FrameAcquisitionDateTime", "AcquisitionDateTime", "AcquisitionTime")
+TIMES = ("TemporalPositionTimeOffset", "TriggerTime", *_CLOCK_TIMES)
+"""Attributes that tell when a slice was acquired, or when in the cycle of the heart."""
+_CLOCK = re.compile(r"(?:\d{6}(\d\d))?(\d\d)(\d\d)(\d\d(?:\.\d+)?)")
 # What varies within one pass, too: with the heart, and with the order of reconstruction
 _WHERE_UNEVEN = ("TriggerTime", "ContentTime")
 
@@ -63,6 +69,11 @@ def along_normal(slices: Sequence[Slice]) -> NDArray[np.float64]:
 
 def repeated_positions(slices: Sequence[Slice]) -> list[list[Slice]]:
     """Slices that share a position, a list for each position that is taken more than once."""
+    return [there for there in at_positions(slices) if len(there) > 1]
+
+
+def at_positions(slices: Sequence[Slice]) -> list[list[Slice]]:
+    """The slices at each position along the normal, in their order."""
     places = along_normal(slices)
     order = np.argsort(places, kind="stable")
     starts = np.diff(places[order], prepend=-np.inf) > SAME_POSITION_MM
@@ -71,7 +82,7 @@ def repeated_positions(slices: Sequence[Slice]) -> list[list[Slice]]:
         if begins:
             found.append([])
         found[-1].append(slices[k])
-    return [group for group in found if len(group) > 1]
+    return found
 
 
 def split_passes(slices: Sequence[Slice]) -> list[tuple[Slice, ...]]:
@@ -98,6 +109,8 @@ def _evidence(group: Sequence[Slice]) -> Iterator[list[Part]]:
     clean = _is_clean(places) and not repeated_positions(group)
     for labels in () if clean else _kinds(group):
         yield _passes(places, _partition(labels))
+    for keyword in () if clean else TIMES:
+        yield _passes(places, _apart_in_time(group, keyword))
     for keyword in _OF_A_PASS if clean else (*_OF_A_PASS, *_WHERE_UNEVEN):
         if _is_written_alike(group, keyword):
             continue
@@ -135,6 +148,45 @@ def _is_written_alike(group: Sequence[Slice], keyword: str) -> bool:
     """Whether an attribute stands in all slices as it does in the first, before it is converted."""
     first = group[0].written(keyword)
     return all(one.written(keyword) == first for one in group)
+
+
+def _apart_in_time(group: Sequence[Slice], keyword: str) -> list[Part]:
+    """Parts between the longest pauses, if each has one slice of a position; else one part.
+
+    Times of one phase vary, with the heart and with the table: they need not be equal, only nearer
+    to each other than to those of the next phase.
+    """
+    everything = [np.arange(len(group))]
+    positions = at_positions(group)
+    count = max(map(len, positions))
+    short = sum(len(there) < count for there in positions)
+    if count < 2 or short > max(1, _SLAB_SHARE * len(positions)):
+        return everything
+    moments = {id(one): moment_of(one, keyword) for one in group}
+    if None in moments.values():
+        return everything
+    times = np.array([moments[id(one)] for one in group], float)
+    order = np.argsort(times, kind="stable")
+    pauses = np.argsort(np.diff(times[order]))[1 - count :]
+    phase = np.searchsorted(np.sort(pauses), np.arange(len(group)) - 1, side="right")
+    of = {id(group[k]): int(number) for k, number in zip(order, phase, strict=True)}
+    if any(len({of[id(one)] for one in there}) < len(there) for there in positions):
+        return everything
+    return _partition([of[id(one)] for one in group])
+
+
+def moment_of(one: Slice, keyword: str) -> float | None:
+    """A time in seconds, from any origin; a number as it stands; None where it is neither.
+
+    DT and TM (PS3.5 6.2) end with HHMMSS and a fraction; of a date the day is enough.
+    """
+    text = one.text_of(keyword)
+    if keyword not in _CLOCK_TIMES:
+        return one.number_of(keyword)
+    if (found := _CLOCK.match(text)) is None:
+        return None
+    day, hours, minutes, seconds = found.groups()
+    return 86400.0 * int(day or 0) + 3600 * int(hours) + 60 * int(minutes) + float(seconds)
 
 
 def _value(one: Slice, keyword: str) -> tuple[float, str]:

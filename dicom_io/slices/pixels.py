@@ -12,6 +12,7 @@ from dicom_io.errors import DicomError, UnreadableImage
 from dicom_io.pixel_data.decoder import DECODER
 from dicom_io.pixel_data.fragments import frames_of
 from dicom_io.slices.deflated import open_data_set
+from dicom_io.slices.signs import as_meant
 from dicom_io.slices.slices import Slice, syntax_of
 from dicom_io.types import Instance
 from dicom_io.values import whole_number
@@ -43,7 +44,7 @@ class Pixels:
             No image is at fault.
         """
         try:
-            return _hu(one, self._stored(one))
+            return _hu(one, as_meant(self._stored(one), one))
         except DicomError as error:
             raise type(error)(f"{_name(one)}: {error}") from error
         except Exception as error:

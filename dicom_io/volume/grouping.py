@@ -9,6 +9,7 @@ import numpy as np
 from dicom_io.errors import GeometryError
 from dicom_io.slices.gaps import separate_ranges
 from dicom_io.slices.passes import repeated_positions, split_passes
+from dicom_io.slices.phases import split_phases
 from dicom_io.slices.slices import Slice, name_slices
 
 ORIENTATION_TOLERANCE = np.deg2rad(0.5)
@@ -19,15 +20,16 @@ def split_stacks(slices: Sequence[Slice]) -> list[tuple[Slice, ...]]:
     """Separate what cannot be one volume, largest stack first.
 
     Slices of another orientation, size, spacing, kernel, energy, unit, stack or kind of image
-    form stacks of their own, and so do passes over one range (`passes`) and ranges that lie apart
-    without a slice missing between them (`gaps`).
+    form stacks of their own, and so do passes over one range (`passes`, `phases`) and ranges that
+    lie apart without a slice missing between them (`gaps`).
     """
     numbers = {one.number for one in slices}
     stacks = [
         part
         for alike in _alike(slices)
         for one_pass in split_passes(alike)
-        for part in separate_ranges(one_pass, numbers)
+        for phase in split_phases(one_pass)
+        for part in separate_ranges(phase, numbers)
     ]
     return sorted(stacks, key=len, reverse=True)
 
@@ -51,7 +53,8 @@ def refuse_repeated_positions(slices: Sequence[Slice]) -> None:
     at = ", ".join(f"{x:.2f}" for x in first[0].position)
     count = "one position is" if len(repeated) == 1 else f"{len(repeated)} positions are"
     raise GeometryError(
-        f"{count} taken by several slices: {name_slices(first)} all lie at ({at}) mm"
+        f"{count} taken by several slices: {name_slices(first)} all lie at ({at}) mm, "
+        "and nothing tells which belong together"
     )
 
 

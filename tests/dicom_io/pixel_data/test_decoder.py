@@ -75,6 +75,18 @@ def test_a_jpeg_that_lost_its_rest_is_refused_although_it_ends_well(decoder):
     np.testing.assert_array_equal(decoder.decode(JPEG_RAMP, JPEGExtended12Bit, LAYOUT), RAMP)
 
 
+@pytest.mark.parametrize("padding", [b"\0", b"\0\0", bytes(40), b"\xff", b"\xff\xff"])
+def test_a_jpeg_that_is_padded_before_its_end_is_whole(decoder, padding):
+    padded = JPEG_RAMP[:-2] + padding + b"\xff\xd9"
+    np.testing.assert_array_equal(decoder.decode(padded, JPEGExtended12Bit, LAYOUT), RAMP)
+
+
+@pytest.mark.parametrize("rest", [bytes(range(9, 15)), bytes(range(1, 20)), bytes(9) + b"\x12"])
+def test_what_is_left_over_of_a_scan_is_a_sign_of_damage(decoder, rest):
+    with pytest.raises(UnreadableImage, match=r"damaged \(corrupt JPEG\)"):
+        decoder.decode(JPEG_RAMP[:-2] + rest + b"\xff\xd9", JPEGExtended12Bit, LAYOUT)
+
+
 @pytest.mark.parametrize("signed", [False, True])
 def test_a_frame_of_fewer_bits_than_its_header_may_hold_is_decoded(decoder, signed):
     stream = jpeg_ls(RAMP)

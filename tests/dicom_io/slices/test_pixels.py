@@ -162,6 +162,63 @@ def test_jpeg_2000_that_says_signed_is_signed_whatever_its_header_says(tmp_path,
     np.testing.assert_array_equal(volume.hu, RAMP // 2)
 
 
+def body(lowest=-1000):
+    """Three slices of a patient in air, with lung, fat and bone, and with noise; padding around."""
+    hu = np.full((3, 64, 64), -1000)
+    hu[:, 12:52, 8:56] = 40
+    hu[:, 20:30, 40:52], hu[:, 14:16, 10:50], hu[:, 40:44, 30:36] = -800, -100, 900
+    hu += np.random.default_rng(7).integers(-20, 20, hu.shape)
+    hu[:, [0, -1]] = lowest
+    return hu
+
+
+STORED_SIGNED = [
+    *((16, 0, lowest) for lowest in (-1000, -2000, -32768)),
+    *((12, 0, lowest) for lowest in (-1000, -2000)),
+    *((16, -1024, lowest) for lowest in (-1000, -3024)),
+    *((bits, -1024, -3024) for bits in (13, 14, 15)),
+]
+
+
+@pytest.mark.parametrize("syntax", ["JPEGLSLossless", "JPEGLosslessProcess14_1", None])
+@pytest.mark.parametrize(("bits", "intercept", "lowest"), STORED_SIGNED)
+def test_signed_values_under_a_header_that_says_unsigned(tmp_path, syntax, bits, intercept, lowest):
+    hu = body(lowest)
+    images = ct_stack(hu, AFFINE, signed=True, intercept=intercept, bits=bits)
+    for image in images:
+        image.PixelRepresentation = 0
+        values = np.frombuffer(image.PixelData, "<u2") & (2**bits - 1)
+        image.PixelData = values.astype("<u2").tobytes()
+    for path in save(images, tmp_path).glob("*.dcm"):
+        if syntax:
+            transcode(path, syntax)
+    np.testing.assert_array_equal(hu_of_series(tmp_path), hu)
+
+
+def hu_of_series(folder):
+    return build_volume(stack_of(read_study([folder]).series[0])).hu
+
+
+@pytest.mark.parametrize("bits", [12, 13, 16])
+@pytest.mark.parametrize("intercept", [-1024, -2048, -32768])
+@pytest.mark.parametrize("corner", [None, 1500, 3071])
+def test_unsigned_values_stay_what_they_are(tmp_path, bits, intercept, corner):
+    hu = body()
+    hu[:, 30:34, 20:24] = min(2**bits - 1 + intercept, 3071)  # metal
+    if corner is not None:
+        hu[:, [0, -1]] = min(corner, 2**bits - 1 + intercept)
+    if hu.max() - intercept < 2**bits and hu.max() > -500:
+        images = ct_stack(hu, AFFINE, intercept=intercept, bits=bits)
+        np.testing.assert_array_equal(hu_of(images, tmp_path), hu)
+
+
+def test_values_that_are_no_hu_in_either_way_are_refused(tmp_path):
+    noise = np.random.default_rng(8).integers(0, 65536, (3, 64, 64))
+    images = ct_stack(noise, AFFINE, intercept=0)
+    with pytest.raises(IncompleteSeries, match=r"values reach 655\d\d HU, and are no signed"):
+        hu_of(images, tmp_path)
+
+
 def test_deflated_files_are_read(tmp_path):
     images = ct_stack(RAMP, AFFINE, transfer_syntax=DeflatedExplicitVRLittleEndian)
     np.testing.assert_array_equal(hu_of(images, tmp_path), RAMP)
