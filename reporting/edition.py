@@ -3,6 +3,9 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+# Without the wrong identity, which no report on this patient may hold
+_RETRACTED = ", which was filed under another patient or accession number and is retracted"
+
 
 def _now() -> datetime:
     return datetime.now(UTC).astimezone()
@@ -20,6 +23,8 @@ class Predecessor:
         Which draft of the study it was.
     written : datetime, optional
         When, with a time zone.
+    retracted : bool
+        Whether it was taken back, because the study's identity was corrected after it.
     """
 
     study_instance_uid: str
@@ -27,6 +32,7 @@ class Predecessor:
     sop_instance_uid: str
     revision: int | None = None
     written: datetime | None = None
+    retracted: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,8 @@ class Edition:
         which = "the draft before it" if before.revision is None else f"draft {before.revision}"
         moment = before.written and before.written.astimezone(self.written.tzinfo)
         when = f" of {_shown(moment)}" if moment else ""
-        return f"{itself}, replaces {which}{when}."
+        why = _RETRACTED if before.retracted else ""
+        return f"{itself}, replaces {which}{when}{why}."
 
 
 def _shown(moment: datetime) -> str:

@@ -13,6 +13,9 @@ from dicom_io.errors import DicomError
 from dicom_io.slices.gaps import MOST_MISSING_TOGETHER
 from dicom_io.slices.slices import Slice
 
+FEWEST_OF_A_STACK = 5
+"""An even stack is not torn into less than a volume."""
+
 SAME_POSITION_MM = 0.05
 """Distance along the normal up to which two slices count as lying at one position."""
 
@@ -26,8 +29,7 @@ _STEADY = 0.25
 _NEIGHBOURS = 1.5
 # Slabs of one acquisition share a slice or two at their ends, long ones a tenth
 _SLAB_ENDS, _SLAB_SHARE = 2, 0.1
-# Two slices are even whatever they are; an even stack is not torn into less than a volume
-_FEWEST_OF_A_PASS, _FEWEST_OF_A_STACK = 3, 5
+_FEWEST_OF_A_PASS = 3  # two slices are even whatever they are
 # Thicknesses that differ by rounding are one, and so are fields that drift with a tilted gantry
 _SAME_THICKNESS_MM, _SAME_PLACE_MM = 0.1, 2.0
 
@@ -160,7 +162,8 @@ def _apart_in_time(group: Sequence[Slice], keyword: str) -> list[Part]:
     positions = at_positions(group)
     count = max(map(len, positions))
     short = sum(len(there) < count for there in positions)
-    if count < 2 or short > max(1, _SLAB_SHARE * len(positions)):
+    few = len(positions) < FEWEST_OF_A_STACK
+    if few or count < 2 or short > max(1, _SLAB_SHARE * len(positions)):
         return everything
     moments = {id(one): moment_of(one, keyword) for one in group}
     if None in moments.values():
@@ -273,7 +276,7 @@ def _sweeps(places: NDArray[np.float64], order: Part, clean: bool) -> list[Part]
         return [order]
     passes = [one.tolist() for one in _passes(places, runs)]
     strays = [k for k in rest if not any(_regained(places, k, one) for one in passes)]
-    fewest, most = (_FEWEST_OF_A_STACK, 0) if clean else (_FEWEST_OF_A_PASS, few)
+    fewest, most = (FEWEST_OF_A_STACK, 0) if clean else (_FEWEST_OF_A_PASS, few)
     whole = all(len(one) >= fewest and _is_even(places[one]) for one in passes)
     if not whole or len(strays) > most:
         return [order]

@@ -13,12 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicom_io.errors import DicomError
-from dicom_io.slices.passes import TIMES, at_positions, moment_of
+from dicom_io.slices.passes import FEWEST_OF_A_STACK, TIMES, at_positions, moment_of
 from dicom_io.slices.pixels import Pixels
 from dicom_io.slices.slices import Slice
 
-# Fewer are no volume, such as the images that watch a contrast agent arrive
-_FEWEST_POSITIONS = 5
 # Every fourth pixel each way: their noise is hardly correlated, and phases show in them as well
 _SPARSE = 4
 # Straight and reversed order differ by so many standard errors where phases differ at all
@@ -45,7 +43,8 @@ def split_phases(slices: Sequence[Slice]) -> list[tuple[Slice, ...]]:
     positions = at_positions(slices)
     count = len(positions[0])
     alike = all(len(there) == count for there in positions)
-    if count > 1 and alike and len(positions) >= _FEWEST_POSITIONS:
+    # fewer positions may be the images that watch a contrast agent arrive
+    if count > 1 and alike and len(positions) >= FEWEST_OF_A_STACK:
         for ordered in (_by_time(positions), _by_number(positions)):
             if ordered is not None:
                 return [tuple(phase) for phase in zip(*ordered, strict=True)]

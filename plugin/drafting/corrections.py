@@ -109,6 +109,7 @@ def settle_corrections(
                 retract(session, study, note, rejection_notes, now)
             claim = replace(claim, forced=forced)
         if note is not None:
+            claim = _with_retracted(claim, note)
             spool.recorded(note.path)
     _forget_found_again(sessions, spool, claim)
     with sessions() as session:
@@ -116,6 +117,13 @@ def settle_corrections(
         lacking = what_is_lacking(session, study)
         incomplete = "; ".join(filter(None, (claim.incomplete, lacking))) or None
         return replace(claim, paths=paths_of(session, study.id), incomplete=incomplete)
+
+
+def _with_retracted(claim: Claim, note: Retraction) -> Claim:
+    before = claim.predecessor
+    if before is None or before.id != note.draft_id:
+        return claim
+    return replace(claim, predecessor=replace(before, retracted=True))
 
 
 _Row = tuple[int, str, str, str, str]

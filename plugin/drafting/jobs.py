@@ -65,6 +65,8 @@ class PreviousDraft:
     written: datetime
     incomplete: str | None
     """What its input lacked, as it says."""
+    retracted: bool
+    """Whether it was taken back."""
 
 
 @dataclass(frozen=True)
@@ -256,6 +258,7 @@ def _latest(
         draft.revision,
         draft.created_at,
         draft.job.incomplete,
+        draft.retraction_path is not None,
     )
 
 

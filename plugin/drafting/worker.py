@@ -359,6 +359,7 @@ def _predecessor(claim: Claim) -> Predecessor | None:
         sop_instance_uid=claim.predecessor.sop_instance_uid,
         revision=claim.predecessor.revision,
         written=claim.predecessor.written,
+        retracted=claim.predecessor.retracted,
     )
 
 

@@ -136,7 +136,8 @@ class Committer:
 
     def note_absent(self, study: str, sop_instance: str) -> None:
         """Remember that an instance was refused or cut off; validated UIDs."""
-        self._quietly(lambda session: note_absent(session, study, sop_instance, datetime.now(UTC)))
+        uids, patience = (study, sop_instance), self._patience
+        self._quietly(lambda session: note_absent(session, *uids, patience, datetime.now(UTC)))
 
     def _run(self) -> None:
         while True:

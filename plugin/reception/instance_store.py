@@ -9,7 +9,7 @@ from dicom_io.errors import CtscribeError, DataSetMismatch, StoreFull
 from plugin.reception.committer import Committer
 from plugin.reception.dimse_status import SUCCESS, dimse_status
 from plugin.reception.header import LONGEST_HEAD, Header, read_header, study_of, valid_uid
-from plugin.reception.intake import Arrival, Outcome
+from plugin.reception.intake import Arrival, Outcome, is_document
 from plugin.reception.pdata import Command
 from plugin.state.incoming import IncomingFile, refusals
 from plugin.state.kinds import Kind
@@ -118,6 +118,8 @@ class InstanceStore:
         return dimse_status(error)
 
     def _note_absent(self) -> None:
+        if is_document(self._request.sop_class_uid):
+            return  # no draft lacks it
         study = study_of(bytes(self._beginning()), self._transfer_syntax_uid)
         if study is not None and valid_uid(self._request.sop_instance_uid):
             self._committer.note_absent(study, self._request.sop_instance_uid)

@@ -4,8 +4,9 @@ An instance whose process was killed between fsync and commit was not acknowledg
 may send it again or may not. It is registered like any other; sent again, it is known.
 
 Such a file still has its link in `incoming`, so a sweep costs what was left behind, not what the
-spool holds. Every file is looked at only where the database or the spool was put back: then the
-database knows no instance, or the spool has lost its mark with the rest of `incoming`.
+spool holds. One that was cut off lies in `incoming` itself, and makes its study incomplete. Every
+file is looked at only where the database or the spool was put back: then the database knows no
+instance, or the spool has lost its mark with the rest of `incoming`.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from io import BytesIO
 from itertools import islice
 
+from pydicom import dcmread
 from pydicom.filereader import read_file_meta_info
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
@@ -25,8 +28,9 @@ from sqlalchemy.exc import DBAPIError
 from dicom_io.cleaned import cleaned
 from dicom_io.errors import CtscribeError
 from plugin.reception.committer import LARGEST_GROUP, record_durably
-from plugin.reception.header import read_header
-from plugin.reception.intake import Arrival, Cache
+from plugin.reception.header import read_header, study_of, valid_uid
+from plugin.reception.intake import Arrival, Cache, is_document
+from plugin.state.absent import note_absent
 from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory, reason_of
 from plugin.state.kinds import Kind
@@ -51,7 +55,7 @@ def sweep(sessions: SessionFactory, spool: Spool, *, patience: Patience) -> int:
     patience : Patience
         How long more of a study is waited for.
     """
-    spool.remove_leftovers()
+    spool.remove_leftovers(lambda start: _note_cut_off(sessions, start, patience))
     everything = not (spool.all_known and _knows_any(sessions))
     unrecorded = spool.unrecorded()
     named = (path for path in unrecorded if path.startswith("instances/"))
@@ -98,6 +102,22 @@ def sweeping(
     finally:
         ended.set()
         thread.join()
+
+
+def _note_cut_off(sessions: SessionFactory, start: bytes, patience: Patience) -> None:
+    """Remember what was being received when its receiver was killed: the file itself tells."""
+    try:
+        dataset, begins = split_file(start)
+        meta = dcmread(BytesIO(start[:begins]), force=True).file_meta
+        uid, syntax = str(meta.MediaStorageSOPInstanceUID), str(meta.TransferSyntaxUID)
+        is_image = not is_document(str(meta.MediaStorageSOPClassUID))
+    except Exception:  # noqa: BLE001  cut off within its first bytes, or not ours
+        return
+    study = study_of(dataset, syntax)
+    if study is not None and valid_uid(uid) and is_image:
+        LOGGER.warning("instance %s was cut off: its receiver was killed", uid)
+        with sessions.begin() as session:
+            note_absent(session, study, uid, patience, datetime.now(UTC))
 
 
 def _knows_any(sessions: SessionFactory) -> bool:

@@ -10,11 +10,21 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, exists, func, select
 from sqlalchemy.orm import Session
 
-from plugin.state.tables import Absent, Instance, Quarantine, Study, Verdict
+from plugin.state.completeness import Patience, open_or_move_job
+from plugin.state.studies import lock_study
+from plugin.state.tables import Absent, Instance, Job, Level, Quarantine, Study, Verdict
+from plugin.state.timeline import add_event_once
+
+_SAID = "instances were refused or cut off on arrival: drafts say so until they have come"
 
 
-def note_absent(session: Session, study: str, sop_instance: str, now: datetime) -> None:
+def note_absent(
+    session: Session, study: str, sop_instance: str, patience: Patience, now: datetime
+) -> None:
     """Remember an instance whose arrival failed, unless it has arrived before or after.
+
+    A study that has a draft gets a new one, as if the instance had come late: the draft that stands
+    does not say what it lacks.
 
     Parameters
     ----------
@@ -22,6 +32,8 @@ def note_absent(session: Session, study: str, sop_instance: str, now: datetime) 
         The caller's transaction.
     study, sop_instance : str
         Validated UIDs.
+    patience : Patience
+        How long more of the study is waited for.
     now : datetime
         The moment, in UTC.
     """
@@ -29,6 +41,13 @@ def note_absent(session: Session, study: str, sop_instance: str, now: datetime) 
         if session.scalar(select(known).where(known == sop_instance)) is not None:
             return
     session.add(Absent(study_instance_uid=study, sop_instance_uid=sop_instance, since=now))
+    study_id = session.scalar(select(Study.id).where(Study.study_instance_uid == study))
+    if study_id is None:
+        return
+    lock_study(session, study_id)
+    add_event_once(session, "absent", _SAID, now=now, study_id=study_id, level=Level.WARNING)
+    if session.scalar(select(exists().where(Job.study_id == study_id))):
+        open_or_move_job(session, study_id, patience=patience, now=now)
 
 
 def what_is_lacking(session: Session, study: Study) -> str | None:

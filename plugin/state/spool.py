@@ -19,7 +19,7 @@ import shutil
 import struct
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from io import BytesIO
 from pathlib import Path
@@ -34,6 +34,8 @@ from plugin.state.private import PRIVATE_FILE, PRIVATE_FOLDER, make_private
 _PREAMBLE = bytes(128) + b"DICM"
 # A file that nobody holds a lock on was left by a killed process, unless it was just made
 _LEFTOVER_S = 60.0
+# Enough to know which instance a file was to become, see `header.LONGEST_HEAD`
+_BEGINNING = (1 << 16) + 1024
 # A hard link in incoming names a file whose row is not committed yet
 _UNRECORDED = ".unrecorded"
 # While this stands in incoming, every other file is known to the database. A backup leaves it out
@@ -192,14 +194,21 @@ class Spool:
         self.recorded(relative)
         return str(target.relative_to(self.root))
 
-    def remove_leftovers(self) -> int:
-        """Remove what killed processes were writing; return how many files."""
+    def remove_leftovers(self, found: Callable[[bytes], None] = lambda _: None) -> int:
+        """Remove what killed processes were writing; return how many files.
+
+        Parameters
+        ----------
+        found : callable
+            Given the beginning of each file that nobody is writing, removed now or later.
+        """
         removed = 0
         for path in self.incoming.iterdir():
             if path.suffix == _UNRECORDED or path.name == _ALL_KNOWN or not path.is_file():
                 continue
             with suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                found(file.read(_BEGINNING))
                 if _age_s(path) > _LEFTOVER_S:
                     path.unlink()
                     removed += 1

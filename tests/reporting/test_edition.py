@@ -25,3 +25,11 @@ def test_a_later_one_says_what_it_replaces_in_its_own_zone():
 def test_a_predecessor_without_a_number_is_named_all_the_same():
     sentence = Edition(3, NOON, Predecessor("1", "2", "3")).sentence
     assert sentence == "Draft 3 of 2024-05-01 12:00 UTC+01:00, replaces the draft before it."
+
+
+def test_one_that_replaces_a_retracted_draft_says_so_without_the_wrong_identity():
+    before = Predecessor("1.1", "1.2", "1.3", revision=1, retracted=True)
+    assert Edition(2, NOON, before).sentence == (
+        "Draft 2 of 2024-05-01 12:00 UTC+01:00, replaces draft 1, which was filed under another "
+        "patient or accession number and is retracted."
+    )

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import (
+    ComprehensiveSRStorage,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGLSLossless,
@@ -166,6 +167,9 @@ def test_a_corrected_identity_is_drafted_anew_and_the_old_draft_is_retracted(
         assert sr()[keyword].value == value
     assert second.predecessor_id == first.id
     assert second.retraction_path is None
+    said = "which was filed under another patient or accession number and is retracted."
+    assert said in report_text(sr())
+    assert "UNKNOWN-7" not in str(sr()) or "PatientID" not in corrected
     note = dcmread(spool.absolute(first.retraction_path))
     for keyword, value in corrected.items():
         assert note[keyword].value == value, "the note is filed where the archive has the study"
@@ -435,3 +439,40 @@ def test_what_an_aborted_association_cut_off_is_said(port, draft, rows, study):
     draft()
     said = "1 instance was refused or cut off on arrival, and not sent again"
     assert rows(Job)[-1].incomplete == said
+
+
+def test_what_is_refused_after_the_draft_makes_a_new_one_that_says_so(
+    port, draft, rows, study, sr, monkeypatch
+):
+    def full(self: Spool) -> None:
+        raise StoreFull("the spool's disk has 1 MB free")
+
+    store(port, *study[:6])
+    draft()
+    assert rows(Job)[-1].incomplete is None
+    with monkeypatch.context() as patched:
+        patched.setattr(Spool, "require_space", full)
+        assert store(port, *study[6:]) == [0xA700, 0xA700]
+    assert eventually(lambda: len(rows(Absent)) == 2)
+    told = [event.message for event in rows(Event) if event.kind == "absent"]
+    assert told == [
+        "instances were refused or cut off on arrival: drafts say so until they have come"
+    ]
+    draft()
+    assert "2 instances were refused or cut off on arrival" in report_text(sr())
+    assert [(one.revision, one.state) for one in rows(Job)] == [(1, "done"), (2, "done")]
+
+
+def test_a_refused_report_is_no_loss_to_a_draft(port, draft, rows, study, monkeypatch):
+    def full(self: Spool) -> None:
+        raise StoreFull("the spool's disk has 1 MB free")
+
+    store(port, *study)
+    draft()
+    document = deepcopy(study[0])
+    document.SOPClassUID, document.SOPInstanceUID = ComprehensiveSRStorage, generate_uid()
+    with monkeypatch.context() as patched:
+        patched.setattr(Spool, "require_space", full)
+        assert store(port, document) == [0xA700]
+    store(port, *study)  # the refusal before it is over
+    assert (rows(Absent), len(rows(Job))) == ([], 1)

@@ -13,10 +13,11 @@ from sqlalchemy import delete, select
 
 from plugin.reception.receiver import running_receiver
 from plugin.reception.sweep import sweep, sweeping
+from plugin.state.absent import what_is_lacking
 from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory
 from plugin.state.spool import Spool, file_head
-from plugin.state.tables import Event, Hold, Instance, Job, Quarantine, Series, Study
+from plugin.state.tables import Absent, Event, Hold, Instance, Job, Quarantine, Series, Study
 from tests.plugin import intake_objects
 from tests.plugin.intake_objects import encoded, make_slice, new_uid, store
 from tests.waiting import eventually
@@ -194,3 +195,47 @@ def test_a_database_that_was_lost_is_rebuilt_from_the_spool(run, spool, sessions
     assert run() == 70
     assert count(sessions, Study) == 1
     assert count(sessions, Instance) == 70
+
+
+def cut_off(spool: Spool, dataset, share: float) -> None:
+    """Leave what a receiver leaves that is killed while an instance arrives."""
+    uids = str(dataset.SOPClassUID), str(dataset.SOPInstanceUID)
+    file = spool.begin_instance(file_head(*uids, ExplicitVRLittleEndian, "SENDER"))
+    whole = encoded(dataset)
+    file.write(whole[: int(share * len(whole))])
+    file._file.close()
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9, 1.0])
+def test_what_a_killed_receiver_was_receiving_is_noted(run, spool, sessions, share):
+    uid = new_uid()
+    keep(spool, make_slice(uid))
+    lost = make_slice(uid)
+    cut_off(spool, lost, share)
+    run()
+    run()
+    with sessions() as session:
+        (absent,) = session.scalars(select(Absent)).all()
+        assert absent.sop_instance_uid == lost.SOPInstanceUID
+        study = session.scalars(select(Study)).one()
+        assert what_is_lacking(session, study).startswith("1 instance was refused or cut off")
+
+
+def test_what_is_being_received_is_not_noted(run, spool, sessions):
+    whole = encoded(make_slice(new_uid()))
+    head = file_head("1.2.840.10008.5.1.4.1.1.2", "1.2.3", ExplicitVRLittleEndian, "SENDER")
+    file = spool.begin_instance(head)
+    file.write(whole[: len(whole) // 2])
+    run()
+    assert count(sessions, Absent) == 0
+    file.close()
+
+
+def test_what_was_cut_off_before_its_study_was_known_is_only_removed(run, spool, sessions):
+    cut_off(spool, make_slice(new_uid()), 0.0)
+    (spool.incoming / "0").write_bytes(b"")
+    for path in spool.incoming.iterdir():
+        os.utime(path, (0, 0))
+    run()
+    assert count(sessions, Absent) == 0
+    assert [path.name for path in spool.incoming.iterdir()] == ["all-known"]
