@@ -21,6 +21,11 @@ def cleaned(text: str) -> str:
     return "".join(map(_harmless, text))
 
 
+def cleaned_lines(text: str) -> str:
+    """Clean each line of a text that is printed as lines."""
+    return "\n".join(map(cleaned, text.split("\n")))
+
+
 def cleaned_values(value: Any) -> Any:
     """Clean every text in what JSON can hold."""
     if isinstance(value, str):

@@ -6,12 +6,12 @@ import logging
 
 import click
 
-from dicom_io.cleaned import cleaned
+from dicom_io.cleaned import cleaned, cleaned_lines
 
 
 def say(text: str, *, err: bool = False) -> None:
     """Print lines that may quote something from outside."""
-    click.echo("\n".join(map(cleaned, text.split("\n"))), err=err)
+    click.echo(cleaned_lines(text), err=err)
 
 
 class LogLine(logging.Formatter):

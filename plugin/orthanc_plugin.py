@@ -153,10 +153,11 @@ def is_refused(entry: dict[str, Any], instance: str) -> bool:
 def described(instance: str) -> str:
     """Name an instance for a person: Orthanc's identifier and the SOP class."""
     try:
-        sop_class = orthanc.RestApiGet(f"/instances/{instance}/metadata/SopClassUid").decode()
+        sop_class = orthanc.RestApiGet(f"/instances/{instance}/metadata/SopClassUid")
     except orthanc.OrthancException:
         return f"{instance} (deleted)"
-    return f"{instance} (SOP class {sop_class})"
+    # as it stands in the object: no log may obey it
+    return f"{instance} (SOP class {ascii(sop_class.decode('latin-1'))[1:-1]})"
 
 
 class Forwarder:

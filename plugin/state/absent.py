@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, exists, func, select
 from sqlalchemy.orm import Session
 
 from plugin.state.completeness import Patience, open_or_move_job
+from plugin.state.kinds import Kind
 from plugin.state.studies import lock_study
 from plugin.state.tables import Absent, Instance, Job, Level, Quarantine, Study, Verdict
 from plugin.state.timeline import add_event_once
@@ -45,7 +46,7 @@ def note_absent(
     if study_id is None:
         return
     lock_study(session, study_id)
-    add_event_once(session, "absent", _SAID, now=now, study_id=study_id, level=Level.WARNING)
+    add_event_once(session, Kind.ABSENT, _SAID, now=now, study_id=study_id, level=Level.WARNING)
     if session.scalar(select(exists().where(Job.study_id == study_id))):
         open_or_move_job(session, study_id, patience=patience, now=now)
 

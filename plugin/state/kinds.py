@@ -16,6 +16,7 @@ class Kind(StrEnum):
     CAME_AGAIN = "came again"
     OUTDATED = "outdated"
     REFUSED = "refused"
+    ABSENT = "absent"
     NOT_RECORDED = "not-recorded"
     DAMAGED = "damaged"
     # Drafting

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dicom_io.cleaned import cleaned, cleaned_values
+from dicom_io.cleaned import cleaned, cleaned_lines, cleaned_values
 
 
 @given(st.text(st.characters()))
@@ -43,3 +43,7 @@ def test_texts_are_cleaned_wherever_they_stand_in_a_value():
     assert cleaned_values({"a\0": ["b\n", 1, None, {"c": "\x1b"}]}) == {
         "a\\x00": ["b ", 1, None, {"c": "\\x1b"}]
     }
+
+
+def test_lines_stay_lines():
+    assert cleaned_lines("one\x1b[2J\ntwo\x85three\r\n") == "one\\x1b[2J\ntwo three \n"

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from unittest.mock import MagicMock
 
@@ -396,3 +397,14 @@ def test_weeks_of_failures_do_not_end_the_attempts(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "orthanc", MagicMock())
     pause_s = runpy.run_path(str(ROOT / "plugin" / "orthanc_plugin.py"))["pause_s"]
     assert [pause_s(attempts) for attempts in (0, 1, 2, 20, 10_000)] == [10, 20, 40, 3600, 3600]
+
+
+def test_what_the_log_quotes_of_an_object_is_harmless(monkeypatch):
+    fake = ModuleType("orthanc")
+    fake.OrthancException = RuntimeError
+    fake.RestApiGet = lambda _: b"1.2\x1b[2J\n\xff"
+    monkeypatch.setitem(sys.modules, "orthanc", fake)
+    text = (ROOT / "plugin" / "orthanc_plugin.py").read_text()
+    names = {}
+    exec(text[: text.index("class Forwarder")], names)
+    assert names["described"]("abc") == "abc (SOP class 1.2\\x1b[2J\\n\\xff)"

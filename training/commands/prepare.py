@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from dicom_io.cleaned import cleaned_lines
 from training.commands.options import EXISTING, FOLDER, processes_option
 from training.data.splits import PARTS
 
@@ -66,7 +67,7 @@ def m3d(
 
     spec = PreprocessSpec(size=size)
     report = prepare_m3d(raw, out, spec=spec, processes=processes, held_out=held_out, seed=seed)
-    click.echo(report.summary())
+    click.echo(cleaned_lines(report.summary()))
     click.echo(f"everything rejected, and why: {out / 'report.json'}")
 
 
@@ -202,6 +203,6 @@ def verify(store: Path, work: Path | None) -> None:
     else:
         faults = list(verify(store))
     for fault in faults:
-        click.echo(fault)
+        click.echo(cleaned_lines(fault))
     click.echo(f"{len(faults)} faults" if faults else "sound")
     sys.exit(1 if faults else 0)

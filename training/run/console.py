@@ -11,10 +11,12 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from dicom_io.cleaned import cleaned_lines
+
 
 def say(*lines: str) -> None:
-    """Print on standard error, at once."""
-    print(*lines, sep="\n", file=sys.stderr, flush=True)
+    """Print lines that may quote something from outside on standard error, at once."""
+    print(*map(cleaned_lines, lines), sep="\n", file=sys.stderr, flush=True)
 
 
 @dataclass

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from dicom_io.cleaned import cleaned_lines
 from dicom_io.errors import UnusableData
 from dicom_io.model_input.preprocess import PreprocessSpec
 from training.site.deidentify.private import read_safe_list
@@ -63,7 +64,7 @@ def run(source: str, out: Path, options: Mapping[str, Any]) -> None:
     work = options["work"] or out.with_name(f"{out.name}.private")
     pace = Pace(options["rate"], _hours(options["hours"]))
     outcome = prepare_site(wanted, out, work, pace=pace, accept_all=options["accept_all"])
-    click.echo(outcome.summary())
+    click.echo(cleaned_lines(outcome.summary()))
     if outcome.review_list:
         click.echo(f"review {outcome.review_list}, then run the same command again")
     else:

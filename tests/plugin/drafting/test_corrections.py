@@ -107,7 +107,7 @@ def again(slices: list[Dataset], **attributes: Any) -> list[Dataset]:
 
 def mark_sent(sessions) -> None:
     with sessions.begin() as session:
-        session.execute(update(Delivery).values(state="proved"))
+        session.execute(update(Delivery).values(state="proved", sends=1))
 
 
 def alerts(rows) -> list[str]:

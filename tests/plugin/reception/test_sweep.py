@@ -206,7 +206,7 @@ def cut_off(spool: Spool, dataset, share: float) -> None:
     file._file.close()
 
 
-@pytest.mark.parametrize("share", [0.5, 0.9, 1.0])
+@pytest.mark.parametrize("share", [0.9, 0.97, 1.0])
 def test_what_a_killed_receiver_was_receiving_is_noted(run, spool, sessions, share):
     uid = new_uid()
     keep(spool, make_slice(uid))

@@ -66,3 +66,10 @@ def test_seeds_that_are_no_range_are_wrong_usage(tmp_path, seeds):
 
 def test_a_raw_folder_that_is_not_there_is_wrong_usage(tmp_path):
     assert run("m3d", tmp_path / "nowhere", tmp_path / "store").exit_code == 2
+
+
+def test_what_a_fault_quotes_is_harmless_on_the_terminal(raw, tmp_path, monkeypatch):
+    run("m3d", raw, tmp_path / "store", "--size", 4, 8, 8)
+    monkeypatch.setattr("training.data.store.verify", lambda _: ["\x1b[2J\x9bodd\u202ename"])
+    result = run("verify", tmp_path / "store")
+    assert result.output == "\\x1b[2J\\x9bodd\\u202ename\n1 faults\n"
