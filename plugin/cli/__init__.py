@@ -10,6 +10,7 @@ import warnings
 import click
 
 from plugin.cli import service, studies
+from plugin.cli.backup import backup, restore
 from plugin.cli.model import model
 from plugin.command_group import Commands
 
@@ -22,5 +23,5 @@ def main() -> None:
     warnings.filterwarnings("ignore", module=r"pydicom\.")
 
 
-for command in (*service.COMMANDS, *studies.COMMANDS, model):
+for command in (*service.COMMANDS, *studies.COMMANDS, backup, restore, model):
     main.add_command(command)
