@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from ipaddress import ip_address
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from dicom_io.archives.archive import Target
 from dicom_io.archives.dimse import Dimse
-from dicom_io.errors import ConfigurationError
+from dicom_io.errors import ConfigurationError, CtscribeError
 from plugin.delivery.destinations import CLAIM_S, Destination, Proof
 from plugin.delivery.formed import tell_form
 from plugin.endpoints import (
@@ -125,7 +125,7 @@ def run_worker(
         outbox, poll_s = Outbox(sessions, settings.storage.spool), settings.worker.poll_s
         with (
             closing(Bell(sessions.kw["bind"])) as bell,
-            opened_engine(settings) as engine,
+            watched_engine(settings, sessions) as engine,
             delivering(outbox, targets, poll_s, bell.wait),
             _worker(settings, path, sessions, targets, engine, pulse, bell) as worker,
         ):
@@ -266,6 +266,20 @@ def opened_engine(settings: Settings) -> Iterator[ReportEngine]:
     token = read_token(model.token_env)
     with closing(RemoteEngine(*model.url, token=token, timeout_s=model.timeout_s)) as remote:
         yield remote
+
+
+@contextmanager
+def watched_engine(settings: Settings, sessions: SessionFactory) -> Iterator[ReportEngine]:
+    """`opened_engine`; the service's timeline says at once where the model does not load."""
+    from plugin.drafting.engine_watch import tell_failure
+
+    with ExitStack() as opened:
+        try:
+            engine = opened.enter_context(opened_engine(settings))
+        except CtscribeError as error:
+            tell_failure(sessions, settings.engine.name, str(error))
+            raise
+        yield engine
 
 
 def ask_identity(engine: ReportEngine) -> ModelIdentity:

@@ -49,6 +49,15 @@ def _beside_the_file(path: Path, known: ValidationInfo) -> Path:
 FilePath = Annotated[Path, AfterValidator(_beside_the_file)]
 
 
+def _model_beside_the_file(name: str, known: ValidationInfo) -> str:
+    """A folder beside the settings, where there is one; else a name as it stands."""
+    path = _beside_the_file(Path(name), known)
+    return str(path) if path.is_dir() or name.startswith(("./", "../")) else name
+
+
+ModelName = Annotated[str, AfterValidator(_model_beside_the_file)]
+
+
 class Certificates(Section):
     """TLS of a line: files in PEM."""
 
@@ -129,7 +138,7 @@ def _in_a_tuple(value: Any) -> Any:
 class Engine(Section):
     """The model that writes."""
 
-    model: str = Field(
+    model: ModelName = Field(
         default="embedded",
         description='"embedded", "fake", a checkpoint folder, or OWNER/NAME@COMMIT on the hub',
     )

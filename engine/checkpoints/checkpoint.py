@@ -114,6 +114,11 @@ def describe(name: str | Path) -> Description:
         raise CheckpointMismatch(
             f"{folder}/{CONFIG} cannot be understood: {_reason(error)}"
         ) from error
+    if found.preprocess.size != found.network.vision.input_size:
+        raise CheckpointMismatch(
+            f"{folder}/{CONFIG}: inputs are prepared to {found.preprocess.size}, the vision tower "
+            f"reads {found.network.vision.input_size}"
+        )
     if found.layout != "native" and folder != Path(name):
         repo, _, commit = str(name).partition("@")
         return replace(found, card=replace(found.card, name=repo, version=commit))
@@ -173,9 +178,11 @@ def load_described(
     if path := distribution_file(found.folder):
         distribution = TrainingDistribution.from_tensors(read_tensors([path]))
     network: Network = load_network(found, device=device, dtype=dtype)
+    tokenizer = read_tokenizer(found.folder)
+    require_tokenizer(found, tokenizer)
     return Checkpoint(
         model=network,
-        tokenizer=read_tokenizer(found.folder),
+        tokenizer=tokenizer,
         card=found.card,
         prompt=found.prompt,
         preprocess=found.preprocess,
@@ -183,6 +190,26 @@ def load_described(
         digest=found.digest,
         decoding=read_decoding(found.folder),
     )
+
+
+def require_tokenizer(found: Description, tokenizer: Tokenizer) -> None:
+    """Refuse a tokenizer that contradicts the model.
+
+    Raises
+    ------
+    CheckpointMismatch
+        It has more tokens than the language model, or lacks one that the prompt names.
+    """
+    last, size = max(tokenizer.get_vocab().values(), default=-1), found.network.llm.vocab_size
+    if last >= size:
+        raise CheckpointMismatch(
+            f"the tokenizer has a token {last}; the language model has {size} tokens"
+        )
+    for token in (found.prompt.image_token, found.prompt.eos_token) if found.prompt else ():
+        if tokenizer.token_to_id(token) is None:
+            raise CheckpointMismatch(
+                f"the tokenizer has no token {token!r}, which the prompt names"
+            )
 
 
 def load_network(

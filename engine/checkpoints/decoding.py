@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +9,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from dicom_io.errors import CheckpointMismatch
+from engine.checkpoints.folder import read_json
 
 GENERATION = "generation_config.json"
 
@@ -56,8 +56,8 @@ def read_decoding(folder: Path) -> Decoding:
     path = folder / GENERATION
     if not path.is_file():
         return GREEDILY
+    said = read_json(path)
     try:
-        said = json.loads(path.read_text(encoding="utf-8"))
         known = {"temperature", "top_p", "top_k", "repetition_penalty"}
         values = {key: said[key] for key in known & said.keys() if said[key] is not None}
         ends = said.get("eos_token_id")
@@ -71,8 +71,6 @@ def read_decoding(folder: Path) -> Decoding:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
         raise CheckpointMismatch(f"{path}: {where}: {first['msg']}") from error
-    except (ValueError, AttributeError, RecursionError) as error:
-        raise CheckpointMismatch(f"{path} is no JSON object") from error
 
 
 def said(decoding: Decoding, eos_id: int | None) -> dict[str, Any]:

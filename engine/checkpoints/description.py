@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,11 +13,17 @@ from torch import Tensor
 from dicom_io.errors import CheckpointMismatch
 from dicom_io.model_input.preprocess import PreprocessSpec
 from engine.checkpoints.decoding import GENERATION
-from engine.checkpoints.folder import digest_of
+from engine.checkpoints.folder import digest_of, read_json
 from engine.checkpoints.tokenizer_files import eos_token, tokenizer_files
 from engine.checkpoints.weights import TensorInfo, read_headers, read_tensors, weight_files
 
 CONFIG = "config.json"
+
+# Above what any network has, and what a plain loop over layers can still build
+_MOST_LAYERS, _LARGEST = 1000, 2**24
+_LAYERS = ("layers", "num_hidden_layers", "n_layers", "depth", "blocks", "stem_refinements")
+# Of its training, and the base of rotary frequencies
+_NO_SIZES = ("card", "rope_theta", "rope_scaling", "rope_parameters")
 
 LayoutName = Literal["native", "vlm_qwen", "dec_clip", "qwen2", "lamed_llama", "lamed_phi3"]
 
@@ -124,15 +129,24 @@ def read_config(folder: Path) -> dict[str, Any]:
     Raises
     ------
     CheckpointMismatch
-        It is no JSON object.
+        It is no JSON object, or states a size that no network has.
     """
-    try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CheckpointMismatch(f"{folder}/{CONFIG} is no JSON: {error}") from error
-    if not isinstance(config, dict):
-        raise CheckpointMismatch(f"{folder}/{CONFIG} holds no JSON object")
+    config = read_json(folder / CONFIG)
+    _require_sizes(config, str(folder / CONFIG))
     return config
+
+
+def _require_sizes(values: Any, path: str, name: str = "") -> None:
+    """Refuse sizes that nobody means before transformers or torch make anything of that size."""
+    if isinstance(values, Mapping):
+        for key, value in values.items():
+            if key not in _NO_SIZES:
+                _require_sizes(value, path, str(key))
+    elif isinstance(values, list):
+        for value in values:
+            _require_sizes(value, path, name)
+    elif isinstance(values, int) and values > (_MOST_LAYERS if name in _LAYERS else _LARGEST):
+        raise CheckpointMismatch(f"{path}: {name} is {values}")
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,12 @@ The proof is SHA256SUMS, in the format of coreutils: `sha256sum -c SHA256SUMS` c
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from hashlib import file_digest, sha256
 from pathlib import Path
+from typing import Any
 
 from dicom_io.errors import CheckpointMismatch, EngineError
 
@@ -73,6 +75,23 @@ def _download(repo: str, revision: str) -> Path:
         reason = str(error).strip().partition("\n")[0]
         raise EngineError(f"{name} is no folder, and the hub does not give it: {reason}") from error
     return folder
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object of a checkpoint.
+
+    Raises
+    ------
+    CheckpointMismatch
+        It is none, or lies so deep that nobody wrote it by hand or machine.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise CheckpointMismatch(f"{path} is no JSON: {type(error).__name__}") from error
+    if not isinstance(values, dict):
+        raise CheckpointMismatch(f"{path} holds no JSON object")
+    return values
 
 
 def seal(folder: Path) -> str:

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from dicom_io.errors import CheckpointMismatch
-from engine.checkpoints.checkpoint import describe
+from engine.checkpoints.checkpoint import describe, require_tokenizer
+from engine.checkpoints.decoding import read_decoding
+from engine.checkpoints.description import Description
 from engine.checkpoints.families import (
     OTHERS,
     PARTS,
@@ -21,6 +23,7 @@ from engine.checkpoints.families import (
 )
 from engine.checkpoints.folder import file_sha256
 from engine.checkpoints.loose import read_part
+from engine.checkpoints.tokenizer_files import read_tokenizer
 from engine.checkpoints.weights import TensorInfo, require_network
 
 BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
@@ -67,7 +70,7 @@ def inspect_checkpoint(name: str | Path) -> dict[str, Any]:
         "files": {path.name: path.stat().st_size for path in found.weights},
         "parameters": parameters_by_part(headers),
         "dtypes": dict(Counter(info.dtype for info in headers.values())),
-        "faults": _faults(found.network, headers),
+        "faults": [*_faults(found.network, headers), *_text_faults(found)],
     }
 
 
@@ -92,6 +95,18 @@ def parameters_by_part(headers: Mapping[str, TensorInfo]) -> dict[str, int]:
             counts[part_of(name)] += info.count
     parts = {part: counts[part] for part in [*PARTS, OTHERS] if counts[part]}
     return parts | {"total": counts.total()}
+
+
+def _text_faults(found: Description) -> list[str]:
+    """Tell what keeps a model from writing, though its tensors are right."""
+    if found.prompt is None or found.layout == "qwen2":
+        return []
+    try:
+        require_tokenizer(found, read_tokenizer(found.folder))
+        read_decoding(found.folder)
+    except CheckpointMismatch as error:
+        return [str(error)]
+    return []
 
 
 def _faults(network: Any, headers: Mapping[str, TensorInfo]) -> list[str]:

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from dicom_io.errors import CheckpointMismatch
+from engine.checkpoints.folder import read_json
 from engine.checkpoints.layouts.vlm_qwen import TOWER, dcformer_config, published_names
 from engine.checkpoints.weights import (
     NAMED_AT_MOST,
@@ -202,6 +202,6 @@ def _adapter_config(path: Path) -> dict[str, Any]:
     )
     for candidate in (path.parent / "adapter_config.json", *reversed(steps)):
         if candidate.is_file():
-            config: dict[str, Any] = json.loads(candidate.read_text(encoding="utf-8"))
+            config: dict[str, Any] = read_json(candidate)
             return config
     return {}

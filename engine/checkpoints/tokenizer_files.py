@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from tokenizers import Tokenizer
 
 from dicom_io.errors import CheckpointMismatch
 from dicom_io.extras import install_hint
+from engine.checkpoints.folder import read_json
 
 TOKENIZER = "tokenizer.json"
 SENTENCEPIECE = "tokenizer.model"
@@ -83,8 +83,5 @@ def eos_token(folder: Path) -> str | None:
     path = folder / "tokenizer_config.json"
     if not path.is_file():
         return None
-    try:
-        token: Any = json.loads(path.read_text(encoding="utf-8")).get("eos_token")
-    except (ValueError, AttributeError) as error:
-        raise CheckpointMismatch(f"{path} is no JSON object") from error
+    token: Any = read_json(path).get("eos_token")
     return str(token["content"] if isinstance(token, dict) else token) if token else None

@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from dicom_io.errors import CheckpointMismatch
+from engine.checkpoints.folder import read_json
 
 SHARD_BYTES = 5_000_000_000
 """Hugging Face's own limit (`MAX_SHARD_SIZE` of huggingface_hub)."""
@@ -37,6 +38,10 @@ class TensorInfo:
     @property
     def count(self) -> int:
         return prod(self.shape)
+
+    @property
+    def is_floating(self) -> bool:
+        return self.dtype.startswith(("float", "bfloat"))
 
 
 TORCH_NAMES = {"F": "float", "BF": "bfloat", "I": "int", "U": "uint", "BOOL": "bool"}
@@ -149,9 +154,9 @@ def write_tensors(
 
 def _shards(index: Path) -> list[str]:
     try:
-        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        names = set(read_json(index)["weight_map"].values())
         return sorted(Path(name).name for name in names)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise CheckpointMismatch(f"{index} is no index of shards") from error
 
 
@@ -223,7 +228,7 @@ def assemble(
     Raises
     ------
     CheckpointMismatch
-        A tensor is missing, unexpected or of another shape.
+        A tensor is missing, unexpected, of another shape or type, or holds no finite number.
     """
     expected = network.state_dict()
     given = require_network(network, tensors, tied=tied)
@@ -234,16 +239,25 @@ def assemble(
         own = exact is not None and name.startswith(exact)
         floating = expected[name].is_floating_point() and not own
         placed[name] = tensor.to(device, dtype if floating else expected[name].dtype)
+    _require_numbers(placed)
     network.load_state_dict(placed, assign=True)
     if tied:
         network.get_submodule("lm_head").weight = network.get_parameter(EMBEDDINGS)
     return network.to(device).eval()
 
 
+def _require_numbers(tensors: Mapping[str, Tensor]) -> None:
+    """Refuse weights with which every text would be nonsense; reads each once, without a copy."""
+    floats = (item for item in tensors.items() if item[1].is_floating_point() and item[1].numel())
+    odd = [name for name, tensor in floats if not torch.stack(tensor.aminmax()).isfinite().all()]
+    if odd:
+        raise CheckpointMismatch(f"not finite: {_some(odd)}", tuple(odd))
+
+
 def require_network(
     network: nn.Module, tensors: Mapping[str, Shaped], *, tied: bool = False
 ) -> dict[str, Shaped]:
-    """Compare names and shapes with a network's.
+    """Compare names, shapes and kinds of numbers with a network's.
 
     Parameters
     ----------
@@ -275,6 +289,11 @@ def require_network(
             for name in shapes.keys() & given.keys()
             if tuple(given[name].shape) != shapes[name]
         ],
+        "of whole numbers": [
+            f"{name} ({str(given[name].dtype).removeprefix('torch.')})"
+            for name in shapes.keys() & given.keys()
+            if expected[name].is_floating_point() and not _is_floating(given[name])
+        ],
     }
     found = [f"{fault}: {_some(names)}" for fault, names in faults.items() if names]
     if found:
@@ -283,6 +302,12 @@ def require_network(
             f"the tensors are not those of the model; {'; '.join(found)}", tuple(details)
         )
     return given
+
+
+def _is_floating(tensor: Tensor | TensorInfo) -> bool:
+    if isinstance(tensor, TensorInfo):
+        return tensor.is_floating
+    return tensor.is_floating_point()
 
 
 def _some(names: Iterable[str]) -> str:

@@ -20,19 +20,31 @@ def question_prompt(question: str, choices: Sequence[str] = ()) -> str:
     Raises
     ------
     EngineError
-        The question or a choice is empty or no text, two choices are equal, or there is one choice
-        or more than the alphabet has.
+        The question or a choice is empty or no text, or there is one choice or more than the
+        alphabet has.
     """
     for text in (question, *choices):
         _require_text(text)
     if not choices:
         return question
-    if len({" ".join(choice.split()).casefold() for choice in choices}) < len(choices):
-        raise EngineError("two choices are equal")
     if not 2 <= len(choices) <= len(ascii_uppercase):
         raise EngineError(f"a closed question has 2 to 26 choices, got {len(choices)}")
     listed = " ".join(map(choice_answer, ascii_uppercase, choices))
     return f"{question} Choices: {listed}"
+
+
+def require_distinct(choices: Sequence[str]) -> None:
+    """Refuse equal choices, of which no answer could say which is meant.
+
+    M3D's questions have some ("NA" twice), so training and evaluation take them.
+
+    Raises
+    ------
+    EngineError
+        Two are equal but for case and white space.
+    """
+    if len({" ".join(choice.split()).casefold() for choice in choices}) < len(choices):
+        raise EngineError("two choices are equal")
 
 
 def _require_text(text: str) -> None:

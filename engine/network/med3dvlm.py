@@ -43,6 +43,28 @@ class Med3DVLMConfig:
     llm: InstanceOf[Qwen2Config]
     splice: Splice = "clean"
 
+    def __post_init__(self) -> None:
+        low, high = self.vision.shapes[-2:]
+        read = [("high", self.projector.high, high)]
+        if self.projector.hierarchical:
+            read.append(("low", self.projector.low, low))
+        for name, stream, (tokens, channels) in read:
+            if (stream.tokens, stream.channels) != (tokens, channels):
+                raise ValueError(
+                    f"the projector's {name} stream reads {stream.tokens} tokens of "
+                    f"{stream.channels}; the vision tower gives {tokens} of {channels}"
+                )
+        if self.projector.width != self.llm.hidden_size:
+            raise ValueError(
+                f"the projector gives tokens of {self.projector.width}, the language model's have "
+                f"{self.llm.hidden_size}"
+            )
+        if self.projector.image_tokens >= self.llm.max_position_embeddings:
+            raise ValueError(
+                f"{self.projector.image_tokens} image tokens leave no room for text: the language "
+                f"model's context holds {self.llm.max_position_embeddings}"
+            )
+
 
 class VisionTower(nn.Module):
     """The vision tower as the published layout nests it."""

@@ -24,6 +24,7 @@ from starlette.exceptions import HTTPException
 
 from dicom_io.errors import EngineError, EngineFault, EngineUnavailable, OutOfDeviceMemory
 from dicom_io.model_input.preprocess import ModelInput
+from engine.inference.question import require_distinct
 from engine.protocol import OnToken, ReportEngine, require_preprocessing
 from engine.serving import wire
 from engine.serving.device_queue import DeviceQueue
@@ -218,6 +219,8 @@ class _Service:
         if wire.unpacked_size(body) > self._limit:
             raise HTTPException(413, f"a request must not hold more than {self._limit} bytes")
         model_input, task = wire.unpack(body, kind)
+        if isinstance(task, QuestionTask):
+            require_distinct(task.choices)
         require_preprocessing(model_input, self._engine.preprocess)
         return f"{kind.__name__} {sha256(body).hexdigest()}", model_input, task
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from dicom_io.slices.read import read_study
 from engine import load_engine
-from engine.inference.question import choice_answer, question_prompt
+from engine.inference.question import choice_answer, question_prompt, require_distinct
 from engine.protocol import Answer, FinishReason
 from plugin.console import say
 from plugin.drafting.pipeline import read_images
@@ -56,6 +56,7 @@ def ask_study(
     EngineError
         The model answers no questions, or the question is none.
     """
+    require_distinct(choices)
     question_prompt(question, choices)  # before minutes are spent on reading
     console = Console(stderr=True, quiet=as_json)
     with console.status("load the model") as status:

@@ -83,6 +83,23 @@ class EngineWatch:
         add_event(session, kind, message, now=datetime.now(UTC), level=level, detail=detail)
 
 
+def tell_failure(sessions: SessionFactory, engine: str, reason: str) -> None:
+    """Say that a model does not load.
+
+    Parameters
+    ----------
+    sessions : SessionFactory
+    engine : str
+        How messages name it.
+    reason : str
+    """
+
+    def identify() -> ModelIdentity:
+        raise EngineUnavailable(reason)
+
+    EngineWatch(sessions, engine, identify).ready()
+
+
 def latest_engine_event(session: Session) -> Event | None:
     """Return what was last written about the engine; its `detail` names engine and model."""
     about = Event.kind.in_((UP, DOWN, CHANGED))

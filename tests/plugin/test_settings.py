@@ -36,6 +36,16 @@ def test_a_relative_spool_is_relative_to_the_file(tmp_path):
     assert settings.storage.spool == tmp_path / "here"
 
 
+def test_a_model_beside_the_settings_is_found_from_any_folder(tmp_path):
+    (tmp_path / "ours").mkdir()
+    for name in ("ours", "./ours", "./not-there-yet", "../elsewhere", str(tmp_path / "ours")):
+        settings = load_settings(written(tmp_path, f'[engine]\nmodel = "{name}"'))
+        assert Path(settings.engine.model) == tmp_path / name
+    for name in ("embedded", "fake", "MagicXin/Med3DVLM-Qwen-2.5-7B@0123abc"):
+        settings = load_settings(written(tmp_path, f'[engine]\nmodel = "{name}"'))
+        assert settings.engine.model == name
+
+
 def test_without_a_url_the_database_is_sqlite_inside_the_spool(tmp_path):
     settings = load_settings(written(tmp_path, '[storage]\nspool = "here"'))
     assert settings.storage.database_url == f"sqlite:///{tmp_path}/here/ctscribe.db"

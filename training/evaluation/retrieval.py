@@ -116,7 +116,7 @@ def embed_images(
         made = {key: vector.clone() for key, vector in zip(chosen, vectors, strict=True)}
         _save(folder, made)
         held.update(made)
-    return torch.stack([held[key] for key in keys])
+    return _finite(torch.stack([held[key] for key in keys]), keys)
 
 
 def embed_texts(system: PairSystem, texts: Sequence[str], batch: int) -> Tensor:
@@ -134,7 +134,19 @@ def embed_texts(system: PairSystem, texts: Sequence[str], batch: int) -> Tensor:
         with torch.inference_mode():
             made = system.pair.encode_text(ids, mask)
         vectors.update(zip(chosen, made.float().cpu(), strict=True))
-    return torch.stack([vectors[text] for text in texts])
+    embedded = torch.stack([vectors[text] for text in texts])
+    return _finite(embedded, [f"the text of pair {number}" for number in range(len(texts))])
+
+
+def _finite(embedded: Tensor, names: Sequence[str]) -> Tensor:
+    """Refuse embeddings that are no numbers: nothing compares as more similar than they do."""
+    odd = (~embedded.isfinite().all(dim=1)).nonzero()[:, 0].tolist()
+    if odd:
+        raise UnusableData(
+            f"{len(odd)} of {len(names)} embeddings are no finite numbers, the first of "
+            f"{names[odd[0]]}: the checkpoint is damaged, or its type is too small"
+        )
+    return embedded
 
 
 def ranks(similarity: Array, groups: Sequence[object] | None = None) -> NDArray[np.int_]:

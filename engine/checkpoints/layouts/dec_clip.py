@@ -5,7 +5,6 @@ And the text encoder that stage 1 begins with: a DistilBERT such as ClinicalBERT
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from transformers.models.distilbert import DistilBertConfig, DistilBertModel
 
 from dicom_io.errors import CheckpointMismatch, EngineError
 from engine.checkpoints.description import CONFIG, Layout, read_config
-from engine.checkpoints.folder import checkpoint_folder
+from engine.checkpoints.folder import checkpoint_folder, read_json
 from engine.checkpoints.layouts.vlm_qwen import published_names, vision_config
 from engine.checkpoints.tokenizer_files import read_tokenizer
 from engine.checkpoints.weights import TensorInfo, assemble, read_tensors, weight_files
@@ -69,7 +68,7 @@ def _heads(config: Mapping[str, Any], folder: Path, width: int) -> int:
     if "n_heads" in config:
         heads = int(config["n_heads"])
     elif named:
-        heads = int(json.loads(named[0].read_text(encoding="utf-8"))["n_heads"])
+        heads = int(read_json(named[0])["n_heads"])
     elif name.lower().endswith("clinicalbert") and width == CLINICAL_BERT_WIDTH:
         heads = CLINICAL_BERT_HEADS
     else:

@@ -11,6 +11,7 @@ from engine.inference.question import (
     first_tokens,
     known_question,
     question_prompt,
+    require_distinct,
     require_known_words,
 )
 from engine.protocol import Sampling
@@ -52,10 +53,11 @@ def test_any_script_is_text():
     )
 
 
-@pytest.mark.parametrize("way", ["letters", "texts"])
-def test_equal_choices_are_refused(way):
-    with pytest.raises(EngineError, match="two choices are equal"):
-        closed_prompt("Where?", ["left", "right", "Left "], way)
+def test_equal_choices_are_refused_where_a_person_asks():
+    require_distinct(["left", "right"])
+    for choices in (["left", "right", "Left "], ["NA", "NA"]):
+        with pytest.raises(EngineError, match="two choices are equal"):
+            require_distinct(choices)
 
 
 @pytest.mark.parametrize("asked", ["is there  ascites", "IS THERE ASCITES?", "Is there ascites?"])

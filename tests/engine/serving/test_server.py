@@ -228,6 +228,12 @@ def test_questions_that_are_no_text_are_refused_and_the_server_goes_on():
         assert post(url, request()).status_code == 200
 
 
+def test_a_question_with_equal_choices_is_refused(url):
+    task = QuestionTask(GREEDY, "Which side?", ("left", "Left "))
+    answer = refused(post(url, wire.pack(input_for(SPEC), task), "/v1/ask"))
+    assert answer == (422, "EngineError", "two choices are equal")
+
+
 def test_a_volume_that_lies_nowhere_is_refused(url):
     nowhere = replace(input_for(SPEC), affine_lps=np.full((4, 4), np.nan))
     answer = refused(post(url, wire.pack(nowhere, ReportTask())))

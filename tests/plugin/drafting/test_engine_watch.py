@@ -10,7 +10,7 @@ import pytest
 
 from dicom_io.errors import EngineUnavailable
 from engine.protocol import ModelIdentity
-from plugin.drafting.engine_watch import EngineWatch
+from plugin.drafting.engine_watch import DOWN, UP, EngineWatch, tell_failure
 from plugin.state.database import SessionFactory
 from plugin.state.tables import Event
 from plugin.state.timeline import add_event
@@ -107,3 +107,11 @@ def test_events_of_studies_are_not_taken_for_the_engines(sessions, new_watch, ki
         add_event(session, "received", "1 slice", now=datetime.now(UTC))
     new_watch().ready()
     assert kinds() == ["engine_up", "received"]
+
+
+def test_a_model_that_does_not_load_is_an_alert_until_it_does(sessions, new_watch, kinds):
+    for _ in range(2):
+        tell_failure(sessions, "http://gpu:11180", "config.json is no JSON")
+    assert kinds() == [DOWN]
+    assert new_watch().ready()
+    assert kinds() == [DOWN, UP]

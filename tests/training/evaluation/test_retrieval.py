@@ -1,4 +1,6 @@
 import json
+from copy import deepcopy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -112,6 +114,15 @@ def test_equal_texts_have_the_very_same_vector(pair_system):
     vectors = embed_texts(pair_system, texts, batch=2)
     assert torch.equal(vectors[0], vectors[2])
     assert not torch.equal(vectors[0], vectors[1])
+
+
+@pytest.mark.parametrize("part", ["vision_encoder", "language_encoder"])
+def test_embeddings_that_are_no_numbers_find_nothing(part, setting, pair_system):
+    pair = deepcopy(pair_system.pair)
+    for weight in getattr(pair, part).parameters():
+        weight.data.fill_(torch.nan)
+    with pytest.raises(UnusableData, match="6 of 6 embeddings are no finite numbers"):
+        evaluate_retrieval(setting, replace(pair_system, pair=pair))
 
 
 def test_a_text_longer_than_the_encoder_reads_is_cut(pair_system):
