@@ -277,7 +277,7 @@ def watched_engine(settings: Settings, sessions: SessionFactory) -> Iterator[Rep
         try:
             engine = opened.enter_context(opened_engine(settings))
         except CtscribeError as error:
-            tell_failure(sessions, settings.engine.name, str(error))
+            tell_failure(sessions, settings.engine.called, str(error))
             raise
         yield engine
 
