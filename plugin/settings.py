@@ -341,6 +341,14 @@ class NamedModel(Engine):
     )
 
 
+class Status(Section):
+    """What the list of studies shows."""
+
+    accession_numbers: bool = Field(
+        default=False, description="whether `ctscribe status` lists accession numbers"
+    )
+
+
 class Settings(Section):
     """The whole file."""
 
@@ -350,6 +358,7 @@ class Settings(Section):
     engine: Engine = Engine()
     engine_server: EngineServer = EngineServer()
     worker: Worker = Worker()
+    status: Status = Status()
     destinations: tuple[Destination, ...] = ()
     models: tuple[NamedModel, ...] = ()
     rules: tuple[Rule, ...] = ()

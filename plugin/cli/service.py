@@ -120,22 +120,56 @@ def engine(config: Path | None) -> None:
     run_engine(load_settings(config))
 
 
+SINCE = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M"])
+
+
 @click.command()
 @click.argument("study", required=False)
+@click.option(
+    "--failed",
+    is_flag=True,
+    help="List only studies that want a person: a draft is missing, or was not delivered.",
+)
+@click.option(
+    "--state",
+    type=click.Choice(["receiving", "drafted", "failed"]),
+    help="List only studies in this state.",
+)
+@click.option("--sender", metavar="AE_TITLE", help="List only studies of this sender.")
+@click.option(
+    "--since",
+    type=SINCE,
+    help="List only studies of which something arrived since this day, or minute, in local time.",
+)
+@click.option(
+    "--limit",
+    default=20,
+    show_default=True,
+    type=click.IntRange(1),
+    help="List so many of the latest.",
+)
 @config_option
 @json_option
-def status(study: str | None, config: Path | None, as_json: bool) -> None:
+def status(study: str | None, config: Path | None, as_json: bool, **which: Any) -> None:
     """Say what happened to a study, or list the latest.
 
     STUDY is an accession number or a Study Instance UID. Without it, the latest studies are listed.
     """
     from plugin.commands.status import print_studies, print_timeline
+    from plugin.commands.study_list import StudyList
 
     settings = load_settings(config)
+    storage, since = settings.storage, which.pop("since")
+    wanted = StudyList(since=since and since.astimezone(), **which)
     if study is None:
-        print_studies(settings.storage.database_url, settings.storage.spool, as_json=as_json)
+        shown = settings.status.accession_numbers
+        print_studies(
+            storage.database_url, storage.spool, wanted, accession_numbers=shown, as_json=as_json
+        )
+    elif wanted != StudyList():
+        raise click.UsageError("name a study, or say which are listed")
     else:
-        print_timeline(settings.storage.database_url, study, as_json=as_json)
+        print_timeline(storage.database_url, study, as_json=as_json)
 
 
 def selection_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -146,7 +180,7 @@ def selection_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--draft", help="SOP Instance UID of a draft."),
         click.option(
             "--since",
-            type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M"]),
+            type=SINCE,
             help="Drafts written since this day, or minute, in local time.",
         ),
     )

@@ -14,6 +14,7 @@ from sqlalchemy import func, make_url, or_, select
 from sqlalchemy.orm import Session
 
 from dicom_io.errors import ConfigurationError, CtscribeError, PluginError
+from plugin.commands.study_list import StudyList
 from plugin.console import say
 from plugin.delivery.outbox import OPEN
 from plugin.drafting.engine_watch import DOWN, latest_engine_event
@@ -31,23 +32,35 @@ from plugin.state.tables import (
     StudyState,
 )
 
-LATEST = 20  # studies, so that a list fits on a screen
 
-
-def print_studies(database_url: str, spool: Path, *, as_json: bool) -> None:
-    """List the latest studies, newest first, with where each stands, and the service's processes.
+def print_studies(
+    database_url: str,
+    spool: Path,
+    wanted: StudyList,
+    *,
+    accession_numbers: bool = False,
+    as_json: bool,
+) -> None:
+    """List studies, newest first, with where each stands, and the service's processes.
 
     Parameters
     ----------
     database_url, spool
         Of the service.
+    wanted : StudyList
+        Which.
+    accession_numbers : bool
+        Whether they are shown.
     as_json : bool
         Whether one JSON object is printed in place of lines.
     """
     living = processes(spool)
     with _session(database_url) as session:
-        newest = select(Study).order_by(Study.last_received_at.desc()).limit(LATEST)
-        rows = [study_to_dict(session, study) for study in session.scalars(newest)]
+        studies = session.scalars(wanted.query()).all()
+        rows = [study_to_dict(session, study) for study in studies]
+        if accession_numbers:
+            for study, row in zip(studies, rows, strict=True):
+                row["accession_number"] = study.accession_number
         alert = _engine_alert(session)
     if as_json:
         found = {"alert": alert, "processes": list(map(asdict, living)), "studies": rows}
@@ -59,9 +72,10 @@ def print_studies(database_url: str, spool: Path, *, as_json: bool) -> None:
         if process.state != "alive":
             say(f"ALERT: {process}")
     if not rows:
-        say("no study has arrived yet")
+        say("no such study" if wanted.chooses else "no study has arrived yet")
     for row in rows:
-        say(f"{row['last_received_at']}  {row['study_instance_uid']}  {row['verdict']}")
+        names = filter(None, (row["study_instance_uid"], row.get("accession_number")))
+        say("  ".join((row["last_received_at"], *names, row["verdict"])))
 
 
 def print_timeline(database_url: str, wanted: str, *, as_json: bool) -> None:
@@ -113,6 +127,7 @@ def study_to_dict(session: Session, study: Study) -> dict[str, Any]:
     notes = _open_notes(session, study)
     return {
         "study_instance_uid": study.study_instance_uid,
+        "sender": study.sender,
         "state": study.state,
         "verdict": "; ".join([_verdict(session, study, draft), *map(_note_told, notes)]),
         "instances": instances,

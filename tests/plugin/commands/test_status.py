@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from plugin.drafting.job_ends import NewDraft
 from plugin.reception import intake
 from plugin.state.database import open_database, session_factory
 from plugin.state.pulse import Pulse
-from plugin.state.tables import Delivery, DeliveryState, Draft, DraftState
+from plugin.state.tables import Delivery, DeliveryState, Draft, DraftState, Study
 from plugin.state.watch import Watch
 from tests.plugin.arrivals import PATIENCE, arrival, document
 
@@ -288,3 +289,79 @@ def test_an_unknown_destination_is_named_with_those_there_are(tmp_path):
     result = CliRunner().invoke(main, ["redeliver", "pax", "-c", str(tmp_path / "ctscribe.toml")])
     assert result.exit_code == 1
     assert "no destination is called pax; the settings have: none" in result.stderr
+
+
+@pytest.fixture
+def three_studies(sessions, arrive) -> None:
+    """One waits for slices, one has no draft and never will, one was not delivered."""
+    for number, sender in enumerate(("CT1", "CT1", "CT2"), start=1):
+        one = replace(arrival(number, study=f"1.2.{number}"), sender=sender)
+        arrive(one, now=LONG_AGO + timedelta(hours=number))
+    with sessions.begin() as session:
+        for study, state in zip(
+            session.scalars(select(Study).order_by(Study.id)),
+            ("receiving", "failed", "drafted"),
+            strict=True,
+        ):
+            study.state = state
+    with sessions.begin() as session:
+        study = session.scalars(select(Study)).all()[2]
+        (job,) = study.jobs
+        job.state = "done"
+        draft = Draft(
+            job_id=job.id,
+            revision=1,
+            state="complete",
+            sop_instance_uid="1.9",
+            series_instance_uid="1.8",
+            path="drafts/1.9.dcm",
+            selected_digest="",
+            created_at=LONG_AGO,
+        )
+        draft.deliveries = [
+            Delivery(destination="pacs", kind="dimse", state="failed", not_before=LONG_AGO)
+        ]
+        study.drafts = [draft]
+
+
+@pytest.mark.parametrize(
+    ("options", "listed"),
+    [
+        ([], "321"),
+        (["--failed"], "32"),
+        (["--state", "drafted"], "3"),
+        (["--sender", "CT1"], "21"),
+        (["--sender", "CT1", "--failed"], "2"),
+        (["--limit", "2"], "32"),
+        (["--since", f"{(LONG_AGO + timedelta(minutes=150)).astimezone():%Y-%m-%dT%H:%M}"], "3"),
+        (["--since", "2999-01-01"], ""),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_a_list_holds_what_is_asked_for_newest_first(status, three_studies, options, listed):
+    studies = json.loads(status(*options, "--json").stdout)["studies"]
+    assert [one["study_instance_uid"] for one in studies] == [f"1.2.{n}" for n in listed]
+    lines = status(*options).stdout.splitlines()
+    assert len(lines) == len(listed) or lines == ["no such study"]
+
+
+def test_more_than_a_screen_is_listed_on_request(status, arrive):
+    for number in range(25):
+        arrive(arrival(number, study=f"1.2.{number}"))
+    assert len(status().stdout.splitlines()) == 20
+    assert len(status("--limit", "99").stdout.splitlines()) == 25
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_accession_numbers_are_listed_where_the_settings_say_so(status, arrive, tmp_path, shown):
+    arrive()
+    with (tmp_path / "ctscribe.toml").open("a") as config:
+        config.write(f"[status]\naccession_numbers = {str(shown).lower()}\n")
+    assert ("  A1  " in status().stdout) is shown
+    (study,) = json.loads(status("--json").stdout)["studies"]
+    assert study.get("accession_number") == ("A1" if shown else None)
+
+
+def test_a_study_and_a_filter_exclude_one_another(status, arrive):
+    arrive()
+    assert status("A1", "--failed").exit_code == 2
