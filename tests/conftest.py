@@ -1,4 +1,5 @@
 import os
+import socketserver
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from tests.repository import ROOT
 
 # Before torch is imported: tensors are small here, and the other worker needs the other core
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A server looks up twice a second whether it shall end; hundreds end here, one after another
+socketserver.BaseServer.serve_forever.__defaults__ = (0.02,)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

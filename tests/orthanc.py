@@ -49,6 +49,11 @@ class RunningOrthanc:
         for patient in self.get("/patients"):
             httpx.delete(f"{self.url}/patients/{patient}", timeout=30).raise_for_status()
 
+    def stop(self) -> None:
+        """End in order, which takes seconds; the end of a test is none, and a crash is survived."""
+        self.process.terminate()
+        self.process.wait(timeout=30)
+
     def log(self) -> str:
         return (self.folder / "orthanc.log").read_text()
 
@@ -62,7 +67,7 @@ def running_orthanc(
     start_in: Path = ROOT,
     **changes: Any,
 ) -> Iterator[RunningOrthanc]:
-    """Start Orthanc on `folder` (its storage and log) and stop it at the end of the block.
+    """Start Orthanc on `folder` (its storage and log) and kill it at the end of the block.
 
     Parameters
     ----------
@@ -102,7 +107,7 @@ def running_orthanc(
         eventually(lambda: _answers(running))
         yield running
     finally:
-        process.terminate()
+        process.kill()
         process.wait(timeout=30)
 
 

@@ -210,6 +210,7 @@ def test_a_restart_forwards_nothing_again(
         with start() as orthanc:
             study = upload(orthanc, *slices)
             forwarded(orthanc, study)
+            orthanc.stop()
         with start() as orthanc:
             upload(orthanc, slices[0])
             stable(orthanc, study, tmp_path)

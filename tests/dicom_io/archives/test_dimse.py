@@ -22,7 +22,10 @@ from tests.objects import PATIENT_ID, write_report
 from tests.orthanc import RunningOrthanc
 from tests.ports import free_port
 
-QUICK = Timeouts(connect_s=2, acse_s=2, dimse_s=2)
+# For peers that never answer
+UNTIL_CONNECTED = Timeouts(connect_s=2)
+UNTIL_ASSOCIATED = Timeouts(acse_s=0.3)
+UNTIL_ANSWERED = Timeouts(dimse_s=0.3)
 
 
 def archive(port: int, **options: Any) -> Dimse:
@@ -98,7 +101,7 @@ def test_a_peer_that_takes_implicit_vr_only_is_served(report: Path) -> None:
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 def test_nobody_listening_is_worth_a_retry(report: Path) -> None:
     with pytest.raises(PeerUnreachable, match="ARCHIVE does not answer"):
-        archive(free_port(), timeouts=QUICK).store(report)
+        archive(free_port(), timeouts=UNTIL_CONNECTED).store(report)
 
 
 def test_a_silent_peer_is_given_up_after_the_timeout(report: Path) -> None:
@@ -107,7 +110,7 @@ def test_a_silent_peer_is_given_up_after_the_timeout(report: Path) -> None:
         silent.listen()
         port = silent.getsockname()[1]
         with pytest.raises(PeerUnreachable):
-            archive(port, timeouts=QUICK).check()
+            archive(port, timeouts=UNTIL_ASSOCIATED).check()
 
 
 def test_a_peer_silent_after_the_association_is_given_up(report: Path) -> None:
@@ -120,7 +123,7 @@ def test_a_peer_silent_after_the_association_is_given_up(report: Path) -> None:
     with serving(storage, EVT_C_STORE=never) as port:
         try:
             with pytest.raises(PeerUnreachable, match="went silent"):
-                archive(port, timeouts=QUICK).store(report)
+                archive(port, timeouts=UNTIL_ANSWERED).store(report)
         finally:
             ended.set()
 

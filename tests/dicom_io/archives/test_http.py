@@ -9,11 +9,6 @@ from dicom_io.archives.orthanc import Orthanc
 from dicom_io.errors import AssociationRejected, PeerUnreachable
 
 
-@pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "GET_PAUSE_S", 0)
-
-
 def in_turn(*statuses: int) -> tuple[Callable[[], httpx.Response], list[int]]:
     made: list[int] = []
 
