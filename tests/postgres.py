@@ -12,15 +12,29 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import NullPool, create_engine, text
 
 _INSTALLATIONS = Path("/usr/lib/postgresql")
 # Nothing here outlives the run, and many short-lived databases keep autovacuum busy for nothing
 _SETTINGS = "-c listen_addresses='' -c fsync=off -c full_page_writes=off -c autovacuum=off"
 
 
+# Rows of one test are gone for the next, and keys begin at 1; half a second less than a new database
+_EMPTY = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid();
+SET LOCAL session_replication_role = replica;
+DO $$ DECLARE name text; BEGIN
+    FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
+        IF name <> 'alembic_version' THEN EXECUTE format('DELETE FROM %I', name); END IF;
+    END LOOP;
+END $$;
+SELECT setval(oid::regclass, 1, false) FROM pg_class WHERE relkind = 'S';
+"""
+
+
 class Cluster:
-    """Makes a database for each test, and drops it after."""
+    """Makes databases, and drops them after."""
 
     def __init__(self, sockets: Path) -> None:
         self._sockets = quote(str(sockets), safe="")
@@ -30,14 +44,20 @@ class Cluster:
         return f"postgresql+psycopg://ctscribe@/{database}?host={self._sockets}"
 
     @contextmanager
-    def database(self, template: str = "template1") -> Iterator[str]:
-        """Make a copy of a database that nobody is connected to; yields its name."""
+    def database(self) -> Iterator[str]:
+        """Make a database without tables; yields its name."""
         name = f"test_{uuid.uuid4().hex}"
-        self._run(f"CREATE DATABASE {name} TEMPLATE {template}")
+        self._run(f"CREATE DATABASE {name}")
         try:
             yield name
         finally:
             self._run(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def empty(self, database: str) -> None:
+        """Delete every row, and end every connection."""
+        engine = create_engine(self.url(database), poolclass=NullPool)
+        with engine.begin() as connection:
+            connection.execute(text(_EMPTY))
 
     def _run(self, statement: str) -> None:
         with self._admin.connect() as connection:

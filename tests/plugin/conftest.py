@@ -29,8 +29,8 @@ def postgres() -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres: Cluster) -> Iterator[str]:
-    """Name of a database with all tables and no row."""
+def postgres_database(postgres: Cluster) -> Iterator[str]:
+    """Name of a database with all tables, for one test after another."""
     with postgres.database() as name:
         open_database(postgres.url(name)).dispose()
         yield name
@@ -38,7 +38,7 @@ def postgres_template(postgres: Cluster) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same as a file."""
+    """A database with all tables and no row."""
     path = tmp_path_factory.mktemp("database") / "template.db"
     open_database(f"sqlite:///{path}").dispose()
     return path
@@ -51,9 +51,9 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         copy = shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "ctscribe.db")
         yield f"sqlite:///{copy}"
         return
-    template, cluster = map(request.getfixturevalue, ("postgres_template", "postgres"))
-    with cluster.database(template) as name:
-        yield cluster.url(name)
+    name, cluster = map(request.getfixturevalue, ("postgres_database", "postgres"))
+    cluster.empty(name)
+    yield cluster.url(name)
 
 
 @pytest.fixture(params=DATABASES)

@@ -85,13 +85,13 @@ def test_opening_a_database_again_changes_nothing(engine: Engine, database_url: 
     again.dispose()
 
 
-def test_a_database_of_a_later_version_is_refused_with_what_to_do(
-    engine: Engine, database_url: str
-) -> None:
+def test_a_database_of_a_later_version_is_refused_with_what_to_do(bare_database_url: str) -> None:
+    engine = open_database(bare_database_url)
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
     with pytest.raises(ConfigurationError, match=r"another version .* restore the backup"):
-        open_database(database_url)
+        open_database(bare_database_url)
 
 
 def test_processes_that_start_together_migrate_once(bare_database_url: str) -> None:
