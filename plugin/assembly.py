@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, nullcontext
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from dicom_io.archives.archive import Target
 from dicom_io.archives.dimse import Dimse
@@ -47,6 +47,10 @@ if TYPE_CHECKING:
     from plugin.drafting.pipeline import Pipeline
     from plugin.drafting.worker import MakeReport, Worker
     from plugin.upkeep.duties import Duty
+    from plugin.upkeep.limits import Limits
+
+# A disk that fills at the rate of a large site takes hours from the high mark to the floor
+RETENTION_S = 300.0
 
 
 def open_sessions(settings: Settings) -> SessionFactory:
@@ -165,7 +169,38 @@ def run_upkeep(settings: Settings, stop: threading.Event | None = None) -> None:
 
 def duties(settings: Settings) -> list[Duty]:
     """Return what the process that looks after the service does from time to time."""
-    return []
+    from plugin.upkeep.duties import Duty
+    from plugin.upkeep.retention import prune
+
+    sessions, spool, limits = open_sessions(settings), open_spool(settings), limits_of(settings)
+
+    def keep_to_the_limits() -> None:
+        prune(sessions, spool, limits, datetime.now(UTC))
+
+    retention = [Duty("retention", RETENTION_S, keep_to_the_limits)]
+    return retention if settings.retention.enabled else []
+
+
+def limits_of(settings: Settings) -> Limits:
+    """What is kept for how long, and how much of the disk it may take."""
+    from plugin.upkeep.limits import Limit, Limits
+
+    rules = settings.retention
+
+    def limit(days: float | Literal["never"], percent: float = 100) -> Limit:
+        return Limit(None if days == "never" else timedelta(days=days), percent / 100)
+
+    return Limits(
+        images=limit(rules.images_days, rules.images_percent),
+        undrafted=limit(rules.undrafted_days),
+        drafts=limit(rules.drafts_days, rules.drafts_percent),
+        quarantine=limit(rules.quarantine_days, rules.quarantine_percent),
+        orphans=limit(rules.orphans_days, rules.orphans_percent),
+        rows=limit(rules.rows_days, rules.rows_percent),
+        high=rules.high_percent / 100,
+        low=rules.low_percent / 100,
+        floor_bytes=settings.storage.floor_mb * 2**20,
+    )
 
 
 @contextmanager

@@ -349,6 +349,46 @@ class Status(Section):
     )
 
 
+def _days_or_never(value: Any) -> Any:
+    if value == "never" or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
+        return value
+    raise ValueError('must be a number of days from 1, or "never"')
+
+
+Days = Annotated[int | Literal["never"], BeforeValidator(_days_or_never)]
+Percent = Annotated[float, Field(gt=0, le=100)]
+
+
+class Retention(Section):
+    """What is deleted when, so that the service runs for years."""
+
+    enabled: bool = Field(default=True, description="false: the service deletes nothing")
+    images_days: Days = Field(default=30, description="images, so long after the delivery")
+    images_percent: Percent = Field(default=60, description="of the disk, for images")
+    undrafted_days: Days = Field(default="never", description="images of a study without a draft")
+    drafts_days: Days = Field(default=365, description="files of delivered drafts")
+    drafts_percent: Percent = 10
+    quarantine_days: Days = Field(default=30, description="bytes that were replaced by newer ones")
+    quarantine_percent: Percent = 10
+    orphans_days: Days = Field(default=90, description="damaged files that no row names")
+    orphans_percent: Percent = 5
+    rows_days: Days = Field(
+        default=730, description="timelines of studies of which no file is left"
+    )
+    rows_percent: Percent = 10
+    high_percent: Percent = Field(
+        default=85,
+        description="a fuller disk loses images of delivered studies, whatever their age",
+    )
+    low_percent: Percent = Field(default=75, description="until it is down to this")
+
+    @model_validator(mode="after")
+    def _low_is_below_high(self) -> Retention:
+        if self.low_percent > self.high_percent:
+            raise ValueError("low_percent must not be above high_percent")
+        return self
+
+
 class Settings(Section):
     """The whole file."""
 
@@ -359,6 +399,8 @@ class Settings(Section):
     engine_server: EngineServer = EngineServer()
     worker: Worker = Worker()
     status: Status = Status()
+
+    retention: Retention = Retention()
     destinations: tuple[Destination, ...] = ()
     models: tuple[NamedModel, ...] = ()
     rules: tuple[Rule, ...] = ()

@@ -229,6 +229,24 @@ def verify(config: Path | None, **which: Any) -> None:
     sys.exit(1 if astray else 0)
 
 
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
+@config_option
+@json_option
+def prune(config: Path | None, dry_run: bool, as_json: bool) -> None:
+    """Delete now what the settings no longer keep.
+
+    The service does so by itself, unless retention.enabled is false. Never deleted is what was not
+    drafted, not delivered and proved, or is in work.
+    """
+    from plugin.assembly import limits_of, open_sessions, open_spool
+    from plugin.commands.prune import print_pruning
+
+    settings = load_settings(config)
+    sessions, spool = open_sessions(settings), open_spool(settings)
+    print_pruning(sessions, spool, limits_of(settings), dry_run=dry_run, as_json=as_json)
+
+
 def _selection(
     destination: str | None, study: str | None, draft: str | None, since: datetime | None
 ) -> Selection:
@@ -310,6 +328,7 @@ COMMANDS = (
     status,
     redeliver,
     verify,
+    prune,
     doctor,
     service_unit,
     files,

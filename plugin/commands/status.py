@@ -145,7 +145,7 @@ def _draft_to_dict(draft: Draft) -> dict[str, Any]:
         "revision": draft.revision,
         "state": draft.state,
         "sop_instance_uid": draft.sop_instance_uid,
-        "path": draft.path,
+        "path": draft.path or None,
         "retracted": draft.retraction_path is not None,
         "deliveries": [
             _delivery_to_dict(delivery) for delivery in draft.deliveries if not delivery.retracts

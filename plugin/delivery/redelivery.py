@@ -54,6 +54,7 @@ class Selection:
             select(Delivery)
             .join(Draft)
             .join(Study)
+            .where(Draft.path != "")  # deleted, as the retention says
             .where(or_(Delivery.retracts, Draft.is_current & Draft.retraction_path.is_(None)))
         )
         if self.destination is not None:

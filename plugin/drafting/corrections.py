@@ -27,11 +27,12 @@ from plugin.drafting.retraction import Retraction, prepare_retraction, retract
 from plugin.state.absent import what_is_lacking
 from plugin.state.database import SessionFactory
 from plugin.state.kinds import Kind
+from plugin.state.pruned import latest_pruning
 from plugin.state.spool import Spool
 from plugin.state.studies import lock_study
-from plugin.state.tables import Instance, Level, Quarantine, Series, Study, Verdict
+from plugin.state.tables import Draft, Instance, Level, Quarantine, Series, Study, Verdict
 from plugin.state.timeline import add_event
-from reporting.patient import FILED_BY, IDENTITY
+from reporting.patient import FILED_BY, IDENTITY, settle_identity
 
 # What a draft says or is made of, beside patient, study and pixels
 _MATERIAL = {
@@ -95,16 +96,20 @@ def settle_corrections(
     """
     with sessions() as session:
         waiting = _waiting(session, claim.study_id)
-    if waiting:
+        anew = bool(claim.paths and latest_pruning(session, claim.study_id))
+    if waiting or anew:
         settled = _judged(spool, waiting)
-        note = _retraction(sessions, spool, claim, settled)
+        note = _retraction(sessions, spool, claim, settled, anew=anew)
         with sessions.begin() as session:
             study = lock_study(session, claim.study_id)
-            forced = claim.forced or any(one.is_material for one in settled)
+            material = note is not None or any(one.is_material for one in settled)
+            forced = claim.forced or material
             set_own(session, claim, forced=forced)
             for one in settled:
                 _apply(session, spool, study, one)
             _tell(session, study, settled, now)
+            if anew:
+                study.accession_number = _accession(spool.absolute(claim.paths[-1]))
             if note is not None:
                 retract(session, study, note, rejection_notes, now)
             claim = replace(claim, forced=forced)
@@ -183,7 +188,12 @@ def _apply(session: Session, spool: Spool, study: Study, one: _Again) -> None:
     instance.size = path.stat().st_size
     instance.transfer_syntax_uid = str(header.file_meta.TransferSyntaxUID)
     instance.series_id = _series_id(session, study, header)
-    study.accession_number = cleaned(_text(header, "AccessionNumber"))[:64] or None
+    study.accession_number = _accession(path)
+
+
+def _accession(path: Path) -> str | None:
+    header = dcmread(path, specific_tags=["AccessionNumber"], force=True)
+    return cleaned(_text(header, "AccessionNumber"))[:64] or None
 
 
 def _series_id(session: Session, study: Study, header: Dataset) -> int:
@@ -266,12 +276,41 @@ def _shown(found: Difference) -> list[str]:
 
 
 def _retraction(
-    sessions: SessionFactory, spool: Spool, claim: Claim, settled: Sequence[_Again]
+    sessions: SessionFactory,
+    spool: Spool,
+    claim: Claim,
+    settled: Sequence[_Again],
+    *,
+    anew: bool,
 ) -> Retraction | None:
-    """Prepare to take back the current draft if it is filed under what was corrected."""
+    """Prepare to take back the current draft if it is filed under what was corrected.
+
+    Or if its images were deleted, and came anew under another patient or number.
+    """
     refiled = [one for one in settled if one.is_newer and one.found.keywords & set(FILED_BY)]
-    if not refiled:
-        return None
-    newest: Path = spool.absolute(refiled[-1].path)
     changed = {word for one in refiled for word in one.found.keywords & set(FILED_BY)}
+    if not (refiled or anew):
+        return None
+    newest = spool.absolute(refiled[-1].path if refiled else claim.paths[-1])
+    changed = changed or _filed_otherwise(sessions, spool, claim.study_id, newest)
+    if not changed:
+        return None
     return prepare_retraction(sessions, spool, claim.study_id, newest, changed)
+
+
+def _filed_otherwise(
+    sessions: SessionFactory, spool: Spool, study_id: int, newest: Path
+) -> set[str]:
+    """Compare an image with the draft itself: those that the draft was made of may be deleted."""
+    current = select(Draft.path).where(Draft.study_id == study_id, Draft.is_current)
+    with sessions() as session:
+        path = session.scalar(current.where(Draft.retraction_path.is_(None), Draft.path != ""))
+    if path is None:
+        return set()
+    draft = dcmread(spool.absolute(path), stop_before_pixels=True)
+    header = dcmread(newest, stop_before_pixels=True, force=True)
+    try:
+        settle_identity(header)
+    except DicomError:  # there will be no draft of it
+        return set()
+    return {word for word in FILED_BY if _text(draft, word) != _text(header, word)}

@@ -31,6 +31,7 @@ class Retraction:
 
     draft_id: int
     path: str
+    """Empty where there is none, because the draft's own file was deleted."""
     changed: tuple[str, ...]
     """Keywords of the attributes that the draft is filed by and that were corrected."""
 
@@ -65,6 +66,8 @@ def prepare_retraction(
         draft = session.scalar(select(Draft).where(Draft.study_id == study_id, Draft.is_current))
     if draft is None or draft.retraction_path is not None:
         return None
+    if not draft.path:
+        return Retraction(draft.id, "", tuple(sorted(changed)))
     from reporting.rejection import rejection_note  # highdicom takes a second to import
 
     rejected = dcmread(spool.absolute(draft.path))
@@ -103,7 +106,7 @@ def retract(
         if delivery.state in _OPEN:
             delivery.state = DeliveryState.CANCELLED
         # One that is being sent at this moment may still arrive: the note goes there in any case
-        if delivery.destination in rejection_notes:
+        if delivery.destination in rejection_notes and retraction.path:
             draft.deliveries.append(_note(delivery, now))
             told.append(delivery.destination)
         elif sent:

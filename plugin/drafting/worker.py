@@ -40,6 +40,7 @@ from plugin.state.clock import CLOCK_SLACK
 from plugin.state.completeness import nothing_known
 from plugin.state.database import SessionFactory, reason_of
 from plugin.state.outage import Outage
+from plugin.state.pruned import not_come_again
 from plugin.state.spool import Spool
 from plugin.state.tables import DraftState, Level
 from plugin.state.watch import Watch
@@ -253,6 +254,9 @@ class Worker:
         if too_old := self._too_old(claim, paths):
             job_ends.fail_job(self.sessions, claim, too_old, now=_now(), level=Level.INFO)
             return
+        if gone := self._gone(claim):
+            job_ends.fail_job(self.sessions, claim, gone, now=_now(), level=Level.WARNING)
+            return
         incomplete = "; ".join(filter(None, (claim.incomplete, missing))) or None
         make_report = self.named(decision.model) if decision.model else self.make_report
         report = make_report(
@@ -295,6 +299,13 @@ class Worker:
         if self.max_study_age_days is None or claim.forced:
             return None
         return why_too_old(paths, self.max_study_age_days, _now().date())
+
+    def _gone(self, claim: Claim) -> str | None:
+        if claim.forced:
+            return None
+        with self.sessions() as session:
+            gone = not_come_again(session, claim.study_id)
+        return gone and f"{gone}: send the whole study again for a new draft"
 
     def _end(self, claim: Claim, reason: str, *, retryable: bool) -> None:
         if retryable:

@@ -250,6 +250,8 @@ def _set_aside(session: Session, study_id: int, others: list[Arrival], now: date
                 Quarantine.sop_instance_uid == uid, Quarantine.sha256 == arrival.sha256
             )
         )
+        if known is not None:
+            known.path = arrival.path  # the same, unless it was deleted since
         if known is not None and verdict is Verdict.WAITING:
             # A state that was compared, or replaced, comes back only on request
             outdated = outdated or known.verdict == Verdict.REPLACED

@@ -1,4 +1,4 @@
-"""What a study is known to lack: refused, cut off, or set aside under a UID that is taken.
+"""What a study is known to lack: refused, cut off, set aside, or deleted and not sent again.
 
 It makes the draft "incomplete input", until it arrives.
 """
@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from plugin.state.completeness import Patience, open_or_move_job
 from plugin.state.kinds import Kind
+from plugin.state.pruned import not_come_again
 from plugin.state.studies import lock_study
 from plugin.state.tables import Absent, Instance, Job, Level, Quarantine, Study, Verdict
 from plugin.state.timeline import add_event_once
@@ -62,6 +63,8 @@ def what_is_lacking(session: Session, study: Study) -> str | None:
         lacking.append(f"{_instances(absent)} refused or cut off on arrival, and not sent again")
     if aside:
         lacking.append(f"{_instances(aside)} set aside: the SOP Instance UID belongs to another")
+    if gone := not_come_again(session, study.id):
+        lacking.append(gone)
     return "; ".join(lacking) or None
 
 

@@ -49,3 +49,8 @@ class Kind(StrEnum):
     ENGINE_DOWN = "engine_down"
     MODEL_CHANGED = "model_changed"
     REPLACED = "replaced"
+    # Retention
+    PRUNED = "pruned"
+    DRAFT_PRUNED = "draft pruned"
+    DISK_FILLING = "disk filling"
+    DISK_EASED = "disk eased"

@@ -4,6 +4,7 @@
     spool/instances/STUDY/       SOP-DIGEST.dcm, complete and fsynced before anybody knows them
     spool/drafts/                the Structured Reports that were written
     spool/damaged/               what lay among the instances and could not be read
+    spool/removed/               what is being deleted, see `plugin.upkeep.removal`
     spool/processes/             who of the service's processes lives, see `plugin.state.pulse`
 
 Paths in the database are relative to the spool, so it can be moved. A file that gets its name has a
@@ -58,11 +59,13 @@ class Spool:
         self.floor_bytes = floor_bytes
         self.incoming = root / "incoming"
         self._instances = root / "instances"
-        self._drafts = root / "drafts"
-        self._damaged = root / "damaged"
+        self.drafts = root / "drafts"
+        self.damaged = root / "damaged"
+        self.removed = root / "removed"
         self._durable_folders: set[Path] = set()
         root.mkdir(parents=True, exist_ok=True)
-        for folder in (root, self.incoming, self._instances, self._drafts, self._damaged):
+        folders = (self.incoming, self._instances, self.drafts, self.damaged, self.removed)
+        for folder in (root, *folders):
             make_private(folder)
 
     def absolute(self, relative: str) -> Path:
@@ -121,11 +124,9 @@ class Spool:
         """
         target = self._instances / study / f"{sop_instance}-{incoming.digest[:16]}.dcm"
         with refusals():
-            self._make_folder(target.parent)
             incoming.sync()
             self._announce(incoming, target)
-            incoming.move_to(target)
-            sync_folder(target.parent)
+            self._place(incoming, target)
         return str(target.relative_to(self.root))
 
     def write_draft(self, sr: Dataset) -> str:
@@ -140,12 +141,12 @@ class Spool:
         """
         buffer = BytesIO()
         sr.save_as(buffer, enforce_file_format=True)
-        target = self._drafts / f"{sr.SOPInstanceUID}.dcm"
+        target = self.drafts / f"{sr.SOPInstanceUID}.dcm"
         with closing(self._begin(buffer.getvalue())) as file, refusals():
             file.sync()
             self._announce(file, target)
             file.move_to(target)
-        sync_folder(self._drafts)
+        sync_folder(self.drafts)
         return str(target.relative_to(self.root))
 
     def recorded(self, relative: str) -> None:
@@ -187,9 +188,43 @@ class Spool:
     def set_all_known(self) -> None:
         (self.incoming / _ALL_KNOWN).touch(PRIVATE_FILE)
 
+    def is_announced(self, relative: str) -> bool:
+        """Whether a file has or gets its name, and its row is still to come."""
+        return os.path.lexists(self._link(relative))
+
+    def files_of(self, relative: str) -> Iterator[str]:
+        """Yield a file that is there, or those of a folder; all relative to the spool."""
+        path = self.absolute(relative)
+        for one in path.iterdir() if path.is_dir() else [path]:
+            if os.path.lexists(one):
+                yield str(one.relative_to(self.root))
+
+    def take_out(self, relative: str) -> None:
+        """Move a file to what is being deleted; the name tells where it lay."""
+        self.absolute(relative).rename(self.removed / _in_one_name(relative))
+
+    def put_back(self, relative: str) -> None:
+        """Move a file back from what is being deleted."""
+        target = self.absolute(relative)
+        self._make_folder(target.parent)
+        (self.removed / _in_one_name(relative)).rename(target)
+        sync_folder(target.parent)
+
+    def taken_out(self) -> list[str]:
+        """Return where the files lay that are being deleted."""
+        return [path.name.replace("_", "/") for path in self.removed.iterdir()]
+
+    def delete_taken_out(self, relative: str) -> None:
+        (self.removed / _in_one_name(relative)).unlink(missing_ok=True)
+
+    def remove_folder(self, relative: str) -> None:
+        """Remove a folder unless something lies in it."""
+        with suppress(OSError):
+            self.absolute(relative).rmdir()
+
     def set_aside(self, relative: str) -> str:
         """Move what cannot be read out of the way; return where it lies, relative to the spool."""
-        target = self._damaged / f"{uuid.uuid4().hex[:8]}-{Path(relative).name}"
+        target = self.damaged / f"{uuid.uuid4().hex[:8]}-{Path(relative).name}"
         self.absolute(relative).rename(target)
         self.recorded(relative)
         return str(target.relative_to(self.root))
@@ -215,8 +250,19 @@ class Spool:
         return removed
 
     def _link(self, relative: str) -> Path:
-        # UIDs hold no underscore: the name can be read back
-        return self.incoming / f"{relative.replace('/', '_')}{_UNRECORDED}"
+        return self.incoming / f"{_in_one_name(relative)}{_UNRECORDED}"
+
+    def _place(self, incoming: IncomingFile, target: Path) -> None:
+        for again in (True, False):
+            self._make_folder(target.parent)
+            try:
+                incoming.move_to(target)
+                sync_folder(target.parent)
+            except FileNotFoundError:  # the folder was empty, and deleted at this moment
+                if not again:
+                    raise
+            else:
+                return
 
     def _announce(self, file: IncomingFile, target: Path) -> None:
         link = self._link(str(target.relative_to(self.root)))
@@ -261,6 +307,11 @@ def file_head(
         encoded += padding * (len(encoded) % 2)
         elements += struct.pack("<HH2sH", 0x0002, element, vr, len(encoded)) + encoded
     return _PREAMBLE + struct.pack("<HH2sHL", 0x0002, 0, b"UL", 4, len(elements)) + elements
+
+
+def _in_one_name(relative: str) -> str:
+    # UIDs hold no underscore: the name can be read back
+    return relative.replace("/", "_")
 
 
 def split_file(data: bytes) -> tuple[memoryview, int]:

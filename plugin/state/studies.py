@@ -20,7 +20,7 @@ _STUDIES = Study.metadata.tables["studies"]
 _LOCK_BY_UID = Prepared(
     update(_STUDIES)
     .where(_STUDIES.c.study_instance_uid == bindparam("uid"))
-    .values(last_received_at=bindparam("now"))
+    .values(last_received_at=bindparam("now"), image_bytes=None)
     .returning(_STUDIES.c.id, _STUDIES.c.quiet_s)
 )
 

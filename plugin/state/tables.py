@@ -142,17 +142,28 @@ class Study(Base):
     """A study that has sent at least one instance."""
 
     __tablename__ = "studies"
+    __table_args__ = (
+        Index(
+            "ix_studies_with_images",
+            "id",
+            sqlite_where=text("image_bytes IS NULL OR image_bytes > 0"),
+            postgresql_where=text("image_bytes IS NULL OR image_bytes > 0"),
+        ),
+    )
 
     id: Mapped[Key]
     study_instance_uid: Mapped[str] = mapped_column(UID, unique=True)
     accession_number: Mapped[str | None] = mapped_column(String(64), index=True)
-    first_received_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    # Indexed, since what is old is looked for; unlike the next one it never changes
+    first_received_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
     last_received_at: Mapped[datetime] = mapped_column(UtcDateTime)
     state: Mapped[str] = mapped_column(String(16), default=StudyState.RECEIVING)
     # AE title of whoever sent the first instance
     sender: Mapped[str | None] = mapped_column(String(16))
     # Of the rule that the study meets; None where it waits as long as every other
     quiet_s: Mapped[float | None] = mapped_column(Float)
+    # What its instances take on the disk; None: not counted since something came; 0: none is left
+    image_bytes: Mapped[int | None] = mapped_column(BigInteger)
 
     series: Mapped[list[Series]] = relationship(back_populates="study")
     jobs: Mapped[list[Job]] = relationship(back_populates="study", order_by="Job.revision")
@@ -206,6 +217,7 @@ class Quarantine(Base):
     study_id: Mapped[int | None] = mapped_column(ForeignKey("studies.id"), index=True)
     sop_instance_uid: Mapped[str] = mapped_column(UID)
     sha256: Mapped[str] = mapped_column(String(64))
+    # Empty: the bytes were deleted, as the retention says
     path: Mapped[str] = mapped_column(Text)
     verdict: Mapped[str] = mapped_column(String(16), default=Verdict.WAITING)
     received_at: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -292,17 +304,25 @@ class Draft(Base):
             sqlite_where=text("is_current"),
             postgresql_where=text("is_current"),
         ),
+        Index(
+            "ix_drafts_with_files",
+            "created_at",
+            sqlite_where=text("path <> ''"),
+            postgresql_where=text("path <> ''"),
+        ),
     )
 
     id: Mapped[Key]
     study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"), index=True)
     job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"), unique=True)
-    predecessor_id: Mapped[int | None] = mapped_column(ForeignKey("drafts.id"))
+    # Indexed: the database looks for followers of every draft that it deletes
+    predecessor_id: Mapped[int | None] = mapped_column(ForeignKey("drafts.id"), index=True)
     revision: Mapped[int]
     state: Mapped[str] = mapped_column(String(16))
     is_current: Mapped[bool] = mapped_column(default=True)
     sop_instance_uid: Mapped[str] = mapped_column(UID, unique=True)
     series_instance_uid: Mapped[str] = mapped_column(UID)
+    # Empty: the file was deleted, as the retention says, and that of the rejection note with it
     path: Mapped[str] = mapped_column(Text)
     selected_digest: Mapped[str] = mapped_column(String(64))
     model_name: Mapped[str | None] = mapped_column(String(128))
@@ -366,6 +386,16 @@ class Commitment(Base):
     transaction_uid: Mapped[str] = mapped_column(String(64), unique=True)
     delivery_id: Mapped[int] = mapped_column(ForeignKey("deliveries.id"), index=True)
     committed: Mapped[bool | None]
+
+
+class Removal(Base):
+    """A file or folder of the spool whose rows are gone: it goes next, whatever is killed."""
+
+    __tablename__ = "removals"
+
+    id: Mapped[Key]
+    study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"), index=True)
+    path: Mapped[str] = mapped_column(Text)
 
 
 class Event(Base):

@@ -79,6 +79,12 @@ def test_without_a_url_the_database_is_sqlite_inside_the_spool(tmp_path):
         ('[[destinations]]\nkind = "orthanc"', "destination number 1: name: is missing"),
         ('[[destinations]]\nname = "x"', "destination x: kind: is missing"),
         ("destinations = [1]", "destination number 1: "),
+        (
+            "[retention]\nimages_days = 0",
+            "retention.images_days: must be a number of days from 1, or",
+        ),
+        ('[retention]\nimages_days = "ever"', "retention.images_days: must be a number of days"),
+        ("[retention]\nlow_percent = 90", "retention: low_percent must not be above high_percent"),
         ("[receiver", "not valid TOML"),
         (
             "[[rules]]\nname = 'a'\nwhen = 'hours > 3'",
