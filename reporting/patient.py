@@ -17,7 +17,7 @@ from pydicom.multival import MultiValue
 from pydicom.tag import Tag
 from pydicom.valuerep import validate_value
 
-from dicom_io.archives.patient_identity import identities_of
+from dicom_io.archives.patient_identity import identities_of, names_differ
 from dicom_io.characters import settle_text
 from dicom_io.errors import DicomError, UnreadableText
 
@@ -46,6 +46,13 @@ _OPTIONAL = (
 IDENTITY = (*_TYPE_2, *_OPTIONAL)
 # What a report is filed by: no draft without it. The rest is left out where it is unreadable
 FILED_BY = ("PatientName", "PatientID", "IssuerOfPatientID", "AccessionNumber")
+# What the images of one patient and study have in common
+_AGREED = (
+    ("PatientName", "names of the patient"),
+    ("IssuerOfPatientID", "issuers of the PatientID"),
+    ("PatientBirthDate", "birth dates"),
+    ("AccessionNumber", "accession numbers"),
+)
 # PS3.5 6.2 ends at 64 characters, which real devices exceed. What is five times as long, or over a
 # kilobyte, is damage and names nobody
 _LONGEST, _LONGEST_BYTES = 64 * 5, 1024
@@ -124,6 +131,31 @@ def require_one_patient(
             f"the images name {max(len(ids), len(names))} different patients under one "
             "StudyInstanceUID: correct the study where it came from, then send it again"
         )
+
+
+def disagreements(headers: Iterable[Dataset]) -> tuple[str, ...]:
+    """What images of one patient do not agree on, a sentence each, without the values.
+
+    A correction that has reached a part of the images is one cause; the report has the values of
+    the images that were read.
+
+    Parameters
+    ----------
+    headers : iterable of pydicom.Dataset
+        Settled by `require_one_patient`. A value that is absent disagrees with none.
+    """
+    headers = list(headers)
+    said = []
+    for keyword, several in _AGREED:
+        values = {v for h in headers if (v := str(_value(h, keyword)).strip())}
+        first = min(values, default="")
+        if keyword == "PatientName":
+            values = {first, *(v for v in values if names_differ(first, v))}
+        if len(values) > 1:
+            said.append(
+                f"The images name {len(values)} {several}; the report has that of those read."
+            )
+    return tuple(said)
 
 
 def copy_identity(source: Dataset, target: Dataset) -> None:

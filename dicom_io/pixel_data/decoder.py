@@ -85,6 +85,12 @@ class _Child:
             return self.process.wait()
 
 
+def require_decoder(syntax: UID) -> None:
+    """Raise UnsupportedTransferSyntax for a compressed syntax that no codec reads."""
+    if syntax not in DECODED:
+        raise UnsupportedTransferSyntax(f"no decoder for {syntax.name}")
+
+
 class Decoder:
     """Decodes frames in a child process.
 
@@ -124,8 +130,7 @@ class Decoder:
         DecoderUnavailable
             The child cannot be started.
         """
-        if syntax not in DECODED:
-            raise UnsupportedTransferSyntax(f"no decoder for {syntax.name}")
+        require_decoder(syntax)
         refuse_disagreement(frame, syntax, layout)
         layout = replace(
             layout,

@@ -23,15 +23,17 @@ _NO_CROSS_SECTION = (
         "volume rendering",
     ),
     (_words("PROJECTION IMAGE"), "projection"),
+    (_words("CPR", "CURVED(?:_MPR)?"), "curved reformation"),
     (_words("SCREEN[ _]SAVE"), "screen capture"),
     (_words("DOSE_INFO"), "dose sheet"),
     (_words("PATIENT_INFO"), "patient protocol"),
 )
 # What of these a description names, of derived images whose ImageType says no more
 _NAMED_SO = (
-    (_words("MIP", "MAX[ _]?IP"), "maximum intensity projection"),
+    (_words("T?MIP", "MAX[ _]?IP"), "maximum intensity projection"),
     (_words("MINIP", "MIN[ _]?IP"), "minimum intensity projection"),
     (_words("VRT", "SSD"), "volume rendering"),
+    (_words("CPR", "CURVED(?:[ _-]?MPR)?"), "curved reformation"),
 )
 
 # ImageType value 4 of multi-energy images whose values are no HU (PS3.3 C.8.15.3.12), and the
@@ -41,6 +43,7 @@ _NO_HU = (
     (_words("ELECTRON_DENSITY"), "electron densities"),
     (_words("MAT_SPECIFIC", "MAT_FRACTIONAL", "MAT_VALUE_BASED"), "a map of a material"),
     (_words("MAT_REMOVED", "MAT_MODIFIED"), "HU with a material removed or changed"),
+    (_words("IODINE", "MATERIAL(?:_DENSITY)?", "MD_\\w+"), "a map of a material"),
     (_words("R?CBF", "R?CBV", "MTT", "TTP", "TMAX", "TTD"), "a perfusion map"),
     (
         _words("SUBTRACTION", "DIVISION", "STD_DEVIATION", "T_TEST", "Z_SCORE"),
@@ -49,14 +52,30 @@ _NO_HU = (
 )
 # The other terms of value 4; what vendors write there says nothing
 _HU_TERMS = (("VMI",), ("NONE",))
-# The same as vendors write it in the ImageType or the description
+# The same as vendors write it in the ImageType or the description: one material beside another,
+# as in "Water (Iodine)", is a pair of a material decomposition
+_MATERIAL = "(?:IODINE|WATER|FAT|CALCIUM|HAP|BLOOD|GADOLINIUM|IRON|URIC[ _-]?ACID)"
 _MAPS = (
-    (_words("Z[ _-]?EFF(?:ECTIVE)?"), "effective atomic numbers"),
+    (_words(f"{_MATERIAL} ?\\({_MATERIAL}\\)"), "a map of a material"),
+    (_words("IODINE NO WATER", "URIC[ _-]?ACID PAIRS"), "a map of a material"),
+    (_words("Z[ _-]?EFF(?:ECTIVE)?", "EFF(?:ECTIVE)?[ _-]?Z"), "effective atomic numbers"),
+    (_words("RHO ?/ ?Z"), "electron densities and atomic numbers"),
     (_words("ELECTRON[ _-]?DENSITY"), "electron densities"),
     (_words("(?:IODINE|IOD|JOD)[ _-]?(?:MAP|DENSITY|CONC\\w*|OVERLAY)"), "a map of a material"),
     (_words("FAT[ _-]?(?:FRACTION|MAP)", "MATERIAL[ _-]?(?:MAP|DENSITY)"), "a map of a material"),
-    (_words("VNC", "VIRTUAL NON[ -]?CONTRAST"), "HU with a material removed or changed"),
+    (
+        _words(
+            "VNC(?:A)?",
+            "VUE",
+            "VIRTUAL (?:NON[ -]?CONTRAST|UNENHANCED)",
+            "CA(?:LCIUM)?[ _-]?SUPP\\w*",
+        ),
+        "HU with a material removed or changed",
+    ),
+    (_words("BONE[ _-]?REMOV(?:ED|AL)"), "HU with a material removed or changed"),
+    (_words("SUBTRACTED"), "computed differences"),
     (_words("R?CBF", "R?CBV", "MTT", "TTP", "TMAX", "TTD"), "a perfusion map"),
+    (_words("PERFUSION MAPS?", "PERM\\w*[ ._-]*SURFACE"), "a perfusion map"),
 )
 
 _SINGLE_ENERGY = _words("VMI", "MONO_?E\\w*")

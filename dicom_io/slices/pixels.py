@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from pydicom.uid import UID, ExplicitVRBigEndian
 
 from dicom_io.errors import DicomError, UnreadableImage
-from dicom_io.pixel_data.decoder import DECODER
+from dicom_io.pixel_data.decoder import DECODER, require_decoder
 from dicom_io.pixel_data.fragments import frames_of
 from dicom_io.slices.deflated import open_data_set
 from dicom_io.slices.signs import as_meant
-from dicom_io.slices.slices import Slice, syntax_of
+from dicom_io.slices.slices import Slice, is_encapsulated, syntax_of
 from dicom_io.types import Instance
 from dicom_io.values import whole_number
 
@@ -56,8 +56,9 @@ class Pixels:
         if one.instance.pixel_data is None:
             raise UnreadableImage("no pixel data")
         syntax = syntax_of(one.instance)
-        if not syntax.is_encapsulated:
+        if not is_encapsulated(syntax):
             return _uncompressed(one, syntax)
+        require_decoder(syntax)
         if one.instance is not self._instance:
             several = whole_number(one.instance.header, "NumberOfFrames", 1)
             count = 1 if one.frame is None else several

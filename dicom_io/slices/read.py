@@ -215,7 +215,8 @@ def _pixel_data(header: Dataset, file: BinaryIO) -> tuple[int, int] | None:
     # no length of an implicit element looks like one of these; lengths are even
     begins = _LONGEST_TAG if element[4:8] in _EXPLICIT else _SHORTEST_TAG
     stated = int.from_bytes(element[begins - 4 : begins], order)
-    if (stated == _UNDEFINED_LENGTH) != syntax.is_encapsulated:
+    known = syntax.is_transfer_syntax  # of others, private ones, nobody knows
+    if known and (stated == _UNDEFINED_LENGTH) != syntax.is_encapsulated:
         raise UnreadableImage("its pixel data is not in the transfer syntax of the file")
     left = max(0, file.seek(0, os.SEEK_END) - at - begins)
     return at + begins, min(stated, left)

@@ -14,7 +14,10 @@ from pydicom import Dataset
 from pydicom.uid import (
     UID,
     CTImageStorage,
+    DeflatedExplicitVRLittleEndian,
     EnhancedCTImageStorage,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     LegacyConvertedEnhancedCTImageStorage,
 )
@@ -30,6 +33,14 @@ from dicom_io.slices.content import Energy, energy_of, no_cross_section, no_hu
 from dicom_io.types import Instance
 from dicom_io.values import leading_number, numbers_in, texts, whole_number
 
+_PLAIN = frozenset(
+    {
+        ImplicitVRLittleEndian,
+        ExplicitVRLittleEndian,
+        ExplicitVRBigEndian,
+        DeflatedExplicitVRLittleEndian,
+    }
+)
 CT_CLASSES = frozenset(
     {CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage}
 )
@@ -255,7 +266,7 @@ def _layout(headers: Sequence[Dataset]) -> PixelLayout:
 
 def _refuse_other_length(instance: Instance, layout: PixelLayout, frame: int | None) -> None:
     """What is cut off counts as missing (PS3.5 8.1.1); half a frame more is no padding."""
-    if instance.pixel_data is None or UID(syntax_of(instance)).is_encapsulated:
+    if instance.pixel_data is None or is_encapsulated(syntax_of(instance)):
         return
     _, found = instance.pixel_data
     frames = max(1, whole_number(instance.header, "NumberOfFrames", 1))
@@ -270,6 +281,11 @@ def syntax_of(instance: Instance) -> UID:
     """The transfer syntax of an image; implicit little endian where the file states none."""
     meta = getattr(instance.header, "file_meta", None)
     return UID(str((meta and meta.get("TransferSyntaxUID")) or ImplicitVRLittleEndian))
+
+
+def is_encapsulated(syntax: UID) -> bool:
+    """Whether pixel data is in items (PS3.5 A.4); nobody knows it of a private syntax, so it is."""
+    return syntax not in _PLAIN
 
 
 def _pixel_spacing(headers: Sequence[Dataset], layout: PixelLayout) -> tuple[float, float]:

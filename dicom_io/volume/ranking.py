@@ -72,6 +72,7 @@ def _rank(stack: Stack, measure: Measure) -> tuple[Any, ...]:
         stack.sharpness == "unknown",
         round(stack.thickness_mm, 1),
         -len(stack.slices),
+        stack.lossy,
         (
             whole_number(stack.series.header, "SeriesNumber", 0),
             stack.series.series_instance_uid,
@@ -109,5 +110,6 @@ _REASONS: tuple[Callable[[Stack, Stack], str], ...] = (
     _by_kernel,
     lambda s, best: f"slices of {s.thickness_mm:.3g} mm, and thinner ones exist",
     lambda s, best: f"{len(s.slices)} slices, and a stack of more exists",
+    lambda s, best: "compressed with loss, and a series without loss exists",
     _equal,
 )

@@ -50,6 +50,11 @@ class Stack:
         return 2 * derived > len(self.slices)
 
     @property
+    def lossy(self) -> bool:
+        """Whether the pixels lost something to compression, at any time (PS3.3 C.7.6.1.1.5)."""
+        return self.slices[0].text_of("LossyImageCompression").strip() == "01"
+
+    @property
     def energy(self) -> Energy:
         return self.slices[0].energy
 

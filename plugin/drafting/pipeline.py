@@ -19,7 +19,7 @@ from dicom_io.volume.volume import build_first
 from engine.protocol import GREEDY, Generation, ReportEngine
 from reporting.draft import Draft, DraftModel, make_draft
 from reporting.edition import Edition, Predecessor
-from reporting.patient import now_at, require_one_patient
+from reporting.patient import disagreements, now_at, require_one_patient
 from reporting.sr import build_sr
 from reporting.technique import technique_sentences
 
@@ -42,6 +42,8 @@ class DraftedStudy:
         The Structured Report.
     ignored : tuple of str
         A sentence for every file that was no readable DICOM object.
+    disagreements : tuple of str
+        A sentence for everything about the patient that the images do not agree on.
     """
 
     choice: SeriesChoice
@@ -49,6 +51,7 @@ class DraftedStudy:
     draft: Draft
     sr: Dataset
     ignored: tuple[str, ...] = ()
+    disagreements: tuple[str, ...] = ()
 
     @property
     def selection(self) -> tuple[str, ...]:
@@ -57,6 +60,7 @@ class DraftedStudy:
         return (
             f"read {self.choice.reason}",
             *(f"not read: {other}" for other in (*others, *self.ignored)),
+            *self.disagreements,
             *([f"the model abstained: {why}"] if (why := self.draft.abstained) else []),
         )
 
@@ -183,11 +187,12 @@ class Pipeline:
         headers = [i.header for i in choice.instances if i.sop_instance_uid in read]
         lost = (*choice.lacking, *volume.unreadable, *study.damaged)
         missing = "; ".join([*([incomplete] if incomplete else []), *lost])
-        corrections = (*choice.notes, *volume.notes)
+        differing = disagreements(i.header for one in study.series for i in one.instances)
+        corrections = (*choice.notes, *volume.notes, *differing)
         edition = Edition(revision, now_at(headers[0]), predecessor)
         draft = draft_of(generation, corrections, headers, edition, missing or None)
         sr = build_sr(draft, headers)
-        return DraftedStudy(choice, model_input, draft, sr, study.ignored)
+        return DraftedStudy(choice, model_input, draft, sr, study.ignored, differing)
 
 
 def read_images(

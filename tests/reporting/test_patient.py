@@ -10,7 +10,7 @@ from pydicom.tag import Tag
 
 from dicom_io.errors import DicomError, UnreadableText
 from reporting.forms.source import written_at
-from reporting.patient import IDENTITY, now_at, require_one_patient
+from reporting.patient import IDENTITY, disagreements, now_at, require_one_patient
 from reporting.sr import build_sr
 from tests.reporting.studies import ct_header, draft_of, reread
 from tests.reporting.validators import dciodvfy
@@ -249,3 +249,32 @@ def test_a_name_is_repaired_where_the_standard_says_how(charset, name, read, tmp
     report = reread(build_sr(draft_of(), [header]), tmp_path)
     assert str(report.PatientName) == read
     assert dciodvfy(tmp_path / "report.dcm") == []
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"AccessionNumber": "A2"}, "accession numbers"),
+        ({"IssuerOfPatientID": "KH-2"}, "issuers of the PatientID"),
+        ({"PatientBirthDate": "19700102"}, "birth dates"),
+        ({"PatientName": "Roe^Jim"}, "names of the patient"),
+    ],
+)
+def test_what_images_of_one_patient_do_not_agree_on_is_said_without_the_values(other, said):
+    known = {"IssuerOfPatientID": "KH-1", "PatientBirthDate": "19700101", "PatientName": "Doe^Jane"}
+    (sentence,) = disagreements([ct_header(**known), ct_header(2, **(known | other))])
+    assert sentence == f"The images name 2 {said}; the report has that of those read."
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"AccessionNumber": ""},
+        {"IssuerOfPatientID": ""},
+        {"PatientName": "DOE^JANE^^"},
+        {"PatientName": ""},
+    ],
+)
+def test_what_is_absent_or_spelt_otherwise_disagrees_with_nothing(other):
+    known = {"IssuerOfPatientID": "KH-1", "PatientName": "Doe^Jane"}
+    assert disagreements([ct_header(**known), ct_header(2, **(known | other))]) == ()

@@ -25,6 +25,8 @@ from dicom_io.slices.slices import in_capitals
         (["ORIGINAL ", "PRIMARY", " localizer "], "localizer"),
         (["DERIVED", "SECONDARY", "PROJECTION IMAGE"], "projection"),
         (["DERIVED", "SECONDARY", "CSA VRT"], "volume rendering"),
+        (["DERIVED", "SECONDARY", "CURVED"], "curved reformation"),
+        (["DERIVED", "SECONDARY", "REFORMATTED", "CPR"], "curved reformation"),
         (["DERIVED", "SECONDARY", "SCREEN SAVE"], "screen capture"),
         (["DERIVED", "SECONDARY", "AXIAL", "CT_SOM5 MPR"], None),
         (["ORIGINAL", "PRIMARY", "AXIAL", "CT_SOM5 SPI"], None),
@@ -44,7 +46,8 @@ def test_the_first_value_is_read_without_its_padding(padded):
 
 
 def test_a_description_is_believed_of_derived_images_only():
-    assert no_cross_section(("DERIVED", "SECONDARY"), "Thorax MIP 10 mm")
+    for derived in ("Thorax MIP 10 mm", "tMIP", "Curved MPR LAD", "CPR RCA"):
+        assert no_cross_section(("DERIVED", "SECONDARY"), derived)
     assert no_cross_section(("ORIGINAL", "PRIMARY", "AXIAL"), "Thorax, MIP to follow") is None
 
 
@@ -52,7 +55,16 @@ def test_a_description_is_believed_of_derived_images_only():
     "value",
     [
         *("MAT_SPECIFIC", "MAT_REMOVED", "MAT_FRACTIONAL", "MAT_MODIFIED", "MAT_VALUE_BASED"),
-        *("EFF_ATOMIC_NUM", "ELECTRON_DENSITY", "CT_SOM5 TTP", "RCBF", "SUBTRACTION"),
+        *(
+            "IODINE",
+            "MATERIAL",
+            "MD_IODINE",
+            "EFF_ATOMIC_NUM",
+            "ELECTRON_DENSITY",
+            "CT_SOM5 TTP",
+            "RCBF",
+            "SUBTRACTION",
+        ),
     ],
 )
 def test_values_of_multi_energy_and_perfusion_are_no_hu(value):
@@ -73,6 +85,20 @@ def test_single_energies_and_usual_values_are_hu(value):
         ("Fat fraction", True),
         ("Head CBV 5.0", True),
         ("VNC 3.0", True),
+        ("Water (Iodine)", True),
+        ("Iodine(Water) 2.5", True),
+        ("Rho/Z Abdomen", True),
+        ("Effective Z", True),
+        ("Calcium Suppression index 50", True),
+        ("CaSupp 25", True),
+        ("Virtual Unenhanced", True),
+        ("Uric acid pairs", True),
+        ("CTA bone removal", True),
+        ("CTA for subtraction", False),
+        ("DE Uric acid M_0.5", False),
+        ("True non contrast", False),
+        ("Calcium score", False),
+        ("Hip and water bed", False),
         ("Abdomen iodine contrast venous", False),
         ("Thorax 3.0 Br40", False),
     ],

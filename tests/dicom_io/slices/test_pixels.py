@@ -196,7 +196,7 @@ def test_signed_values_under_a_header_that_says_unsigned(tmp_path, syntax, bits,
 
 
 def hu_of_series(folder):
-    return build_volume(stack_of(read_study([folder]).series[0])).hu
+    return volume_of(folder).hu
 
 
 @pytest.mark.parametrize("bits", [12, 13, 16])
@@ -210,6 +210,27 @@ def test_unsigned_values_stay_what_they_are(tmp_path, bits, intercept, corner):
     if hu.max() - intercept < 2**bits and hu.max() > -500:
         images = ct_stack(hu, AFFINE, intercept=intercept, bits=bits)
         np.testing.assert_array_equal(hu_of(images, tmp_path), hu)
+
+
+@pytest.mark.parametrize("metal", [1100, 2000, 2600])
+def test_unsigned_values_of_12_bits_under_a_header_that_says_signed(tmp_path, metal):
+    hu = body(lowest=-1024)
+    hu[:, 30:34, 20:24] = metal
+    images = ct_stack(hu, AFFINE, intercept=-1024, bits=12)
+    for image in images:
+        image.PixelRepresentation = 1
+    np.testing.assert_array_equal(hu_of(images, tmp_path), hu)
+
+
+@pytest.mark.parametrize("bits", [12, 16])
+def test_padding_below_air_keeps_its_sign(tmp_path, bits):
+    hu = np.minimum(body(lowest=-2000 - 1024), 1023)
+    images = ct_stack(hu, AFFINE, signed=True, intercept=-1024, bits=bits)
+    for image in images:
+        image.PixelData = (
+            (np.frombuffer(image.PixelData, "<u2") & (2**bits - 1)).astype("<u2").tobytes()
+        )
+    np.testing.assert_array_equal(hu_of(images, tmp_path), hu)
 
 
 def test_values_that_are_no_hu_in_either_way_are_refused(tmp_path):
@@ -254,6 +275,25 @@ def test_a_syntax_that_cannot_be_decoded_is_named(tmp_path):
         image.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.100"
     with pytest.raises(UnsupportedTransferSyntax, match="image 1: no decoder for MPEG2"):
         hu_of(images, tmp_path)
+
+
+def test_a_private_syntax_is_named_and_costs_only_its_images(tmp_path):
+    folder = save(ct_stack(np.repeat(RAMP, 4, axis=0), AFFINE), tmp_path)
+    first = [p for p in folder.iterdir() if pydicom.dcmread(p).InstanceNumber == 5]
+    for paths in (first, folder.iterdir()):
+        for path in paths:
+            private = path.read_bytes().replace(
+                b"1.2.840.10008.1.2.1\0", b"1.2.840.113619.5.2.9", 1
+            )
+            path.write_bytes(private)
+        if paths is first:
+            assert "no decoder for 1.2.840.113619.5.2.9" in volume_of(folder).unreadable[0]
+    with pytest.raises(UnsupportedTransferSyntax, match=r"no decoder for 1\.2\.840\.113619"):
+        volume_of(folder)
+
+
+def volume_of(folder):
+    return build_volume(stack_of(read_study([folder]).series[0]))
 
 
 def test_damaged_compressed_data_names_the_image(tmp_path):

@@ -34,6 +34,9 @@ THIN = {"mm": 3.0, "count": 24}
     [
         # whole coverage before original: five originals beside the series
         ({**THIN, "ImageType": ["DERIVED", "PRIMARY", "AXIAL"]}, {"mm": 3.0, "count": 5}),
+        # what lost nothing to compression, of what is equal otherwise
+        (THIN, {**THIN, "LossyImageCompression": "01"}),
+        ({**THIN, "LossyImageCompression": "01"}, USUAL),
         # the whole field before thin
         (USUAL, {**THIN, "pixel_mm": 0.4}),
         # a field fitted to the body is as good as one with more air

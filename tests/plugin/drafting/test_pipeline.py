@@ -11,7 +11,7 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless, RLELossless
 from dicom_io.errors import DicomError, OutOfDeviceMemory
 from dicom_io.phantoms.dicom_study import write_study
 from dicom_io.phantoms.phantom import make_phantom
-from dicom_io.slices import read, slices
+from dicom_io.slices import frames, read
 from engine.fake import FakeEngine
 from plugin.drafting.pipeline import Pipeline
 from reporting.edition import Predecessor
@@ -119,10 +119,10 @@ def test_a_slice_is_read_and_parsed_once_on_its_way(paths, monkeypatch, revision
         monkeypatch.setattr(module, name, call)
 
     counted(read, "read_instance")
-    counted(slices, "_slice")
+    counted(frames, "slice_of")
     unless = None if revision == 1 else "another"
     Pipeline(FakeEngine()).make_report(paths, revision=revision, unless=unless)
-    assert counts == {"read_instance": len(paths), "_slice": len(paths)}
+    assert counts == {"read_instance": len(paths), "slice_of": len(paths)}
 
 
 def test_each_step_is_told_before_it_begins(paths):
