@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -207,6 +207,28 @@ class Answer:
         """Read what `to_dict` gave."""
         choices = tuple(Choice(**choice) for choice in values["choices"])
         return cls(Generation.from_dict(values["generation"]), choices)
+
+
+@dataclass
+class Compilation:
+    """How often an engine compiled a step of decoding, and how often it could not."""
+
+    graphs: int = 0
+    fallbacks: int = 0
+
+
+@runtime_checkable
+class Compiles(Protocol):
+    """An engine that compiles what it runs, which takes time before the first answer."""
+
+    @property
+    def compilation(self) -> Compilation:
+        """What was compiled so far."""
+        ...
+
+    def warm_up(self, texts: int) -> None:
+        """Compile what reports of up to so many studies together will need."""
+        ...
 
 
 class ReportEngine(Protocol):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from math import isfinite
-from typing import Any
 
 import torch
 from tokenizers import Tokenizer
@@ -15,8 +15,9 @@ from transformers.cache_utils import Cache, DynamicCache, StaticLayer
 
 from dicom_io.errors import EngineError
 from engine.checkpoints.decoding import Decoding
+from engine.inference.compiled import CompiledStep, Step
 from engine.network.vision_language_model import VisionLanguageModel
-from engine.protocol import FinishReason, Sampling
+from engine.protocol import Compilation, FinishReason, Sampling
 
 LOOP_REPEATS, LOOP_TOKENS = 3, 32
 """A text loops if its end is one passage this often, and at least so many tokens of that."""
@@ -25,10 +26,11 @@ CAPACITY_STEP = 256
 """Caches grow in such steps, so that prompts of different lengths share one compiled step."""
 
 SHAPES_KEPT = 4
-"""Caches of so many shapes stay for later calls; a compiled step is bound to its cache."""
+"""Caches of so many shapes stay for later calls, the latest used; a compiled step is bound to its
+cache."""
 
-
-Step = Callable[[VisionLanguageModel, Tensor, Tensor, Tensor, Cache], Tensor]
+WARM_STEPS = 3
+"""The first call compiles, the second records a CUDA graph, the third replays it."""
 
 
 @dataclass(frozen=True)
@@ -60,16 +62,14 @@ class Prefix:
 
     def repeated(self, times: int) -> Prefix:
         """Each prompt `times` in a row, without reading it again."""
-        if times == 1:
-            return self
-        return Prefix(
-            self.logits.repeat_interleave(times, dim=0),
-            [
-                (keys.repeat_interleave(times, dim=0), values.repeat_interleave(times, dim=0))
-                for keys, values in self.keys_values
-            ],
-            self.is_token.repeat_interleave(times, dim=0),
-        )
+        rows = torch.arange(len(self.logits)).repeat_interleave(times)
+        return self if times == 1 else self.at(rows)
+
+    def at(self, rows: Tensor) -> Prefix:
+        """The prompts of these rows."""
+        rows = rows.to(self.logits.device)
+        keys_values = [(keys[rows], values[rows]) for keys, values in self.keys_values]
+        return Prefix(self.logits[rows], keys_values, self.is_token[rows])
 
 
 @dataclass
@@ -121,6 +121,14 @@ class Writing:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class Shape:
+    """The cache of one shape, and the step that is compiled for it."""
+
+    layers: list[StaticLayer]
+    step: Step
+
+
 class Generator:
     """Lets a model read prompts and write answers.
 
@@ -133,14 +141,18 @@ class Generator:
         In eval mode.
     decoding : Decoding
         What a sampling that leaves something open is completed by, and what ends a text.
+    compiles : bool, optional
+        Whether steps are compiled; by default on a GPU only.
     """
 
-    def __init__(self, model: VisionLanguageModel, decoding: Decoding):
+    def __init__(
+        self, model: VisionLanguageModel, decoding: Decoding, *, compiles: bool | None = None
+    ):
         self._model = model
         self._decoding = decoding
-        self._layers: dict[tuple[int, int], list[StaticLayer]] = {}
-        on_gpu = next(model.parameters()).is_cuda
-        self._step = compiled(decode_step) if on_gpu else decode_step
+        self._shapes: OrderedDict[tuple[int, int], Shape] = OrderedDict()
+        self._compiles = next(model.parameters()).is_cuda if compiles is None else compiles
+        self.compilation = Compilation()
 
     def read(self, prompts: Sequence[Tensor]) -> Prefix:
         """Read prompts, each the embeddings (n, hidden size) of its tokens, in one batch."""
@@ -193,20 +205,49 @@ class Generator:
             chosen = choose(logits, texts, how)
             scores = logits.log_softmax(dim=-1).gather(1, chosen[:, None])[:, 0]
             first_is_open = texts[0].finish_reason is None
-            for text, token, score in zip(texts, chosen.tolist(), scores.tolist(), strict=True):
+            # one wait for the device; every id is exact in a float64
+            ids, logprobs = torch.stack([chosen.double(), scores.double()]).tolist()
+            for text, token, score in zip(texts, map(int, ids), logprobs, strict=True):
                 text.add(token, score, how.ends, sampling)
             if on_token is not None and first_is_open and texts[0].finish_reason != "eos":
-                on_token(int(chosen[0]))
+                on_token(int(ids[0]))
             if all(text.finish_reason for text in texts):
                 return [text.done() for text in texts]
             steps = steps or self._steps(prefix, sampling.max_new_tokens)
             logits = steps(chosen)
 
+    def warm_up(self, prompt: Tensor, texts: int, max_new_tokens: int) -> None:
+        """Compile the steps of up to so many texts; nothing where nothing is compiled.
+
+        Parameters
+        ----------
+        prompt : Tensor, shape (n, hidden size)
+        texts : int
+        max_new_tokens : int
+        """
+        if not self._compiles:
+            return
+        prefix = self.read([prompt])
+        for rows in {bucket(count) for count in range(1, texts + 1)}:
+            step = self._steps(prefix.repeated(rows), max_new_tokens)
+            tokens = torch.zeros(rows, dtype=torch.long, device=prompt.device)
+            for _ in range(WARM_STEPS):
+                step(tokens)
+
+    def forget(self) -> None:
+        """Give the memory of kept caches back."""
+        self._shapes.clear()
+
     def _steps(self, prefix: Prefix, max_new_tokens: int) -> Callable[[Tensor], Tensor]:
         """Return a function from the last tokens (R,) to the next logits (R, vocabulary)."""
-        rows, n = prefix.is_token.shape
+        texts, n = prefix.is_token.shape
+        rows = bucket(texts) if self._compiles else texts
+        # what fills a bucket up writes the last text once more
+        source = torch.arange(rows, device=prefix.is_token.device).clamp(max=texts - 1)
+        prefix = prefix.at(source) if rows > texts else prefix
         capacity = capacity_for(n, max_new_tokens)
-        cache = Cache(layers=list(self._layers_with(prefix, capacity)))
+        shape = self._shape_with(prefix, capacity)
+        cache = Cache(layers=list(shape.layers))
         visible = prefix.is_token.new_zeros(rows, 1, 1, capacity)
         visible[:, 0, 0, :n] = prefix.is_token
         positions = prefix.is_token.sum(dim=1, keepdim=True)
@@ -215,42 +256,38 @@ class Generator:
         def step(tokens: Tensor) -> Tensor:
             nonlocal slot, positions
             visible[..., slot] = True
-            logits = self._step(self._model, tokens[:, None], visible, positions, cache)
+            logits = shape.step(self._model, tokens[source][:, None], visible, positions, cache)
             slot, positions = slot + 1, positions + 1
-            return logits
+            return logits[:texts]
 
         return step
 
-    def _layers_with(self, prefix: Prefix, capacity: int) -> list[StaticLayer]:
+    def _shape_with(self, prefix: Prefix, capacity: int) -> Shape:
         """Move keys and values into layers of fixed size, earlier ones where there are some."""
-        shape = (len(prefix.is_token), capacity)
-        if shape not in self._layers and len(self._layers) == SHAPES_KEPT:
-            self._layers.clear()
-        layers = self._layers.setdefault(shape, [StaticLayer(capacity) for _ in prefix.keys_values])
-        for layer, (keys, values) in zip(layers, prefix.keys_values, strict=True):
+        key = (len(prefix.is_token), capacity)
+        if key in self._shapes:
+            self._shapes.move_to_end(key)
+        else:
+            while len(self._shapes) >= SHAPES_KEPT:
+                self._shapes.popitem(last=False)
+            layers = [StaticLayer(capacity) for _ in prefix.keys_values]
+            step = CompiledStep(decode_step, self.compilation) if self._compiles else decode_step
+            self._shapes[key] = Shape(layers, step)
+        shape = self._shapes[key]
+        for layer, (keys, values) in zip(shape.layers, prefix.keys_values, strict=True):
             layer.reset()
             layer.update(keys, values)
-        return layers
+        return shape
+
+
+def bucket(rows: int) -> int:
+    """Return the next power of two: batches of several sizes share one compiled step."""
+    return 1 << (rows - 1).bit_length()
 
 
 def capacity_for(prompt_tokens: int, max_new_tokens: int) -> int:
     """Return the slots of a cache that holds a prompt and its answer."""
     return -(-(prompt_tokens + max_new_tokens) // CAPACITY_STEP) * CAPACITY_STEP
-
-
-def compiled(step: Step) -> Step:
-    """Fuse a step's kernels and replay it as one CUDA graph: at batch 1 launches cost most.
-
-    A host without compiler takes the step as it is; torch logs why.
-    """
-    torch._dynamo.config.suppress_errors = True
-    graph: Step = torch.compile(step, mode="reduce-overhead", dynamic=False)
-
-    def replay(*arguments: Any) -> Tensor:
-        torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
-        return graph(*arguments).clone()  # the next replay overwrites its output
-
-    return replay
 
 
 def decode_step(

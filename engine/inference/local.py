@@ -34,6 +34,7 @@ from engine.protocol import (
     AS_TRAINED,
     Answer,
     Choice,
+    Compilation,
     Generation,
     ModelIdentity,
     OnToken,
@@ -132,6 +133,19 @@ class LocalEngine:
             if where.type == "cpu":
                 use_inference_form(checkpoint.model)
             return cls(checkpoint)
+
+    @property
+    def compilation(self) -> Compilation:
+        return self._generator.compilation
+
+    def warm_up(self, texts: int) -> None:
+        """Compile what reports of up to so many studies together need; see `Compiles`."""
+        longest = Sampling().max_new_tokens
+        ids = self._prompt_ids(self._checkpoint.prompt.report, longest)
+        with self._running():
+            words = self._model.embed_tokens(ids)
+            blank = words.new_zeros(1, self._model.image_token_count, words.shape[-1])
+            self._generator.warm_up(self._model.embed_prompt(ids, blank)[0], texts, longest)
 
     @property
     def identity(self) -> ModelIdentity:
@@ -282,8 +296,14 @@ class LocalEngine:
 
     @contextmanager
     def _running(self) -> Iterator[None]:
-        with self._one_call, _device_memory(self._device), torch.inference_mode():
-            yield
+        try:
+            with self._one_call, _device_memory(self._device), torch.inference_mode():
+                yield
+        except OutOfDeviceMemory:
+            self._generator.forget()
+            if self._device.type == "cuda":
+                torch.cuda.empty_cache()
+            raise
 
     def _token_id(self, token: str) -> int:
         found = self._checkpoint.tokenizer.token_to_id(token)

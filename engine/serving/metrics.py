@@ -7,7 +7,7 @@ from itertools import chain
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 
-from engine.protocol import Answer, Generation, ModelIdentity
+from engine.protocol import Answer, Compilation, Generation, ModelIdentity
 
 # A token takes milliseconds, a report of a large model on a busy CPU minutes
 SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 120.0, 300.0, 600.0)
@@ -59,8 +59,23 @@ class ServingMetrics:
             "Volumes unlike those the model was trained on.",
             registry=registry,
         )
+        self.graphs = Gauge(
+            "ctscribe_engine_compiled_steps",
+            "Steps of decoding that were compiled since the start, one for each shape.",
+            registry=registry,
+        )
+        self.fallbacks = Gauge(
+            "ctscribe_engine_uncompiled_steps",
+            "Shapes that could not be compiled, and run several times slower.",
+            registry=registry,
+        )
         model = Info("ctscribe_engine_model", "Which model is served.", registry=registry)
         model.info({"name": identity.name, "version": identity.version, "digest": identity.digest})
+
+    def follow(self, compilation: Compilation) -> None:
+        """Show what an engine compiles."""
+        self.graphs.set_function(lambda: compilation.graphs)
+        self.fallbacks.set_function(lambda: compilation.fallbacks)
 
     def observe_request(self, path: str, status: int, seconds: float) -> None:
         """Count a request that was answered."""

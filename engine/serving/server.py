@@ -25,7 +25,7 @@ from starlette.exceptions import HTTPException
 from dicom_io.errors import EngineError, EngineFault, EngineUnavailable, OutOfDeviceMemory
 from dicom_io.model_input.preprocess import ModelInput
 from engine.inference.question import require_distinct
-from engine.protocol import OnToken, ReportEngine, require_preprocessing
+from engine.protocol import Compiles, OnToken, ReportEngine, require_preprocessing
 from engine.serving import wire
 from engine.serving.device_queue import DeviceQueue
 from engine.serving.gate import LoadGate, TokenGate
@@ -58,6 +58,9 @@ def make_app(
         How many reports may be drafted together.
     """
     metrics = ServingMetrics(engine.identity)
+    if isinstance(engine, Compiles):  # before anybody is told that it is ready
+        engine.warm_up(batch)
+        metrics.follow(engine.compilation)
     queue = DeviceQueue(engine, batch=batch, observe=metrics.observe_run)
     service = _Service(engine, queue, metrics)
 

@@ -16,7 +16,7 @@ from transformers import PreTrainedConfig
 
 from engine.checkpoints.decoding import Decoding
 from engine.checkpoints.families import FAMILIES, Network, build, family_of, part_of
-from engine.inference.generation import Generator, capacity_for
+from engine.inference.generation import SHAPES_KEPT, Generator, bucket, capacity_for
 from engine.network.dcformer import VARIANTS
 from engine.network.med3dvlm import Med3DVLMConfig
 from engine.network.projector import PUBLISHED
@@ -26,7 +26,7 @@ from engine.sizes.tables import QWEN
 PUBLISHED_MODEL = Med3DVLMConfig(VARIANTS["small"], PUBLISHED, QWEN, splice="published")
 """The sizes of `MagicXin/Med3DVLM-Qwen-2.5-7B`."""
 
-KV_CACHE, ACTIVATIONS = "KV cache", "activations"
+KV_CACHE, KEPT_CACHES, ACTIVATIONS = "KV cache", "kept caches", "activations"
 
 
 @dataclass(frozen=True)
@@ -76,11 +76,24 @@ def memory_by_part(
     parts = weight_bytes(network, quantization, tied=config.llm.tie_word_embeddings)
     prompt = network.image_token_count + load.question_tokens
     slots = capacity_for(prompt, load.new_tokens) + prompt  # a prompt is kept until it is answered
-    parts[KV_CACHE] = load.texts * slots * bytes_per_token(config.llm, dtype)
+    token = bytes_per_token(config.llm, dtype)
+    parts[KV_CACHE] = load.texts * slots * token
+    if others := kept_rows(load.texts):
+        parts[KEPT_CACHES] = others * capacity_for(prompt, load.new_tokens) * token
     parts[ACTIVATIONS] = _activations(network, prompt, load.texts, dtype)
     if quantization == "nf4":  # a prompt's linear maps are taken out of 4 bit, one at a time
         parts[ACTIVATIONS] += max(map(_full_bytes, _linears(network.llm_layers)))
     return parts
+
+
+def kept_rows(texts: int) -> int:
+    """Count the texts whose caches stay from batches of other sizes, at most (`SHAPES_KEPT`).
+
+    Batches of up to `texts` fill buckets of 1, 2, 4, …; the largest of them is at work.
+    """
+    smaller = [1 << power for power in range((texts - 1).bit_length())]
+    filled_up = bucket(texts) - texts
+    return filled_up + sum(smaller[-(SHAPES_KEPT - 1) :])
 
 
 def weight_bytes(

@@ -113,7 +113,8 @@ def export_run(out: Path) -> Path:
     run = {"precision": about["precision"]}
     recipe = Recipe.model_validate({**about.pop("recipe"), "run": run})
     step, weights = states.trained_weights(folder)
-    return export(recipe, names[-1], weights, out, {**about, "step": step}, {})
+    figures = states.figures_at(folder, step)
+    return export(recipe, names[-1], weights, out, {**about, "step": step}, figures)
 
 
 def put_weights(

@@ -29,7 +29,7 @@ from training.run.launch import launched_ranks
 from training.run.loader import Pass, load_steps
 from training.run.plan import Plan
 from training.run.ranks import total
-from training.run.states import States, claim, trained_weights
+from training.run.states import States, claim, keep_figures, trained_weights
 from training.run.task import Batch, Task
 
 
@@ -220,5 +220,6 @@ class Running(Generic[Batch]):
         self.accelerator.log({f"validation/{k}": v for k, v in figures.items()}, step=step)
         said = ", ".join(f"{name} {value:.4f}" for name, value in figures.items())
         if self.accelerator.is_main_process:
+            keep_figures(self.states.folder, step, figures)
             say(f"validation at step {step}: {said}")
         return figures

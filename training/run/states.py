@@ -25,7 +25,7 @@ from training.differences import differences
 from training.run.ranks import rank
 
 _STEP = re.compile(r"step-(\d{8})")
-ABOUT = "run.json"
+ABOUT, FIGURES = "run.json", "figures.json"
 
 WEIGHTS, OPTIMIZER = "model.safetensors", "optimizer.safetensors"
 DEEPSPEED = "deepspeed"
@@ -62,6 +62,30 @@ def claim(folder: Path, about: Mapping[str, Any]) -> None:
             f"{folder} is of another run: {'; '.join(sorted(found))}; "
             "take another --out, or the same recipe, data and ranks"
         )
+
+
+def keep_figures(folder: Path, step: int, figures: Mapping[str, float]) -> None:
+    """Keep what the validation part gave after `step` steps, for an export of that state.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the states of one stage.
+    step : int
+    figures : mapping of str to float
+    """
+    path = folder / FIGURES
+    unfinished = path.with_suffix(".part")
+    said = {"step": step, "figures": dict(figures)}
+    unfinished.write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
+    unfinished.replace(path)
+
+
+def figures_at(folder: Path, step: int) -> dict[str, float]:
+    """Return what was kept of exactly this step; nothing where another was looked at last."""
+    path = folder / FIGURES
+    said = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    return dict(said["figures"]) if said.get("step") == step else {}
 
 
 def latest(folder: Path) -> tuple[int, Path] | None:

@@ -10,10 +10,11 @@ from transformers import Qwen2ForCausalLM
 from dicom_io.errors import EngineError
 from engine.checkpoints.checkpoint import Checkpoint
 from engine.checkpoints.decoding import Decoding
+from engine.inference import compiled
 from engine.inference.generation import (
+    SHAPES_KEPT,
     GeneratedTokens,
     Generator,
-    decode_step,
     drawn,
     end_before_loop,
     pieces,
@@ -181,15 +182,81 @@ def test_a_cache_is_used_again_without_a_trace(model: Med3DVLM) -> None:
     assert first == again
 
 
-def test_a_step_is_one_graph_without_breaks(model: Med3DVLM) -> None:
-    generator = Generator(model, Decoding())
-    (plain,) = written(model, PROMPT)
-    generator._step = torch.compile(decode_step, backend="eager", fullgraph=True, dynamic=False)
-    with torch.inference_mode():
-        (traced,) = generator.write(generator.read([PROMPT]), TEN)
-        assert traced == plain
-        with torch._dynamo.config.patch(error_on_recompile=True):
-            assert generator.write(generator.read([PROMPT[:5]]), TEN) == written(model, PROMPT[:5])
+@pytest.fixture
+def traced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trace and guard as on a GPU, and run the graph as it is."""
+    monkeypatch.setattr(compiled, "HOW", compiled.HOW | {"mode": None, "backend": "eager"})
+
+
+def compiling(test: Any) -> Any:
+    """A test whose steps are traced; torch's own import warns of what torch itself still uses."""
+    quiet = pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated")
+    return pytest.mark.usefixtures("traced")(quiet(test))
+
+
+@compiling
+@torch.inference_mode()
+def test_each_shape_is_one_graph_and_writes_what_the_plain_step_writes(model: Med3DVLM) -> None:
+    generator = Generator(model, Decoding(), compiles=True)
+    for prompts in (PROMPTS[:1], PROMPTS, PROMPTS[:1], (*PROMPTS, PROMPT), PROMPTS[1:2], PROMPTS):
+        for one, other in zip(
+            generator.write(generator.read(prompts), TEN), written(model, *prompts), strict=True
+        ):
+            assert one.ids == other.ids
+            assert one.logprobs == pytest.approx(other.logprobs, abs=1e-5)
+    # one text, and buckets of four for three texts and for four
+    assert (generator.compilation.graphs, generator.compilation.fallbacks) == (2, 0)
+
+
+@compiling
+@torch.inference_mode()
+def test_more_shapes_than_torchs_own_limit_are_all_compiled(model: Med3DVLM) -> None:
+    generator = Generator(model, Decoding(), compiles=True)
+    sampling = replace(TEN, max_new_tokens=2)
+    for power in range(10):
+        prefix = generator.read([PROMPT]).repeated(2**power)
+        assert len(generator.write(prefix, sampling)) == 2**power
+        assert len(generator._shapes) <= SHAPES_KEPT
+    assert (generator.compilation.graphs, generator.compilation.fallbacks) == (10, 0)
+
+
+@compiling
+@torch.inference_mode()
+def test_the_shape_that_was_used_least_lately_is_forgotten(model: Med3DVLM) -> None:
+    generator = Generator(model, Decoding(), compiles=True)
+    sampling = replace(TEN, max_new_tokens=2)
+    for rows in (1, 2, 4, 8, 1, 16):
+        generator.write(generator.read([PROMPT]).repeated(rows), sampling)
+    assert [rows for rows, _ in generator._shapes] == [4, 8, 1, 16]
+    generator.forget()
+    assert not generator._shapes
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated")
+@torch.inference_mode()
+def test_what_cannot_be_compiled_runs_as_it_is_and_is_counted(
+    model: Med3DVLM, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*arguments: Any) -> Any:
+        raise RuntimeError("no compiler here")
+
+    monkeypatch.setattr(compiled, "HOW", compiled.HOW | {"mode": None, "backend": refuse})
+    generator = Generator(model, Decoding(), compiles=True)
+    for _ in range(2):
+        assert generator.write(generator.read([PROMPT]), TEN) == written(model, PROMPT)
+    assert (generator.compilation.graphs, generator.compilation.fallbacks) == (0, 1)
+    assert "is not compiled: BackendCompilerFailed" in caplog.text
+
+
+@compiling
+@torch.inference_mode()
+def test_after_warming_up_nothing_is_compiled_any_more(model: Med3DVLM) -> None:
+    generator = Generator(model, Decoding(), compiles=True)
+    generator.warm_up(PROMPT, 4, 10)
+    assert generator.compilation.graphs == 3
+    for count in (1, 2, 3, 4):
+        generator.write(generator.read([PROMPT] * count), TEN)
+    assert (generator.compilation.graphs, generator.compilation.fallbacks) == (3, 0)
 
 
 LOGITS = torch.tensor([[0.1, 0.4, 0.2, 0.3]]).double().log()

@@ -11,6 +11,7 @@ from engine.sizes.memory import (
     KV_CACHE,
     PUBLISHED_MODEL,
     Load,
+    kept_rows,
     memory_by_part,
     peak_bytes,
     weight_bytes,
@@ -43,7 +44,7 @@ def test_keys_and_values_are_counted_as_they_are(checkpoint: Checkpoint) -> None
     prompts = [torch.rand(model.image_token_count + LOAD.question_tokens, 16)] * LOAD.texts
     prefix = generator.read(prompts)
     generator.write(prefix, Sampling(LOAD.new_tokens))
-    layers = [layer for kept in generator._layers.values() for layer in kept]
+    layers = [layer for kept in generator._shapes.values() for layer in kept.layers]
     caches = [(layer.keys, layer.values) for layer in layers] + prefix.keys_values
     kept = sum(t.numel() * t.element_size() for pair in caches for t in pair if t is not None)
     assert memory_by_part(model.config, torch.float32, load=LOAD)[KV_CACHE] == kept
@@ -78,3 +79,8 @@ def test_the_published_model_has_seven_billion_weights() -> None:
     parts = memory_by_part(PUBLISHED_MODEL, torch.bfloat16)
     weights = sum(v for k, v in parts.items() if k not in (KV_CACHE, ACTIVATIONS))
     assert 15.2 * GB < weights < 15.5 * GB
+
+
+def test_caches_of_smaller_batches_stay_and_are_counted():
+    # at work: a bucket of as many texts, filled up; kept beside it: three smaller ones at most
+    assert [kept_rows(texts) for texts in (1, 2, 3, 4, 8, 16)] == [0, 1, 1 + 3, 3, 7, 2 + 4 + 8]

@@ -20,6 +20,7 @@ from tests.training import tiny
 from training.export.export import export, put_weights
 from training.learner.begin import begin
 from training.recipe.recipe import load_recipe
+from training.run import states
 from training.run.states import latest, trained_weights
 
 
@@ -122,6 +123,7 @@ def test_phantoms_make_a_demonstration(stage_3):
 
 
 def test_the_last_state_of_a_killed_run_is_exported(stage_3, tmp_path):
+    card = describe(stage_3 / "checkpoint").card
     before = describe(stage_3 / "checkpoint").tensors()
     for path in (stage_3 / "checkpoint").iterdir():
         path.unlink()
@@ -129,7 +131,16 @@ def test_the_last_state_of_a_killed_run_is_exported(stage_3, tmp_path):
     assert result.exit_code == 0, result.output
     after = describe(stage_3 / "checkpoint").tensors()
     assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
-    assert describe(stage_3 / "checkpoint").card.provenance["step"] == 4
+    again = describe(stage_3 / "checkpoint").card
+    assert again.provenance["step"] == 4
+    assert again.provenance["validation"] == card.provenance["validation"] != {}
+
+
+def test_figures_of_another_step_are_not_those_of_a_state(tmp_path):
+    assert states.figures_at(tmp_path, 4) == {}
+    states.keep_figures(tmp_path, 4, {"loss": 0.5})
+    assert states.figures_at(tmp_path, 4) == {"loss": 0.5}
+    assert states.figures_at(tmp_path, 6) == {}
 
 
 def test_a_folder_without_a_state_is_no_run(tmp_path):
