@@ -12,6 +12,7 @@ import regex
 from training.site.deidentify.folding import folded
 from training.site.deidentify.words import word_list
 from training.site.redaction.spans import Change
+from training.site.redaction.vocabulary import common_words
 
 _SHORTEST = 3
 _WORD = r"\p{Lu}[\p{L}\p{M}'’]+(?:-\p{Lu}[\p{L}\p{M}'’]+)*"
@@ -95,6 +96,13 @@ def is_medical(text: str, start: int, end: int) -> bool:
     """
     words = [word.strip(".,;:()") for word in text[start:end].split()]
     return all(map(_is_medical_word, words)) or (len(words) == 1 and _is_term(text, end))
+
+
+def is_ordinary(text: str, start: int, end: int) -> bool:
+    """Whether a stretch is medical, or of words that every text has and nobody is called."""
+    words = [word.strip(".,;:()") for word in folded(text[start:end]).split()]
+    plain = all(word in common_words() and word not in given_names() for word in words)
+    return plain or is_medical(text, start, end)
 
 
 def _is_medical_word(word: str) -> bool:

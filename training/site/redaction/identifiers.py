@@ -10,12 +10,13 @@ from typing import Any, Protocol
 
 import regex
 
-from training.site.deidentify.folding import fold
+from training.site.deidentify.folding import fold, folded, spaced
 from training.site.deidentify.known import KnownValues
-from training.site.redaction.gazetteer import persons, strange_words, towns
+from training.site.redaction.gazetteer import is_ordinary, persons, strange_words, towns
 from training.site.redaction.known_values import known_values
 from training.site.redaction.spans import Change, Kind, apply, in_placeholder, merged
 
+_FILES = ("numbers", "dates", "people", "places")
 _ROUNDS = 5
 """Of looking again at the text with placeholders; the second one finds nothing, as a rule."""
 
@@ -34,31 +35,47 @@ class Recognizer(Protocol):
 
 @dataclass(frozen=True)
 class Rule:
-    """A pattern of `rules.toml`; its group `told`, where it has one, is what is replaced.
+    """A pattern of `rules/`; its group `told`, where it has one, is what is replaced.
 
-    `folded` rules search folded text, where there is neither case nor diacritics.
+    Patterns are verbose; a part of `rules/parts.toml` stands where its name stands in braces. Rules
+    are `on` raw text, or on folded text, where there is neither case nor diacritics; the letters of
+    their patterns are folded too. `any_case` is for patterns on raw text, where capitals count
+    otherwise. A `weak` rule passes over what is a word of reports.
     """
 
     name: str
     kind: Kind
     pattern: regex.Pattern[str]
     folded: bool
+    weak: bool
 
 
 def _rules() -> tuple[Rule, ...]:
-    tables = tomllib.loads((files("training.site.redaction") / "rules.toml").read_text("utf-8"))
     parts: dict[str, str] = {}
-    for name, pattern in tables["parts"].items():
+    for name, pattern in _toml("parts").items():
         parts[name] = f"(?:{_filled(pattern, parts)})"
-    return tuple(_rule(table, parts) for table in tables["rule"])
+    tables = (table for name in _FILES for table in _toml(name)["rule"])
+    return tuple(_rule(table, parts) for table in tables)
+
+
+def _toml(name: str) -> dict[str, Any]:
+    folder = files("training.site.redaction") / "rules"
+    return tomllib.loads((folder / f"{name}.toml").read_text("utf-8"))
 
 
 def _rule(table: Mapping[str, Any], parts: Mapping[str, str]) -> Rule:
     flags = regex.VERBOSE | regex.MULTILINE
     if table.get("any_case"):
         flags |= regex.IGNORECASE
-    pattern = regex.compile(_filled(table["pattern"], parts), flags)
-    return Rule(table["name"], table["kind"], pattern, table["on"] == "folded")
+    is_folded = table["on"] == "folded"
+    pattern = _filled(table["pattern"], parts)
+    pattern = regex.compile(_folded_literals(pattern) if is_folded else pattern, flags)
+    return Rule(table["name"], table["kind"], pattern, is_folded, table.get("weak", False))
+
+
+def _folded_literals(pattern: str) -> str:
+    """A pattern for folded text: its letters beyond ASCII as they stand there."""
+    return "".join(c if c.isascii() else folded(c) for c in pattern)
 
 
 def _filled(pattern: str, parts: Mapping[str, str]) -> str:
@@ -135,17 +152,17 @@ def _places(text: str, changes: Sequence[Change]) -> list[int]:
 
 def general_identifiers(text: str) -> Iterator[Change]:
     """Find what can be told without knowing whose report it is."""
-    compared = fold(text)
+    as_compared, as_written = fold(text), spaced(text)
     for rule in _RULES:
-        searched = compared.text if rule.folded else text
-        for match in rule.pattern.finditer(searched):
+        searched = as_compared if rule.folded else as_written
+        for match in rule.pattern.finditer(searched.text):
             told = "told" in rule.pattern.groupindex and match.group("told") is not None
-            start, end = match.span("told" if told else 0)
-            if start == end:
+            inner = match.span("told" if told else 0)
+            if not searched.text[slice(*inner)].strip():
                 continue
-            if rule.folded:
-                start, end = compared.span(start, end)
-            yield Change(start, end, rule.kind, rule.name)
+            start, end = searched.span(*inner)
+            if not (rule.weak and is_ordinary(text, start, end)):
+                yield Change(start, end, rule.kind, rule.name)
 
 
 def _all_trimmed(text: str, changes: Iterable[Change]) -> Iterator[Change]:

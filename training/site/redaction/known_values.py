@@ -37,7 +37,7 @@ def known_values(text: str, known: KnownValues) -> Iterator[Change]:
     compared = fold(text)
     for kind, rule, pattern in _patterns(known):
         for match in pattern.finditer(compared.text):
-            if match.start() == match.end():
+            if not match.group().strip():
                 continue
             start, end = compared.span(*match.span())
             if rule == "two-letter name" and not text[start].isupper():
