@@ -20,6 +20,8 @@ from training.site.deidentify.words import word_list
 
 _NUMBERS = word_list("elements_with_numbers")
 _PLACES = word_list("elements_with_places")
+# Words of names that are words of every text
+_NO_NAMES = word_list("no_names")
 _NAME_PARTS = re.compile(r"[\^=,;\s]+")
 
 
@@ -76,6 +78,16 @@ def names_in(header: Dataset) -> frozenset[str]:
     """Every word of every person's name in a header, folded."""
     names = (value for e in elements(header) if e.VR == "PN" for value in _values(e))
     return frozenset(word for name in names for word in name_words(name))
+
+
+def name_groups(name: str) -> Iterator[list[str]]:
+    """The words of each of the groups of a name (PS3.5 6.2.1), titles left out."""
+    for group in name.split("="):
+        # prefix and suffix are titles
+        words = [word for part in group.split("^")[:3] for word in name_words(part)]
+        words = [word for word in words if word.strip(".") not in _NO_NAMES]
+        if words:
+            yield words
 
 
 def name_words(name: str) -> list[str]:

@@ -95,7 +95,7 @@ def is_medical(text: str, start: int, end: int) -> bool:
     One word may also be known by the term that follows.
     """
     words = [word.strip(".,;:()") for word in text[start:end].split()]
-    return all(map(_is_medical_word, words)) or (len(words) == 1 and _is_term(text, end))
+    return all(map(is_medical_word, words)) or (len(words) == 1 and _is_term(text, end))
 
 
 def is_ordinary(text: str, start: int, end: int) -> bool:
@@ -105,7 +105,8 @@ def is_ordinary(text: str, start: int, end: int) -> bool:
     return plain or is_medical(text, start, end)
 
 
-def _is_medical_word(word: str) -> bool:
+def is_medical_word(word: str) -> bool:
+    """Whether a folded word is an eponym, a technical or anatomical word, or a drug."""
     parts = regex.split(r"[-'’]", folded(word))
     if _MEANT & {*parts, folded(word)}:
         return True
@@ -126,14 +127,22 @@ def _mostly_capitals(text: str) -> bool:
 @cache
 def given_names() -> frozenset[str]:
     """Given names of every locale of Faker, folded, but for those that are words of reports."""
+    return _usable(_of_every_locale("first_name"), word_list("no_given_names"))
+
+
+@cache
+def family_names() -> frozenset[str]:
+    """Family names of every locale of Faker, folded."""
+    return _usable(_of_every_locale("last_name"), frozenset())
+
+
+def _of_every_locale(kind: str) -> Iterator[str]:
     import faker.providers.person as locales
 
-    names: set[str] = set()
     for locale in pkgutil.iter_modules(locales.__path__):
         provider = importlib.import_module(f"{locales.__name__}.{locale.name}").Provider
-        lists = (getattr(provider, n) for n in dir(provider) if n.startswith("first_name"))
-        names.update(str(name) for known in lists if _is_list(known) for name in known)
-    return _usable(names, word_list("no_given_names"))
+        lists = (getattr(provider, n) for n in dir(provider) if n.startswith(kind))
+        yield from (str(name) for known in lists if _is_list(known) for name in known)
 
 
 @cache
@@ -146,7 +155,7 @@ def cities() -> frozenset[str]:
     return _usable((city["name"] for city in found), ordinary)
 
 
-_MEDICAL = word_list("medical_followers") | word_list("technical")
+_MEDICAL = word_list("medical_followers") | word_list("technical") | word_list("medical")
 _MEANT = _MEDICAL | word_list("eponyms")
 
 

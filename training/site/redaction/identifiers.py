@@ -75,7 +75,7 @@ def _rule(table: Mapping[str, Any], parts: Mapping[str, str]) -> Rule:
 
 def _folded_literals(pattern: str) -> str:
     """A pattern for folded text: its letters beyond ASCII as they stand there."""
-    return "".join(c if c.isascii() else folded(c) for c in pattern)
+    return "".join(c if c.isascii() else regex.escape(folded(c)) for c in pattern)
 
 
 def _filled(pattern: str, parts: Mapping[str, str]) -> str:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import permutations
 
 import regex
 
 from training.site.deidentify.folding import fold, folded, squashed
-from training.site.deidentify.known import KnownValues, name_words
+from training.site.deidentify.known import KnownValues, name_groups
 from training.site.deidentify.words import word_list
+from training.site.redaction.near_names import near_names
 from training.site.redaction.spans import Change, Kind
 
 _LETTER = r"[\p{L}]"
 _APART = r"[\s,;^_./-]{1,3}"
 _SEPARATOR = r"[\s\-–./_:#,]{0,2}"
 _SHORTEST_NUMBER = 4
+# letters that a scanned page shows for digits
+_READ_AS = {"0": "[0o]", "1": "[1il]", "2": "[2z]", "5": "[5s]", "8": "[8b]"}
 _SHORTEST_INFLECTED = 6
 _SHORTEST_WHOLE_NUMBER = 6
 _SHORTEST_WHOLE_PLACE = 8
@@ -26,7 +29,6 @@ _COUNTED = r"(?:images?|im|img|bild|bilder|serie|series|se|slice|from|of)"
 _CJK = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}ᄀ-ᇿ]")
 _CYRILLIC = regex.compile(r"^[\p{Cyrillic}-]+$")
 
-# Words of names that are words of every text
 _NO_NAMES = word_list("no_names")
 # Words of institutions and addresses that are words of every report
 _NO_PLACES = word_list("no_places")
@@ -43,6 +45,7 @@ def known_values(text: str, known: KnownValues) -> Iterator[Change]:
             if rule == "two-letter name" and not text[start].isupper():
                 continue
             yield Change(start, end, kind, rule)
+    yield from near_names(text, known.names)
 
 
 def residues(text: str, known: KnownValues) -> bool:
@@ -54,7 +57,7 @@ def residues(text: str, known: KnownValues) -> bool:
 def whole_values(known: KnownValues) -> Iterator[str]:
     """The values that are too long to stand in another context by chance."""
     for name in known.names:
-        for words in (*_forms(name), *_written(name)):
+        for words in (*name_groups(name), *_written(name)):
             for order in permutations(words, min(2, len(words))):
                 if len(squashed("".join(order))) >= _SHORTEST_GLUED:
                     yield " ".join(order)
@@ -78,16 +81,6 @@ def _patterns(known: KnownValues) -> tuple[tuple[Kind, str, regex.Pattern[str]],
     return tuple((kind, rule, regex.compile(pattern)) for kind, rule, pattern in unique)
 
 
-def _forms(name: str) -> Iterator[list[str]]:
-    """The words of each of the groups of a name (PS3.5 6.2.1)."""
-    for group in name.split("="):
-        # prefix and suffix are titles
-        words = [w for part in group.split("^")[:3] for w in name_words(part)]
-        words = [word for word in words if word.strip(".") not in _NO_NAMES]
-        if words:
-            yield words
-
-
 def _written(name: str) -> Iterator[list[str]]:
     """The words of the groups of a name as they are written."""
     for group in name.split("="):
@@ -97,7 +90,7 @@ def _written(name: str) -> Iterator[list[str]]:
 
 
 def _name(name: str) -> Iterator[tuple[str, str]]:
-    for words in _forms(name):
+    for words in name_groups(name):
         if any(_CJK.search(word) for word in words):
             yield from _east_asian_name(words)
             continue
@@ -110,14 +103,18 @@ def _name(name: str) -> Iterator[tuple[str, str]]:
             first, last = words[1][0], letters[0]
             yield "known initials", _bounded(rf"{first}\.?\s?(?:{_LETTER}\.\s?)?{last}")
             yield "known initials", _bounded(rf"{last},?\s{first}\.?(?:\s?-?{_LETTER}\.)*")
-            initials = [regex.escape(w[0]) for w in (words[1], words[0])]
-            yield "known initials", rf"(?<!{_LETTER}|\.)" + r"\.\s?".join(initials) + r"\.(?!\w)"
-            yield (
-                "known initials",
-                rf"(?<!{_LETTER}|\.)" + r"\.\s?".join(initials[::-1]) + r"\.(?!\w)",
-            )
+            yield from _initials(words)
         for word in words:
             yield from _word_of_a_name(word)
+
+
+def _initials(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """H.-P. M., M.H.P.: of some or all given names, before or behind the family name's."""
+    given = [part[0] for word in words[1:] for part in regex.split("[-']", word) if part]
+    for few in {len(given), 1}:
+        for order in ([words[0][0], *given[:few]], [*given[:few], words[0][0]]):
+            dotted = r"\.[\s-]{0,2}".join(map(regex.escape, order))
+            yield "known initials", rf"(?<!{_LETTER}|\.){dotted}\.(?!\w)"
 
 
 def _word_of_a_name(word: str) -> Iterator[tuple[str, str]]:
@@ -189,7 +186,7 @@ def _number(number: str) -> str | None:
     stem = characters.lstrip("0")
     if len(stem) < 3:
         return None
-    body = _SEPARATOR.join(regex.escape(c) for c in stem)
+    body = _SEPARATOR.join(_READ_AS.get(c, regex.escape(c)) for c in stem)
     before = r"(?<![\p{L}\d])" if not stem[0].isdigit() else r"(?<!\d|\d[.,])"
     after = r"(?!\d)" if stem[-1].isdigit() else r"(?![\p{L}\d])"
     return rf"{before}(?:0+{_SEPARATOR})?{body}{after}"

@@ -15,10 +15,19 @@ _FEWEST_IN_A_BILLION = 10_000
 
 @cache
 def common_words() -> frozenset[str]:
-    """Words that are frequent in one of the languages, folded, where they are no given names."""
+    """Words that are frequent in one of the languages, folded."""
+    return _words(_FEWEST_IN_A_BILLION / 1e9)
+
+
+@cache
+def known_words() -> frozenset[str]:
+    """Words that one of the languages has once in a million or oftener, folded."""
+    return _words(0)
+
+
+def _words(least: float) -> frozenset[str]:
     import wordfreq
 
-    least = _FEWEST_IN_A_BILLION / 1e9
     found: set[str] = set()
     for language in COMMON_IN:
         words = wordfreq.get_frequency_dict(language, "small")

@@ -1,0 +1,215 @@
+"""Find known names in near forms: misspelt, split, joined, inflected, shortened, in another script.
+
+Names and texts are compared by skeletons, which are Latin letters without what spelling leaves
+open. A word that every text has is never taken for a name that is spelt otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from itertools import permutations
+from typing import Any
+
+import regex
+
+from training.site.deidentify.folding import fold, folded
+from training.site.deidentify.known import name_groups
+from training.site.deidentify.words import word_groups, word_list
+from training.site.redaction.gazetteer import family_names, given_names, is_medical_word
+from training.site.redaction.spans import Change
+from training.site.redaction.vocabulary import known_words
+
+_WORD = regex.compile(r"[\p{L}\p{M}\d]+(?:['’][\p{L}\p{M}]+)*")
+_BETWEEN = regex.compile(r"[ \t\n'’.-]{1,3}")
+_MOST_PARTS = 4
+_SHORTEST = 3
+_SHORTEST_JOINED = 6
+_SHORTEST_MISSPELT = 5
+"""Of a name of four letters, one other letter makes another word too often."""
+_SHORTEST_STEM = 3
+_LONGEST_CUT = 3
+_SPACELESS = regex.compile(r"[\p{Han}\p{Hangul}\p{Katakana}]")
+# digits that a scanned page shows for letters
+_READ_AS = str.maketrans("0134567889", "oleasgtbbg")
+# what transliterations and spellings leave open, in this order
+_OPEN: tuple[tuple[str, str], ...] = (
+    ("shch", "s"), ("sch", "s"), ("tsch", "c"), ("tch", "c"), ("cz", "c"), ("ch", "c"), ("sh", "s"),
+    ("sz", "s"), ("kh", "h"), ("zh", "z"), ("rz", "z"), ("ts", "c"), ("tz", "c"), ("ph", "f"),
+    ("th", "t"), ("ck", "k"), ("qu", "k"), ("x", "ks"), ("mp", "b"), ("nt", "d"), ("oy", "u"),
+    ("ou", "u"), ("ue", "u"), ("oe", "o"), ("ae", "a"), ("y", "i"), ("j", "i"), ("w", "v"),
+    ("'", ""), ("-", ""),
+)  # fmt: skip
+_ENDINGS = frozenset(
+    "s es en n ns e er ern a y i u o m om em im am ym ow owi owie ego iego emu iemu ej iej ie ia ii "
+    "ami ach ova ove ovi ovy ou ich ych ą ę ów ум у а ы и е ой ою ем ом ого его ому ему ой ей ых их "
+    "ю я ию ии ая ую ым им ами ях ου ο α ε η ης ας ος ων ους ι ιδη ta tta lla lle lta ssa sta ksi na "
+    "sen sella selle selta sessa sesta seen ssen in".split()
+)
+
+
+@dataclass(frozen=True)
+class _Names:
+    """What the known names look like.
+
+    Parameters
+    ----------
+    whole : frozenset of str
+        Skeletons of words, and of words that are joined.
+    words : tuple of str
+        Folded words that may be misspelt or inflected.
+    short : frozenset of str
+        Other forms of given names, folded.
+    """
+
+    whole: frozenset[str]
+    words: tuple[str, ...]
+    short: frozenset[str]
+
+
+def near_names(text: str, names: Sequence[str]) -> Iterator[Change]:
+    """Find what may be one of the names, in words of the text and in neighbours together.
+
+    Parameters
+    ----------
+    text : str
+        A report.
+    names : sequence of str
+        As DICOM writes person names.
+    """
+    known = _names(tuple(names))
+    compared = fold(text)
+    words = list(_WORD.finditer(compared.text))
+    for match in words:
+        start, end = compared.span(*match.span())
+        if rule := _rule(match.group(), known, capital=text[start].isupper()):
+            yield Change(start, end, "NAME", rule)
+    for start, end in _joined(words, compared.text, known.whole):
+        yield Change(*compared.span(start, end), "NAME", "split name")
+
+
+def skeleton(word: str) -> str:
+    """Latin letters of a folded word, those that sound alike made equal, doubled ones once."""
+    latin = word if word.isascii() else _latin(word)
+    for spelt, plain in _OPEN:
+        latin = latin.replace(spelt, plain)
+    return str(regex.sub(r"(.)\1+", r"\1", latin))
+
+
+@lru_cache(maxsize=1 << 15)
+def _latin(word: str) -> str:
+    from anyascii import anyascii
+
+    return str(anyascii(word)).lower().replace(" ", "")
+
+
+def _rule(word: str, known: _Names, *, capital: bool) -> str:
+    """What a word is of a known name; "" where it is nothing."""
+    plain = word.translate(_READ_AS) if regex.search(r"\p{L}", word) else word
+    if len(plain) < _SHORTEST or plain.isdigit() or _SPACELESS.search(plain):
+        return ""
+    if _is_plain_word(plain):
+        return ""
+    if skeleton(plain) in known.whole:
+        return "name in another spelling"
+    if capital and plain in known.short:
+        return "short form of a name"
+    if any(_is_inflected(plain, name, capital=capital) for name in known.words):
+        return "inflected name"
+    return "misspelt name" if _is_misspelt(plain, known.words) else ""
+
+
+@lru_cache(maxsize=1 << 15)
+def _is_plain_word(word: str) -> bool:
+    """Whether it is a word of every text, or of reports, that is no name besides."""
+    return is_medical_word(word) or (
+        word in known_words() and word not in given_names() and word not in family_names()
+    )
+
+
+def _joined(
+    words: Sequence[regex.Match[str]], text: str, whole: frozenset[str]
+) -> Iterator[tuple[int, int]]:
+    """Neighbours that are a known name together."""
+    for first in range(len(words)):
+        joined = words[first].group()
+        for last in range(first + 1, min(first + _MOST_PARTS, len(words))):
+            gap = text[words[last - 1].end() : words[last].start()]
+            if not _BETWEEN.fullmatch(gap):
+                break
+            joined += words[last].group()
+            parts = [words[i].group() for i in range(first, last + 1)]
+            if len(joined) >= _SHORTEST_JOINED and _is_split(joined, parts, whole):
+                yield words[first].start(), words[last].end()
+
+
+def _is_split(joined: str, parts: Sequence[str], whole: frozenset[str]) -> bool:
+    plain = joined.translate(_READ_AS)
+    # two words that are each in every text are what they seem
+    return skeleton(plain) in whole and not all(map(_is_plain_word, parts))
+
+
+def _is_misspelt(word: str, names: Sequence[str]) -> bool:
+    from rapidfuzz.distance import OSA
+
+    return len(word) >= _SHORTEST_MISSPELT and any(
+        len(name) >= _SHORTEST_MISSPELT and OSA.distance(word, name, score_cutoff=1) <= 1
+        for name in names
+    )
+
+
+def _is_inflected(word: str, name: str, *, capital: bool) -> bool:
+    """Whether a word is the stem of a name with an ending: Kowalskiej, Niemisen, Παπαδοπούλου."""
+    if word[:2] != name[:2]:
+        return False
+    for stem in _stems(name):
+        if word.startswith(stem) and len(word) > len(stem) and word[len(stem) :] in _ENDINGS:
+            return capital or len(stem) > _SHORTEST_STEM
+    return any(
+        word.endswith(ending) and _is_misspelt(word[: -len(ending)], [name])
+        for ending in _ENDINGS
+        if len(ending) > 1 and len(word) - len(ending) >= _SHORTEST_MISSPELT
+    )
+
+
+@lru_cache(maxsize=1 << 12)
+def _stems(name: str) -> tuple[str, ...]:
+    """A name with less and less of its end, and without a vowel that comes and goes (Marek)."""
+    cut = [name[: len(name) - k] for k in range(_LONGEST_CUT + 1)]
+    fleeting = regex.sub(r"[eoоеё](?=[^aeiouаеиоу]$)", "", name)
+    return tuple(stem for stem in (*cut, fleeting) if len(stem) >= _SHORTEST_STEM)
+
+
+@lru_cache(maxsize=64)
+def _names(names: tuple[str, ...]) -> _Names:
+    whole: set[str] = set()
+    words: set[str] = set()
+    for group in (group for name in names for group in name_groups(name)):
+        parts = [word for word in group if len(word) >= _SHORTEST]
+        words.update(regex.sub("['-]", "", part) for part in parts)
+        words.update(p for part in parts for p in regex.split("['-]", part) if len(p) > _SHORTEST)
+        whole.update(skeleton("".join(order)) for order in permutations(group, min(2, len(group))))
+        whole.add(skeleton("".join(group)))
+    plain = {word for word in words if word not in word_list("no_names")}
+    whole = {one for one in whole | set(map(skeleton, plain)) if len(one) >= _SHORTEST}
+    short = {other for word in plain for other in _short_forms(word)}
+    return _Names(frozenset(whole), tuple(sorted(plain)), frozenset(short))
+
+
+@cache
+def _short_forms(name: str) -> frozenset[str]:
+    """Nicknames of a given name and the names that it is one of."""
+    english = _nicknames()
+    found = {*english.nicknames_of(name), *english.canonicals_of(name)}
+    for group in word_groups("nicknames"):
+        if name in group:
+            found |= group
+    return frozenset(folded(one) for one in found) - {name}
+
+
+@cache
+def _nicknames() -> Any:
+    from nicknames import NickNamer
+
+    return NickNamer()
