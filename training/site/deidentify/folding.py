@@ -32,17 +32,20 @@ _BROKEN_WORD = re.compile(r"(?<=[^\W\d_])-[ \t]*\r?\n[ \t]*(?=[^\W\d_])")
 
 @dataclass(frozen=True)
 class Folded:
-    """Folded text, and where each of its characters comes from in the original."""
+    """Folded text, where each of its characters comes from in the original, and its length."""
 
     text: str
     origin: tuple[int, ...]
+    length: int
 
     def span(self, start: int, end: int) -> tuple[int, int]:
         """Where a stretch of the folded text that is not all space lies in the original."""
         inner = self.text[start:end]
         first = start + len(inner) - len(inner.lstrip())
         last = end - len(inner) + len(inner.rstrip())
-        return self.origin[first], self.origin[last - 1] + 1
+        # what folds to nothing belongs to the letter before it
+        following = self.origin[last] if last < len(self.origin) else self.length
+        return self.origin[first], following
 
 
 def fold(text: str) -> Folded:
@@ -94,7 +97,7 @@ def _spaced(text: str, letters_at: Callable[[int], Iterable[str]]) -> Folded:
         for letter in letters_at(i):
             letters.append(letter)
             origin.append(i)
-    return Folded("".join(letters), tuple(origin))
+    return Folded("".join(letters), tuple(origin), len(text))
 
 
 @cache

@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 import regex
 
 from training.site.deidentify.folding import folded
+from training.site.deidentify.skeletons import ENDINGS, skeleton
 from training.site.deidentify.words import word_list
 from training.site.redaction.spans import Change
 from training.site.redaction.vocabulary import common_words
@@ -39,9 +40,12 @@ _GERMAN = regex.compile(
 )
 _NO_GERMAN = regex.compile(
     r"(?i)\b(?:the|of|is|are|with|no|and|was|le|la|les|du|des|et|avec|pas|est|el|los|con|sin|del|se|y|"
-    r"di|il|nei|per|senza|w|z|jest|bez|com|sem|het|een|van|met|geen)\b"
+    r"di|il|nei|per|senza|w|z|jest|bez|com|sem|het|een|van|met|geen|"
+    r"и|с|не|без|из|по|от|на|και|με|του|της|στο|στη|δεν|από|χωρίς|ja|on|ei|ovat|oikea\w*|vasen\w*)\b"
 )
 _FEW = 2
+_SHORTEST_STEM = 5
+_SHORTEST_DRUG = 7
 _DRUG = regex.compile(
     r"(?:mab|nib|mycin|platin|taxel|azole?|pril|olol|statine?|parine?|xaban|cillin|rubicin|bine)$"
 )
@@ -76,7 +80,9 @@ def towns(text: str, places: Sequence[Change]) -> Iterator[Change]:
     """Find a town behind a preposition, or behind another place."""
     for match in _TOWN.finditer(text):
         end = _end_of_town(match[1])
-        if end is not None and not _is_term(text, match.start(1) + end):
+        if end is None or is_medical(text, match.start(1), match.start(1) + end):
+            continue
+        if not _is_term(text, match.start(1) + end):
             yield Change(match.start(1), match.start(1) + end, "PLACE", "town")
     for match in _OF_ENGLISH.finditer(text):
         if folded(match["told"]).split()[0] not in _MEDICAL:
@@ -85,7 +91,9 @@ def towns(text: str, places: Sequence[Change]) -> Iterator[Change]:
             )
     for place in places:
         match = _NEXT_TOWN.match(text, place.end)
-        if match is not None and folded(match[1]) in cities():
+        if match is None or is_medical_word(match[1]):
+            continue
+        if folded(match[1]) in cities():
             yield Change(match.start(1), match.end(1), "PLACE", "town")
 
 
@@ -110,7 +118,19 @@ def is_medical_word(word: str) -> bool:
     parts = regex.split(r"[-'’]", folded(word))
     if _MEANT & {*parts, folded(word)}:
         return True
-    return _DRUG.search(parts[-1]) is not None and parts[-1] not in given_names()
+    last = parts[-1]
+    if len(last) >= _SHORTEST_DRUG and _DRUG.search(last):
+        return last not in given_names()
+    return _is_inflected_term(last)
+
+
+@lru_cache(maxsize=1 << 14)
+def _is_inflected_term(word: str) -> bool:
+    """Whether an eponym or a drug is in it with an ending: Wegenera, Hashimoton, Китруду."""
+    if skeleton(word) in _SKELETONS and not word.isascii():
+        return True
+    cuts = range(_SHORTEST_STEM, len(word))
+    return any(word[cut:] in ENDINGS and skeleton(word[:cut]) in _SKELETONS for cut in cuts)
 
 
 def _is_term(text: str, end: int) -> bool:
@@ -156,7 +176,10 @@ def cities() -> frozenset[str]:
 
 
 _MEDICAL = word_list("medical_followers") | word_list("technical") | word_list("medical")
-_MEANT = _MEDICAL | word_list("eponyms")
+_MEANT = _MEDICAL.union(*(word_list(name) for name in ("eponyms", "drugs", "organisms")))
+_SKELETONS = frozenset(
+    skeleton(word) for word in word_list("eponyms") | word_list("drugs") if len(word) >= _SHORTEST_STEM
+)
 
 
 def _end_of_town(words: str) -> int | None:

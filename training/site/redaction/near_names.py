@@ -16,10 +16,11 @@ import regex
 
 from training.site.deidentify.folding import fold, folded
 from training.site.deidentify.known import name_groups
+from training.site.deidentify.skeletons import ENDINGS, skeleton
 from training.site.deidentify.words import word_groups, word_list
 from training.site.redaction.gazetteer import family_names, given_names, is_medical_word
 from training.site.redaction.spans import Change
-from training.site.redaction.vocabulary import known_words
+from training.site.redaction.vocabulary import common_words, known_words
 
 _WORD = regex.compile(r"[\p{L}\p{M}\d]+(?:['’][\p{L}\p{M}]+)*")
 _BETWEEN = regex.compile(r"[ \t\n'’.-]{1,3}")
@@ -33,22 +34,6 @@ _LONGEST_CUT = 3
 _SPACELESS = regex.compile(r"[\p{Han}\p{Hangul}\p{Katakana}]")
 # digits that a scanned page shows for letters
 _READ_AS = str.maketrans("0134567889", "oleasgtbbg")
-# what transliterations and spellings leave open, in this order
-_OPEN: tuple[tuple[str, str], ...] = (
-    ("shch", "s"), ("sch", "s"), ("tsch", "c"), ("tch", "c"), ("cz", "c"), ("ch", "c"), ("sh", "s"),
-    ("sz", "s"), ("kh", "h"), ("zh", "z"), ("rz", "z"), ("ts", "c"), ("tz", "c"), ("ph", "f"),
-    ("th", "t"), ("ck", "k"), ("qu", "k"), ("x", "ks"), ("mp", "b"), ("nt", "d"), ("oy", "u"),
-    ("ou", "u"), ("ue", "u"), ("oe", "o"), ("ae", "a"), ("y", "i"), ("j", "i"), ("w", "v"),
-    ("'", ""), ("-", ""),
-)  # fmt: skip
-_ENDINGS = frozenset(
-    "s es en n ns e er ern a y i u o m om em im am ym ow owi owie ego iego emu iemu ej iej ie ia ii "
-    "ami ach ova ove ovi ovy ou ich ych ą ę ów ум у а ы и е ой ою ем ом ого его ому ему ой ей ых их "
-    "ю я ию ии ая ую ым им ами ях ου ο α ε η ης ας ος ων ους ι ιδη ta tta lla lle lta ssa sta ksi na "
-    "sen sella selle selta sessa sesta seen ssen in".split()
-)
-
-
 @dataclass(frozen=True)
 class _Names:
     """What the known names look like.
@@ -85,23 +70,8 @@ def near_names(text: str, names: Sequence[str]) -> Iterator[Change]:
         start, end = compared.span(*match.span())
         if rule := _rule(match.group(), known, capital=text[start].isupper()):
             yield Change(start, end, "NAME", rule)
-    for start, end in _joined(words, compared.text, known.whole):
+    for start, end in _joined(words, compared.text, known):
         yield Change(*compared.span(start, end), "NAME", "split name")
-
-
-def skeleton(word: str) -> str:
-    """Latin letters of a folded word, those that sound alike made equal, doubled ones once."""
-    latin = word if word.isascii() else _latin(word)
-    for spelt, plain in _OPEN:
-        latin = latin.replace(spelt, plain)
-    return str(regex.sub(r"(.)\1+", r"\1", latin))
-
-
-@lru_cache(maxsize=1 << 15)
-def _latin(word: str) -> str:
-    from anyascii import anyascii
-
-    return str(anyascii(word)).lower().replace(" ", "")
 
 
 def _rule(word: str, known: _Names, *, capital: bool) -> str:
@@ -109,14 +79,17 @@ def _rule(word: str, known: _Names, *, capital: bool) -> str:
     plain = word.translate(_READ_AS) if regex.search(r"\p{L}", word) else word
     if len(plain) < _SHORTEST or plain.isdigit() or _SPACELESS.search(plain):
         return ""
+    # a name in capitals may be a rarer word: Katarzyny, Päivin
+    if is_medical_word(plain) or (_is_plain_word(plain) and not capital) or plain in common_words():
+        return ""
+    if any(_is_inflected(plain, name, capital=capital) for name in known.words):
+        return "inflected name"
     if _is_plain_word(plain):
         return ""
     if skeleton(plain) in known.whole:
         return "name in another spelling"
     if capital and plain in known.short:
         return "short form of a name"
-    if any(_is_inflected(plain, name, capital=capital) for name in known.words):
-        return "inflected name"
     return "misspelt name" if _is_misspelt(plain, known.words) else ""
 
 
@@ -129,7 +102,7 @@ def _is_plain_word(word: str) -> bool:
 
 
 def _joined(
-    words: Sequence[regex.Match[str]], text: str, whole: frozenset[str]
+    words: Sequence[regex.Match[str]], text: str, known: _Names
 ) -> Iterator[tuple[int, int]]:
     """Neighbours that are a known name together."""
     for first in range(len(words)):
@@ -140,14 +113,17 @@ def _joined(
                 break
             joined += words[last].group()
             parts = [words[i].group() for i in range(first, last + 1)]
-            if len(joined) >= _SHORTEST_JOINED and _is_split(joined, parts, whole):
+            if len(joined) >= _SHORTEST_JOINED and _is_split(joined, parts, known):
                 yield words[first].start(), words[last].end()
 
 
-def _is_split(joined: str, parts: Sequence[str], whole: frozenset[str]) -> bool:
+def _is_split(joined: str, parts: Sequence[str], known: _Names) -> bool:
     plain = joined.translate(_READ_AS)
     # two words that are each in every text are what they seem
-    return skeleton(plain) in whole and not all(map(_is_plain_word, parts))
+    return not all(map(_is_plain_word, parts)) and (
+        skeleton(plain) in known.whole
+        or any(plain.removesuffix(ending) in known.words for ending in ENDINGS)
+    )
 
 
 def _is_misspelt(word: str, names: Sequence[str]) -> bool:
@@ -164,11 +140,11 @@ def _is_inflected(word: str, name: str, *, capital: bool) -> bool:
     if word[:2] != name[:2]:
         return False
     for stem in _stems(name):
-        if word.startswith(stem) and len(word) > len(stem) and word[len(stem) :] in _ENDINGS:
+        if word.startswith(stem) and len(word) > len(stem) and word[len(stem) :] in ENDINGS:
             return capital or len(stem) > _SHORTEST_STEM
     return any(
         word.endswith(ending) and _is_misspelt(word[: -len(ending)], [name])
-        for ending in _ENDINGS
+        for ending in ENDINGS
         if len(ending) > 1 and len(word) - len(ending) >= _SHORTEST_MISSPELT
     )
 
