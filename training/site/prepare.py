@@ -21,6 +21,7 @@ from training.site.deidentify.headers import quiet
 from training.site.deidentify.keys import Key, open_work
 from training.site.deidentify.known import read_known
 from training.site.redaction.identifiers import find_identifiers
+from training.site.redaction.languages import UnknownLanguage, refuse_unknown_language
 from training.site.redaction.recognizer import SpacyRecognizer
 from training.site.redaction.review import Review
 from training.site.reports.matcher import Matcher, check_patient
@@ -90,7 +91,8 @@ def prepare_site(
         studies = _listed(wanted, folder)
         readings, rejected = _collect(wanted, folder, key, studies, pace or Pace())
         seen_before = folder.review_list.exists()
-        review = _proposed(folder, readings, wanted.recognizer)
+        review = _proposed(folder, readings, wanted.recognizer, rejected)
+        readings = [(record, text) for record, text in readings if record.study not in rejected]
         undecided = bool(review.undecided) or not seen_before
         if undecided and not accept_all:
             return Outcome(len(studies), len(readings), rejected, folder.review_list)
@@ -167,14 +169,27 @@ def _own_reading(study: StudyReference, record: Record) -> Reading:
     return reading_of(record.reports)
 
 
-def _proposed(work: Work, readings: Readings, recognizer: SpacyRecognizer | None) -> Review:
-    """Bring the review list up to date: what rules and recognizer find in each text."""
+def _proposed(
+    work: Work,
+    readings: Readings,
+    recognizer: SpacyRecognizer | None,
+    rejected: dict[str, str],
+) -> Review:
+    """Bring the review list up to date: what rules and recognizer find in each text.
+
+    A report in a language that no rule covers is rejected.
+    """
     recognizers = [recognizer] if recognizer else []
     review = Review.open(work.review_list)
     known = read_known(work.folder)
     for record, reading in readings:
         values = known[record.study].plus(names=reading.names, numbers=reading.numbers)
         values.save(work.folder, record.study)
+        try:
+            refuse_unknown_language(reading.text)
+        except UnknownLanguage as error:
+            rejected[record.study] = str(error)
+            continue
         found = find_identifiers(reading.text, values, recognizers)
         review.propose(record.study, reading.text, found, values)
     review.save()

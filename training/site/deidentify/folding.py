@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import regex
@@ -59,6 +59,7 @@ def spaced(text: str) -> Folded:
     return _spaced(text, lambda i: text[i])
 
 
+@lru_cache(maxsize=1 << 16)
 def folded(text: str) -> str:
     """The folded text alone."""
     return fold(text).text

@@ -7,6 +7,7 @@ from functools import lru_cache
 import regex
 
 from training.site.deidentify.folding import folded
+from training.site.deidentify.words import word_list
 
 # what transliterations and spellings leave open, in this order
 _OPEN: tuple[tuple[str, str], ...] = (
@@ -17,15 +18,7 @@ _OPEN: tuple[tuple[str, str], ...] = (
     ("'", ""), ("-", ""),
 )  # fmt: skip
 
-ENDINGS = frozenset(
-    folded(ending)
-    for ending in (
-    "s es en n ns e er ern a y i u o m om em im am ym ow owi owie ego iego emu iemu ej iej ie ia ii "
-    "ami ach ova ove ovi ovy ou ich ych ą ę ów ум у а ы и е ой ою ем ом ого его ому ему ой ей ых их "
-    "ю я ию ии ая ую ым им ами ях ου ο α ε η ης ας ος ων ους ι ιδη ta tta lla lle lta ssa sta ksi na "
-    "sen sella selle selta sessa sesta seen ssen in"
-    ).split()
-)
+ENDINGS = frozenset(map(folded, word_list("case_endings")))
 """Of cases and genitives: English, German, Slavic, Greek and Finnish, folded."""
 
 

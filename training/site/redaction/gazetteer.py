@@ -11,7 +11,7 @@ import regex
 
 from training.site.deidentify.folding import folded
 from training.site.deidentify.skeletons import ENDINGS, skeleton
-from training.site.deidentify.words import word_list
+from training.site.deidentify.words import word_groups, word_list
 from training.site.redaction.spans import Change
 from training.site.redaction.vocabulary import common_words
 
@@ -21,7 +21,10 @@ _PERSON = regex.compile(
     rf"(?<![\p{{L}}-])({_WORD})"
     rf"((?:[ \t]+(?:\p{{Lu}}\.[ \t]?|{_WORD}|v[oa]n|de|der|della)){{1,3}})(?![\p{{L}}-])"
 )
-_LAST_FIRST = regex.compile(rf"(?<![\p{{L}}-])({_WORD}),[ \t]*({_WORD})(?![\p{{L}}-])")
+_LAST_FIRST = regex.compile(
+    rf"(?<![\p{{L}}-])((?:(?:Le|La|De|Du|Di|Van|Von|St\.)[ \t])?{_WORD}),"
+    rf"[ \t]*({_WORD})(?![\p{{L}}-])"
+)
 _TOWN = regex.compile(
     r"(?<![\p{L}])(?:in|aus|nach|from|near|at|of|to|à|de|en|em|a|da|di|w|we|z|te|van|из|в)[ \t]+"
     r"(\p{Lu}[\p{L}\p{M}'’-]+(?:[ \t-](?:\p{Lu}|am|an|der|de|la|sur|upon|on)[\p{L}\p{M}'’-]*){0,3})"
@@ -68,12 +71,16 @@ def strange_words(text: str) -> Iterator[Change]:
 
     Not in German, whose nouns all have one, nor in titles, where most words have.
     """
-    no_german = not _GERMAN.search(text) and len(_NO_GERMAN.findall(text)) >= _FEW
-    if not no_german or _mostly_capitals(text):
+    if is_german(text) or len(_NO_GERMAN.findall(text)) < _FEW or _mostly_capitals(text):
         return
     for match in _MID_SENTENCE.finditer(text):
         if not is_medical(text, match.start(1), match.end(1)):
             yield Change(match.start(1), match.end(1), "NAME", "strange word")
+
+
+def is_german(text: str) -> bool:
+    """Whether a text has words of German, which writes every noun with a capital."""
+    return _GERMAN.search(text) is not None
 
 
 def towns(text: str, places: Sequence[Change]) -> Iterator[Change]:
@@ -147,7 +154,9 @@ def _mostly_capitals(text: str) -> bool:
 @cache
 def given_names() -> frozenset[str]:
     """Given names of every locale of Faker, folded, but for those that are words of reports."""
-    return _usable(_of_every_locale("first_name"), word_list("no_given_names"))
+    short = (name for group in word_groups("nicknames") for name in group)
+    names = (*_of_every_locale("first_name"), *short)
+    return _usable(names, word_list("no_given_names"))
 
 
 @cache
@@ -178,7 +187,9 @@ def cities() -> frozenset[str]:
 _MEDICAL = word_list("medical_followers") | word_list("technical") | word_list("medical")
 _MEANT = _MEDICAL.union(*(word_list(name) for name in ("eponyms", "drugs", "organisms")))
 _SKELETONS = frozenset(
-    skeleton(word) for word in word_list("eponyms") | word_list("drugs") if len(word) >= _SHORTEST_STEM
+    skeleton(word)
+    for word in word_list("eponyms") | word_list("drugs")
+    if len(word) >= _SHORTEST_STEM
 )
 
 

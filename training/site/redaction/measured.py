@@ -7,6 +7,7 @@ says what the headers know of the lines below it, up to the next empty line.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -21,7 +22,9 @@ from training.site.redaction.spans import Change
 _MARK = regex.compile(r"[{}⟨⟩]")
 _KNOWN = regex.compile(r"\[(name|number|date|place) ([^\]]+)\]")
 # scripts without spaces have a word in every character
-_TOKEN = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}]|[[\p{L}\p{N}\p{M}]--[\p{Han}]]+", regex.V1)
+_TOKEN = regex.compile(
+    r"[\p{Han}\p{Hiragana}\p{Katakana}]|[[\p{L}\p{N}\p{M}]--[\p{Han}]]+", regex.V1
+)
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,32 @@ def measure(recognizers: Sequence[Recognizer] = ()) -> Mapping[str, Score]:
     return {**scores, "all": sum(scores.values(), Score())}
 
 
+def stated() -> Mapping[str, Score]:
+    """Scores of the rules without a recognizer, as `docs/rules.py` measured them last."""
+    kept = json.loads((files("training.site.redaction") / "measured.json").read_text("utf-8"))
+    return {language: Score(**counts) for language, counts in kept.items()}
+
+
+def table(scores: Mapping[str, Score]) -> Iterator[str]:
+    """Lines of a table in Markdown."""
+    yield "| language | sentences | identifiers | found | words that should stay | lost |"
+    yield "| --- | --- | --- | --- | --- | --- |"
+    for language, score in scores.items():
+        yield (
+            f"| {language} | {score.sentences} | {score.planted} | {score.recall:.1%} "
+            f"| {score.words} | {score.loss:.2%} |"
+        )
+
+
+def faults(recognizers: Sequence[Recognizer] = ()) -> Iterator[str]:
+    """Say of every sentence what is left, and what is gone that should have stayed."""
+    for sentence in sentences():
+        changes = find_identifiers(sentence.text, sentence.known, recognizers)
+        for what, found in (("left", sentence.leaked(changes)), ("lost", sentence.lost(changes))):
+            if found:
+                yield f"{sentence.language}: {what}: {', '.join(found)}: {sentence.text}"
+
+
 def _known(line: str) -> KnownValues:
     found: dict[str, list[str]] = {}
     for match in _KNOWN.finditer(line):
@@ -130,7 +159,8 @@ def _known(line: str) -> KnownValues:
 
 
 def _sentence(language: str, line: str, known: KnownValues) -> Sentence:
-    text, spans, opened = "", {"}": [], "⟩": []}, 0
+    text, opened = "", 0
+    spans: dict[str, list[range]] = {"}": [], "⟩": []}
     for part in regex.split(f"({_MARK.pattern})", tidied(line)):
         if part in ("{", "⟨"):
             opened = len(text)

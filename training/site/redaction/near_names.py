@@ -18,7 +18,7 @@ from training.site.deidentify.folding import fold, folded
 from training.site.deidentify.known import name_groups
 from training.site.deidentify.skeletons import ENDINGS, skeleton
 from training.site.deidentify.words import word_groups, word_list
-from training.site.redaction.gazetteer import family_names, given_names, is_medical_word
+from training.site.redaction.gazetteer import family_names, given_names, is_german, is_medical_word
 from training.site.redaction.spans import Change
 from training.site.redaction.vocabulary import common_words, known_words
 
@@ -30,10 +30,16 @@ _SHORTEST_JOINED = 6
 _SHORTEST_MISSPELT = 5
 """Of a name of four letters, one other letter makes another word too often."""
 _SHORTEST_STEM = 3
+_SHORTEST_OF_WORDS = 8
 _LONGEST_CUT = 3
+# what stands before a word that does not begin a sentence
+_INSIDE = regex.compile(r"[\p{L}\p{N},)\]][ \t]+\Z")
+_ARABIC = regex.compile(r"\p{Arabic}")
 _SPACELESS = regex.compile(r"[\p{Han}\p{Hangul}\p{Katakana}]")
 # digits that a scanned page shows for letters
 _READ_AS = str.maketrans("0134567889", "oleasgtbbg")
+
+
 @dataclass(frozen=True)
 class _Names:
     """What the known names look like.
@@ -45,7 +51,7 @@ class _Names:
     words : tuple of str
         Folded words that may be misspelt or inflected.
     short : frozenset of str
-        Other forms of given names, folded.
+        Skeletons of other forms of given names.
     """
 
     whole: frozenset[str]
@@ -66,31 +72,41 @@ def near_names(text: str, names: Sequence[str]) -> Iterator[Change]:
     known = _names(tuple(names))
     compared = fold(text)
     words = list(_WORD.finditer(compared.text))
+    cased = any(letter.isupper() for letter in text)
+    nouns_have_capitals = is_german(text)
     for match in words:
         start, end = compared.span(*match.span())
-        if rule := _rule(match.group(), known, capital=text[start].isupper()):
+        capital = not text[start].islower() or not cased
+        inside = bool(_INSIDE.search(text, 0, start)) and not nouns_have_capitals
+        if rule := _rule(match.group(), known, capital=capital, named=capital and cased and inside):
             yield Change(start, end, "NAME", rule)
     for start, end in _joined(words, compared.text, known):
         yield Change(*compared.span(start, end), "NAME", "split name")
 
 
-def _rule(word: str, known: _Names, *, capital: bool) -> str:
-    """What a word is of a known name; "" where it is nothing."""
-    plain = word.translate(_READ_AS) if regex.search(r"\p{L}", word) else word
+def _rule(word: str, known: _Names, *, capital: bool, named: bool) -> str:
+    """What a word is of a known name; "" where it is nothing.
+
+    A capital says more than nothing, and inside a sentence that it is a name.
+    """
+    plain = word.translate(_READ_AS) if any(map(str.isalpha, word)) else word
     if len(plain) < _SHORTEST or plain.isdigit() or _SPACELESS.search(plain):
         return ""
-    # a name in capitals may be a rarer word: Katarzyny, Päivin
-    if is_medical_word(plain) or (_is_plain_word(plain) and not capital) or plain in common_words():
-        return ""
-    if any(_is_inflected(plain, name, capital=capital) for name in known.words):
-        return "inflected name"
-    if _is_plain_word(plain):
-        return ""
-    if skeleton(plain) in known.whole:
-        return "name in another spelling"
-    if capital and plain in known.short:
+    bone = skeleton(plain)
+    if capital and plain in given_names() and bone in known.short:
         return "short form of a name"
-    return "misspelt name" if _is_misspelt(plain, known.words) else ""
+    if is_medical_word(plain) or (plain in common_words() and not named):
+        return ""
+    # a name with a capital may be a rarer word: Katarzyny, Päivin
+    if capital and _is_inflected(plain, known):
+        return "inflected name"
+    if _is_plain_word(plain) and not named:
+        return ""
+    if bone in known.whole or _without_article(bone) in known.whole:
+        return "name in another spelling"
+    if capital and bone in known.short:
+        return "short form of a name"
+    return "misspelt name" if capital and _is_misspelt(plain, known.words) else ""
 
 
 @lru_cache(maxsize=1 << 15)
@@ -119,8 +135,9 @@ def _joined(
 
 def _is_split(joined: str, parts: Sequence[str], known: _Names) -> bool:
     plain = joined.translate(_READ_AS)
-    # two words that are each in every text are what they seem
-    return not all(map(_is_plain_word, parts)) and (
+    # two short words that are each in every text are what they seem
+    telling = len(joined) >= _SHORTEST_OF_WORDS or not all(map(_is_plain_word, parts))
+    return telling and (
         skeleton(plain) in known.whole
         or any(plain.removesuffix(ending) in known.words for ending in ENDINGS)
     )
@@ -135,18 +152,32 @@ def _is_misspelt(word: str, names: Sequence[str]) -> bool:
     )
 
 
-def _is_inflected(word: str, name: str, *, capital: bool) -> bool:
+def _is_inflected(word: str, known: _Names) -> bool:
     """Whether a word is the stem of a name with an ending: Kowalskiej, Niemisen, Παπαδοπούλου."""
-    if word[:2] != name[:2]:
-        return False
-    for stem in _stems(name):
-        if word.startswith(stem) and len(word) > len(stem) and word[len(stem) :] in ENDINGS:
-            return capital or len(stem) > _SHORTEST_STEM
+    if any(_has_stem(word, name) for name in known.words if word[:2] == name[:2]):
+        return True
+    bone = skeleton(word)
+    bones = known.whole if not word.isascii() else ()
+    if any(_has_stem(bone, name) for name in (*bones, *known.short) if bone[:2] == name[:2]):
+        return True
     return any(
-        word.endswith(ending) and _is_misspelt(word[: -len(ending)], [name])
+        word.endswith(ending) and _is_misspelt(word[: -len(ending)], known.words)
         for ending in ENDINGS
         if len(ending) > 1 and len(word) - len(ending) >= _SHORTEST_MISSPELT
     )
+
+
+def _has_stem(word: str, name: str) -> bool:
+    return any(
+        word.startswith(stem) and word[len(stem) :] in ENDINGS
+        for stem in _stems(name)
+        if len(word) > len(stem)
+    )
+
+
+def _without_article(bone: str) -> str:
+    """An Arabic name without what is written in one with it: wa-l-Khatib, lil-Khatib."""
+    return str(regex.sub(r"^[vfbk]?(?:l|al)?(?=[^aeiou]{3})", "", bone))
 
 
 @lru_cache(maxsize=1 << 12)
@@ -169,7 +200,12 @@ def _names(names: tuple[str, ...]) -> _Names:
         whole.add(skeleton("".join(group)))
     plain = {word for word in words if word not in word_list("no_names")}
     whole = {one for one in whole | set(map(skeleton, plain)) if len(one) >= _SHORTEST}
-    short = {other for word in plain for other in _short_forms(word)}
+    whole |= {
+        _without_article(one)
+        for one in whole
+        if any("\u0600" <= c <= "\u06ff" for c in "".join(names))
+    }
+    short = {skeleton(other) for word in plain for other in _short_forms(word)}
     return _Names(frozenset(whole), tuple(sorted(plain)), frozenset(short))
 
 
@@ -178,8 +214,9 @@ def _short_forms(name: str) -> frozenset[str]:
     """Nicknames of a given name and the names that it is one of."""
     english = _nicknames()
     found = {*english.nicknames_of(name), *english.canonicals_of(name)}
+    bone = skeleton(name)
     for group in word_groups("nicknames"):
-        if name in group:
+        if bone in map(skeleton, map(folded, group)):
             found |= group
     return frozenset(folded(one) for one in found) - {name}
 

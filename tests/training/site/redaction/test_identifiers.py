@@ -124,7 +124,7 @@ def test_a_time_is_found(time):
         ("1.2.840.113619.2.55.3.604688119", "[ID]"),
         ("CT-2021-00123", "[ID]"),
         ("from Mayo Clinic today", "from [PLACE] today"),
-        ("Station 4B", "[PLACE]"),
+        ("Station 4B", "Station [PLACE]"),
         ("Hauptstraße 12", "[PLACE]"),
         ("12 High Street", "[PLACE]"),
         ("75013 Paris", "[PLACE]"),
