@@ -133,7 +133,8 @@ def phantoms(
     "columns",
     multiple=True,
     metavar="WHAT=NAME",
-    help="Column or field that holds WHAT: accession, text, patient, status, written or addendum.",
+    help="Column or field that holds WHAT: accession, text, patient, status, written, addendum, or "
+    "staff (several with commas).",
 )
 @click.option("--model", default="embedded", help="Prepare inputs as this model needs them.")
 @click.option(

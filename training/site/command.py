@@ -122,7 +122,8 @@ def read_reports(
     path = Path(name)
     if path.is_dir():
         place = columns.get("accession", ACCESSION_FIELD)
-        return "hl7", tuple(read_messages(path, place))
+        staff = [field for field in columns.get("staff", "").split(",") if field]
+        return "hl7", tuple(read_messages(path, place, staff))
     if path.is_file() and path.suffix.lower() in TABLES:
         return "table", tuple(read_table(path, columns))
     raise UnusableData("--reports is sr, a .csv or .jsonl file, or a folder of HL7 messages")

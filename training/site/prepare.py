@@ -19,7 +19,7 @@ from training.site.build import Taken, build_store, rejections
 from training.site.collect import Collector
 from training.site.deidentify.headers import quiet
 from training.site.deidentify.keys import Key, open_work
-from training.site.deidentify.known import read_known
+from training.site.deidentify.known import KnownValues, read_known
 from training.site.redaction.identifiers import find_identifiers
 from training.site.redaction.languages import UnknownLanguage, refuse_unknown_language
 from training.site.redaction.recognizer import SpacyRecognizer
@@ -183,7 +183,7 @@ def _proposed(
     review = Review.open(work.review_list)
     known = read_known(work.folder)
     for record, reading in readings:
-        values = known[record.study].plus(names=reading.names, numbers=reading.numbers)
+        values = KnownValues.joined((known[record.study], reading.known))
         values.save(work.folder, record.study)
         try:
             refuse_unknown_language(reading.text)

@@ -22,6 +22,7 @@ _NUMBERS = word_list("elements_with_numbers")
 _PLACES = word_list("elements_with_places")
 # Words of names that are words of every text
 _NO_NAMES = word_list("no_names")
+_FAMILY = word_list("elements_with_family")
 _NAME_PARTS = re.compile(r"[\^=,;\s]+")
 
 
@@ -33,6 +34,8 @@ class KnownValues:
     ----------
     names : tuple of str
         Of the patient and everybody else, as DICOM writes person names (PS3.5 6.2.1) or as text.
+    staff : tuple of str
+        Those names that are neither the patient's nor the family's.
     numbers : tuple of str
         IDs, accession numbers, UIDs, telephone numbers, serial numbers.
     dates : tuple of str
@@ -45,6 +48,7 @@ class KnownValues:
     numbers: tuple[str, ...] = ()
     dates: tuple[str, ...] = ()
     places: tuple[str, ...] = ()
+    staff: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, headers: Iterable[Dataset]) -> KnownValues:
@@ -53,7 +57,17 @@ class KnownValues:
         for element in (e for header in headers for e in elements(header)):
             if kind := _kind(element):
                 found[kind] += _values(element)
+            if element.VR == "PN" and element.keyword not in _FAMILY:
+                found["staff"] += _values(element)
         return cls().plus(**found)
+
+    @classmethod
+    def joined(cls, several: Iterable[KnownValues]) -> KnownValues:
+        """What any of several knows."""
+        result = cls()
+        for one in several:
+            result = result.plus(**asdict(one))
+        return result
 
     def plus(self, **more: Iterable[str]) -> KnownValues:
         """Add values by the names of the fields, such as what a report's own fields say."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import hl7
 
 from dicom_io.errors import UnusableData
+from training.site.reports.hl7_identity import identity, is_field
 from training.site.reports.hl7_messages import Message, Segment, messages_in
 from training.site.reports.reports import SignedReport, Status
 from training.site.reports.sections import kind_of_heading
@@ -26,22 +27,6 @@ _SUFFIXES = {
     "TCM": "Technique",
 }
 _VOID = {"D", "W", "X"}
-_PEOPLE = {
-    "PID": (5, 6, 9),
-    "PD1": (4,),
-    "NK1": (2,),
-    "PV1": (7, 8, 9, 17),
-    "ORC": (10, 11, 12),
-    "OBR": (16, 28, 32, 33, 34, 35),
-    "OBX": (16,),
-}
-_NUMBERS = {
-    "PID": (2, 3, 4, 13, 14, 18, 19, 20),
-    "NK1": (5,),
-    "PV1": (19, 50),
-    "ORC": (2, 3, 4, 14),
-    "OBR": (2, 3, 17, 18, 19, 20, 21),
-}
 
 
 @dataclass
@@ -53,7 +38,9 @@ class _Order:
     observations: list[Segment] = field(default_factory=list)
 
 
-def read_messages(folder: Path, accession_field: str = ACCESSION_FIELD) -> Iterator[SignedReport]:
+def read_messages(
+    folder: Path, accession_field: str = ACCESSION_FIELD, staff: Sequence[str] = ()
+) -> Iterator[SignedReport]:
     """Read every ORU message in the files of a folder, batches included.
 
     Files that hold no HL7 message, and messages of other types, are passed over.
@@ -65,6 +52,8 @@ def read_messages(folder: Path, accession_field: str = ACCESSION_FIELD) -> Itera
     accession_field : str
         Where the accession number stands, such as "OBR-3" (the filler order number), "OBR-18" or
         "ORC-3". An empty OBR-3 is looked up in ORC-3, which is the same number.
+    staff : sequence of str
+        Fields that name staff beside those of the standard, such as "ZDS-2".
 
     Raises
     ------
@@ -75,11 +64,13 @@ def read_messages(folder: Path, accession_field: str = ACCESSION_FIELD) -> Itera
     place = re.fullmatch(r"(OBR|ORC|PID|PV1)-(\d{1,2})", accession_field)
     if not place:
         raise UnusableData(f"{accession_field!r} is no field of HL7 such as OBR-3 or ORC-3")
+    if odd := [field for field in staff if not is_field(field)]:
+        raise UnusableData(f"{odd[0]!r} is no field of HL7 such as ZDS-2")
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     for count, path in enumerate(files, start=1):
         try:
             for message in messages_in(path.read_bytes()):
-                yield from _reports(message, place[1], int(place[2]))
+                yield from _reports(message, place[1], int(place[2]), staff)
         except (hl7.HL7Exception, LookupError, ValueError) as error:
             raise UnusableData(
                 f"file {count} of {len(files)} of the HL7 folder, in the order of their names, "
@@ -87,11 +78,13 @@ def read_messages(folder: Path, accession_field: str = ACCESSION_FIELD) -> Itera
             ) from None
 
 
-def _reports(message: Message, segment: str, number: int) -> Iterator[SignedReport]:
+def _reports(
+    message: Message, segment: str, number: int, staff: Sequence[str]
+) -> Iterator[SignedReport]:
     if message.kind != "ORU":
         return
     first = {one.kind: one for one in reversed(message.segments)}
-    patients = _identifiers([one for one in message.segments if one.kind == "PID"], {"PID": (3,)})
+    patients = tuple(sorted({one for segment in message.segments for one in _patient_ids(segment)}))
     for order in _orders(message):
         places = {**first, "OBR": order.request, "ORC": order.control}
         status = _status(order)
@@ -107,9 +100,14 @@ def _reports(message: Message, segment: str, number: int) -> Iterator[SignedRepo
                 addendum=addendum,
                 written=_moment(first["MSH"].first(7) or order.request.first(22)),
                 patient_ids=patients,
-                names=_names(message.segments),
-                numbers=_identifiers(message.segments, _NUMBERS),
+                known=identity(message.segments, staff),
             )
+
+
+def _patient_ids(segment: Segment) -> Iterator[str]:
+    """The numbers of PID-3, without the authority that gave them."""
+    if segment.kind == "PID":
+        yield from filter(None, (segment.parts(value)[0] for value in segment.repetitions(3)))
 
 
 def _orders(message: Message) -> Iterator[_Order]:
@@ -177,29 +175,3 @@ def _heading(observation: Segment) -> str:
             return _SUFFIXES[suffix]
     headings = (n for n in (identifier, *names[:1]) if kind_of_heading(n) not in (None, "report"))
     return next(headings, "")
-
-
-def _names(segments: Sequence[Segment]) -> tuple[str, ...]:
-    """Everybody that a message names, as DICOM writes names: family^given."""
-    found = set()
-    for segment in segments:
-        for number in _PEOPLE.get(segment.kind, ()):
-            for person in segment.repetitions(number):
-                parts = person.split(segment.separators.component)
-                # XCN has an identifier before the name, XPN has not
-                named = parts[1:3] if segment.kind not in ("PID", "NK1") else parts[:2]
-                plain = [segment.separators.unescaped(part).strip() for part in named]
-                found.add("^".join(part for part in plain if part))
-    return tuple(sorted(found - {""}))
-
-
-def _identifiers(
-    segments: Sequence[Segment], places: Mapping[str, tuple[int, ...]]
-) -> tuple[str, ...]:
-    found = set()
-    for segment in segments:
-        for number in places.get(segment.kind, ()):
-            for value in segment.repetitions(number):
-                part = value.partition(segment.separators.component)[0]
-                found.add(segment.separators.unescaped(part).strip())
-    return tuple(sorted(found - {""}))

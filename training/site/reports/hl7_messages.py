@@ -76,6 +76,13 @@ class Segment:
         """The components of the first repetition of a field, as they are encoded."""
         return next(iter(self.repetitions(number)), "").split(self.separators.component)
 
+    def parts(self, value: str) -> list[str]:
+        """The components of one repetition, as text."""
+        return [
+            self.separators.unescaped(part).strip()
+            for part in value.split(self.separators.component)
+        ]
+
     def first(self, number: int) -> str:
         """The first component of a field as text: an identifier without its authority."""
         value = self.components(number)[0].partition(self.separators.subcomponent)[0]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from dicom_io.errors import UnusableData
+from training.site.deidentify.known import KnownValues
 from training.site.reports.sections import find_sections
 
 Status = Literal["final", "corrected", "withdrawn", "preliminary"]
@@ -38,8 +39,8 @@ class SignedReport:
         Names of earlier reports that this one takes the place of.
     name : str
         Of this report, for `replaces`.
-    names, numbers : tuple of str
-        People and identifiers that its message names, which may stand in the text too.
+    known : KnownValues
+        People, numbers, dates and places that its message names, which may stand in the text too.
     """
 
     accession_number: str = field(repr=False)
@@ -50,8 +51,7 @@ class SignedReport:
     patient_ids: tuple[str, ...] = field(default=(), repr=False)
     replaces: tuple[str, ...] = field(default=(), repr=False)
     name: str = field(default="", repr=False)
-    names: tuple[str, ...] = field(default=(), repr=False)
-    numbers: tuple[str, ...] = field(default=(), repr=False)
+    known: KnownValues = field(default_factory=KnownValues, repr=False)
 
 
 @dataclass(frozen=True)
@@ -62,13 +62,12 @@ class Reading:
     ----------
     text : str
         Findings and impression that hold now.
-    names, numbers : tuple of str
-        People and identifiers that the messages name.
+    known : KnownValues
+        What the messages name, those of replaced reports too.
     """
 
     text: str = field(repr=False)
-    names: tuple[str, ...] = field(repr=False)
-    numbers: tuple[str, ...] = field(repr=False)
+    known: KnownValues = field(repr=False)
 
 
 def reading_of(reports: Iterable[SignedReport]) -> Reading:
@@ -100,11 +99,7 @@ def reading_of(reports: Iterable[SignedReport]) -> Reading:
             sections = sections.amended(find_sections(addendum.text))
     if not sections.text:
         raise NoReport("its report holds neither findings nor an impression")
-    return Reading(
-        sections.text,
-        tuple(sorted({name for report in known for name in report.names})),
-        tuple(sorted({number for report in known for number in report.numbers})),
-    )
+    return Reading(sections.text, KnownValues.joined(report.known for report in known))
 
 
 def _latest(reports: Sequence[SignedReport]) -> SignedReport:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from dicom_io.errors import UnusableData
+from training.site.deidentify.known import KnownValues
 from training.site.reports.reports import SignedReport, Status
 
 COLUMNS = {
@@ -17,8 +19,12 @@ COLUMNS = {
     "status": ("status",),
     "written": ("written", "time", "date", "datetime"),
     "addendum": ("addendum",),
+    "staff": ("staff", "radiologist", "referrer"),
 }
-"""What a report has, and the names that its column may have; the first two are needed."""
+"""What a report has, and the names that its column may have; the first two are needed.
+
+`staff` may name several columns, with commas between.
+"""
 
 _STATUS: dict[str, Status] = {
     **dict.fromkeys(("", "f", "final", "signed", "verified", "approved"), "final"),
@@ -46,10 +52,13 @@ def read_table(path: Path, columns: Mapping[str, str]) -> Iterator[SignedReport]
         names the line, never what stands there.
     """
     rows = _json_lines(path) if path.suffix.lower() in (".jsonl", ".ndjson") else _csv(path)
-    names: dict[str, str] | None = None
+    names: dict[str, list[str]] | None = None
     for line, row in rows:
         names = names or _names(row, columns)
-        found = {key: row.get(name, "").strip() for key, name in names.items()}
+        found = {
+            key: "; ".join(row.get(one, "").strip() for one in named).strip("; ")
+            for key, named in names.items()
+        }
         if found["accession"] and found["text"]:
             yield _report(found)
         elif found["accession"] or found["text"]:
@@ -73,23 +82,34 @@ def _report(found: Mapping[str, str]) -> SignedReport:
         addendum=found.get("addendum", "").casefold() in _YES,
         written=found.get("written", ""),
         patient_ids=(found["patient"],) if found.get("patient") else (),
+        known=_staff(found.get("staff", "")),
     )
 
 
-def _names(row: Mapping[str, str], columns: Mapping[str, str]) -> dict[str, str]:
-    """The name of the column of each thing that the table has."""
-    plain = {name.strip().casefold().replace(" ", "_"): name for name in row}
+def _staff(people: str) -> KnownValues:
+    names = [name.strip() for name in re.split(r"[;/|\n]", people) if name.strip()]
+    return KnownValues(names=tuple(names), staff=tuple(names))
+
+
+def _names(row: Mapping[str, str], columns: Mapping[str, str]) -> dict[str, list[str]]:
+    """The names of the columns of each thing that the table has; there are several of staff."""
+    plain = {_plain(name): name for name in row}
     names = {}
     for key, usual in COLUMNS.items():
-        wanted = (columns[key].strip().casefold().replace(" ", "_"),) if key in columns else usual
+        wanted = tuple(map(_plain, columns[key].split(","))) if key in columns else usual
         present = [plain[name] for name in wanted if name in plain]
         if present:
-            names[key] = present[0]
-        elif key in columns or key in ("accession", "text"):
+            names[key] = present if key == "staff" else present[:1]
+        needed = len(wanted) if key in columns else int(key in ("accession", "text"))
+        if len(present) < needed:
             raise UnusableData(
                 f"the table of reports has no column {' or '.join(wanted)} for the {key}"
             )
     return names
+
+
+def _plain(name: str) -> str:
+    return name.strip().casefold().replace(" ", "_")
 
 
 def _csv(path: Path) -> Iterator[tuple[int, dict[str, str]]]:

@@ -46,8 +46,8 @@ def test_a_report_is_read_line_by_line(tmp_path):
 
 def test_everybody_and_every_number_of_the_message_is_known(tmp_path):
     (report,) = read(tmp_path, message(obx("Findings: a")))
-    assert {"Miller^John", "Doe^Jane", "Ward^Anna"} <= set(report.names)
-    assert {"MRN1", "OLD7", "PL9", "ACC1", "0551-123456"} <= set(report.numbers)
+    assert {"Miller^John^Q", "Doe^Jane", "Ward^Anna"} <= set(report.known.names)
+    assert {"MRN1", "OLD7", "PL9", "ACC1", "0551-123456"} <= set(report.known.numbers)
 
 
 def test_repetitions_and_formatting_are_lines(tmp_path):
@@ -191,3 +191,46 @@ def test_what_cannot_be_read_is_named_by_its_place(tmp_path, content):
 def test_a_field_that_is_none_is_refused(tmp_path):
     with pytest.raises(UnusableData, match="no field of HL7"):
         read(tmp_path, field="Accession")
+
+
+def test_everybody_whom_any_segment_names_is_known(tmp_path):
+    patient = segment(
+        "PID",
+        {
+            3: "MRN1",
+            5: "Miller^John^Q",
+            6: "Quince^Ann",
+            7: "19510417",
+            9: "Mill^Johnny",
+            11: "27B Larkspur Crescent&Larkspur&27B^^Dunmore^OH^44114",
+            13: "^PRN^PH^jm@example.org^1^216^5550199",
+        },
+    )
+    order = segment(
+        "OBR",
+        {
+            3: "ACC1",
+            16: "7^Ward^Anna",
+            25: "F",
+            28: "9^Copyman^Cora",
+            32: "11&Reader&Rita&&&^202403011200",
+            34: "12&Techman&Tom",
+            35: "13&Typewell&Tina",
+        },
+    )
+    lines = [
+        *(header(), patient, "NK1|1|Miller^Jane|SPO|5 Elm Row^^Dunmore|0551-777001"),
+        *("PV1|1|I|W4^12^2^Rosewood|||||8^Carer^Carl", "GT1|1||Payer^Paul", "IN1|1|POL99871"),
+        *("ROL|1|AD|AT|21^Roller^Rolf", "PRT|1|AD||AP|22^Partner^Pia", "ZDS|1|Dr^Zett^Zoe"),
+        *(order, obx("Findings: a")),
+    ]
+    (tmp_path / "a.hl7").write_text("\r".join(lines))
+    (report,) = read_messages(tmp_path, staff=["ZDS-2"])
+    staff = {"Ward^Anna", "Copyman^Cora", "Reader^Rita", "Techman^Tom", "Typewell^Tina"}
+    staff |= {"Carer^Carl", "Roller^Rolf", "Partner^Pia", "Dr^Zett^Zoe", "Doe^Jane"}
+    family = {"Miller^John^Q", "Quince^Ann", "Mill^Johnny", "Miller^Jane", "Payer^Paul"}
+    known = report.known
+    assert (set(known.staff), set(known.names)) == (staff, staff | family)
+    assert {"2165550199", "0551-777001", "POL99871"} <= set(known.numbers)
+    assert {"27B Larkspur Crescent", "Dunmore", "Rosewood", "5 Elm Row"} <= set(known.places)
+    assert "19510417" in known.dates

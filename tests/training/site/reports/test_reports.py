@@ -1,5 +1,6 @@
 import pytest
 
+from training.site.deidentify.known import KnownValues
 from training.site.reports.reports import NoReport, SignedReport, reading_of
 
 
@@ -8,8 +9,10 @@ def report(text: str, **attributes) -> SignedReport:
 
 
 def test_a_final_report_is_read():
-    reading = reading_of([report("Findings: a\nImpression: b", names=("Doe^J",))])
-    assert (reading.text, reading.names) == ("Findings: a\nImpression: b", ("Doe^J",))
+    reading = reading_of(
+        [report("Findings: a\nImpression: b", known=KnownValues(names=("Doe^J",)))]
+    )
+    assert (reading.text, reading.known.names) == ("Findings: a\nImpression: b", ("Doe^J",))
 
 
 def test_the_latest_report_takes_the_place_of_those_before():
@@ -88,5 +91,12 @@ def test_a_report_without_findings_is_none():
 
 
 def test_nothing_of_a_report_is_in_its_repr():
-    text = repr(report("Findings: Miller", names=("Miller",), patient_ids=("P7",), written="2024"))
+    text = repr(
+        report(
+            "Findings: Miller",
+            known=KnownValues(names=("Miller",)),
+            patient_ids=("P7",),
+            written="2024",
+        )
+    )
     assert not any(secret in text for secret in ("Miller", "P7", "A1", "2024"))

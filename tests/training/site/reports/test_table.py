@@ -87,3 +87,19 @@ def test_a_line_that_is_no_json_is_refused_without_quoting_it(tmp_path):
     with pytest.raises(UnusableData, match="line 1: no JSON object") as refusal:
         read(table(tmp_path, '{"accession": "Miller"', name="r.jsonl"))
     assert "Miller" not in str(refusal.value)
+
+
+def test_columns_of_staff_are_known(tmp_path):
+    path = tmp_path / "reports.csv"
+    path.write_text(
+        'accession,text,Read by,Typist\nA1,Findings: a,"Doe, Jane; Roe, R.",Tina Well\n'
+    )
+    (report,) = read_table(path, {"staff": "Read by,Typist"})
+    assert report.known.staff == ("Doe, Jane", "Roe, R.", "Tina Well")
+
+
+def test_a_column_of_staff_that_is_not_there_is_refused(tmp_path):
+    path = tmp_path / "reports.csv"
+    path.write_text("accession,text,Typist\nA1,Findings: a,Tina Well\n")
+    with pytest.raises(UnusableData, match="for the staff"):
+        list(read_table(path, {"staff": "Typist,Reader"}))
