@@ -19,6 +19,7 @@ from dicom_io.extras import install_hint
 from plugin.console import say
 from plugin.settings import Destination as DestinationSettings
 from plugin.settings import FhirDestination, Hl7Destination, Settings
+from plugin.state.file_system import file_system_of
 from plugin.state.private import make_private
 from plugin.state.pulse import processes
 
@@ -35,6 +36,7 @@ _ADVICE = {
 }
 
 
+_SAFE = "use a file system that is safe for the spool, see docs/scaling.md"
 _ONE_MODEL = "start `ctscribe engine` with the same model on every host: only the first's is used"
 _PROCESS_ADVICE = {
     "hangs": "serve replaces it; if you started the part alone, end it and start it again",
@@ -113,6 +115,9 @@ def check_disk(settings: Settings) -> Finding:
     detail = f"{spool}, {free_mb} MB free, floor {floor_mb} MB"
     if free_mb < floor_mb:
         return Finding("spool", False, detail, "free disk space, or lower storage.floor_mb")
+    lies_on = file_system_of(spool)
+    if lies_on is not None and lies_on.fault:
+        return Finding("spool", False, f"{spool} lies on {lies_on.fault}", _SAFE)
     return Finding("spool", True, detail)
 
 

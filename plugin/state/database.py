@@ -25,6 +25,16 @@ SessionFactory = sessionmaker[Session]
 
 # SQLite lets one process write at a time. Who waits longer than this waits for one that hangs
 BUSY_TIMEOUT_S = 60
+# A thread needs one for a moment; what few processes have is few, see docs/scaling.md
+KEPT_CONNECTIONS, MOST_CONNECTIONS = 5, 15
+# A server that lost its power is given up after so long, and not after the kernel's quarter hour
+_NETWORK = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 30_000,
+}
 _MIGRATIONS = Path(__file__).parents[1] / "migrations"
 # Several processes start at once; one migrates, the others wait. The number is arbitrary.
 _MIGRATION_LOCK = 7246911
@@ -68,7 +78,13 @@ def connect(url: str) -> Engine:
     if parsed.drivername in ("postgres", "postgresql"):
         parsed = parsed.set(drivername="postgresql+psycopg")
     if parsed.get_backend_name() != "sqlite":
-        return create_engine(parsed, pool_pre_ping=True)
+        return create_engine(
+            parsed,
+            pool_pre_ping=True,
+            pool_size=KEPT_CONNECTIONS,
+            max_overflow=MOST_CONNECTIONS - KEPT_CONNECTIONS,
+            connect_args={key: _NETWORK[key] for key in _NETWORK if key not in parsed.query},
+        )
     if parsed.database and parsed.database != ":memory:":
         # SQLite gives the files beside it the same mode
         make_private_file(Path(parsed.database))
