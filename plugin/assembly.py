@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, nullcontext
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
@@ -27,12 +27,14 @@ from plugin.endpoints import (
 from plugin.settings import ArchiveDestination, FhirDestination, Hl7Destination, Settings
 from plugin.settings import Destination as DestinationSettings
 from plugin.state.bell import Bell
+from plugin.state.clock import now_by, now_of
 from plugin.state.completeness import ArchiveCount, Patience, nothing_known
 from plugin.state.database import SessionFactory, open_database, session_factory
 from plugin.state.kinds import Kind
 from plugin.state.outage import await_database
 from plugin.state.private import make_private
 from plugin.state.pulse import SILENT_S, Pulse
+from plugin.state.skew import watching_clock
 from plugin.state.spool import Spool
 from plugin.state.tables import Level
 from plugin.state.timeline import add_event
@@ -85,21 +87,22 @@ def run_receiver(settings: Settings, stop: threading.Event | None = None) -> Non
         sessions = await_sessions(settings, stop, pulse)
         if sessions is None:
             return
-        receive(
-            sessions,
-            open_spool(settings),
-            stop,
-            patience=patience_of(settings),
-            host=receiver.host,
-            port=receiver.port,
-            ae_title=receiver.ae_title,
-            redraft_ae_title=receiver.redraft_ae_title,
-            peers=[(peer.ae_title, str(peer.address)) for peer in receiver.peers],
-            limits=Limits(receiver.maximum_associations, receiver.network_timeout_s),
-            share_port=receiver.processes > 1,
-            expect=pulse.expect,
-            tls=certificates(receiver.tls),
-        )
+        with watching_clock(sessions):
+            receive(
+                sessions,
+                open_spool(settings),
+                stop,
+                patience=patience_of(settings),
+                host=receiver.host,
+                port=receiver.port,
+                ae_title=receiver.ae_title,
+                redraft_ae_title=receiver.redraft_ae_title,
+                peers=[(peer.ae_title, str(peer.address)) for peer in receiver.peers],
+                limits=Limits(receiver.maximum_associations, receiver.network_timeout_s),
+                share_port=receiver.processes > 1,
+                expect=pulse.expect,
+                tls=certificates(receiver.tls),
+            )
 
 
 def run_worker(
@@ -129,6 +132,7 @@ def run_worker(
         outbox, poll_s = Outbox(sessions, settings.storage.spool), settings.worker.poll_s
         with (
             closing(Bell(sessions.kw["bind"])) as bell,
+            watching_clock(sessions),
             watched_engine(settings, sessions) as engine,
             delivering(outbox, targets, poll_s, bell.wait),
             _worker(settings, path, sessions, targets, engine, pulse, bell) as worker,
@@ -151,6 +155,7 @@ def run_delivery(settings: Settings, stop: threading.Event | None = None) -> Non
         poll_s = settings.worker.poll_s
         with (
             closing(Bell(sessions.kw["bind"])) as bell,
+            watching_clock(sessions),
             delivering(outbox, targets, poll_s, bell.wait),
         ):
             while not stop.wait(settings.worker.poll_s):
@@ -175,7 +180,7 @@ def duties(settings: Settings) -> list[Duty]:
     sessions, spool, limits = open_sessions(settings), open_spool(settings), limits_of(settings)
 
     def keep_to_the_limits() -> None:
-        prune(sessions, spool, limits, datetime.now(UTC))
+        prune(sessions, spool, limits, now_by(sessions))
 
     retention = [Duty("retention", RETENTION_S, keep_to_the_limits)]
     return retention if settings.retention.enabled else []
@@ -283,7 +288,7 @@ def alert(settings: Settings, kind: Kind, message: str) -> None:
     sessions = open_sessions(settings)
     try:
         with sessions.begin() as session:
-            add_event(session, kind, message, now=datetime.now(UTC), level=Level.ALERT)
+            add_event(session, kind, message, now=now_of(session), level=Level.ALERT)
     finally:
         sessions.kw["bind"].dispose()
 
@@ -375,7 +380,8 @@ def redeliver(settings: Settings, selection: Selection) -> int:
     from plugin.delivery.redelivery import redeliver as queue
 
     _require_known(settings, selection)
-    return queue(open_sessions(settings), selection, datetime.now(UTC))
+    sessions = open_sessions(settings)
+    return queue(sessions, selection, now_by(sessions))
 
 
 def verify(settings: Settings, selection: Selection) -> Iterator[tuple[str, str, Verdict]]:
@@ -385,7 +391,7 @@ def verify(settings: Settings, selection: Selection) -> Iterator[tuple[str, str,
     _require_known(settings, selection)
     targets = {one.name: destination(one) for one in settings.destinations}
     sessions, spool = open_sessions(settings), settings.storage.spool
-    return look_again(sessions, spool, targets, selection, datetime.now(UTC))
+    return look_again(sessions, spool, targets, selection, now_by(sessions))
 
 
 def _require_known(settings: Settings, selection: Selection) -> None:

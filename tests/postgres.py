@@ -74,7 +74,8 @@ def server_binaries() -> Path | None:
 
 
 @contextmanager
-def running_cluster(binaries: Path) -> Iterator[Cluster]:
+def running_cluster(binaries: Path, settings: str = _SETTINGS) -> Iterator[Cluster]:
+    """Run a server for the length of a `with` block; `settings` are options of its command."""
     folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
     if os.geteuid() == 0:  # PostgreSQL refuses to run as root
         shutil.chown(folder, "postgres", "postgres")
@@ -83,7 +84,7 @@ def running_cluster(binaries: Path) -> Iterator[Cluster]:
     pg_ctl = [binaries / "pg_ctl", "-D", data, "-w"]
     try:
         _run(*initdb)
-        _run(*pg_ctl, "-l", folder / "log", "-o", f"-k {folder} {_SETTINGS}", "start")
+        _run(*pg_ctl, "-l", folder / "log", "-o", f"-k {folder} {settings}", "start")
         cluster = Cluster(folder)
         try:
             yield cluster

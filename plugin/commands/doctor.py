@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import click
-from sqlalchemy import text
 
 from dicom_io.errors import CtscribeError
 from dicom_io.extras import install_hint
@@ -89,7 +88,7 @@ def examine(settings: Settings, *, as_json: bool, send: bool = False) -> int:
 
 def run_checks(settings: Settings, *, send: bool = False) -> Iterator[Finding]:
     yield check_disk(settings)
-    yield check_database(settings)
+    yield from check_database(settings)
     yield from check_processes(settings)
     yield check_receiver(settings)
     yield from check_models(settings)
@@ -121,25 +120,38 @@ def check_disk(settings: Settings) -> Finding:
     return Finding("spool", True, detail)
 
 
-def check_database(settings: Settings) -> Finding:
-    """The database answers and has the current tables."""
-    from plugin.state.database import open_database
+def check_database(settings: Settings) -> Iterator[Finding]:
+    """The database answers, has the current tables, and its clock goes as this host's."""
+    from plugin.state.clock import skew_s
+    from plugin.state.database import open_database, session_factory
 
     try:
         engine = open_database(settings.storage.database_url)
-        with engine.connect() as connection:
-            connection.execute(text("SELECT 1"))
+        with session_factory(engine)() as session:
+            skew = skew_s(session)
+        engine.dispose()
     except ModuleNotFoundError as error:
-        return _not_installed("database", error)
+        yield _not_installed("database", error)
     except CtscribeError as error:
-        return Finding("database", False, *str(error).split(": ", 1))
+        yield Finding("database", False, *str(error).split(": ", 1))
     except OSError as error:  # of the folder of SQLite's file
         detail = f"{error.filename}: {error.strerror}"
-        return Finding("database", False, detail, "make the folder writable for the service")
+        yield Finding("database", False, detail, "make the folder writable for the service")
     except Exception as error:  # noqa: BLE001  every driver raises its own; the answer is the same
         cause = type(error).__name__
-        return Finding("database", False, cause, "check storage.database and that it is running")
-    return Finding("database", True, engine.dialect.name)
+        yield Finding("database", False, cause, "check storage.database and that it is running")
+    else:
+        yield Finding("database", True, engine.dialect.name)
+        if engine.dialect.name != "sqlite":
+            yield _clock(skew)
+
+
+def _clock(skew: float) -> Finding:
+    from plugin.state.skew import MOST_S, told
+
+    ok = abs(skew) <= MOST_S
+    advice = "" if ok else "have NTP keep the clocks of this host and of the database's"
+    return Finding("clock", ok, told(skew), advice)
 
 
 def check_processes(settings: Settings) -> Iterator[Finding]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -49,9 +48,10 @@ def print_pruning(
     PluginError
         Some files cannot be deleted.
     """
+    from plugin.state.clock import now_by
     from plugin.upkeep.retention import kept, plan, prune
 
-    now = datetime.now(UTC)
+    now = now_by(sessions)
     try:
         gone = (plan if dry_run else prune)(sessions, spool, limits, now)
     except OSError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from plugin.commands.study_list import StudyList
 from plugin.console import say
 from plugin.delivery.outbox import OPEN
 from plugin.drafting.engine_watch import DOWN, latest_engine_event
+from plugin.state.clock import now_of
 from plugin.state.database import open_database, session_factory
 from plugin.state.pulse import processes
 from plugin.state.tables import (
@@ -115,6 +116,8 @@ def print_timeline(database_url: str, wanted: str, *, as_json: bool) -> None:
         for event in study["events"]:
             mark = "" if event["level"] == "info" else f" {event['level'].upper()}:"
             say(f"  {event['time']} {mark} {event['message']}")
+        if study["worker"]:
+            say(f"  last worked on by {study['worker']}")
         say(f"  now: {study['verdict']}")
 
 
@@ -125,11 +128,13 @@ def study_to_dict(session: Session, study: Study) -> dict[str, Any]:
     )
     draft = session.scalar(select(Draft).where(Draft.study_id == study.id, Draft.is_current))
     notes = _open_notes(session, study)
+    begun = select(Job.worker).where(Job.study_id == study.id, Job.worker.is_not(None))
     return {
         "study_instance_uid": study.study_instance_uid,
         "sender": study.sender,
         "state": study.state,
         "verdict": "; ".join([_verdict(session, study, draft), *map(_note_told, notes)]),
+        "worker": session.scalar(begun.order_by(Job.revision.desc()).limit(1)),
         "instances": instances,
         "first_received_at": _shown(study.first_received_at),
         "last_received_at": _shown(study.last_received_at),
@@ -176,7 +181,7 @@ def _verdict(session: Session, study: Study, draft: Draft | None) -> str:
     if latest is not None and latest.state == JobState.RUNNING:
         return "the model is at work"
     if latest is not None and latest.state == JobState.PENDING:
-        return _waiting(latest, _engine_alert(session))
+        return _waiting(latest, _engine_alert(session), now_of(session))
     if draft is not None and draft.retraction_path is not None:
         why = f": {latest.error}" if latest is not None and latest.error else ""
         return f"no draft: draft {draft.revision} was retracted, and there is no new one{why}"
@@ -203,13 +208,13 @@ def _engine_alert(session: Session) -> str | None:
     return f"{last.message} (since {_shown(last.time)})"
 
 
-def _waiting(job: Job, alert: str | None) -> str:
+def _waiting(job: Job, alert: str | None, now: datetime) -> str:
     due = max(job.deadline, job.not_before)
-    if alert is not None and due <= datetime.now(UTC):
+    if alert is not None and due <= now:
         return f"due: {alert}"
     if job.error is not None:
         return f"tried again at {_shown(due)}: {job.error}"
-    if due > datetime.now(UTC):
+    if due > now:
         return f"waiting for more slices until {_shown(due)}"
     return "due: waits for open associations to end, or for a free worker"
 

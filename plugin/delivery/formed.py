@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,6 +14,7 @@ from dicom_io.archives.archive import Target
 from dicom_io.archives.proof import Found, InstanceReference
 from dicom_io.device import uid_in_form
 from dicom_io.errors import AssociationRejected, SopClassRefused
+from plugin.state.clock import now_of
 from plugin.state.database import SessionFactory
 from plugin.state.kinds import Kind
 from plugin.state.tables import Draft, Level
@@ -134,7 +134,7 @@ def tell_form(
         draft = session.scalar(select(Draft).where(Draft.sop_instance_uid == sop_instance_uid))
         if draft is not None:
             text = f"draft {draft.revision}: {destination} gets it as {message}"
-            now, level = datetime.now(UTC), Level.WARNING
+            now, level = now_of(session), Level.WARNING
             add_event_once(session, Kind.FORM, text, now=now, study_id=draft.study_id, level=level)
 
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import ColumnElement, exists, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import BindParameter, ColumnElement, Select, bindparam, exists, or_, select, update
+from sqlalchemy.orm import Session, contains_eager
 
 from plugin.delivery.destinations import CLAIM_S
-from plugin.state.clock import doubled, too_far
+from plugin.state.clock import doubled, now_of, too_far
 from plugin.state.commitments import begin_commitment, is_committed
 from plugin.state.database import SessionFactory
 from plugin.state.kinds import Kind
-from plugin.state.tables import Delivery, DeliveryState, Draft, Job, Level, Quarantine, Verdict
+from plugin.state.tables import Delivery, DeliveryState, Draft, Level, Quarantine, Verdict
 from plugin.state.timeline import add_event
 
 # A restart of the archive is over after the first pauses; a night's outage costs an attempt an hour
@@ -36,6 +37,7 @@ NEVER_FOUND = (
     "SOP Instance UID"
 )
 OPEN = (DeliveryState.PENDING, DeliveryState.SENT)
+_OPEN_LITERALS: BindParameter[Any] = bindparam("open", OPEN, expanding=True, literal_execute=True)
 DONE = (DeliveryState.PROVED, DeliveryState.ACCEPTED)
 
 
@@ -73,8 +75,34 @@ def _is_being_corrected() -> ColumnElement[bool]:
     )
 
 
-def utc_now() -> datetime:
-    return datetime.now(UTC)
+def _first_due(destination: str, now: datetime) -> Select[Delivery]:
+    """The delivery that has been due longest, locked; those that others lock are passed over."""
+    far = too_far(Delivery.not_before, now, _LONGEST)
+    return (
+        select(Delivery)
+        .join(Delivery.draft)
+        .join(Draft.job)
+        .options(contains_eager(Delivery.draft).contains_eager(Draft.job))
+        .where(Delivery.destination == destination, Delivery.state.in_(_OPEN_LITERALS))
+        .where(or_(Delivery.not_before <= now, far))
+        .where(or_(Delivery.retracts, ~_is_being_corrected()))
+        .order_by(Delivery.not_before)
+        .limit(1)
+        .with_for_update(of=Delivery, skip_locked=True)
+    )
+
+
+def _why_unwanted(delivery: Delivery, now: datetime) -> tuple[Level, str] | None:
+    """Why what has not been sent is sent no more, and how loud that is; None where it is sent."""
+    if delivery.retracts or delivery.state != DeliveryState.PENDING:
+        return None
+    if not delivery.draft.is_current:
+        return Level.INFO, "superseded by a newer draft"
+    until = delivery.draft.job.wanted_until
+    # What was tried before may have arrived already
+    if until is not None and until < now and delivery.attempts == 0:
+        return Level.WARNING, "nobody wants it so late"
+    return None
 
 
 class Outbox:
@@ -87,11 +115,11 @@ class Outbox:
     spool : Path
         The folder that draft paths are relative to.
     now : callable
-        The clock.
+        The clock, asked in a transaction.
     """
 
     def __init__(
-        self, sessions: SessionFactory, spool: Path, now: Callable[[], datetime] = utc_now
+        self, sessions: SessionFactory, spool: Path, now: Callable[[Session], datetime] = now_of
     ) -> None:
         self._sessions = sessions
         self._spool = spool
@@ -104,21 +132,19 @@ class Outbox:
         before they were sent are cancelled: the radiologist gets the newest only.
         """
         with self._sessions.begin() as session:
-            now = self._now()
-            self._cancel_superseded(session, destination)
-            self._cancel_unwanted(session, destination, now)
-            delivery = session.scalar(
-                select(Delivery)
-                .where(Delivery.destination == destination, Delivery.state.in_(OPEN))
-                .where(or_(Delivery.not_before <= now, too_far(Delivery.not_before, now, _LONGEST)))
-                .where(or_(Delivery.retracts, ~_is_being_corrected()))
-                .order_by(Delivery.not_before)
-                .limit(1)
-            )
-            if delivery is None or not self._extend(session, delivery, claim_s):
-                return None
-            session.refresh(delivery)
-            return self._due(delivery)
+            now = self._now(session)
+            while (delivery := session.scalar(_first_due(destination, now))) is not None:
+                if (unwanted := _why_unwanted(delivery, now)) is not None:
+                    level, why = unwanted
+                    delivery.state = DeliveryState.CANCELLED
+                    message = f"not sent to {delivery.destination}: {why}"
+                    self._tell(session, delivery, level, Kind.DELIVERY_CANCELLED, message)
+                    continue
+                delivery.not_before = now + timedelta(seconds=claim_s)
+                delivery.attempts += 1
+                delivery.away = False
+                return self._due(delivery)
+        return None
 
     def record_sent(self, due: Due, claim_s: float = CLAIM_S) -> Due:
         """Record that the destination has accepted the object; returns what is left to do."""
@@ -127,14 +153,14 @@ class Outbox:
             if delivery.state == DeliveryState.PENDING:
                 delivery.state = DeliveryState.SENT
                 delivery.sends += 1
-                delivery.sent_at = delivery.sent_at or self._now()
+                delivery.sent_at = delivery.sent_at or self._now(session)
                 delivery.attempts = 1
                 delivery.misses = delivery.refusals = 0
                 delivery.last_error = None
                 self._tell(
                     session, delivery, Level.INFO, Kind.SENT, f"sent to {delivery.destination}"
                 )
-            delivery.not_before = self._now() + timedelta(seconds=claim_s)
+            delivery.not_before = self._now(session) + timedelta(seconds=claim_s)
             self._release(session, delivery.destination)
             return self._due(delivery)
 
@@ -170,7 +196,7 @@ class Outbox:
                 return
             delivery.misses += 1
             due_again = delivery.misses >= LOOKS_BEFORE_SENDING_AGAIN
-            waited = self._now() - (delivery.sent_at or self._now())
+            waited = self._now(session) - (delivery.sent_at or self._now(session))
             late = waited >= timedelta(seconds=within_s)
             if delivery.sends >= MOST_SENDS and due_again and late:
                 self._fail(session, delivery, NEVER_FOUND.format(sends=delivery.sends))
@@ -240,7 +266,7 @@ class Outbox:
             if delivery.state not in OPEN:  # ended before, or retracted meanwhile
                 return
             delivery.state = state
-            delivery.proved_at = self._now()
+            delivery.proved_at = self._now(session)
             delivery.last_error = note or None
             message = f"delivered to {delivery.destination} {how}" + (
                 f", but {note}" if note else ""
@@ -252,7 +278,7 @@ class Outbox:
     def _postpone(self, session: Session, delivery: Delivery, reason: str) -> None:
         pause = doubled(FIRST_PAUSE_S, LONGEST_PAUSE_S, delivery.attempts - 1)
         pause *= random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  no secret
-        delivery.not_before = self._now() + timedelta(seconds=pause)
+        delivery.not_before = self._now(session) + timedelta(seconds=pause)
         delivery.last_error = reason
         where = delivery.destination
         message = f"delivery to {where} is tried again in {pause:.0f} s: {reason}"
@@ -269,7 +295,7 @@ class Outbox:
         session.execute(
             update(Delivery)
             .where(Delivery.destination == destination, Delivery.away, Delivery.state.in_(OPEN))
-            .values(not_before=self._now(), attempts=1, away=False)
+            .values(not_before=self._now(session), attempts=1, away=False)
             .execution_options(synchronize_session=False)
         )
 
@@ -279,52 +305,10 @@ class Outbox:
         forms = None if delivery.retracts or not delivery.forms else tuple(delivery.forms)
         return Due(delivery.id, self._spool / delivery.path, sent, delivery.attempts > 1, forms)
 
-    def _extend(self, session: Session, delivery: Delivery, claim_s: float) -> bool:
-        """Claim a row unless another process was quicker."""
-        changed = session.execute(
-            update(Delivery)
-            .where(Delivery.id == delivery.id, Delivery.not_before == delivery.not_before)
-            .values(
-                not_before=self._now() + timedelta(seconds=claim_s),
-                attempts=Delivery.attempts + 1,
-                away=False,
-            )
-            .returning(Delivery.id)
-            .execution_options(synchronize_session=False)
-        )
-        return changed.scalar_one_or_none() is not None
-
-    def _cancel_superseded(self, session: Session, destination: str) -> None:
-        superseded = session.scalars(
-            select(Delivery)
-            .join(Draft)
-            .where(Delivery.destination == destination, ~Draft.is_current, ~Delivery.retracts)
-            .where(Delivery.state == DeliveryState.PENDING)
-        )
-        for delivery in superseded.all():
-            delivery.state = DeliveryState.CANCELLED
-            message = f"not sent to {delivery.destination}: superseded by a newer draft"
-            self._tell(session, delivery, Level.INFO, Kind.DELIVERY_CANCELLED, message)
-
-    def _cancel_unwanted(self, session: Session, destination: str, now: datetime) -> None:
-        """Cancel what a rule wants no later, unless it may have arrived already."""
-        unwanted = session.scalars(
-            select(Delivery)
-            .join(Draft)
-            .join(Draft.job)
-            .where(Delivery.destination == destination, ~Delivery.retracts)
-            .where(Delivery.state == DeliveryState.PENDING, Delivery.attempts == 0)
-            .where(Job.wanted_until < now)
-        )
-        for delivery in unwanted.all():
-            delivery.state = DeliveryState.CANCELLED
-            message = f"not sent to {delivery.destination}: nobody wants it so late"
-            self._tell(session, delivery, Level.WARNING, Kind.DELIVERY_CANCELLED, message)
-
     def _tell(
         self, session: Session, delivery: Delivery, level: Level, kind: Kind, message: str
     ) -> None:
-        tell(session, delivery, level, kind, message, self._now())
+        tell(session, delivery, level, kind, message, self._now(session))
 
 
 def tell(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -13,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from dicom_io.errors import EngineUnavailable
 from engine.protocol import ModelIdentity
+from plugin.state.clock import now_of
 from plugin.state.database import SessionFactory
 from plugin.state.kinds import Kind
 from plugin.state.tables import Event, Level
@@ -80,7 +80,7 @@ class EngineWatch:
     def _add(
         self, session: Session, kind: Kind, message: str, detail: dict[str, Any], level: Level
     ) -> None:
-        add_event(session, kind, message, now=datetime.now(UTC), level=level, detail=detail)
+        add_event(session, kind, message, now=now_of(session), level=level, detail=detail)
 
 
 def tell_failure(sessions: SessionFactory, engine: str, reason: str) -> None:

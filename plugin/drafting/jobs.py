@@ -15,24 +15,27 @@ from math import inf
 from typing import Any, cast
 
 from sqlalchemy import (
+    ColumnElement,
     ColumnExpressionArgument,
     CursorResult,
     Select,
-    and_,
     exists,
     func,
+    literal,
     or_,
     select,
+    true,
     update,
 )
 from sqlalchemy.orm import Session, aliased
 
 from dicom_io.errors import LeaseLost
 from plugin.state.clock import too_far
-from plugin.state.completeness import is_complete, why_incomplete
+from plugin.state.completeness import is_complete, is_quiet, why_incomplete
 from plugin.state.database import SessionFactory
 from plugin.state.kinds import Kind
-from plugin.state.studies import job_waits, lock_study, settle_failed
+from plugin.state.pulse import this_process
+from plugin.state.studies import job_waits, settle_failed
 from plugin.state.tables import (
     Delivery,
     Draft,
@@ -48,6 +51,12 @@ from plugin.state.watch import Watch
 # Every so many claims of a worker the study that is due longest goes first, whatever its urgency:
 # urgent ones wait for one draft at most, and the others get a quarter of the time at least
 FAIR_TURN = 4
+# Who comes first, in a fair turn and in all others; two indexes of waiting jobs have these columns
+LONGEST_FIRST = (Job.deadline, Job.id)
+URGENT_FIRST = (Job.urgency, *LONGEST_FIRST)
+# As a literal: a parameter hides from the database that the indexes of waiting jobs are enough
+_WAITS = Job.state == literal(JobState.PENDING, literal_execute=True)
+_RUNS = Job.state == literal(JobState.RUNNING, literal_execute=True)
 # A study that was postponed is looked at again four times an hour at least
 LONGEST_PAUSE_S = 900.0
 
@@ -110,18 +119,15 @@ def claim_job(
     while True:
         with sessions.begin() as session:
             dead = watch.look(session, now)
-            due = session.scalar(_due(watch, dead, now))
+            due = session.execute(_abandoned(watch, now)).first()
+            due = due or session.execute(_waiting(watch, dead, now)).first()
             if due is None:
                 return None
-            study = lock_study(session, due.study_id)
-            # Again, with the study locked: another worker may have been quicker
-            job = session.scalar(_due(watch, dead, now, due.id))
-            if job is None:
-                continue
+            job, study, quiet = due
             if _superseded(session, job, now) or _given_up(session, study, job, attempts, now):
                 continue
             if job.state == JobState.PENDING and job.attempts == 0:
-                job.incomplete = why_incomplete(session, job, now, watch.patience, dead)
+                job.incomplete = why_incomplete(job, quiet)
             watch.claims += 1
             return _claim(session, study, job, watch.lease_s, now)
 
@@ -129,8 +135,7 @@ def claim_job(
 def due_in_s(sessions: SessionFactory, now: datetime) -> float:
     """In how many seconds the next waiting job may become due; infinity where none waits."""
     moments = (Job.deadline, Job.hard_deadline, Job.not_before)
-    waiting = Job.state == JobState.PENDING
-    first = [select(func.min(one)).where(waiting, one > now).scalar_subquery() for one in moments]
+    first = [select(func.min(one)).where(_WAITS, one > now).scalar_subquery() for one in moments]
     with sessions() as session:
         found = [one for one in session.execute(select(*first)).one() if one is not None]
     return min(((one - now).total_seconds() for one in found), default=inf)
@@ -148,24 +153,41 @@ def renew_lease(sessions: SessionFactory, claim: Claim, *, lease_s: float, now: 
         set_own(session, claim, lease_until=now + timedelta(seconds=lease_s))
 
 
-def _due(
-    watch: Watch, dead: Sequence[str], now: datetime, job_id: int | None = None
-) -> Select[Job]:
-    """Choose among jobs of complete studies and jobs whose worker has died, or look at one."""
-    longest_pause, lease = timedelta(seconds=LONGEST_PAUSE_S), timedelta(seconds=watch.lease_s)
+def _waiting(watch: Watch, dead: Sequence[str], now: datetime) -> Select[Job, Study, bool]:
+    """The first job of a complete study, and whether that is quiet."""
+    longest_pause = timedelta(seconds=LONGEST_PAUSE_S)
     running = aliased(Job)
     in_work = exists().where(running.study_id == Job.study_id, running.state == JobState.RUNNING)
     paused_enough = or_(Job.not_before <= now, too_far(Job.not_before, now, longest_pause))
-    pending = and_(Job.state == JobState.PENDING, paused_enough, ~in_work)
-    waiting = and_(pending, is_complete(now, watch.patience, dead))
-    ended = or_(Job.lease_until < now, too_far(Job.lease_until, now, lease))
-    abandoned = and_(Job.state == JobState.RUNNING, ended)
-    due = select(Job).where(or_(waiting, abandoned)).execution_options(populate_existing=True)
-    if job_id is not None:
-        return due.where(Job.id == job_id)
-    longest = (Job.deadline, Job.id)
-    order = longest if watch.claims % FAIR_TURN == FAIR_TURN - 1 else (Job.urgency, *longest)
-    return due.order_by(*order).limit(1)
+    complete = is_complete(now, watch.patience, dead)
+    quiet = is_quiet(now, watch.patience, dead)
+    order = LONGEST_FIRST if watch.claims % FAIR_TURN == FAIR_TURN - 1 else URGENT_FIRST
+    return _first(order, _WAITS, paused_enough, ~in_work, complete, quiet=quiet)
+
+
+def _abandoned(watch: Watch, now: datetime) -> Select[Job, Study, bool]:
+    """The first job whose worker has died."""
+    far = too_far(Job.lease_until, now, timedelta(seconds=watch.lease_s))
+    return _first(URGENT_FIRST, _RUNS, or_(Job.lease_until < now, far))
+
+
+def _first(
+    order: Sequence[ColumnExpressionArgument[Any]],
+    *conditions: ColumnElement[bool],
+    quiet: ColumnElement[bool] | None = None,
+) -> Select[Job, Study, bool]:
+    """The first of some jobs and its study, both locked; those that others lock are passed over.
+
+    One that somebody else changed meanwhile is looked at again before it is locked.
+    """
+    return (
+        select(Job, Study, true() if quiet is None else quiet)
+        .join(Job.study)
+        .where(*conditions)
+        .order_by(*order)
+        .limit(1)
+        .with_for_update(of=(Job, Study), skip_locked=True)
+    )
 
 
 def _superseded(session: Session, job: Job, now: datetime) -> bool:
@@ -201,13 +223,16 @@ def _claim(session: Session, study: Study, job: Job, lease_s: float, now: dateti
         level = Level.WARNING if job.incomplete else Level.INFO
         if job.incomplete:
             message += f"; incomplete input: {job.incomplete}"
-        add_event_once(session, Kind.BEGUN, message, now=now, study_id=study.id, level=level)
+        # Whoever began it before may have said the same
+        tell = add_event if job.worker is None else add_event_once
+        tell(session, Kind.BEGUN, message, now=now, study_id=study.id, level=level)
     if job.state == JobState.RUNNING:  # its worker cannot say it any more
         died = f"attempt {job.attempts} ended with its worker, which died or was stopped; again"
         add_event(session, Kind.POSTPONED, died, now=now, study_id=study.id, level=Level.WARNING)
     job.state = JobState.RUNNING
     job.attempts += 1
     job.begun_at = job.begun_at or now
+    job.worker = this_process()
     job.lease_owner = uuid.uuid4().hex
     job.lease_until = now + timedelta(seconds=lease_s)
     return Claim(
@@ -222,8 +247,8 @@ def _claim(session: Session, study: Study, job: Job, lease_s: float, now: dateti
         created_at=job.created_at,
         hard_deadline=job.hard_deadline,
         paths=paths,
-        previous=_latest(session, study, Draft.is_current),
-        predecessor=_latest(session, study, _REACHED | ~Draft.deliveries.any()),
+        previous=_latest(session, study, job, Draft.is_current),
+        predecessor=_latest(session, study, job, _REACHED | ~Draft.deliveries.any()),
     )
 
 
@@ -243,8 +268,10 @@ _REACHED = Draft.deliveries.any((Delivery.sends > 0) | Delivery.proved_at.is_not
 
 
 def _latest(
-    session: Session, study: Study, wanted: ColumnExpressionArgument[bool]
+    session: Session, study: Study, job: Job, wanted: ColumnExpressionArgument[bool]
 ) -> PreviousDraft | None:
+    if job.revision == 1:  # nothing was drafted before
+        return None
     drafts = select(Draft).where(Draft.study_id == study.id, wanted)
     draft = session.scalar(drafts.order_by(Draft.revision.desc()).limit(1))
     if draft is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from pydicom import Dataset, dcmread
@@ -15,6 +15,7 @@ from plugin.rules.decision import Decision, Judgement
 from plugin.rules.facts import Arrived, Facts
 from plugin.rules.rules import Rules
 from plugin.rules.urgency import urgency_in
+from plugin.state.clock import now_of
 from plugin.state.database import SessionFactory
 from plugin.state.kinds import Kind
 from plugin.state.spool import Spool
@@ -158,7 +159,7 @@ class Judge:
         faults = [step.rule for step in judged.steps if step.fault]
         for fault in faults:
             message += f"; rule {fault} could not be decided, and does not hold"
-        level, now = Level.WARNING if faults else Level.INFO, datetime.now(UTC)
+        level, now = Level.WARNING if faults else Level.INFO, now_of(session)
         add_event_once(session, Kind.JUDGED, message, now=now, study_id=study.id, level=level)
 
 

@@ -7,7 +7,6 @@ wrong. Either is told once, however many workers read the file.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlalchemy import select
@@ -15,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from dicom_io.errors import ConfigurationError
 from plugin.rules.rules import Rules
+from plugin.state.clock import now_of
 from plugin.state.database import SessionFactory, one_at_a_time
 from plugin.state.kinds import Kind
 from plugin.state.tables import Event, Level
@@ -85,7 +85,7 @@ class RulesFile:
         with self._sessions.begin() as session:
             one_at_a_time(session)
             if _latest_mark(session) != mark:
-                now, detail = datetime.now(UTC), {"mark": mark}
+                now, detail = now_of(session), {"mark": mark}
                 add_event(session, kind, message, now=now, level=level, detail=detail)
 
 

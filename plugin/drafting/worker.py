@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -36,7 +36,7 @@ from plugin.drafting.jobs import Claim
 from plugin.drafting.judging import Judge, wanted_until
 from plugin.rules.decision import Decision
 from plugin.state.bell import Wait
-from plugin.state.clock import CLOCK_SLACK
+from plugin.state.clock import CLOCK_SLACK, now_by
 from plugin.state.completeness import nothing_known
 from plugin.state.database import SessionFactory, reason_of
 from plugin.state.outage import Outage
@@ -170,7 +170,7 @@ class Worker:
             pause_s = poll_s
             try:
                 busy = self.work_once()
-                pause_s = 0.0 if busy else min(poll_s, jobs.due_in_s(self.sessions, _now()))
+                pause_s = 0.0 if busy else min(poll_s, jobs.due_in_s(self.sessions, self._now()))
                 outage.over()
             except DBAPIError as error:
                 outage.met(error)
@@ -181,10 +181,11 @@ class Worker:
         """Do one job if one is due and the engine is ready; return whether there was one."""
         with self.desk.taken(_ASKING_S):
             if self.judge is not None:
-                self.judge.look(_now())
+                self.judge.look(self._now())
             if not self.ready():
                 return False
-            claim = jobs.claim_job(self.sessions, self.watch, attempts=self.attempts, now=_now())
+            now = self._now()
+            claim = jobs.claim_job(self.sessions, self.watch, attempts=self.attempts, now=now)
             if claim is None:
                 return False
             self._work_on(claim)
@@ -209,13 +210,13 @@ class Worker:
         except (LeaseLost, DBAPIError):
             raise
         except StoreFull as error:
-            job_ends.wait_for_space(self.sessions, claim, str(error), now=_now())
+            job_ends.wait_for_space(self.sessions, claim, str(error), now=self._now())
         except EngineUnavailable as error:
-            job_ends.wait_for_engine(self.sessions, claim, str(error), now=_now())
+            job_ends.wait_for_engine(self.sessions, claim, str(error), now=self._now())
         except NothingToDraft as error:
             # Nothing for a person to do, unless what was lost on the way may be what is missing
             level = Level.ALERT if claim.incomplete or claim.previous else Level.INFO
-            job_ends.fail_job(self.sessions, claim, str(error), now=_now(), level=level)
+            job_ends.fail_job(self.sessions, claim, str(error), now=self._now(), level=level)
         except CtscribeError as error:
             reason = "; ".join(filter(None, (str(error), claim.incomplete)))
             self._end(claim, reason, retryable=error.retryable)
@@ -225,12 +226,12 @@ class Worker:
     def _settled(self, claim: Claim) -> Claim:
         notes = self.rejection_notes
         return settle_corrections(
-            self.sessions, self.spool, claim, rejection_notes=notes, now=_now()
+            self.sessions, self.spool, claim, rejection_notes=notes, now=self._now()
         )
 
     def _is_wanted(self, claim: Claim, decision: Decision) -> bool:
         """Whether a draft is made now; else the job ends here."""
-        now = _now()
+        now = self._now()
         if self.judge and (waits := self.judge.waits_until(claim.job_id)) and waits > now:
             job_ends.wait_longer(self.sessions, claim)
         elif not decision.draft and not claim.forced:
@@ -246,16 +247,17 @@ class Worker:
     def _draft(self, claim: Claim, decision: Decision) -> None:
         missing = self.missing(claim.study_id, claim.study_instance_uid)
         patience = self.watch.patience
-        if missing and _now() < claim.hard_deadline <= _now() + patience.cap + CLOCK_SLACK:
+        now = self._now()
+        if missing and now < claim.hard_deadline <= now + patience.cap + CLOCK_SLACK:
             quiet = patience.quiet
-            job_ends.wait_for_instances(self.sessions, claim, missing, quiet=quiet, now=_now())
+            job_ends.wait_for_instances(self.sessions, claim, missing, quiet=quiet, now=now)
             return
         paths = [self.spool.absolute(path) for path in claim.paths]
         if too_old := self._too_old(claim, paths):
-            job_ends.fail_job(self.sessions, claim, too_old, now=_now(), level=Level.INFO)
+            job_ends.fail_job(self.sessions, claim, too_old, now=self._now(), level=Level.INFO)
             return
         if gone := self._gone(claim):
-            job_ends.fail_job(self.sessions, claim, gone, now=_now(), level=Level.WARNING)
+            job_ends.fail_job(self.sessions, claim, gone, now=self._now(), level=Level.WARNING)
             return
         incomplete = "; ".join(filter(None, (claim.incomplete, missing))) or None
         make_report = self.named(decision.model) if decision.model else self.make_report
@@ -267,7 +269,7 @@ class Worker:
             unless=_unless(claim, incomplete),
         )
         if report is None:
-            job_ends.finish_unchanged(self.sessions, claim, now=_now())
+            job_ends.finish_unchanged(self.sessions, claim, now=self._now())
             return
         path = self.spool.write_draft(report.sr)
         draft = NewDraft(
@@ -283,9 +285,8 @@ class Worker:
             forms=decision.forms,
         )
         try:
-            job_ends.finish_with_draft(
-                self.sessions, claim, draft, destinations=self._destinations(decision), now=_now()
-            )
+            names, now = self._destinations(decision), self._now()
+            job_ends.finish_with_draft(self.sessions, claim, draft, destinations=names, now=now)
         except LeaseLost:
             self.spool.discard_draft(path)
             raise
@@ -298,7 +299,7 @@ class Worker:
     def _too_old(self, claim: Claim, paths: Sequence[Path]) -> str | None:
         if self.max_study_age_days is None or claim.forced:
             return None
-        return why_too_old(paths, self.max_study_age_days, _now().date())
+        return why_too_old(paths, self.max_study_age_days, self._now().date())
 
     def _gone(self, claim: Claim) -> str | None:
         if claim.forced:
@@ -308,10 +309,11 @@ class Worker:
         return gone and f"{gone}: send the whole study again for a new draft"
 
     def _end(self, claim: Claim, reason: str, *, retryable: bool) -> None:
+        now = self._now()
         if retryable:
-            job_ends.retry_job(self.sessions, claim, reason, attempts=self.attempts, now=_now())
+            job_ends.retry_job(self.sessions, claim, reason, attempts=self.attempts, now=now)
         else:
-            job_ends.fail_job(self.sessions, claim, reason, now=_now())
+            job_ends.fail_job(self.sessions, claim, reason, now=now)
 
     @contextmanager
     def _lease_kept(self, claim: Claim) -> Iterator[None]:
@@ -332,11 +334,14 @@ class Worker:
                 if time.monotonic() >= ends:
                     self._end_overdue(claim)
                     return
-                jobs.renew_lease(self.sessions, claim, lease_s=self.watch.lease_s, now=_now())
+                jobs.renew_lease(self.sessions, claim, lease_s=self.watch.lease_s, now=self._now())
             except LeaseLost:
                 return
             except DBAPIError as error:
                 LOGGER.warning("the lease could not be renewed: %s", reason_of(error))
+
+    def _now(self) -> datetime:
+        return now_by(self.sessions)
 
     def _end_overdue(self, claim: Claim) -> None:
         """Give the study up for now; nothing else ends a thread that hangs."""
@@ -378,7 +383,3 @@ def _where(error: Exception) -> str:
     """Name a fault of ours by class and place: its text may hold a patient's name."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"internal error: {type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from datetime import UTC, datetime
 
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
@@ -23,6 +22,7 @@ from plugin.reception import intake
 from plugin.reception.intake import Arrival, Cache, Outcome
 from plugin.state import completeness
 from plugin.state.absent import note_absent
+from plugin.state.clock import now_of
 from plugin.state.completeness import Patience
 from plugin.state.database import BUSY_TIMEOUT_S, SessionFactory, reason_of
 from plugin.state.kinds import Kind
@@ -129,7 +129,7 @@ class Committer:
         self._last_alert = time.monotonic()
         try:
             with self._sessions.begin() as session:
-                add_event(session, kind, str(error), now=datetime.now(UTC), level=Level.ALERT)
+                add_event(session, kind, str(error), now=now_of(session), level=Level.ALERT)
         except DBAPIError as problem:
             LOGGER.error("%s: %s", kind, error)
             LOGGER.error("the alert could not be recorded: %s", _reason(problem))
@@ -137,7 +137,7 @@ class Committer:
     def note_absent(self, study: str, sop_instance: str) -> None:
         """Remember that an instance was refused or cut off; validated UIDs."""
         uids, patience = (study, sop_instance), self._patience
-        self._quietly(lambda session: note_absent(session, *uids, patience, datetime.now(UTC)))
+        self._quietly(lambda session: note_absent(session, *uids, patience, now_of(session)))
 
     def _run(self) -> None:
         while True:
@@ -201,7 +201,7 @@ class Committer:
         self._last_beat = time.monotonic()
         open_now = list(self._open_associations())
         if open_now:
-            self._quietly(lambda session: completeness.beat(session, open_now, datetime.now(UTC)))
+            self._quietly(lambda session: completeness.beat(session, open_now, now_of(session)))
 
     def _quietly(self, change: Callable[..., None]) -> None:
         """Change what a failure does not harm: holds go stale, what is absent is sent again."""
@@ -238,9 +238,9 @@ def record_durably(
         The database does not take them.
     """
     for attempt in range(1, _ATTEMPTS + 1):
-        now = datetime.now(UTC)
         try:
             with sessions.begin() as session:
+                now = now_of(session)
                 return intake.record(session, arrivals, patience=patience, now=now, cache=cache)
         except DBAPIError as error:
             cache.clear()

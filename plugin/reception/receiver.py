@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from pynetdicom import AE, AllStoragePresentationContexts, _config, build_context, evt
@@ -31,6 +30,7 @@ from plugin.reception.instance_store import InstanceStore
 from plugin.reception.listener import Listener, reject, start_listener, stop_listener
 from plugin.reception.pdata import Command
 from plugin.reception.sweep import sweeping
+from plugin.state.clock import now_of
 from plugin.state.commitments import record_report
 from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory
@@ -217,7 +217,7 @@ class _Reception:
         try:
             with self.sessions.begin() as session:
                 known = record_report(
-                    session, report.transaction_uid, report.committed, datetime.now(UTC)
+                    session, report.transaction_uid, report.committed, now_of(session)
                 )
         except DBAPIError:
             return PROCESSING_FAILURE, None

@@ -16,7 +16,6 @@ import os
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from io import BytesIO
 from itertools import islice
 
@@ -31,6 +30,7 @@ from plugin.reception.committer import LARGEST_GROUP, record_durably
 from plugin.reception.header import read_header, study_of, valid_uid
 from plugin.reception.intake import Arrival, Cache, is_document
 from plugin.state.absent import note_absent
+from plugin.state.clock import now_of
 from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory, reason_of
 from plugin.state.kinds import Kind
@@ -117,7 +117,7 @@ def _note_cut_off(sessions: SessionFactory, start: bytes, patience: Patience) ->
     if study is not None and valid_uid(uid) and is_image:
         LOGGER.warning("instance %s was cut off: its receiver was killed", uid)
         with sessions.begin() as session:
-            note_absent(session, study, uid, patience, datetime.now(UTC))
+            note_absent(session, study, uid, patience, now_of(session))
 
 
 def _knows_any(sessions: SessionFactory) -> bool:
@@ -180,7 +180,7 @@ def _set_aside(sessions: SessionFactory, spool: Spool, relative: str, reason: st
     where = spool.set_aside(relative)
     message = f"{relative} in the spool is damaged: {reason}; it lies in {where} now"
     with sessions.begin() as session:
-        add_event(session, Kind.DAMAGED, message, now=datetime.now(UTC), level=Level.ALERT)
+        add_event(session, Kind.DAMAGED, message, now=now_of(session), level=Level.ALERT)
 
 
 def _look_after_drafts(sessions: SessionFactory, spool: Spool, paths: list[str]) -> None:

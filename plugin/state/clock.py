@@ -1,23 +1,53 @@
 """Moments and pauses of the service, whatever is set and however long something lasts.
 
-A clock that is set must not make a study wait for days, nor cut it off while it arrives.
+A clock that is set must not make a study wait for days, nor cut it off while it arrives. What
+hosts tell each other in the database is told by the database's clock.
 """
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import ColumnElement
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
-# Clocks of the service's hosts differ by less (NTP keeps them within milliseconds); whatever is
-# farther off was written before the clock was set
+from plugin.state.database import SessionFactory
+
+# More than a transaction waits between its moment and its commit; whatever is farther off was
+# written before the clock was set
 CLOCK_SLACK = timedelta(seconds=60)
 
 # Past every longest pause of the service; weeks of waiting would overflow a float
 _MOST_DOUBLINGS = 16
 
 Moment = InstrumentedAttribute[datetime] | InstrumentedAttribute[datetime | None]
+
+
+def now_of(session: Session) -> datetime:
+    """Return the present, in UTC, by the clock of the database.
+
+    SQLite has none: its database is one host's, whose clock it is.
+    """
+    if session.get_bind().dialect.name == "sqlite":
+        return datetime.now(UTC)
+    asked = session.connection().exec_driver_sql("SELECT clock_timestamp()")
+    now: datetime = asked.scalar_one()
+    return now.astimezone(UTC)
+
+
+def now_by(sessions: SessionFactory) -> datetime:
+    """Return the present by the clock of the database, outside of any transaction."""
+    with sessions() as session:
+        return now_of(session)
+
+
+def skew_s(session: Session) -> float:
+    """Return by how many seconds this host's clock is ahead of the database's; negative: behind.
+
+    What asking takes counts as no difference.
+    """
+    before, there, after = datetime.now(UTC), now_of(session), datetime.now(UTC)
+    return (min(max(there, before), after) - there).total_seconds()
 
 
 def too_far(moment: Moment, now: datetime, longest: timedelta) -> ColumnElement[bool]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from sqlalchemy import (
@@ -30,7 +30,7 @@ from sqlalchemy.orm import Session
 from dicom_io.archives.inventory import missing_from
 from dicom_io.errors import AssociationRejected, PeerUnreachable
 from plugin.state.bell import ring
-from plugin.state.clock import CLOCK_SLACK, too_far
+from plugin.state.clock import CLOCK_SLACK, now_of, too_far
 from plugin.state.database import SessionFactory
 from plugin.state.kinds import Kind
 from plugin.state.prepared import Prepared
@@ -200,30 +200,19 @@ def is_complete(now: datetime, patience: Patience, dead: Sequence[str] = ()) -> 
     dead : sequence of str
         Associations that hold nothing, because their receivers have died.
     """
-    return or_(Job.hard_deadline <= now, _quiet(now, patience, dead))
+    return or_(Job.hard_deadline <= now, is_quiet(now, patience, dead))
 
 
-def why_incomplete(
-    session: Session, job: Job, now: datetime, patience: Patience, dead: Sequence[str] = ()
-) -> str | None:
-    """Say so if only the cap made the study of a job due; None where it is quiet.
-
-    Parameters
-    ----------
-    session : Session
-        The caller's transaction.
-    job : Job
-        Due.
-    now, patience, dead
-        As `is_complete` takes them.
-    """
-    if session.scalar(select(_quiet(now, patience, dead)).where(Job.id == job.id)):
+def why_incomplete(job: Job, quiet: bool) -> str | None:
+    """Say so if only the cap made the study of a job due; None where it is quiet."""
+    if quiet:
         return None
     waited = job.hard_deadline - job.created_at
     return f"instances were still arriving after {waited.total_seconds():.0f} s"
 
 
-def _quiet(now: datetime, patience: Patience, dead: Sequence[str]) -> ColumnElement[bool]:
+def is_quiet(now: datetime, patience: Patience, dead: Sequence[str] = ()) -> ColumnElement[bool]:
+    """Whether nothing more of the study of a `Job` is coming; takes what `is_complete` takes."""
     held = exists().where(Hold.study_id == Job.study_id, Hold.association.not_in(list(dead)))
     quiet = or_(Job.deadline <= now, too_far(Job.deadline, now, patience.longest_quiet))
     return and_(quiet, ~held)
@@ -278,8 +267,9 @@ class ArchiveCount:
             return {row[0]: row[1] for row in session.execute(rows)}
 
     def _tell(self, study_id: int, message: str) -> None:
-        now, level = datetime.now(UTC), Level.WARNING
+        level = Level.WARNING
         with self.sessions.begin() as session:
+            now = now_of(session)
             add_event_once(
                 session, Kind.NOT_COUNTED, message, now=now, study_id=study_id, level=level
             )

@@ -49,6 +49,8 @@ class Kind(StrEnum):
     ENGINE_DOWN = "engine_down"
     MODEL_CHANGED = "model_changed"
     REPLACED = "replaced"
+    CLOCK_WRONG = "clock wrong"
+    CLOCK_RIGHT = "clock right"
     # Retention
     PRUNED = "pruned"
     DRAFT_PRUNED = "draft pruned"

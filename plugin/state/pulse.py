@@ -84,6 +84,11 @@ class Pulse:
                 os.utime(self._file)
 
 
+def this_process() -> str:
+    """Name this process among those of all hosts, as the database does."""
+    return f"process {os.getpid()} on {socket.gethostname()[:64]}"
+
+
 def path_of(spool: Path, part: str, pid: int) -> Path:
     """Return the file of a process on this host."""
     return spool / FOLDER / f"{part}.{pid}@{socket.gethostname()}"
@@ -130,7 +135,7 @@ def alone(spool: Path) -> Iterator[None]:
             file.seek(0)
             raise PluginError(f"{spool} is served already, by {file.read()}") from None
         file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.write(this_process())
         file.flush()
         yield
 

@@ -138,17 +138,18 @@ class Base(DeclarativeBase):
     )
 
 
+def _index(name: str, *columns: str, where: str, unique: bool = False) -> Index:
+    """An index of some rows; used where the same condition stands in the query as literals."""
+    rows = text(where)
+    return Index(name, *columns, unique=unique, sqlite_where=rows, postgresql_where=rows)
+
+
 class Study(Base):
     """A study that has sent at least one instance."""
 
     __tablename__ = "studies"
     __table_args__ = (
-        Index(
-            "ix_studies_with_images",
-            "id",
-            sqlite_where=text("image_bytes IS NULL OR image_bytes > 0"),
-            postgresql_where=text("image_bytes IS NULL OR image_bytes > 0"),
-        ),
+        _index("ix_studies_with_images", "id", where="image_bytes IS NULL OR image_bytes > 0"),
     )
 
     id: Mapped[Key]
@@ -252,19 +253,17 @@ class Job(Base):
     __tablename__ = "jobs"
     __table_args__ = (
         UniqueConstraint("study_id", "revision"),
-        Index(
-            "uq_jobs_pending",
-            "study_id",
-            unique=True,
-            sqlite_where=text("state = 'pending'"),
-            postgresql_where=text("state = 'pending'"),
-        ),
+        _index("uq_jobs_pending", "study_id", unique=True, where="state = 'pending'"),
+        # In the order in which they are claimed; those that ended are never looked for
+        _index("ix_jobs_urgent", "urgency", "deadline", "id", where="state = 'pending'"),
+        _index("ix_jobs_waiting", "deadline", "id", where="state = 'pending'"),
+        _index("ix_jobs_running", "lease_until", where="state = 'running'"),
     )
 
     id: Mapped[Key]
     study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"), index=True)
     revision: Mapped[int]
-    state: Mapped[str] = mapped_column(String(16), default=JobState.PENDING, index=True)
+    state: Mapped[str] = mapped_column(String(16), default=JobState.PENDING)
     # Asked for by a person: a draft is made even if the selected series is unchanged
     forced: Mapped[bool] = mapped_column(default=False)
     urgency: Mapped[int] = mapped_column(
@@ -281,6 +280,8 @@ class Job(Base):
     attempts: Mapped[int] = mapped_column(default=0)
     lease_owner: Mapped[str | None] = mapped_column(String(64))
     lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    # Host and process that began it last
+    worker: Mapped[str | None] = mapped_column(String(80))
     incomplete: Mapped[str | None] = mapped_column(CleanText)
     error: Mapped[str | None] = mapped_column(CleanText)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -297,19 +298,8 @@ class Draft(Base):
 
     __tablename__ = "drafts"
     __table_args__ = (
-        Index(
-            "uq_drafts_current",
-            "study_id",
-            unique=True,
-            sqlite_where=text("is_current"),
-            postgresql_where=text("is_current"),
-        ),
-        Index(
-            "ix_drafts_with_files",
-            "created_at",
-            sqlite_where=text("path <> ''"),
-            postgresql_where=text("path <> ''"),
-        ),
+        _index("uq_drafts_current", "study_id", unique=True, where="is_current"),
+        _index("ix_drafts_with_files", "created_at", where="path <> ''"),
     )
 
     id: Mapped[Key]
@@ -340,7 +330,12 @@ class Delivery(Base):
     """A draft, or the note that retracts it, on its way to one destination."""
 
     __tablename__ = "deliveries"
-    __table_args__ = (UniqueConstraint("draft_id", "destination", "retracts"),)
+    __table_args__ = (
+        UniqueConstraint("draft_id", "destination", "retracts"),
+        _index(
+            "ix_deliveries_open", "destination", "not_before", where="state IN ('pending', 'sent')"
+        ),
+    )
 
     id: Mapped[Key]
     draft_id: Mapped[int] = mapped_column(ForeignKey("drafts.id"))
@@ -349,7 +344,7 @@ class Delivery(Base):
     # Names of the forms that a rule wants, the best first; None where the destination's own do
     forms: Mapped[list[str] | None] = mapped_column(JSON)
     retracts: Mapped[bool] = mapped_column(default=False)
-    state: Mapped[str] = mapped_column(String(16), default=DeliveryState.PENDING, index=True)
+    state: Mapped[str] = mapped_column(String(16), default=DeliveryState.PENDING)
     # Begun since it was created, sent or released: how long the next pause is
     attempts: Mapped[int] = mapped_column(default=0)
     # Accepted by the destination so often, the first time at sent_at

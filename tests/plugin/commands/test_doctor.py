@@ -27,6 +27,7 @@ from reporting.render import report_text
 from tests.certificates import Authority
 from tests.engine.servers import serving
 from tests.odd_archives import Oddity, odd_pacs
+from tests.plugin.clocks import set_host_clock
 from tests.ports import free_port
 
 
@@ -70,6 +71,16 @@ def test_a_database_that_does_not_answer_is_found(examine):
     result = examine('[storage]\ndatabase = "postgresql://127.0.0.1:1/none"\n')
     assert result.exit_code == 1
     assert "FAIL  database" in result.stdout
+
+
+def test_a_clock_that_differs_from_the_databases_is_found(examine, postgres, monkeypatch):
+    with postgres.database() as name:
+        settings = f'[storage]\ndatabase = "{postgres.url(name)}"\n'
+        assert "ok    clock: 0.0 s" in examine(settings).stdout
+        set_host_clock(monkeypatch, timedelta(seconds=45))
+        result = examine(settings)
+    assert result.exit_code == 1
+    assert "FAIL  clock: 45.0 s ahead of the database's" in result.stdout
 
 
 def test_a_database_whose_folder_cannot_be_made_is_told_with_the_path(examine, tmp_path):

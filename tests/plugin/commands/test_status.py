@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -111,7 +112,11 @@ def test_while_slices_come_it_says_until_when_it_waits(status, arrive):
 def test_while_the_model_works_it_says_so(status, arrive, sessions):
     arrive()
     jobs.claim_job(sessions, Watch(), attempts=3, now=datetime.now(UTC))
-    assert "now: the model is at work" in status("1.2").stdout
+    told = status("1.2").stdout
+    assert "now: the model is at work" in told
+    assert f"last worked on by process {os.getpid()} on " in told
+    (study,) = json.loads(status("1.2", "--json").stdout)["studies"]
+    assert study["worker"].startswith(f"process {os.getpid()} on ")
 
 
 def test_a_failed_study_says_why_there_is_no_draft(status, arrive, sessions):

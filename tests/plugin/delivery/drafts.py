@@ -10,6 +10,7 @@ from pathlib import Path
 from pydicom import Dataset, dcmread
 from pydicom.uid import generate_uid
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from dicom_io.archives.patient_identity import identity_of
 from dicom_io.archives.proof import Found, InstanceReference
@@ -27,7 +28,7 @@ class Clock:
     def __init__(self) -> None:
         self.time = datetime(2026, 1, 1, tzinfo=UTC)
 
-    def __call__(self) -> datetime:
+    def __call__(self, _session: Session | None = None) -> datetime:
         return self.time
 
     def pass_by(self, seconds: float) -> None:

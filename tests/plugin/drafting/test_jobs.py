@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -14,6 +17,7 @@ from plugin.drafting.job_ends import NewDraft
 from plugin.reception import intake
 from plugin.state import completeness
 from plugin.state.database import SessionFactory
+from plugin.state.studies import lock_study
 from plugin.state.tables import Delivery, Draft, DraftState, Event, Hold, Job, JobState, Study
 from plugin.state.watch import STALE_S, Watch
 from tests.plugin.arrivals import NOW, PATIENCE, arrival
@@ -69,6 +73,46 @@ def test_a_job_is_claimed_once(arrive, claim):
     arrive(1)
     assert claim()
     assert claim() is None
+
+
+def test_workers_that_claim_together_get_a_job_each(sessions):
+    with sessions.begin() as session:
+        for number in range(1, 13):
+            one = arrival(number, study=f"1.{number}")
+            intake.record(session, [one], patience=PATIENCE, now=NOW)
+    taken: list[int] = []
+
+    def work() -> None:
+        watch = Watch(PATIENCE, LEASE_S)
+        while (claimed := jobs.claim_job(sessions, watch, attempts=3, now=DUE)) is not None:
+            taken.append(claimed.study_id)
+
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert sorted(taken) == list(range(1, 13))
+
+
+def test_a_study_that_somebody_changes_is_passed_over(sessions, claim):
+    if sessions.kw["bind"].dialect.name == "sqlite":
+        return  # one transaction at a time
+    with sessions.begin() as session:
+        for number in (1, 2):
+            one = arrival(number, study=f"1.{number}")
+            intake.record(session, [one], patience=PATIENCE, now=NOW)
+    with sessions.begin() as session:
+        lock_study(session, 1)
+        assert claim().study_id == 2
+        assert claim() is None
+    assert claim().study_id == 1
+
+
+def test_the_database_says_who_works_on_a_job(arrive, claim, rows):
+    arrive(1)
+    claim()
+    assert rows(Job)[0].worker == f"process {os.getpid()} on {socket.gethostname()[:64]}"
 
 
 def test_an_open_association_holds_the_study(arrive, claim, sessions):

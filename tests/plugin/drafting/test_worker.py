@@ -23,11 +23,13 @@ from plugin.drafting import jobs
 from plugin.drafting.desk import Desk
 from plugin.drafting.worker import Worker
 from plugin.reception import intake
+from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory
 from plugin.state.spool import Spool
 from plugin.state.tables import Delivery, Draft, Event, Job, JobState
 from plugin.state.watch import Watch
 from tests.plugin.arrivals import PATIENCE, arrival
+from tests.plugin.clocks import set_host_clock
 from tests.plugin.intake_objects import make_slice, new_uid
 from tests.plugin.model import Drafted, Model
 from tests.waiting import eventually
@@ -74,6 +76,21 @@ def test_an_old_study_is_drafted_only_if_somebody_asks(
     assert len(rows(Draft)) == drafts
     told = rows(Event)[-1]
     assert (told.level, "the study is of 2009-03-02" in told.message) == ("info", not drafts)
+
+
+def test_a_host_whose_clock_is_ahead_drafts_no_half_received_study(
+    worker, sessions, rows, monkeypatch
+):
+    """The receiver's host has the right time, the worker's is 45 s ahead."""
+    shared = sessions.kw["bind"].dialect.name == "postgresql"
+    patience = Patience.of_seconds(20, 3600)
+    with sessions.begin() as session:
+        intake.record(session, [arrival(1)], patience=patience, now=datetime.now(UTC))
+    set_host_clock(monkeypatch, timedelta(seconds=45))
+    ahead = replace(worker, watch=Watch(patience))
+    # Of SQLite the host is the only one: its clock counts for all of them
+    assert ahead.work_once() != shared
+    assert len(rows(Draft)) == (0 if shared else 1)
 
 
 def test_a_complete_study_becomes_a_draft_in_the_spool(worker, arrive, rows, spool, model):
