@@ -62,6 +62,11 @@ setting_options = together(
 )
 
 
+list_items_option = click.option(
+    "--list-items",
+    is_flag=True,
+    help="Write what another system is to answer to OUT/items.jsonl, and stop.",
+)
 system_options = together(
     click.option("--model", help='Model to score: "embedded", a folder, or OWNER/NAME@COMMIT.'),
     click.option(
@@ -69,11 +74,7 @@ system_options = together(
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
         help='Score the texts of another system: JSON lines {"key": …, "text": …}.',
     ),
-    click.option(
-        "--list-items",
-        is_flag=True,
-        help="Write what another system is to answer to OUT/items.jsonl, and stop.",
-    ),
+    list_items_option,
     click.option(
         "--decoding",
         type=click.Choice(["greedy", "sampled", "authors", "both"]),
@@ -127,7 +128,7 @@ def report(as_json: bool, **options: Any) -> None:
     setting = open_setting(options, preprocess_of(options["model"]))
     if options["list_items"]:
         limit = setting.limit or PAPER_REPORTS
-        list_items(setting, report_items(setting.store, setting.split, limit))
+        keep_items(setting, report_items(setting.store, setting.split, limit))
     else:
         system = open_system(setting, options)
         show(setting, evaluate_reports(setting, system, open_metrics(options)), as_json=as_json)
@@ -143,7 +144,7 @@ def vqa(as_json: bool, **options: Any) -> None:
 
     setting = open_setting(options, preprocess_of(options["model"]))
     if options["list_items"]:
-        list_items(setting, question_items(setting.store, setting.split, setting.limit))
+        keep_items(setting, question_items(setting.store, setting.split, setting.limit))
     else:
         system = open_system(setting, options)
         show(setting, evaluate_questions(setting, system, open_metrics(options)), as_json=as_json)
@@ -151,19 +152,71 @@ def vqa(as_json: bool, **options: Any) -> None:
 
 @evaluate.command()
 @setting_options
+@click.option("--model", help="Contrastive pair to score: a folder, or OWNER/NAME@COMMIT.")
 @click.option(
-    "--model", required=True, help="Contrastive pair to score: a folder, or OWNER/NAME@COMMIT."
+    "--embeddings",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Score the vectors of another system: a safetensors file with images and texts.",
 )
+@list_items_option
 @batch_option
 @device_option
-def retrieval(model: str, batch: int, device: str, as_json: bool, **options: Any) -> None:
+def retrieval(
+    model: str | None,
+    embeddings: Path | None,
+    list_items: bool,
+    batch: int,
+    device: str,
+    as_json: bool,
+    **options: Any,
+) -> None:
     """Table 1: find the text of an image, and the image of a text."""
     from engine.inference.local import choose_device
-    from training.evaluation.retrieval import PairSystem, evaluate_retrieval
+    from training.evaluation.items import report_items
+    from training.evaluation.retrieval import Embeddings, PairSystem, evaluate_retrieval
 
+    if list_items:
+        setting = open_setting(options, None)
+        keep_items(setting, report_items(setting.store, setting.split, setting.limit))
+        return
+    if (model is None) == (embeddings is None):
+        raise click.UsageError("name either --model or --embeddings")
+    if embeddings is not None:
+        setting = open_setting(options, None)
+        show(setting, evaluate_retrieval(setting, Embeddings(embeddings)), as_json=as_json)
+        return
+    assert model is not None
     system = PairSystem.load(model, str(choose_device(device)))
     setting = open_setting(options, system.preprocess)
     show(setting, evaluate_retrieval(setting, system, batch), as_json=as_json)
+
+
+@evaluate.command()
+@click.option(
+    "--paper",
+    "folder",
+    required=True,
+    type=EXISTING,
+    help="Folder with a folder for each system, which its evaluations (--out) lie in.",
+)
+@click.option("--out", type=FOLDER, help="Folder for the tables as Markdown, CSV and JSON.")
+@json_option
+def tables(folder: Path, out: Path | None, as_json: bool) -> None:
+    """Join evaluations of several systems into tables 1 to 4.
+
+    The paper's figures stand beside them. A cell that is empty names the reason.
+    """
+    from training.evaluation.paper import paper_tables
+    from training.evaluation.tables import write_tables
+
+    joined = paper_tables(folder)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        write_tables(out, joined, {"joined": str(folder)})
+    if as_json:
+        click.echo(json.dumps([table.to_dict() for table in joined]))
+    else:
+        click.echo("\n".join(table.to_markdown() for table in joined), nl=False)
 
 
 @evaluate.command()
@@ -287,7 +340,7 @@ def open_metrics(options: Mapping[str, Any]) -> list[TextMetric]:
     return [BLEU_1, ROUGE_1, METEOR, bert_score, *map(load_metric, options["metrics"])]
 
 
-def list_items(setting: Setting, items: Sequence[Item]) -> None:
+def keep_items(setting: Setting, items: Sequence[Item]) -> None:
     """Write what another system is to answer."""
     from training.evaluation.items import write_items
 

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -19,13 +21,14 @@ from torch import Tensor
 from dicom_io.errors import UnusableData
 from dicom_io.model_input.preprocess import PreprocessSpec
 from engine.checkpoints.checkpoint import describe, load_pair
+from engine.checkpoints.folder import file_sha256
 from engine.checkpoints.tokenizer_files import read_tokenizer
 from engine.network.contrastive import ContrastivePair
 from training.data.splits import normalised
 from training.data.store import Store, as_unit_interval
 from training.evaluation import published
 from training.evaluation.folder import claimed
-from training.evaluation.items import Item, report_items
+from training.evaluation.items import Item, report_items, write_items
 from training.evaluation.plots import lines
 from training.evaluation.published import DIRECTIONS, RANKS, System
 from training.evaluation.scores import TextScores, percent, write_scores
@@ -75,8 +78,62 @@ class PairSystem:
             found.card.name, pair, tokenizer, found.preprocess, {"checkpoint": facts}, device
         )
 
+    def embed(self, setting: Setting, items: Sequence[Item], batch: int) -> tuple[Tensor, Tensor]:
+        """Embed images and texts of pairs: unit vectors (n, width)."""
+        keys = [item.image for item in items]
+        images = embed_images(self, setting.store, keys, setting.folder / "images", batch)
+        return images, embed_texts(self, [item.reference for item in items], batch)
 
-def evaluate_retrieval(setting: Setting, system: PairSystem, batch: int = 8) -> dict[str, Any]:
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Vectors of another system: a safetensors file with `images` and `texts`, both (n, width).
+
+    Row i is of line i of items.jsonl (`--list-items`).
+
+    Parameters
+    ----------
+    path : Path
+        Its name is the name of the system.
+    """
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return {"embeddings": {"name": self.name, "digest": file_sha256(self.path)}}
+
+    def embed(self, setting: Setting, items: Sequence[Item], batch: int) -> tuple[Tensor, Tensor]:
+        """Return the file's vectors, made unit vectors.
+
+        Raises
+        ------
+        UnusableData
+            It holds others, or not one for each pair.
+        """
+        try:
+            held = load_file(self.path)
+        except SafetensorError as error:
+            raise UnusableData(f"{self.path} is no safetensors file: {error}") from error
+        shapes = {name: tuple(tensor.shape) for name, tensor in held.items()}
+        images, texts = shapes.get("images", ()), shapes.get("texts", ())
+        if images != texts or len(images) != 2 or images[0] != len(items):
+            raise UnusableData(
+                f"{self.path} holds {shapes}; wanted are images and texts of shape "
+                f"({len(items)}, width), a row for each line of items.jsonl"
+            )
+        keys = [item.image for item in items]
+        vectors = [_finite(held[name].float(), keys) for name in ("images", "texts")]
+        return F.normalize(vectors[0], dim=1), F.normalize(vectors[1], dim=1)
+
+
+def evaluate_retrieval(
+    setting: Setting, system: PairSystem | Embeddings, batch: int = 8
+) -> dict[str, Any]:
     """Embed the test pairs, count recalls in growing pools, and write tables and plots.
 
     Returns
@@ -86,9 +143,8 @@ def evaluate_retrieval(setting: Setting, system: PairSystem, batch: int = 8) -> 
     """
     items = report_items(setting.store, setting.split, setting.limit)
     with claimed(setting.folder, setting.facts(system.facts)):
-        keys = [item.image for item in items]
-        images = embed_images(system, setting.store, keys, setting.folder / "images", batch)
-        texts = embed_texts(system, [item.reference for item in items], batch)
+        write_items(setting.folder / "items.jsonl", items)
+        images, texts = system.embed(setting, items, batch)
         similarity = (images @ texts.T).double().numpy()
         tables = retrieval_tables(setting, system.name, items, similarity)
         write_scores(setting.folder / "scores.csv", items, {"all": _hits(similarity)})
