@@ -116,7 +116,25 @@ def retract(
     message = f"draft {draft.revision} is retracted: the study came again with another {changed}"
     message += _where("; a rejection note goes to", told)
     message += _where("; remove it by hand at", by_hand)
+    for revision, destinations in _earlier(session, draft):
+        message += _where(f"; remove draft {revision} by hand, too, at", destinations)
     add_event(session, Kind.RETRACTED, message, now=now, study_id=study.id, level=Level.ALERT)
+
+
+def _earlier(session: Session, draft: Draft) -> list[tuple[int, list[str]]]:
+    """Drafts that this one replaced, and where they are, under the identity that was wrong."""
+    drafts = session.scalars(
+        select(Draft)
+        .where(Draft.study_id == draft.study_id, Draft.revision < draft.revision)
+        .where(Draft.retraction_path.is_(None))
+        .order_by(Draft.revision)
+    )
+    found = ((one.revision, _sent_to(one)) for one in drafts)
+    return [(revision, destinations) for revision, destinations in found if destinations]
+
+
+def _sent_to(draft: Draft) -> list[str]:
+    return sorted({one.destination for one in draft.deliveries if one.sends > 0})
 
 
 def _note(delivery: Delivery, now: datetime) -> Delivery:

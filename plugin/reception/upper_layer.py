@@ -94,6 +94,7 @@ class StoreProvider(DULServiceProvider):
         self._message: Command | None = None
         self._store: Store | None = None
         self._data = bytearray()
+        self._is_first = True
 
     def run_reactor(self) -> None:
         try:
@@ -168,6 +169,7 @@ class StoreProvider(DULServiceProvider):
             self._hand_over(pdata(command.context_id, encoded, is_command=True, is_last=True))
             return
         self._store = self._begin_store(self.assoc, command)
+        self._is_first = True
         if not command.has_data_set:
             self._answer(command, self._store)
 
@@ -184,9 +186,10 @@ class StoreProvider(DULServiceProvider):
             self._hand_over(data)
             return
         self._data += fragment.data
-        if fragment.is_last or len(self._data) >= _BLOCK:
+        # the first piece at once: it tells which study lacks the object if this process is killed
+        if fragment.is_last or self._is_first or len(self._data) >= _BLOCK:
             self._store.write(self._data)
-            self._data = bytearray()
+            self._data, self._is_first = bytearray(), False
         if fragment.is_last:
             self._answer(message, self._store)
 

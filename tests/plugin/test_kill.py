@@ -9,6 +9,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,17 @@ from sqlalchemy import select
 from plugin.commands.demo_archive import running_archive
 from plugin.state.database import SessionFactory, open_database, session_factory
 from plugin.state.spool import Spool
-from plugin.state.tables import Delivery, DeliveryState, Draft, Instance, Job, JobState, Study
-from tests.plugin.intake_objects import association, make_slice, new_uid
+from plugin.state.tables import (
+    Absent,
+    Delivery,
+    DeliveryState,
+    Draft,
+    Instance,
+    Job,
+    JobState,
+    Study,
+)
+from tests.plugin.intake_objects import association, make_slice, new_uid, raw_store_begin
 from tests.plugin.programs import selected
 from tests.ports import free_port
 from tests.repository import ROOT
@@ -173,3 +183,42 @@ def _check_studies(
             assert current.revision == max(draft.revision for draft in study.drafts)
             found = [sr for sr in delivered if sr.SOPInstanceUID == current.sop_instance_uid]
             assert len(found) == 1
+
+
+def test_what_a_killed_receiver_was_receiving_is_known_to_the_next(
+    database_url: str, tmp_path: Path
+) -> None:
+    port, spool = free_port(), tmp_path / "spool"
+    study, lost = new_uid(), None
+    command = ["receive", database_url, str(spool), str(port)]
+    processes = Processes({"receiver": command}, tmp_path / "log")
+    engine = open_database(database_url)
+    sessions = session_factory(engine)
+    try:
+        assert eventually(lambda: _stores(port, make_slice(study)), PATIENCE_S)
+        with suppress(OSError, RuntimeError), association(port) as assoc:
+            lost = make_slice(study)
+            raw_store_begin(assoc, lost)
+            assert eventually(lambda: _largest(spool / "incoming") > 500)
+            processes.kill("receiver")
+        assert eventually(lambda: _absent(sessions), PATIENCE_S) == [lost.SOPInstanceUID]
+    finally:
+        processes.stop()
+        engine.dispose()
+
+
+def _stores(port: int, dataset: Dataset) -> bool:
+    try:
+        with association(port) as assoc:
+            return bool(assoc.send_c_store(dataset).get("Status") == 0)
+    except (OSError, RuntimeError, ValueError, AssertionError):
+        return False
+
+
+def _largest(folder: Path) -> int:
+    return max((path.stat().st_size for path in folder.iterdir() if path.is_file()), default=0)
+
+
+def _absent(sessions: SessionFactory) -> list[str]:
+    with sessions() as session:
+        return list(session.scalars(select(Absent.sop_instance_uid)))

@@ -187,6 +187,22 @@ def test_a_corrected_identity_is_drafted_anew_and_the_old_draft_is_retracted(
     )
 
 
+def test_an_earlier_draft_that_was_sent_is_named_when_its_successor_is_retracted(
+    port, draft, rows, study, sessions
+):
+    store(port, *study[:6])
+    draft()
+    mark_sent(sessions)
+    store(port, *study[6:])
+    draft()
+    store(port, *again(study, AccessionNumber="A2"))
+    draft()
+    (alert,) = alerts(rows)
+    assert alert.startswith("draft 2 is retracted")
+    assert alert.endswith("; remove draft 1 by hand, too, at plain, strict")
+    assert [one.revision for one in rows(Draft)] == [1, 2, 3]
+
+
 def test_the_study_is_found_by_its_new_accession_number(port, draft, rows, study):
     store(port, *study)
     draft()
