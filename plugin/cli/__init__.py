@@ -12,6 +12,7 @@ import click
 from plugin.cli import service, studies
 from plugin.cli.backup import backup, restore
 from plugin.cli.model import model
+from plugin.cli.rules import rules
 from plugin.command_group import Commands
 
 
@@ -23,5 +24,5 @@ def main() -> None:
     warnings.filterwarnings("ignore", module=r"pydicom\.")
 
 
-for command in (*service.COMMANDS, *studies.COMMANDS, backup, restore, model):
+for command in (*service.COMMANDS, *studies.COMMANDS, backup, restore, model, rules):
     main.add_command(command)
