@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, nullcontext
+from contextlib import closing
 from datetime import timedelta
 from functools import partial
 from ipaddress import ip_address
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from dicom_io.archives.archive import Target
 from dicom_io.archives.dimse import Dimse
-from dicom_io.errors import ConfigurationError, CtscribeError
+from dicom_io.errors import ConfigurationError
 from plugin.delivery.destinations import CLAIM_S, Destination, Proof
 from plugin.delivery.formed import tell_form
 from plugin.endpoints import (
@@ -24,11 +24,12 @@ from plugin.endpoints import (
     hl7_receiver,
     read_token,
 )
+from plugin.engines import watched_engine
 from plugin.settings import ArchiveDestination, FhirDestination, Hl7Destination, Settings
 from plugin.settings import Destination as DestinationSettings
 from plugin.state.bell import Bell
 from plugin.state.clock import now_by, now_of
-from plugin.state.completeness import ArchiveCount, Patience, nothing_known
+from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory, open_database, session_factory
 from plugin.state.kinds import Kind
 from plugin.state.outage import await_database
@@ -38,16 +39,12 @@ from plugin.state.skew import watching_clock
 from plugin.state.spool import Spool
 from plugin.state.tables import Level
 from plugin.state.timeline import add_event
-from plugin.supervisor import reread_on_hangup, stop_on_signals
+from plugin.supervisor import stop_on_signals
 
 if TYPE_CHECKING:
     from dicom_io.archives.proof import Verdict
-    from engine.protocol import ModelIdentity, ReportEngine
     from plugin.delivery.formed import Told
     from plugin.delivery.redelivery import Selection
-    from plugin.drafting.desk import Desk
-    from plugin.drafting.pipeline import Pipeline
-    from plugin.drafting.worker import MakeReport, Worker
     from plugin.upkeep.duties import Duty
     from plugin.upkeep.limits import Limits
 
@@ -73,10 +70,6 @@ def open_spool(settings: Settings) -> Spool:
     return Spool(settings.storage.spool, floor_bytes=settings.storage.floor_mb * 2**20)
 
 
-def patience_of(settings: Settings) -> Patience:
-    return Patience.of_seconds(settings.completeness.quiet_s, settings.completeness.cap_s)
-
-
 def run_receiver(settings: Settings, stop: threading.Event | None = None) -> None:
     """Receive until a signal, or `stop`."""
     from plugin.reception.receiver import Limits
@@ -92,7 +85,9 @@ def run_receiver(settings: Settings, stop: threading.Event | None = None) -> Non
                 sessions,
                 open_spool(settings),
                 stop,
-                patience=patience_of(settings),
+                patience=Patience.of_seconds(
+                    settings.completeness.quiet_s, settings.completeness.cap_s
+                ),
                 host=receiver.host,
                 port=receiver.port,
                 ae_title=receiver.ae_title,
@@ -121,6 +116,7 @@ def run_worker(
     """
     from plugin.delivery.delivery import delivering
     from plugin.delivery.outbox import Outbox
+    from plugin.workplace import Place, at_work, with_current_model
 
     stop = stop or stop_on_signals()
     with closing(Pulse(settings.storage.spool, "work")) as pulse:
@@ -130,14 +126,17 @@ def run_worker(
         tell = partial(tell_form, sessions)
         targets = [destination(one, partial(tell, one.name)) for one in settings.destinations]
         outbox, poll_s = Outbox(sessions, settings.storage.spool), settings.worker.poll_s
+        settings = with_current_model(settings, sessions)
         with (
             closing(Bell(sessions.kw["bind"])) as bell,
             watching_clock(sessions),
             watched_engine(settings, sessions) as engine,
             delivering(outbox, targets, poll_s, bell.wait),
-            _worker(settings, path, sessions, targets, engine, pulse, bell) as worker,
         ):
-            worker.run(stop, poll_s)
+            spool = open_spool(settings)
+            place = Place(settings, path, sessions, spool, targets, bell, pulse, stop)
+            with at_work(place, engine) as worker:
+                worker.run(stop, poll_s)
 
 
 def run_delivery(settings: Settings, stop: threading.Event | None = None) -> None:
@@ -208,81 +207,6 @@ def limits_of(settings: Settings) -> Limits:
     )
 
 
-@contextmanager
-def _worker(
-    settings: Settings,
-    path: Path | None,
-    sessions: SessionFactory,
-    targets: Sequence[Destination],
-    engine: ReportEngine,
-    pulse: Pulse,
-    bell: Bell,
-) -> Iterator[Worker]:
-    from plugin.drafting.desk import Desk
-    from plugin.drafting.engine_watch import EngineWatch
-    from plugin.drafting.named_models import NamedModels
-    from plugin.drafting.worker import Worker
-    from plugin.rulebook import Rulebook
-    from plugin.state.watch import Watch
-
-    count_at = settings.completeness.count_at
-    counted = [one.archive for one in targets if one.name == count_at]
-    desk = Desk(pulse.expect)
-    spool, watch = open_spool(settings), Watch(patience_of(settings), settings.worker.lease_s)
-
-    @contextmanager
-    def opened(name: str) -> Iterator[MakeReport]:
-        named = settings.model_copy(update={"engine": book.model(name)})
-        with opened_engine(named) as other:
-            yield _pipeline(named, other, desk).make_report
-
-    models = NamedModels(opened)
-    book = Rulebook(settings, path, sessions, watch, models.forget)
-    with closing(models), reread_on_hangup(book.ask):
-        yield Worker(
-            sessions,
-            spool,
-            make_report=_pipeline(settings, engine, desk).make_report,
-            destinations={one.name: one.kind for one in settings.destinations},
-            rejection_notes=[
-                one.name
-                for one in settings.destinations
-                if isinstance(one, ArchiveDestination) and one.rejection_notes
-            ],
-            attempts=settings.worker.attempts,
-            max_study_age_days=settings.worker.max_study_age_days,
-            ready=EngineWatch(
-                sessions, settings.engine.called, partial(ask_identity, engine)
-            ).ready,
-            missing=(
-                ArchiveCount(sessions, count_at, counted[0]).missing
-                if count_at and counted
-                else nothing_known
-            ),
-            watch=watch,
-            longest_draft_s=settings.worker.longest_draft_s,
-            studies=settings.worker.studies,
-            desk=desk,
-            judge=book.judge(spool),
-            named=models.named,
-            wait=bell.wait,
-        )
-
-
-def _pipeline(settings: Settings, engine: ReportEngine, desk: Desk) -> Pipeline:
-    """Build what drafts with an engine, the one of `settings.engine`."""
-    from plugin.drafting.pipeline import Pipeline
-
-    # A model in this process is for one thread at a time; a server has a queue of its own
-    turn = nullcontext() if settings.engine.url else threading.Lock()
-    return Pipeline(
-        engine,
-        settings.engine.max_new_tokens,
-        settings.worker.default_character_set,
-        while_writing=partial(desk.left_for, turn),
-    )
-
-
 def alert(settings: Settings, kind: Kind, message: str) -> None:
     """Write an alert into the service's timeline; where the database is away, the log has it."""
     sessions = open_sessions(settings)
@@ -291,48 +215,6 @@ def alert(settings: Settings, kind: Kind, message: str) -> None:
             add_event(session, kind, message, now=now_of(session), level=Level.ALERT)
     finally:
         sessions.kw["bind"].dispose()
-
-
-@contextmanager
-def opened_engine(settings: Settings) -> Iterator[ReportEngine]:
-    """Load the model, or connect to the server that runs it, for the length of a `with` block."""
-    from engine import load_engine
-    from engine.serving.client import RemoteEngine
-
-    model = settings.engine
-    if not model.url:
-        yield load_engine(model.model, model.device, model.dtype, model.quantization)
-        return
-    token = read_token(model.token_env)
-    with closing(RemoteEngine(*model.url, token=token, timeout_s=model.timeout_s)) as remote:
-        yield remote
-
-
-@contextmanager
-def watched_engine(settings: Settings, sessions: SessionFactory) -> Iterator[ReportEngine]:
-    """`opened_engine`; the service's timeline says at once where the model does not load."""
-    from plugin.drafting.engine_watch import tell_failure
-
-    with ExitStack() as opened:
-        try:
-            engine = opened.enter_context(opened_engine(settings))
-        except CtscribeError as error:
-            tell_failure(sessions, settings.engine.called, str(error))
-            raise
-        yield engine
-
-
-def ask_identity(engine: ReportEngine) -> ModelIdentity:
-    """Ask an engine which model it runs; one on another host may have changed since.
-
-    Raises
-    ------
-    EngineUnavailable
-        The engine cannot take work now.
-    """
-    from engine.serving.client import RemoteEngine
-
-    return engine.ask_identity() if isinstance(engine, RemoteEngine) else engine.identity
 
 
 def run_engine(settings: Settings) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -10,11 +12,14 @@ from pathlib import Path
 from dicom_io.errors import ConfigurationError, EngineError
 from plugin.drafting.judging import Judge, forget_judgements
 from plugin.drafting.rules_file import RulesFile
+from plugin.feedback.promotion import current_model
 from plugin.rules.rules import Rules
 from plugin.settings import NamedModel, Settings, load_settings
 from plugin.state.database import SessionFactory
 from plugin.state.spool import Spool
 from plugin.state.watch import Watch
+
+LOGGER = logging.getLogger(__name__)
 
 
 class Rulebook:
@@ -32,6 +37,8 @@ class Rulebook:
         The worker's; learns of the longest quiet period.
     forget_models : callable
         Told the names of models whose tables were changed.
+    stop : threading.Event
+        Set where another model becomes the service's own.
     """
 
     def __init__(
@@ -41,11 +48,13 @@ class Rulebook:
         sessions: SessionFactory,
         watch: Watch,
         forget_models: Callable[[list[str]], None],
+        stop: threading.Event,
     ) -> None:
         self._settings, self._path = settings, path
         self._sessions, self._watch = sessions, watch
         self._models = {one.name: one for one in settings.models}
-        self._forget_models = forget_models
+        self._forget_models, self._stop = forget_models, stop
+        self._current = current_model(sessions)
         self._file = RulesFile(sessions, path, self._load, Rules(settings.rules))
         self._have_patience(self._file.rules)
 
@@ -67,11 +76,18 @@ class Rulebook:
         except KeyError:
             raise EngineError(f"no model is called {name}") from None
 
+    def shadows(self) -> list[str]:
+        """Name the models on trial."""
+        return [name for name, one in self._models.items() if one.shadow and name != self._current]
+
     def ask(self) -> None:
         """Have the file read again; safe in a signal handler."""
         self._file.ask()
 
     def _refresh(self, judge: Judge) -> None:
+        if current_model(self._sessions) != self._current:
+            LOGGER.info("another model was promoted: this process ends, and starts again with it")
+            self._stop.set()
         rules = self._file.changed()
         if rules is not None:
             judge.rules = rules

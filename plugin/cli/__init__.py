@@ -12,6 +12,7 @@ import click
 from plugin.cli import service, studies
 from plugin.cli.backup import backup, restore
 from plugin.cli.model import model
+from plugin.cli.models import models
 from plugin.cli.rules import rules
 from plugin.command_group import Commands
 
@@ -24,5 +25,5 @@ def main() -> None:
     warnings.filterwarnings("ignore", module=r"pydicom\.")
 
 
-for command in (*service.COMMANDS, *studies.COMMANDS, backup, restore, model, rules):
+for command in (*service.COMMANDS, *studies.COMMANDS, backup, restore, model, models, rules):
     main.add_command(command)

@@ -213,7 +213,7 @@ def check_models(settings: Settings) -> Iterator[Finding]:
 
 
 def _identity(settings: Settings) -> ModelIdentity:
-    from plugin.assembly import ask_identity, opened_engine
+    from plugin.engines import ask_identity, opened_engine
 
     with opened_engine(settings) as engine:
         return ask_identity(engine)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from dicom_io.errors import PluginError
 from plugin.assembly import open_sessions, open_spool
+from plugin.commands.moments import moment
 from plugin.console import say
 from plugin.drafting.judging import Seen, seen_in
 from plugin.reception.intake import is_document
@@ -27,9 +27,6 @@ from plugin.rules.facts import Arrived
 from plugin.rules.rules import Rules
 from plugin.settings import Settings
 from plugin.state.tables import Job, Study
-
-_AGO = re.compile(r"(\d+)([dhm])")
-_UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 
 
 def print_judgement(
@@ -56,8 +53,8 @@ def print_judgement(
         There is no such study, or the folder holds no image.
     """
     if Path(wanted).exists():
-        moment = (at or datetime.now()).astimezone()
-        seen = Seen(Arrived(moment, sender), tuple(_series_in(Path(wanted))))
+        when = (at or datetime.now()).astimezone()
+        seen = Seen(Arrived(when, sender), tuple(_series_in(Path(wanted))))
         if not seen.series:
             raise PluginError(f"{wanted} holds no DICOM image")
     else:
@@ -87,7 +84,7 @@ def print_replay(settings: Settings, new: Settings, since: str, *, as_json: bool
         Whether one JSON object is printed in place of a table.
     """
     with closing(_Database(settings)) as database:
-        replay = list(database.replay(Rules(settings.rules), Rules(new.rules), _moment(since)))
+        replay = list(database.replay(Rules(settings.rules), Rules(new.rules), moment(since)))
     told = [one for one in replay if one.after is not None]
     changed = [one for one in told if one.differs]
     gone = len(replay) - len(told)
@@ -198,14 +195,3 @@ def _as_dict(judged: Judgement) -> dict[str, Any]:
     ]
     decision = {"draft": True, **judged.decision.kept(), "urgency": judged.decision.urgency.word}
     return {"steps": steps, "decision": decision}
-
-
-def _moment(since: str) -> datetime:
-    if ago := _AGO.fullmatch(since):
-        return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-    try:
-        return datetime.fromisoformat(since).astimezone()
-    except ValueError:
-        raise click.BadParameter(
-            f"{since} is no day (2026-11-21), and no 7d, 12h or 30m", param_hint="--since"
-        ) from None

@@ -28,6 +28,7 @@ from plugin.state.tables import (
     StudyState,
 )
 from plugin.state.timeline import add_event, add_event_once
+from plugin.state.trials import Shadow
 
 # Five attempts stretch over four minutes: time for a network or a GPU to come back
 FIRST_PAUSE_S = 15.0
@@ -56,6 +57,8 @@ class NewDraft:
     """Name and digest of the model that wrote it."""
     forms: tuple[str, ...] | None = None
     """The forms in which archives get it, in place of their own."""
+    shadows: tuple[str, ...] = ()
+    """Names of the models on trial, which draft the same study."""
 
 
 def finish_with_draft(
@@ -119,6 +122,10 @@ def finish_with_draft(
             for name, kind in destinations.items()
         ]
         session.add(row)
+        session.add_all(
+            Shadow(draft=row, model_name=name, not_before=now, created_at=now)
+            for name in draft.shadows
+        )
         ring(session)
         settle(session, study, StudyState.DRAFTED)
         for line in draft.selection:

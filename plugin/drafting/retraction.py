@@ -1,4 +1,4 @@
-"""A draft is taken back: its study has another patient or accession number than it names.
+"""A draft is taken back: it names another patient or accession number, or its model was bad.
 
 Destinations that take rejection notes (IHE RAD, Imaging Object Change Management) get one; at the
 others a person must remove the draft, and an alert says so.
@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from pydicom import dcmread
 from sqlalchemy import select
@@ -32,8 +33,17 @@ class Retraction:
     draft_id: int
     path: str
     """Empty where there is none, because the draft's own file was deleted."""
-    changed: tuple[str, ...]
-    """Keywords of the attributes that the draft is filed by and that were corrected."""
+    why: str
+    """For the timeline; names no patient."""
+
+
+class Retracted(NamedTuple):
+    """Where a draft that was taken back may stand: names of destinations."""
+
+    told: tuple[str, ...]
+    """They get a rejection note."""
+    by_hand: tuple[str, ...]
+    """A person must remove it there."""
 
 
 def prepare_retraction(
@@ -66,14 +76,15 @@ def prepare_retraction(
         draft = session.scalar(select(Draft).where(Draft.study_id == study_id, Draft.is_current))
     if draft is None or draft.retraction_path is not None:
         return None
+    why = f"the study came again with another {' and '.join(sorted(changed))}"
     if not draft.path:
-        return Retraction(draft.id, "", tuple(sorted(changed)))
+        return Retraction(draft.id, "", why)
     from reporting.rejection import rejection_note  # highdicom takes a second to import
 
     rejected = dcmread(spool.absolute(draft.path))
     header = dcmread(corrected, stop_before_pixels=True, force=True)
     note = spool.write_draft(rejection_note(rejected, header))
-    return Retraction(draft.id, note, tuple(sorted(changed)))
+    return Retraction(draft.id, note, why)
 
 
 def retract(
@@ -82,7 +93,7 @@ def retract(
     retraction: Retraction,
     rejection_notes: Collection[str],
     now: datetime,
-) -> None:
+) -> Retracted:
     """Take the draft back: its deliveries end, and its rejection note is due.
 
     Parameters
@@ -112,13 +123,13 @@ def retract(
         elif sent:
             by_hand.append(delivery.destination)
     ring(session)
-    changed = " and ".join(retraction.changed)
-    message = f"draft {draft.revision} is retracted: the study came again with another {changed}"
+    message = f"draft {draft.revision} is retracted: {retraction.why}"
     message += _where("; a rejection note goes to", told)
     message += _where("; remove it by hand at", by_hand)
     for revision, destinations in _earlier(session, draft):
         message += _where(f"; remove draft {revision} by hand, too, at", destinations)
     add_event(session, Kind.RETRACTED, message, now=now, study_id=study.id, level=Level.ALERT)
+    return Retracted(tuple(told), tuple(by_hand))
 
 
 def _earlier(session: Session, draft: Draft) -> list[tuple[int, list[str]]]:

@@ -130,6 +130,10 @@ class Worker:
         Asks the rules; without it there are none.
     named : callable
         Finds the pipeline of the model that a rule names; raises `EngineError`.
+    shadows : callable
+        Names the models on trial, which draft every study too.
+    idle : callable
+        Does something less urgent while no study is due; returns whether there was anything.
     wait : callable
         Waits for some seconds, or until there may be something to do; see `Bell.wait`.
     end_process : callable
@@ -151,6 +155,8 @@ class Worker:
     desk: Desk = field(default_factory=Desk)
     judge: Judge | None = None
     named: Callable[[str], MakeReport] = no_such_model
+    shadows: Callable[[], Sequence[str]] = tuple
+    idle: Callable[[], bool] = lambda: False
     wait: Wait = threading.Event.wait
     end_process: Callable[[], None] = lambda: os._exit(1)
 
@@ -187,7 +193,8 @@ class Worker:
             now = self._now()
             claim = jobs.claim_job(self.sessions, self.watch, attempts=self.attempts, now=now)
             if claim is None:
-                return False
+                with self.desk.in_hand(alone=False, seconds=self.longest_draft_s + _ASKING_S):
+                    return self.idle()
             self._work_on(claim)
         return True
 
@@ -283,6 +290,7 @@ class Worker:
             incomplete=incomplete,
             model=_model_of(report.sr),
             forms=decision.forms,
+            shadows=tuple(self.shadows()),
         )
         try:
             names, now = self._destinations(decision), self._now()
@@ -361,7 +369,7 @@ def _model_of(sr: Dataset) -> tuple[str, str] | None:
 def _unless(claim: Claim, incomplete: str | None) -> str | None:
     """The slices of which no new draft is needed: the current one says the same of its input."""
     previous = claim.previous
-    if claim.forced or previous is None or previous.incomplete != incomplete:
+    if claim.forced or previous is None or previous.incomplete != incomplete or previous.retracted:
         return None
     return previous.selected_digest
 

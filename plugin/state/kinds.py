@@ -47,6 +47,8 @@ class Kind(StrEnum):
     # The service itself
     ENGINE_UP = "engine_up"
     ENGINE_DOWN = "engine_down"
+    PROMOTED = "promoted"
+    MODEL_RETRACTED = "model retracted"
     MODEL_CHANGED = "model_changed"
     REPLACED = "replaced"
     CLOCK_WRONG = "clock wrong"

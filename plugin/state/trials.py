@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import ForeignKey, String, UniqueConstraint
+from sqlalchemy import ForeignKey, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from plugin.state.tables import Base, CleanText, Draft, Key, UtcDateTime
@@ -33,7 +33,7 @@ class Shadow(Base):
     state: Mapped[str] = mapped_column(String(16), default=ShadowState.PENDING, index=True)
     attempts: Mapped[int] = mapped_column(default=0)
     not_before: Mapped[datetime] = mapped_column(UtcDateTime)
-    text: Mapped[str | None] = mapped_column(CleanText)
+    text: Mapped[str | None] = mapped_column(Text)
     error: Mapped[str | None] = mapped_column(CleanText)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 

@@ -1,0 +1,57 @@
+"""The models that the settings name are loaded, or reached where they run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from typing import TYPE_CHECKING
+
+from dicom_io.errors import CtscribeError
+from plugin.endpoints import read_token
+from plugin.settings import Settings
+from plugin.state.database import SessionFactory
+
+if TYPE_CHECKING:
+    from engine.protocol import ModelIdentity, ReportEngine
+
+
+@contextmanager
+def opened_engine(settings: Settings) -> Iterator[ReportEngine]:
+    """Load the model, or connect to the server that runs it, for the length of a `with` block."""
+    from engine import load_engine
+    from engine.serving.client import RemoteEngine
+
+    model = settings.engine
+    if not model.url:
+        yield load_engine(model.model, model.device, model.dtype, model.quantization)
+        return
+    token = read_token(model.token_env)
+    with closing(RemoteEngine(*model.url, token=token, timeout_s=model.timeout_s)) as remote:
+        yield remote
+
+
+@contextmanager
+def watched_engine(settings: Settings, sessions: SessionFactory) -> Iterator[ReportEngine]:
+    """`opened_engine`; the service's timeline says at once where the model does not load."""
+    from plugin.drafting.engine_watch import tell_failure
+
+    with ExitStack() as opened:
+        try:
+            engine = opened.enter_context(opened_engine(settings))
+        except CtscribeError as error:
+            tell_failure(sessions, settings.engine.called, str(error))
+            raise
+        yield engine
+
+
+def ask_identity(engine: ReportEngine) -> ModelIdentity:
+    """Ask an engine which model it runs; one on another host may have changed since.
+
+    Raises
+    ------
+    EngineUnavailable
+        The engine cannot take work now.
+    """
+    from engine.serving.client import RemoteEngine
+
+    return engine.ask_identity() if isinstance(engine, RemoteEngine) else engine.identity

@@ -1,0 +1,78 @@
+"""Which model is the service's own: that of `[engine]`, until another one is promoted."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from dicom_io.errors import PluginError
+from plugin.state.bell import ring
+from plugin.state.database import SessionFactory, one_at_a_time
+from plugin.state.kinds import Kind
+from plugin.state.timeline import add_event
+from plugin.state.trials import Promotion
+
+OWN = "[engine]"
+"""How messages call the model of the settings' table [engine]."""
+
+
+def current_model(sessions: SessionFactory) -> str | None:
+    """Return the name of the promoted model; None is that of `[engine]`."""
+    with sessions() as session:
+        return _current(session)
+
+
+def promote(sessions: SessionFactory, name: str | None, now: datetime) -> str:
+    """Make a model the service's own; workers start again with it. Returns the one before.
+
+    Parameters
+    ----------
+    sessions : SessionFactory
+        Of the service's database.
+    name : str or None
+        Of a table [[models]]; None is the model of [engine].
+    now : datetime
+        The moment, in UTC.
+
+    Raises
+    ------
+    PluginError
+        It is the service's own already.
+    """
+    with sessions.begin() as session:
+        one_at_a_time(session)
+        before = _current(session)
+        if before == name:
+            raise PluginError(f"{name or OWN} is the service's model already")
+        _change(session, before, name, now)
+        return before or OWN
+
+
+def roll_back(sessions: SessionFactory, now: datetime) -> str:
+    """Undo the latest change; returns the model that is the service's own now.
+
+    Raises
+    ------
+    PluginError
+        The model was never changed.
+    """
+    with sessions.begin() as session:
+        one_at_a_time(session)
+        latest = session.scalar(select(Promotion).order_by(Promotion.id.desc()).limit(1))
+        if latest is None:
+            raise PluginError("no model was promoted: there is nothing to roll back")
+        _change(session, latest.model_name, latest.before, now)
+        return latest.before or OWN
+
+
+def _current(session: Session) -> str | None:
+    return session.scalar(select(Promotion.model_name).order_by(Promotion.id.desc()).limit(1))
+
+
+def _change(session: Session, before: str | None, name: str | None, now: datetime) -> None:
+    session.add(Promotion(time=now, model_name=name, before=before))
+    message = f"the service's model is {name or OWN}, in place of {before or OWN}"
+    add_event(session, Kind.PROMOTED, message, now=now)
+    ring(session)

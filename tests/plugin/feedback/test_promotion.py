@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from dicom_io.errors import PluginError
+from plugin.feedback.promotion import OWN, current_model, promote, roll_back
+from plugin.state.tables import Event
+
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+
+
+def test_the_model_of_the_settings_is_the_first(sessions):
+    assert current_model(sessions) is None
+
+
+def test_a_model_is_promoted_and_rolled_back(sessions, rows):
+    assert promote(sessions, "chest", NOW) == OWN
+    assert current_model(sessions) == "chest"
+    assert roll_back(sessions, NOW) == OWN
+    assert current_model(sessions) is None
+    assert [event.message for event in rows(Event)] == [
+        "the service's model is chest, in place of [engine]",
+        "the service's model is [engine], in place of chest",
+    ]
+
+
+def test_a_rollback_is_rolled_back(sessions):
+    promote(sessions, "chest", NOW)
+    roll_back(sessions, NOW)
+    assert roll_back(sessions, NOW) == "chest"
+
+
+def test_what_changes_nothing_is_refused(sessions):
+    with pytest.raises(PluginError, match="nothing to roll back"):
+        roll_back(sessions, NOW)
+    with pytest.raises(PluginError, match="already"):
+        promote(sessions, None, NOW)
