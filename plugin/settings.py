@@ -187,6 +187,13 @@ class Worker(Section):
     longest_draft_s: Seconds = Field(
         default=1800.0, description="a worker that takes longer for a study hangs, and is replaced"
     )
+    reported_at: str | None = Field(
+        default=None,
+        description="name of the destination that is asked whether a study has a final report",
+    )
+    when_reported: Literal["drop", "mark"] = Field(
+        default="drop", description="no draft of such a study, or one that says so"
+    )
     default_character_set: str | None = Field(
         default=None,
         description="how the archive reads names that declare no character set, as DICOM calls it",
@@ -423,13 +430,16 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
-    def _count_is_asked_of_a_destination(self) -> Settings:
-        name = self.completeness.count_at
+    def _archives_that_are_asked_are_destinations(self) -> Settings:
         named = {one.name: one for one in self.destinations}
-        if name is not None and name not in named:
-            raise ValueError(f"completeness.count_at: no destination is called {name}")
-        if name is not None and not isinstance(named[name], ArchiveDestination):
-            raise ValueError(f"completeness.count_at: {name} is no archive of images")
+        for key, name in (
+            ("completeness.count_at", self.completeness.count_at),
+            ("worker.reported_at", self.worker.reported_at),
+        ):
+            if name is not None and name not in named:
+                raise ValueError(f"{key}: no destination is called {name}")
+            if name is not None and not isinstance(named[name], ArchiveDestination):
+                raise ValueError(f"{key}: {name} is no archive of images")
         return self
 
 

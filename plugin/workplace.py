@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from dicom_io.errors import ConfigurationError
 from plugin.delivery.destinations import Destination
+from plugin.endpoints import archive_of
 from plugin.engines import ask_identity, opened_engine
 from plugin.feedback.promotion import OWN, current_model
 from plugin.settings import ArchiveDestination, Settings
@@ -128,6 +129,8 @@ def at_work(place: Place, engine: ReportEngine) -> Iterator[Worker]:
                 sessions, settings.engine.called, partial(ask_identity, engine)
             ).ready,
             missing=_missing(place),
+            reported=_reported(place),
+            drop_reported=settings.worker.when_reported == "drop",
             watch=watch,
             longest_draft_s=longest_s,
             studies=settings.worker.studies,
@@ -166,6 +169,16 @@ def taking_notes(settings: Settings) -> list[str]:
 def patience_of(settings: Settings) -> Patience:
     """Return how long more slices are waited for."""
     return Patience.of_seconds(settings.completeness.quiet_s, settings.completeness.cap_s)
+
+
+def _reported(place: Place) -> Missing:
+    from plugin.drafting.reported import FinalReports
+
+    name = place.settings.worker.reported_at
+    for one in place.settings.destinations:
+        if one.name == name and isinstance(one, ArchiveDestination):
+            return FinalReports(place.sessions, one.name, archive_of(one)).found
+    return nothing_known
 
 
 def _missing(place: Place) -> Missing:

@@ -50,6 +50,9 @@ class Archive(Target, Protocol):
             The archive does not give all that it says it holds.
         """
 
+    def reports(self, study_instance_uid: str) -> list[Dataset]:
+        """List the report objects of a study, each with `REPORT_KEYS` as far as it tells them."""
+
     def takes(self, *sop_classes: str) -> frozenset[str]:
         """Tell which classes of objects it would store, as far as it says so; sends none."""
 

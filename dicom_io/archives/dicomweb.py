@@ -97,6 +97,16 @@ class Dicomweb:
             asked = {"includefield": "NumberOfSeriesRelatedInstances"}
             return ct_inventory(self._query(client, path, **asked))
 
+    def reports(self, study_instance_uid: str) -> list[Dataset]:
+        """Read the metadata of each SR series (PS3.18 10.4): queries tell few attributes."""
+        study = f"studies/{study_instance_uid}/series"
+        with self._client() as client:
+            series = held_series(self._query(client, study, Modality="SR"), ("SR",))
+            found = [
+                self._query(client, f"{study}/{one.series_instance_uid}/metadata") for one in series
+            ]
+        return [report for one in found for report in one]
+
     def search(self, dates: str, modality: str) -> list[Dataset]:
         """List studies by QIDO-RS, page after page."""
         wanted = {"ModalitiesInStudy": modality} | ({"StudyDate": dates} if dates else {})

@@ -34,7 +34,7 @@ from dicom_io.archives.association import (
     identifier,
 )
 from dicom_io.archives.commitment import WAIT_S, Mailbox, ask
-from dicom_io.archives.inventory import STUDY_KEYS, ct_inventory, held_series
+from dicom_io.archives.inventory import REPORT_KEYS, STUDY_KEYS, ct_inventory, held_series
 from dicom_io.archives.patient_identity import identities_of
 from dicom_io.archives.proof import Found, InstanceReference, counted, held
 from dicom_io.archives.retrieval import (
@@ -112,6 +112,20 @@ class Dimse:
         """Ask for NumberOfSeriesRelatedInstances of each CT series by C-FIND."""
         (series,) = self._answers(_series_of(study_instance_uid))
         return ct_inventory(series)
+
+    def reports(self, study_instance_uid: str) -> list[Dataset]:
+        """List the objects of each SR series by C-FIND at IMAGE level."""
+        (answers,) = self._answers(_series_of(study_instance_uid))
+        queries = [
+            identifier(
+                "IMAGE",
+                StudyInstanceUID=study_instance_uid,
+                SeriesInstanceUID=series.series_instance_uid,
+                **dict.fromkeys(REPORT_KEYS, ""),
+            )
+            for series in held_series(answers, ("SR",))
+        ]
+        return [one for series in self._answers(*queries) for one in series] if queries else []
 
     def search(self, dates: str, modality: str) -> list[Dataset]:
         """List studies by C-FIND, day by day where it can be: archives cap long answers."""

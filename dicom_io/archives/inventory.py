@@ -15,6 +15,9 @@ WANTED = ("CT", "SR")
 STUDY_KEYS = ("StudyInstanceUID", "PatientID", "AccessionNumber", "StudyDate")
 """What a query for studies asks to be told."""
 
+REPORT_KEYS = ("SOPInstanceUID", "SOPClassUID", "CompletionFlag", "VerificationFlag")
+"""What a query for reports asks to be told."""
+
 
 @dataclass(frozen=True)
 class HeldSeries:

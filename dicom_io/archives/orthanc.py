@@ -23,7 +23,7 @@ from dicom_io.archives.http import (
     secured,
     within,
 )
-from dicom_io.archives.inventory import STUDY_KEYS, WANTED
+from dicom_io.archives.inventory import REPORT_KEYS, STUDY_KEYS, WANTED
 from dicom_io.archives.patient_identity import identities_of
 from dicom_io.archives.proof import Found, InstanceReference
 from dicom_io.archives.tls import Tls
@@ -87,6 +87,15 @@ class Orthanc:
         with self._client() as client:
             series = self._series(client, study_instance_uid, ("CT",))
         return {one["MainDicomTags"]["SeriesInstanceUID"]: len(one["Instances"]) for one in series}
+
+    def reports(self, study_instance_uid: str) -> list[Dataset]:
+        """Read the tags of each object of an SR series."""
+        with self._client() as client:
+            return [
+                _header(self._read(client.get_instances_id_simplified_tags, one), REPORT_KEYS)
+                for series in self._series(client, study_instance_uid, ("SR",))
+                for one in series["Instances"]
+            ]
 
     def search(self, dates: str, modality: str) -> list[Dataset]:
         """List studies by `/tools/find`."""

@@ -113,10 +113,12 @@ class Pipeline:
         predecessor: Predecessor | None = None,
         incomplete: str | None = None,
         unless: str | None = None,
+        remarks: Sequence[str] = (),
     ) -> DraftedStudy | None:
         """Draft the report of the study in some files; see `report_study` for what it raises.
 
-        None where the slices that would be read are those of the digest `unless`.
+        None where the slices that would be read are those of the digest `unless`. The Technique
+        says each of `remarks`, a sentence.
         """
         study = read_study(paths)
         choice = choose_series(study)
@@ -126,7 +128,7 @@ class Pipeline:
         # a first choice that cannot be built is tried again, and fails again
         if digest_of_choice(images[0]) == unless:
             return None
-        return self._report(study, images, revision, predecessor, incomplete)
+        return self._report(study, images, revision, predecessor, incomplete, remarks=remarks)
 
     def report_study(
         self,
@@ -175,6 +177,7 @@ class Pipeline:
         predecessor: Predecessor | None,
         incomplete: str | None,
         progress: Progress = lambda step: None,
+        remarks: Sequence[str] = (),
     ) -> DraftedStudy:
         choice, volume, model_input = images
         progress("let the model write")
@@ -188,7 +191,7 @@ class Pipeline:
         lost = (*choice.lacking, *volume.unreadable, *study.damaged)
         missing = "; ".join([*([incomplete] if incomplete else []), *lost])
         differing = disagreements(i.header for one in study.series for i in one.instances)
-        corrections = (*choice.notes, *volume.notes, *differing)
+        corrections = (*choice.notes, *volume.notes, *differing, *remarks)
         edition = Edition(revision, now_at(headers[0]), predecessor)
         draft = draft_of(generation, corrections, headers, edition, missing or None)
         sr = build_sr(draft, headers)

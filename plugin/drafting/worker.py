@@ -82,6 +82,7 @@ class MakeReport(Protocol):
         predecessor: Predecessor | None,
         incomplete: str | None,
         unless: str | None,
+        remarks: Sequence[str] = (),
     ) -> Drafted | None: ...
 
 
@@ -130,6 +131,10 @@ class Worker:
         Asks the rules; without it there are none.
     named : callable
         Finds the pipeline of the model that a rule names; raises `EngineError`.
+    reported : callable
+        Says that an archive holds a final report of a study, None where it does not.
+    drop_reported : bool
+        Whether such a study gets no draft, unless somebody asks for one; else the draft says so.
     shadows : callable
         Names the models on trial, which draft every study too.
     idle : callable
@@ -155,6 +160,8 @@ class Worker:
     desk: Desk = field(default_factory=Desk)
     judge: Judge | None = None
     named: Callable[[str], MakeReport] = no_such_model
+    reported: Missing = nothing_known
+    drop_reported: bool = True
     shadows: Callable[[], Sequence[str]] = tuple
     idle: Callable[[], bool] = lambda: False
     wait: Wait = threading.Event.wait
@@ -213,7 +220,7 @@ class Worker:
             claim = self._settled(claim)
             decision = self.judge.judge(claim.job_id) if self.judge else Decision()
             if self._is_wanted(claim, decision):
-                self._draft(claim, decision)
+                self._draft_unless_reported(claim, decision)
         except (LeaseLost, DBAPIError):
             raise
         except StoreFull as error:
@@ -251,7 +258,15 @@ class Worker:
             return True
         return False
 
-    def _draft(self, claim: Claim, decision: Decision) -> None:
+    def _draft_unless_reported(self, claim: Claim, decision: Decision) -> None:
+        reported = self.reported(claim.study_id, claim.study_instance_uid)
+        if reported and self.drop_reported and not claim.forced:
+            job_ends.fail_job(self.sessions, claim, reported, now=_now(), level=Level.INFO)
+        else:
+            remarks = (f"When this draft was written, {reported}.",) if reported else ()
+            self._draft(claim, decision, remarks)
+
+    def _draft(self, claim: Claim, decision: Decision, remarks: Sequence[str]) -> None:
         missing = self.missing(claim.study_id, claim.study_instance_uid)
         patience = self.watch.patience
         now = self._now()
@@ -274,6 +289,7 @@ class Worker:
             predecessor=_predecessor(claim),
             incomplete=incomplete,
             unless=_unless(claim, incomplete),
+            **({"remarks": remarks} if remarks else {}),
         )
         if report is None:
             job_ends.finish_unchanged(self.sessions, claim, now=self._now())

@@ -26,6 +26,7 @@ class Kind(StrEnum):
     REOPENED = "reopened"
     BEGUN = "begun"
     NOT_COUNTED = "not-counted"
+    NOT_LOOKED_FOR = "not-looked-for"
     MISSING = "missing"
     WAITING = "waiting"
     POSTPONED = "postponed"

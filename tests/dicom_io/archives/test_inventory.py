@@ -2,8 +2,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pydicom import Dataset
-from pydicom.uid import generate_uid
+from pydicom import Dataset, dcmread
+from pydicom.uid import EnhancedSRStorage, generate_uid
 
 from dicom_io.archives.archive import Archive
 from dicom_io.archives.dicomweb import Dicomweb
@@ -39,6 +39,24 @@ def test_an_archive_tells_how_many_slices_each_ct_series_has(
         orthanc.upload(write_slice(tmp_path, study, series=series))
     orthanc.upload(write_report(tmp_path, study))
     assert way(orthanc).count(study) == {thin: 3, thick: 1}
+
+
+@every_way
+def test_an_archive_tells_which_reports_a_study_has(
+    way: Way, orthanc: RunningOrthanc, tmp_path: Path
+) -> None:
+    study = generate_uid()
+    orthanc.upload(write_slice(tmp_path, study))
+    assert way(orthanc).reports(study) == []
+    for flag in ("UNVERIFIED", "VERIFIED"):
+        path = write_report(tmp_path, study)
+        report = dcmread(path)
+        report.VerificationFlag = flag
+        report.save_as(path)
+        orthanc.upload(path)
+    told = way(orthanc).reports(study)
+    assert {str(one.SOPClassUID) for one in told} == {EnhancedSRStorage}
+    assert sorted(one.VerificationFlag for one in told) == ["UNVERIFIED", "VERIFIED"]
 
 
 @every_way
