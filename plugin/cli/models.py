@@ -12,7 +12,7 @@ from plugin.settings import load_settings
 
 @click.group()
 def models() -> None:
-    """Try a model out in the shadow, change models, take drafts back."""
+    """Try models out, change them, take drafts back."""
 
 
 @models.command("list")

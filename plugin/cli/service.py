@@ -234,7 +234,7 @@ def verify(config: Path | None, **which: Any) -> None:
 @config_option
 @json_option
 def prune(config: Path | None, dry_run: bool, as_json: bool) -> None:
-    """Delete now what the settings no longer keep.
+    """Delete what the settings no longer keep.
 
     The service does so by itself, unless retention.enabled is false. Never deleted is what was not
     drafted, not delivered and proved, or is in work.

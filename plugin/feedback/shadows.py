@@ -18,14 +18,13 @@ from plugin.state.database import SessionFactory
 from plugin.state.spool import Spool
 from plugin.state.tables import Draft
 from plugin.state.trials import Shadow, ShadowState
-from reporting.headings import Heading
 from reporting.render import report_sections
 
 # A comparison is worth no more; a fault that three attempts meet stays
 ATTEMPTS = 3
 _PAUSE = timedelta(seconds=60)
-# What a model writes; all else comes from the headers
-_WRITTEN = (Heading.FINDINGS, Heading.IMPRESSION)
+# What a model writes, by the codes' meanings; all else comes from the headers
+_WRITTEN = ("Findings", "Impressions")
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ def test_a_model_on_trial_drafts_the_same_study_and_nothing_of_it_is_sent(drafte
     ward = drafted()
     (shadow,) = rows(Shadow)
     assert shadow.state == "done"
-    assert shadow.text == "Impression:\nNone.\n\nFindings:\nNo pleural effusion."
+    assert shadow.text == "Impressions:\nNone.\n\nFindings:\nNo pleural effusion."
     assert shadow.model_digest == ward.trial.identity.digest
     (draft,) = rows(Draft)
     assert {one.draft_id for one in rows(Delivery)} == {draft.id}
