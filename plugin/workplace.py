@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from plugin.engines import ask_identity, opened_engine
 from plugin.feedback.promotion import OWN, current_model
 from plugin.settings import ArchiveDestination, Settings
 from plugin.state.bell import Bell
+from plugin.state.clock import now_by
 from plugin.state.completeness import ArchiveCount, Patience, nothing_known
 from plugin.state.database import SessionFactory
 from plugin.state.pulse import Pulse
@@ -115,7 +115,7 @@ def at_work(place: Place, engine: ReportEngine) -> Iterator[Worker]:
     models = NamedModels(opened)
     book = Rulebook(settings, place.path, sessions, watch, models.forget, place.stop)
     longest_s = settings.worker.longest_draft_s
-    shadows = Shadows(sessions, spool, models.named, longest_s, partial(datetime.now, UTC))
+    shadows = Shadows(sessions, spool, models.named, longest_s, partial(now_by, sessions))
     with closing(models), reread_on_hangup(book.ask):
         yield Worker(
             sessions,

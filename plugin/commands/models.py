@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -21,6 +20,7 @@ from plugin.feedback.bad_model import TakenBack, digest_like, retract_drafts, st
 from plugin.feedback.comparison import Comparison, pairs
 from plugin.feedback.promotion import OWN, current_model, promote, roll_back
 from plugin.settings import Settings
+from plugin.state.clock import now_by
 from plugin.state.database import SessionFactory
 from plugin.state.tables import Draft
 from plugin.state.trials import Shadow
@@ -132,8 +132,8 @@ def change_model(settings: Settings, name: str | None) -> None:
     known = [one.name for one in settings.models]
     if name is not None and name not in (*known, OWN):
         raise PluginError(f"no model is called {name}; the settings have: {', '.join(known)}")
-    now = datetime.now(UTC)
     with _sessions(settings) as sessions:
+        now = now_by(sessions)
         if name is None:
             say(f"the service's model is {roll_back(sessions, now)} again")
             return
@@ -165,7 +165,7 @@ def retract_model(settings: Settings, digest: str, *, dry_run: bool, as_json: bo
         if dry_run:
             say(f"{len(standing_drafts(sessions, whole))} drafts of {whole} would be retracted")
             return
-        notes, now = taking_notes(settings), datetime.now(UTC)
+        notes, now = taking_notes(settings), now_by(sessions)
         taken = []
         for one in retract_drafts(sessions, open_spool(settings), whole, notes, now):
             taken.append(one)

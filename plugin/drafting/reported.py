@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from pydicom import Dataset
 from pydicom.uid import (
@@ -16,6 +15,7 @@ from pydicom.uid import (
 
 from dicom_io.archives.archive import Archive
 from dicom_io.errors import AssociationRejected, PeerUnreachable
+from plugin.state.clock import now_of
 from plugin.state.database import SessionFactory
 from plugin.state.kinds import Kind
 from plugin.state.tables import Level
@@ -56,9 +56,9 @@ class FinalReports:
         return f"{self.name} held a final report of the study" if is_final(reports) else None
 
     def _tell(self, study_id: int, message: str) -> None:
-        now, level = datetime.now(UTC), Level.WARNING
+        kind, level = Kind.NOT_LOOKED_FOR, Level.WARNING
         with self.sessions.begin() as session:
-            kind = Kind.NOT_LOOKED_FOR
+            now = now_of(session)
             add_event_once(session, kind, message, now=now, study_id=study_id, level=level)
 
 

@@ -261,7 +261,7 @@ class Worker:
     def _draft_unless_reported(self, claim: Claim, decision: Decision) -> None:
         reported = self.reported(claim.study_id, claim.study_instance_uid)
         if reported and self.drop_reported and not claim.forced:
-            job_ends.fail_job(self.sessions, claim, reported, now=_now(), level=Level.INFO)
+            job_ends.fail_job(self.sessions, claim, reported, now=self._now(), level=Level.INFO)
         else:
             remarks = (f"When this draft was written, {reported}.",) if reported else ()
             self._draft(claim, decision, remarks)
