@@ -5,11 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from datetime import timedelta
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from dicom_io.archives.archive import Target
 from dicom_io.archives.dimse import Dimse
@@ -25,8 +24,11 @@ from plugin.endpoints import (
     read_token,
 )
 from plugin.engines import watched_engine
+from plugin.housekeeping import audited_settings, duties
 from plugin.settings import ArchiveDestination, FhirDestination, Hl7Destination, Settings
 from plugin.settings import Destination as DestinationSettings
+from plugin.state import audit
+from plugin.state.audit import Action, Entry, this_person
 from plugin.state.bell import Bell
 from plugin.state.clock import now_by, now_of
 from plugin.state.completeness import Patience
@@ -40,16 +42,12 @@ from plugin.state.spool import Spool
 from plugin.state.tables import Level
 from plugin.state.timeline import add_event
 from plugin.supervisor import stop_on_signals
+from plugin.upkeep.audited import audited, note_settings
 
 if TYPE_CHECKING:
     from dicom_io.archives.proof import Verdict
     from plugin.delivery.formed import Told
     from plugin.delivery.redelivery import Selection
-    from plugin.upkeep.duties import Duty
-    from plugin.upkeep.limits import Limits
-
-# A disk that fills at the rate of a large site takes hours from the high mark to the floor
-RETENTION_S = 300.0
 
 
 def open_sessions(settings: Settings) -> SessionFactory:
@@ -80,7 +78,7 @@ def run_receiver(settings: Settings, stop: threading.Event | None = None) -> Non
         sessions = await_sessions(settings, stop, pulse)
         if sessions is None:
             return
-        with watching_clock(sessions):
+        with audited(sessions, "receive"), watching_clock(sessions):
             receive(
                 sessions,
                 open_spool(settings),
@@ -128,6 +126,7 @@ def run_worker(
         outbox, poll_s = Outbox(sessions, settings.storage.spool), settings.worker.poll_s
         settings = with_current_model(settings, sessions)
         with (
+            audited(sessions, "work"),
             closing(Bell(sessions.kw["bind"])) as bell,
             watching_clock(sessions),
             watched_engine(settings, sessions) as engine,
@@ -153,6 +152,7 @@ def run_delivery(settings: Settings, stop: threading.Event | None = None) -> Non
         outbox = Outbox(sessions, settings.storage.spool)
         poll_s = settings.worker.poll_s
         with (
+            audited(sessions, "deliver"),
             closing(Bell(sessions.kw["bind"])) as bell,
             watching_clock(sessions),
             delivering(outbox, targets, poll_s, bell.wait),
@@ -166,45 +166,14 @@ def run_upkeep(settings: Settings, stop: threading.Event | None = None) -> None:
     from plugin.upkeep.duties import done
 
     stop = stop or stop_on_signals()
-    with closing(Pulse(settings.storage.spool, "upkeep")) as pulse, done(duties(settings)):
-        while not stop.wait(1.0):
-            pulse.expect(SILENT_S)
-
-
-def duties(settings: Settings) -> list[Duty]:
-    """Return what the process that looks after the service does from time to time."""
-    from plugin.upkeep.duties import Duty
-    from plugin.upkeep.retention import prune
-
-    sessions, spool, limits = open_sessions(settings), open_spool(settings), limits_of(settings)
-
-    def keep_to_the_limits() -> None:
-        prune(sessions, spool, limits, now_by(sessions))
-
-    retention = [Duty("retention", RETENTION_S, keep_to_the_limits)]
-    return retention if settings.retention.enabled else []
-
-
-def limits_of(settings: Settings) -> Limits:
-    """What is kept for how long, and how much of the disk it may take."""
-    from plugin.upkeep.limits import Limit, Limits
-
-    rules = settings.retention
-
-    def limit(days: float | Literal["never"], percent: float = 100) -> Limit:
-        return Limit(None if days == "never" else timedelta(days=days), percent / 100)
-
-    return Limits(
-        images=limit(rules.images_days, rules.images_percent),
-        undrafted=limit(rules.undrafted_days),
-        drafts=limit(rules.drafts_days, rules.drafts_percent),
-        quarantine=limit(rules.quarantine_days, rules.quarantine_percent),
-        orphans=limit(rules.orphans_days, rules.orphans_percent),
-        rows=limit(rules.rows_days, rules.rows_percent),
-        high=rules.high_percent / 100,
-        low=rules.low_percent / 100,
-        floor_bytes=settings.storage.floor_mb * 2**20,
-    )
+    with closing(Pulse(settings.storage.spool, "upkeep")) as pulse:
+        sessions = await_sessions(settings, stop, pulse)
+        if sessions is None:
+            return
+        note_settings(sessions, audited_settings(settings))
+        with audited(sessions, "upkeep"), done(duties(settings, sessions, open_spool(settings))):
+            while not stop.wait(1.0):
+                pulse.expect(SILENT_S)
 
 
 def alert(settings: Settings, kind: Kind, message: str) -> None:
@@ -263,6 +232,10 @@ def redeliver(settings: Settings, selection: Selection) -> int:
 
     _require_known(settings, selection)
     sessions = open_sessions(settings)
+    with sessions.begin() as session:
+        asked = f"deliver again: {selection}"
+        entry = Entry(action=Action.ASKED, who=this_person(), detail=asked)
+        audit.record(session, entry, now=now_of(session))
     return queue(sessions, selection, now_by(sessions))
 
 

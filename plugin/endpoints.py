@@ -18,8 +18,8 @@ from dicom_io.archives.tls import Tls
 from dicom_io.errors import ConfigurationError
 from plugin.delivery.destinations import Proof, read_credentials
 from plugin.delivery.formed import Form, FormedArchive, Told
+from plugin.section import Certificates
 from plugin.settings import (
-    Certificates,
     DicomwebDestination,
     DimseDestination,
     FhirDestination,
@@ -27,6 +27,8 @@ from plugin.settings import (
     HttpLogin,
     OrthancDestination,
 )
+from plugin.upkeep.syslog import SyslogReceiver
+from plugin.upkeep_settings import SyslogLine
 
 ArchiveSettings = DimseDestination | DicomwebDestination | OrthancDestination
 # The form that the spool holds
@@ -107,6 +109,13 @@ def archive_of(settings: ArchiveSettings) -> Archive:
     if isinstance(settings, DicomwebDestination):
         return Dicomweb(settings.url, login_of(settings), timeout_s, counts, tls)
     return Orthanc(settings.url, login_of(settings), timeout_s, tls)
+
+
+def syslog_receiver(settings: SyslogLine) -> SyslogReceiver:
+    """Build the client of whoever takes syslog messages."""
+    tls = certificates(settings.tls)
+    where = settings.host, settings.port, settings.transport
+    return SyslogReceiver(*where, tls, settings.timeout_s)
 
 
 def certificates(settings: Certificates | None) -> Tls | None:

@@ -12,9 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     IPvAnyNetwork,
     ValidationError,
@@ -26,52 +24,29 @@ from pydantic import (
 from dicom_io.characters import encoding_of
 from dicom_io.errors import ConfigurationError, DicomError
 from plugin.rules.rules import Rule, require_known
+from plugin.section import (
+    AETitle,
+    Certificates,
+    HttpUrl,
+    Port,
+    Seconds,
+    Section,
+    beside_the_file,
+)
 from plugin.settings_problems import first_problem
+from plugin.upkeep_settings import Alarms, Audit, Retention
 
-AETitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[^\\\s][^\\\n]*$")]
-Port = Annotated[int, Field(ge=0, le=65535)]
-HttpUrl = Annotated[str, Field(pattern=r"^https?://[^@?#\s]+$")]
-Seconds = Annotated[float, Field(gt=0)]
 FormName = Literal["enhanced-sr", "text-sr", "pdf", "image"]
 _PROOF = "what the destination owes before a draft counts as delivered"
 
 
-class Section(BaseModel):
-    """A table of the TOML file: frozen, and unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-def _beside_the_file(path: Path, known: ValidationInfo) -> Path:
-    return Path((known.context or {}).get("folder", "")) / path
-
-
-FilePath = Annotated[Path, AfterValidator(_beside_the_file)]
-
-
 def _model_beside_the_file(name: str, known: ValidationInfo) -> str:
     """A folder beside the settings, where there is one; else a name as it stands."""
-    path = _beside_the_file(Path(name), known)
+    path = beside_the_file(Path(name), known)
     return str(path) if path.is_dir() or name.startswith(("./", "../")) else name
 
 
 ModelName = Annotated[str, AfterValidator(_model_beside_the_file)]
-
-
-class Certificates(Section):
-    """TLS of a line: files in PEM."""
-
-    authorities: FilePath | None = Field(
-        default=None, description="certificates of the authorities that are believed"
-    )
-    certificate: FilePath | None = Field(default=None, description="ours, and the chain behind it")
-    key: FilePath | None = Field(default=None, description="without it the certificate's own file")
-    passphrase_env: str | None = Field(
-        default=None, description="environment variable holding the passphrase of the key"
-    )
-    name: str | None = Field(
-        default=None, description="name in the peer's certificate where it is not the host"
-    )
 
 
 class Peer(Section):
@@ -356,46 +331,6 @@ class Status(Section):
     )
 
 
-def _days_or_never(value: Any) -> Any:
-    if value == "never" or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
-        return value
-    raise ValueError('must be a number of days from 1, or "never"')
-
-
-Days = Annotated[int | Literal["never"], BeforeValidator(_days_or_never)]
-Percent = Annotated[float, Field(gt=0, le=100)]
-
-
-class Retention(Section):
-    """What is deleted when, so that the service runs for years."""
-
-    enabled: bool = Field(default=True, description="false: the service deletes nothing")
-    images_days: Days = Field(default=30, description="images, so long after the delivery")
-    images_percent: Percent = Field(default=60, description="of the disk, for images")
-    undrafted_days: Days = Field(default="never", description="images of a study without a draft")
-    drafts_days: Days = Field(default=365, description="files of delivered drafts")
-    drafts_percent: Percent = 10
-    quarantine_days: Days = Field(default=30, description="bytes that were replaced by newer ones")
-    quarantine_percent: Percent = 10
-    orphans_days: Days = Field(default=90, description="damaged files that no row names")
-    orphans_percent: Percent = 5
-    rows_days: Days = Field(
-        default=730, description="timelines of studies of which no file is left"
-    )
-    rows_percent: Percent = 10
-    high_percent: Percent = Field(
-        default=85,
-        description="a fuller disk loses images of delivered studies, whatever their age",
-    )
-    low_percent: Percent = Field(default=75, description="until it is down to this")
-
-    @model_validator(mode="after")
-    def _low_is_below_high(self) -> Retention:
-        if self.low_percent > self.high_percent:
-            raise ValueError("low_percent must not be above high_percent")
-        return self
-
-
 class Settings(Section):
     """The whole file."""
 
@@ -411,6 +346,8 @@ class Settings(Section):
     destinations: tuple[Destination, ...] = ()
     models: tuple[NamedModel, ...] = ()
     rules: tuple[Rule, ...] = ()
+    alarms: Alarms = Alarms()
+    audit: Audit = Audit()
 
     @model_validator(mode="after")
     def _rules_name_what_there_is(self) -> Settings:

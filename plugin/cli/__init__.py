@@ -9,7 +9,7 @@ import warnings
 
 import click
 
-from plugin.cli import service, studies
+from plugin.cli import service, studies, watch
 from plugin.cli.backup import backup, restore
 from plugin.cli.model import model
 from plugin.cli.models import models
@@ -25,5 +25,14 @@ def main() -> None:
     warnings.filterwarnings("ignore", module=r"pydicom\.")
 
 
-for command in (*service.COMMANDS, *studies.COMMANDS, backup, restore, model, models, rules):
+for command in (
+    *service.COMMANDS,
+    *studies.COMMANDS,
+    *watch.COMMANDS,
+    backup,
+    restore,
+    model,
+    models,
+    rules,
+):
     main.add_command(command)

@@ -239,8 +239,9 @@ def prune(config: Path | None, dry_run: bool, as_json: bool) -> None:
     The service does so by itself, unless retention.enabled is false. Never deleted is what was not
     drafted, not delivered and proved, or is in work.
     """
-    from plugin.assembly import limits_of, open_sessions, open_spool
+    from plugin.assembly import open_sessions, open_spool
     from plugin.commands.prune import print_pruning
+    from plugin.housekeeping import limits_of
 
     settings = load_settings(config)
     sessions, spool = open_sessions(settings), open_spool(settings)

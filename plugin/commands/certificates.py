@@ -8,7 +8,8 @@ from pathlib import Path
 
 from cryptography.x509 import load_pem_x509_certificates
 
-from plugin.settings import Certificates, Hl7Destination, Settings
+from plugin.section import Certificates
+from plugin.settings import Hl7Destination, Settings
 
 
 def certificates_of(settings: Settings) -> Iterator[tuple[str, Certificates]]:

@@ -13,6 +13,8 @@ from sqlalchemy import BindParameter, ColumnElement, Select, bindparam, exists, 
 from sqlalchemy.orm import Session, contains_eager
 
 from plugin.delivery.destinations import CLAIM_S
+from plugin.state import audit
+from plugin.state.audit import Action, Entry, Outcome, Who, drafted, this_process
 from plugin.state.clock import doubled, now_of, too_far
 from plugin.state.commitments import begin_commitment, is_committed
 from plugin.state.database import SessionFactory
@@ -143,6 +145,8 @@ class Outbox:
                 delivery.not_before = now + timedelta(seconds=claim_s)
                 delivery.attempts += 1
                 delivery.away = False
+                if delivery.state == DeliveryState.PENDING and delivery.attempts == 1:
+                    self._audit(session, delivery, Action.SENDING)
                 return self._due(delivery)
         return None
 
@@ -157,9 +161,9 @@ class Outbox:
                 delivery.attempts = 1
                 delivery.misses = delivery.refusals = 0
                 delivery.last_error = None
-                self._tell(
-                    session, delivery, Level.INFO, Kind.SENT, f"sent to {delivery.destination}"
-                )
+                message = f"sent to {delivery.destination}"
+                self._tell(session, delivery, Level.INFO, Kind.SENT, message)
+                self._audit(session, delivery, Action.SENT)
             delivery.not_before = self._now(session) + timedelta(seconds=claim_s)
             self._release(session, delivery.destination)
             return self._due(delivery)
@@ -289,6 +293,7 @@ class Outbox:
         delivery.last_error = reason
         message = f"delivery to {delivery.destination} failed: {reason}"
         self._tell(session, delivery, Level.ALERT, Kind.DELIVERY_FAILED, message)
+        self._audit(session, delivery, Action.SENT, Outcome.SERIOUS_FAILURE, reason)
 
     def _release(self, session: Session, destination: str) -> None:
         """A destination has answered: what waits for that alone is due now."""
@@ -310,6 +315,24 @@ class Outbox:
     ) -> None:
         tell(session, delivery, level, kind, message, self._now(session))
 
+    def _audit(
+        self,
+        session: Session,
+        delivery: Delivery,
+        action: Action,
+        outcome: Outcome = Outcome.SUCCESS,
+        detail: str = "",
+    ) -> None:
+        entry = Entry(
+            action=action,
+            who=this_process(),
+            to=Who(kind="node", name=delivery.destination),
+            study=drafted(delivery.draft, note=delivery.retracts),
+            outcome=outcome,
+            detail=detail,
+        )
+        audit.record(session, entry, now=self._now(session))
+
 
 def tell(
     session: Session, delivery: Delivery, level: Level, kind: Kind, message: str, now: datetime
@@ -330,4 +353,5 @@ def tell(
     draft = delivery.draft
     what = "rejection note of draft" if delivery.retracts else "draft"
     text = f"{what} {draft.revision}: {message}"
-    add_event(session, kind, text, now=now, study_id=draft.study_id, level=level)
+    about = {"destination": delivery.destination}
+    add_event(session, kind, text, now=now, study_id=draft.study_id, level=level, detail=about)

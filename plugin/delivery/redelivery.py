@@ -43,6 +43,11 @@ class Selection:
     draft: str | None = None
     since: datetime | None = None
 
+    def __str__(self) -> str:
+        named = {"destination": self.destination, "study": self.study, "draft": self.draft}
+        told = [f"{what} {name}" for what, name in named.items() if name is not None]
+        return ", ".join([*told, *([f"since {self.since.isoformat()}"] if self.since else [])])
+
     @property
     def names_drafts(self) -> bool:
         """Whether certain drafts are meant, and not only a destination."""

@@ -11,6 +11,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from plugin.drafting.jobs import LONGEST_PAUSE_S, Claim, set_own
+from plugin.state import audit
+from plugin.state.audit import Action, Entry, Subject, this_process
 from plugin.state.bell import ring
 from plugin.state.clock import doubled
 from plugin.state.database import SessionFactory
@@ -59,6 +61,8 @@ class NewDraft:
     """The forms in which archives get it, in place of their own."""
     shadows: tuple[str, ...] = ()
     """Names of the models on trial, which draft the same study."""
+    subject: Subject | None = None
+    """Whose it is, for the audit trail."""
 
 
 def finish_with_draft(
@@ -139,6 +143,9 @@ def finish_with_draft(
             study_id=study.id,
             detail={"sop_instance_uid": draft.sop_instance_uid},
         )
+        if draft.subject is not None:
+            made = Entry(action=Action.DRAFTED, who=this_process(), study=draft.subject)
+            audit.record(session, made, now=now)
 
 
 def finish_unchanged(sessions: SessionFactory, claim: Claim, *, now: datetime) -> None:

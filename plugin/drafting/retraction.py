@@ -16,6 +16,8 @@ from pydicom import dcmread
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from plugin.state import audit
+from plugin.state.audit import Action, Entry, drafted, this_process
 from plugin.state.bell import ring
 from plugin.state.database import SessionFactory
 from plugin.state.kinds import Kind
@@ -129,6 +131,8 @@ def retract(
     for revision, destinations in _earlier(session, draft):
         message += _where(f"; remove draft {revision} by hand, too, at", destinations)
     add_event(session, Kind.RETRACTED, message, now=now, study_id=study.id, level=Level.ALERT)
+    entry = Entry(action=Action.RETRACTED, who=this_process(), study=drafted(draft), detail=message)
+    audit.record(session, entry, now=now)
     return Retracted(tuple(told), tuple(by_hand))
 
 

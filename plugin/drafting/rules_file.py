@@ -14,6 +14,8 @@ from sqlalchemy.orm import Session
 
 from dicom_io.errors import ConfigurationError
 from plugin.rules.rules import Rules
+from plugin.state import audit
+from plugin.state.audit import Action, Entry, Outcome, this_process
 from plugin.state.clock import now_of
 from plugin.state.database import SessionFactory, one_at_a_time
 from plugin.state.kinds import Kind
@@ -87,6 +89,14 @@ class RulesFile:
             if _latest_mark(session) != mark:
                 now, detail = now_of(session), {"mark": mark}
                 add_event(session, kind, message, now=now, level=level, detail=detail)
+                refused = kind is Kind.RULES_REFUSED
+                entry = Entry(
+                    action=Action.CONFIGURED,
+                    who=this_process(),
+                    outcome=Outcome.MINOR_FAILURE if refused else Outcome.SUCCESS,
+                    detail=message,
+                )
+                audit.record(session, entry, now=now)
 
 
 def described(rules: Rules, before: Rules | None = None) -> str:

@@ -35,6 +35,7 @@ from plugin.drafting.job_ends import NewDraft
 from plugin.drafting.jobs import Claim
 from plugin.drafting.judging import Judge, wanted_until
 from plugin.rules.decision import Decision
+from plugin.state.audit import subject_of
 from plugin.state.bell import Wait
 from plugin.state.clock import CLOCK_SLACK, now_by
 from plugin.state.completeness import nothing_known
@@ -307,6 +308,7 @@ class Worker:
             model=_model_of(report.sr),
             forms=decision.forms,
             shadows=tuple(self.shadows()),
+            subject=subject_of(report.sr),
         )
         try:
             names, now = self._destinations(decision), self._now()

@@ -36,6 +36,7 @@ _KEYWORDS = {
     0x00080060: "Modality",
     0x00080070: "Manufacturer",
     0x00081090: "ManufacturerModelName",
+    0x00100020: "PatientID",
     0x00181002: "DeviceUID",
     0x0020000D: "StudyInstanceUID",
     0x0020000E: "SeriesInstanceUID",
@@ -66,6 +67,7 @@ class Header:
     modality: str | None
     accession_number: str | None
     own: bool
+    patient_id: str | None = None
 
 
 def read_header(
@@ -132,6 +134,7 @@ def _header(values: dict[str, str]) -> Header:
         modality=values.get("Modality", "")[:16] or None,
         accession_number=values.get("AccessionNumber", "")[:64] or None,
         own=_own(values),
+        patient_id=values.get("PatientID", "")[:64] or None,
     )
 
 

@@ -58,6 +58,7 @@ class InstanceStore:
         self._association = association
         self._sender_ae_title = source_ae_title
         self._sender = f"{source_ae_title} at {address}"
+        self._address = address
         self._redraft = redraft
         self._ended = False
         self._head = bytearray()
@@ -156,6 +157,7 @@ class InstanceStore:
             redraft=self._redraft,
             announced=self._request.announced,
             sender=cleaned(self._sender_ae_title)[:16] or None,
+            address=self._address,
         )
 
 

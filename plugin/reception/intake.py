@@ -25,6 +25,8 @@ from sqlalchemy import BindParameter, CursorResult, bindparam, insert, select
 from sqlalchemy.orm import Session
 
 from plugin.reception.header import Header
+from plugin.state import audit
+from plugin.state.audit import Action, Entry, Subject, Who
 from plugin.state.completeness import Patience, end_wait, hold_study, open_or_move_job
 from plugin.state.kinds import Kind
 from plugin.state.prepared import Prepared
@@ -74,6 +76,7 @@ class Arrival:
     redraft: bool = False
     announced: int | None = None
     sender: str | None = None
+    address: str | None = None
 
     @property
     def processed(self) -> bool:
@@ -305,12 +308,34 @@ def _wait(
 def _hold(
     session: Session, study_id: int, arrivals: list[Arrival], now: datetime, cache: Cache
 ) -> None:
-    contributors = {a.association for a in arrivals if a.association is not None}
-    for association in sorted(contributors):
+    first_of = {a.association: a for a in reversed(arrivals) if a.association is not None}
+    for association, arrival in sorted(first_of.items()):
         if (study_id, association) in cache.holds:
             continue
-        hold_study(session, study_id, association, now)
+        hold_study(session, study_id, association, now, _sender(arrival))
         cache.holds.add((study_id, association))
+        _audit(session, arrival, now)
+
+
+def _sender(arrival: Arrival) -> Who | None:
+    if arrival.association is None or arrival.address is None:
+        return None
+    return Who(kind="node", name=arrival.sender or "", address=arrival.address)
+
+
+def _audit(session: Session, arrival: Arrival, now: datetime) -> None:
+    """Tell who begins to send a study, and whether for a new draft."""
+    sender = _sender(arrival)
+    if sender is None:
+        return
+    header = arrival.header
+    study = Subject(
+        study_instance_uid=header.study_instance_uid,
+        accession_number=header.accession_number,
+        patient_id=header.patient_id,
+    )
+    for action in (Action.RECEIVING, *((Action.ASKED,) if arrival.redraft else ())):
+        audit.record(session, Entry(action=action, who=sender, study=study), now=now)
 
 
 # The statements of every group, built once: building one takes longer than the database does

@@ -29,6 +29,8 @@ from sqlalchemy.orm import Session
 
 from dicom_io.archives.inventory import missing_from
 from dicom_io.errors import AssociationRejected, PeerUnreachable
+from plugin.state import audit
+from plugin.state.audit import Action, Entry, Objects, Outcome, Subject, Who
 from plugin.state.bell import ring
 from plugin.state.clock import CLOCK_SLACK, now_of, too_far
 from plugin.state.database import SessionFactory
@@ -159,7 +161,9 @@ def end_wait(session: Session, study_id: int, announced: int, now: datetime) -> 
         ring(session)
 
 
-def hold_study(session: Session, study_id: int, association: str, now: datetime) -> None:
+def hold_study(
+    session: Session, study_id: int, association: str, now: datetime, sender: Who | None = None
+) -> None:
     """Let an association that contributed to a study hold it, for as long as it is open.
 
     Parameters
@@ -172,8 +176,13 @@ def hold_study(session: Session, study_id: int, association: str, now: datetime)
         Its name, unique among all that ever were.
     now : datetime
         The moment, in UTC: the first heartbeat.
+    sender : Who, optional
+        Who opened it.
     """
-    session.add(Hold(association=association, study_id=study_id, heartbeat=now))
+    hold = Hold(association=association, study_id=study_id, heartbeat=now)
+    if sender is not None:
+        hold.ae_title, hold.address, hold.since = sender.name[:16], sender.address[:64], now
+    session.add(hold)
 
 
 def beat(session: Session, associations: Iterable[str], now: datetime) -> None:
@@ -182,10 +191,44 @@ def beat(session: Session, associations: Iterable[str], now: datetime) -> None:
     session.execute(update(Hold).where(still_open).values(heartbeat=now))
 
 
-def release(session: Session, associations: Iterable[str]) -> None:
-    """Let go of the studies that ended associations held."""
+def release(
+    session: Session, associations: Iterable[str], outcome: Outcome = Outcome.SUCCESS
+) -> None:
+    """Let go of the studies that ended associations held: what they sent has been received.
+
+    Parameters
+    ----------
+    session : Session
+        The caller's transaction.
+    associations : iterable of str
+        Their names.
+    outcome : Outcome
+        Whether they ended in order, for the audit trail.
+    """
     ring(session)
-    session.execute(delete(Hold).where(Hold.association.in_(list(associations))))
+    ended = Hold.association.in_(list(associations))
+    for hold in session.scalars(delete(Hold).where(ended).returning(Hold)).all():
+        if hold.since is not None:
+            entry = _received(session, hold, hold.since, outcome)
+            audit.record(session, entry, now=now_of(session))
+
+
+def _received(session: Session, hold: Hold, since: datetime, outcome: Outcome) -> Entry:
+    """Tell what arrived of a study while an association was open."""
+    arrived = Instance.study_id == hold.study_id, Instance.received_at >= since
+    of_class = Instance.sop_class_uid
+    counted = select(of_class, func.count()).where(*arrived).group_by(of_class).order_by(of_class)
+    rows = session.execute(counted)
+    study = session.get_one(Study, hold.study_id)
+    return Entry(
+        action=Action.RECEIVED,
+        who=Who(kind="node", name=hold.ae_title or "", address=hold.address or ""),
+        study=Subject(
+            study_instance_uid=study.study_instance_uid,
+            objects=tuple(Objects(sop_class_uid=uid, number=count) for uid, count in rows),
+        ),
+        outcome=outcome,
+    )
 
 
 def is_complete(now: datetime, patience: Patience, dead: Sequence[str] = ()) -> ColumnElement[bool]:

@@ -245,6 +245,10 @@ class Hold(Base):
     association: Mapped[str] = mapped_column(String(64))
     study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"), index=True)
     heartbeat: Mapped[datetime] = mapped_column(UtcDateTime)
+    # Who sends, and since when: for the audit trail
+    ae_title: Mapped[str | None] = mapped_column(String(16))
+    address: Mapped[str | None] = mapped_column(String(64))
+    since: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class Job(Base):
@@ -397,6 +401,14 @@ class Event(Base):
     """A step in a study's timeline, or in the service's own; without patient identity."""
 
     __tablename__ = "events"
+    __table_args__ = (
+        Index(
+            "ix_events_unnoticed",
+            "id",
+            sqlite_where=text("unnoticed"),
+            postgresql_where=text("unnoticed"),
+        ),
+    )
 
     id: Mapped[Key]
     time: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
@@ -405,3 +417,5 @@ class Event(Base):
     level: Mapped[str] = mapped_column(String(16), default=Level.INFO)
     message: Mapped[str] = mapped_column(CleanText)
     detail: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    # An alert that no alarm counts yet
+    unnoticed: Mapped[bool] = mapped_column(default=False)

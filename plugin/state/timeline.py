@@ -49,7 +49,7 @@ def add_event(
     """
     message = cleaned(message)
     event = Event(time=now, study_id=study_id, kind=kind, level=level, message=message)
-    event.detail = cleaned_values(detail)
+    event.detail, event.unnoticed = cleaned_values(detail), level is Level.ALERT
     session.add(event)
     LOGGER.log(_LOG_LEVEL[level], "%s: %s%s", kind, message, _of_study(study_id))
 

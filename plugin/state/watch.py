@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from plugin.state.audit import Outcome
 from plugin.state.clock import CLOCK_SLACK
 from plugin.state.completeness import Patience, release
 from plugin.state.tables import Hold, Job, JobState
@@ -68,7 +69,7 @@ class Watch:
             self._beats[name] = known if known is not None and known[0] == beat else (beat, steady)
         silent_s = {name: steady - since for name, (_, since) in self._beats.items()}
         if forgotten := [name for name, silent in silent_s.items() if silent > _FORGOTTEN_S]:
-            release(session, forgotten)
+            release(session, forgotten, Outcome.MINOR_FAILURE)
         return [name for name, silent in silent_s.items() if silent > STALE_S]
 
     def _give_back_time(self, session: Session, now: datetime) -> None:

@@ -18,6 +18,8 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.exc import NoResultFound
 from sqlalchemy.orm import Session
 
+from plugin.state import audit
+from plugin.state.audit import Action, Entry, Subject, this_process
 from plugin.state.database import SessionFactory
 from plugin.state.kinds import Kind
 from plugin.state.pruned import tell_pruned
@@ -53,6 +55,7 @@ class Rule:
 def forget_images(session: Session, study: Study, _: Study, rule: str, now: datetime) -> None:
     """Delete the rows of all that came of a study, and of what was set aside."""
     tell_pruned(session, study.id, rule, now)
+    _audit(session, study, f"images, by the rule {rule}", now)
     session.execute(delete(Quarantine).where(Quarantine.study_id == study.id))
     session.execute(delete(Instance).where(Instance.study_id == study.id))
     study.image_bytes = 0
@@ -74,9 +77,16 @@ def forget_copy(session: Session, study: Study, copy: Quarantine, _: str, __: da
     copy.path = ""
 
 
-def forget_study(session: Session, study: Study, _: Study, __: str, ___: datetime) -> None:
+def forget_study(session: Session, study: Study, _: Study, rule: str, now: datetime) -> None:
     """Delete all rows of a study."""
+    _audit(session, study, f"its timeline, by the rule {rule}", now)
     delete_study(session, study)
+
+
+def _audit(session: Session, study: Study, what: str, now: datetime) -> None:
+    subject = Subject(study_instance_uid=study.study_instance_uid)
+    entry = Entry(action=Action.DELETED, who=this_process(), study=subject, detail=what)
+    audit.record(session, entry, now=now)
 
 
 RULES = {

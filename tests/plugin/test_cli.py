@@ -24,7 +24,7 @@ def test_without_a_command_it_lists_them():
 
 def test_no_summary_of_a_command_is_cut():
     """On a terminal of 80 columns, those of the packages that add commands included."""
-    for words in (["--help"], ["model", "--help"]):
+    for words in (["--help"], ["model", "--help"], ["audit", "--help"]):
         shown = CliRunner().invoke(main, words, terminal_width=80).output
         assert "..." not in shown.partition("Commands:")[2]
 

@@ -7,8 +7,8 @@ import pytest
 
 from dicom_io.errors import ConfigurationError
 from plugin.rules.rules import Rule
+from plugin.section import Certificates
 from plugin.settings import (
-    Certificates,
     Destination,
     Engine,
     NamedModel,
@@ -16,6 +16,7 @@ from plugin.settings import (
     Settings,
     load_settings,
 )
+from plugin.upkeep_settings import Channel, SyslogLine
 from tests.repository import ROOT
 
 DOCS = ROOT / "docs" / "settings.md"
@@ -146,7 +147,7 @@ def test_slices_are_not_counted_where_no_images_are_kept(tmp_path):
 def test_the_examples_in_the_docs_are_valid(tmp_path):
     examples = DOCS.read_text("utf-8").split("```toml")[1:]
     loaded = [load_settings(written(tmp_path, example.split("```")[0])) for example in examples]
-    assert [len(one.destinations) for one in loaded] == [1, 0, 3, 1, 1, 0]
+    assert [len(one.destinations) for one in loaded] == [1, 0, 3, 1, 1, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -176,6 +177,13 @@ def test_the_docs_tell_every_key_of_a_rule_and_of_a_model(table, keys):
 def test_the_docs_tell_every_key_of_the_tables_of_a_line():
     shown = set(re.findall(r"`(\w+)`", DOCS.read_text("utf-8")))
     assert {*Certificates.model_fields, *OAuth.model_fields} - shown == set()
+
+
+def test_the_docs_tell_every_key_of_a_channel_and_a_repository():
+    page = DOCS.read_text("utf-8").partition("## `[alarms]`")[2].partition("## Certificates")[0]
+    kinds = [*get_args(get_args(Channel)[0]), SyslogLine]
+    shown = set(re.findall(r"`(\w+)`", page))
+    assert {key for kind in kinds for key in kind.model_fields} - shown == set()
 
 
 def test_certificates_lie_beside_the_file(tmp_path):

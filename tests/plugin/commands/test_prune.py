@@ -9,10 +9,12 @@ import pytest
 from click.testing import CliRunner
 
 from bench.year import Hospital, files_below
-from plugin.assembly import duties, open_sessions, open_spool
+from plugin.assembly import open_sessions, open_spool
 from plugin.cli import main
 from plugin.commands.prune import shown
+from plugin.housekeeping import duties
 from plugin.settings import load_settings
+from plugin.upkeep.duties import Duty
 
 
 @pytest.fixture
@@ -53,11 +55,16 @@ def test_what_goes_is_said_as_json_too(config: Path) -> None:
 
 
 def test_the_service_deletes_by_itself_unless_the_settings_say_otherwise(config: Path) -> None:
-    (duty,) = [one for one in duties(load_settings(config)) if one.name == "retention"]
+    def does() -> list[Duty]:
+        settings = load_settings(config)
+        found = duties(settings, open_sessions(settings), open_spool(settings))
+        return [one for one in found if one.name == "retention"]
+
+    (duty,) = does()
     duty.do()
     assert "nothing is old enough" in prune(config)
     config.write_text(config.read_text() + "\nenabled = false")
-    assert "retention" not in [one.name for one in duties(load_settings(config))]
+    assert does() == []
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from dicom_io.errors import ConfigurationError
+from plugin.state import audit  # noqa: F401  its tables are models, too
 from plugin.state.database import (
     SessionFactory,
     connect,
@@ -37,6 +38,7 @@ from plugin.state.database import (
     session_factory,
 )
 from plugin.state.tables import Base, Delivery, Event, Hold, Job, Quarantine, Study
+from plugin.upkeep import alarm_tables  # noqa: F401  as well
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
