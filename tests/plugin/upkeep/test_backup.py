@@ -22,7 +22,7 @@ from plugin.reception.receiver import running_receiver
 from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory, open_database, session_factory
 from plugin.state.spool import Spool
-from plugin.state.tables import Delivery, Draft, Event, Instance, Job, Study
+from plugin.state.tables import Delivery, Draft, Event, Instance, Job, Removal, Study
 from plugin.upkeep import backup
 from plugin.upkeep.backup import back_up
 from plugin.upkeep.restore import restore
@@ -227,9 +227,9 @@ def test_a_filled_place_is_refused(command, restored, target):
 
 
 @pytest.fixture
-def postgres_url(postgres: Cluster, postgres_template: str) -> Iterator[str]:
-    with postgres.database(postgres_template) as name:
-        yield postgres.url(name)
+def postgres_url(postgres: Cluster, postgres_database: str) -> str:
+    postgres.empty(postgres_database)
+    return postgres.url(postgres_database)
 
 
 def test_a_database_with_tables_is_refused(postgres_url, spool, target):
@@ -282,3 +282,14 @@ def test_a_backup_of_a_later_version_is_refused(postgres, postgres_url, spool, t
 def test_a_service_that_never_ran_is_told(command, sqlite_url):
     Path(sqlite_url.removeprefix("sqlite:///")).unlink()
     assert "there is no database at" in refused(command("backup", "old"))
+
+
+def test_what_was_deleted_by_age_is_neither_missed_nor_put_back(
+    sessions, spool, drafted, database_url, empty_url, target, restored
+):
+    with sessions.begin() as session:
+        session.execute(update(Draft).values(path=""))
+        session.add(Removal(study_id=session.scalars(select(Study.id)).one(), path="instances"))
+    assert back_up(database_url, spool.root, target).files == 1
+    restore(target, empty_url, restored)
+    assert not (restored / "drafts").exists()
