@@ -211,7 +211,10 @@ class Worker:
         # What ended badly before may end the process: no other study is in hand then
         again = claim.attempt > 1
         try:
-            with self._lease_kept(claim), self.desk.in_hand(alone=again, seconds=longest_s):
+            with (
+                self._lease_kept(claim, waits=again),
+                self.desk.in_hand(alone=again, seconds=longest_s),
+            ):
                 self._do(claim)
         except LeaseLost as error:
             LOGGER.warning("%s", error)
@@ -342,10 +345,12 @@ class Worker:
             job_ends.fail_job(self.sessions, claim, reason, now=now)
 
     @contextmanager
-    def _lease_kept(self, claim: Claim) -> Iterator[None]:
-        """Renew the lease from a thread while the model works."""
+    def _lease_kept(self, claim: Claim, *, waits: bool) -> Iterator[None]:
+        """Renew the lease from a thread while the model works, `waits`: for other studies first."""
         done = threading.Event()
-        thread = threading.Thread(target=self._renew, args=(claim, done), name="lease", daemon=True)
+        ends = time.monotonic() + self.longest_draft_s * (2 if waits else 1)
+        lease = (claim, done, ends)
+        thread = threading.Thread(target=self._renew, args=lease, name="lease", daemon=True)
         thread.start()
         try:
             yield
@@ -353,8 +358,7 @@ class Worker:
             done.set()
             thread.join()
 
-    def _renew(self, claim: Claim, done: threading.Event) -> None:
-        ends = time.monotonic() + self.longest_draft_s
+    def _renew(self, claim: Claim, done: threading.Event, ends: float) -> None:
         while not done.wait(min(self.watch.lease_s / 3, max(0.0, ends - time.monotonic()))):
             try:
                 if time.monotonic() >= ends:

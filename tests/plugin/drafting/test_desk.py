@@ -66,16 +66,19 @@ def studies(sessions: SessionFactory) -> list[str]:
 class Running:
     """A worker in a thread, which is stopped at the end."""
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: Worker, writer: Writer) -> None:
         self.stop = threading.Event()
+        self._writer = writer
         self._thread = threading.Thread(target=worker.run, args=(self.stop, 0.02))
 
     def __enter__(self) -> Running:
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, failed: object, *_: object) -> None:
         self.stop.set()
+        if failed:
+            self._writer.go_on.set()
         self._thread.join(30)
         assert not self._thread.is_alive()
 
@@ -87,7 +90,7 @@ def a_worker(sessions: SessionFactory, spool: Spool, writer: Writer, **options: 
 def test_several_studies_are_at_the_engine_in_the_order_in_which_they_are_due(
     sessions, spool, writer, studies, rows
 ):
-    with Running(a_worker(sessions, spool, writer, studies=3)):
+    with Running(a_worker(sessions, spool, writer, studies=3), writer):
         assert eventually(lambda: len(writer.writes) == 3)
         assert writer.writes == set(studies[:3])
         writer.go_on.set()
@@ -99,7 +102,7 @@ def test_several_studies_are_at_the_engine_in_the_order_in_which_they_are_due(
 def test_what_is_in_hand_is_finished_when_the_worker_is_stopped(
     sessions, spool, writer, studies, rows
 ):
-    with Running(a_worker(sessions, spool, writer, studies=3)) as running:
+    with Running(a_worker(sessions, spool, writer, studies=3), writer) as running:
         assert eventually(lambda: len(writer.writes) == 3)
         running.stop.set()
         writer.go_on.set()
@@ -110,19 +113,19 @@ def test_the_next_study_is_read_while_a_model_that_takes_one_at_a_time_writes(
     sessions, spool, studies
 ):
     writer = Writer(turn=threading.Lock())
-    with Running(a_worker(sessions, spool, writer, studies=2)):
+    with Running(a_worker(sessions, spool, writer, studies=2), writer):
         assert eventually(lambda: len(writer.read) == 2)
         assert len(writer.writes) == 1
         writer.go_on.set()
 
 
 def test_every_lease_is_kept(sessions, spool, writer, studies, rows):
-    watch = Watch(lease_s=0.6)
-    with Running(a_worker(sessions, spool, writer, studies=STUDIES, watch=watch)):
+    watch = Watch(lease_s=4.0)  # a busy machine renews it late
+    with Running(a_worker(sessions, spool, writer, studies=STUDIES, watch=watch), writer):
         assert eventually(lambda: len(writer.writes) == STUDIES)
         first = [job.lease_until for job in rows(Job)]
         assert eventually(lambda: datetime.now(UTC) > max(first))
-        another = a_worker(sessions, spool, Writer(), watch=Watch(lease_s=0.6))
+        another = a_worker(sessions, spool, Writer(), watch=Watch(lease_s=4.0))
         assert not another.work_once()
         writer.go_on.set()
     assert len(rows(Draft)) == STUDIES
@@ -132,7 +135,7 @@ def test_a_study_that_ended_badly_before_is_drafted_alone(sessions, spool, write
     """It may be what ends the process: it takes no other study with it a second time."""
     with sessions.begin() as session:
         session.execute(update(Job).where(Job.id == rows(Job)[1].id).values(attempts=1))
-    with Running(a_worker(sessions, spool, writer, studies=3)):
+    with Running(a_worker(sessions, spool, writer, studies=3), writer):
         assert eventually(lambda: writer.writes == {"0"})
         assert writer.read == ["0"]
         writer.go_on.set()
@@ -152,7 +155,7 @@ def test_a_study_that_hangs_ends_the_process_whatever_the_others_do(
     hanging = a_worker(
         sessions, spool, writer, studies=2, longest_draft_s=0.3, end_process=end_process
     )
-    with Running(hanging) as running:
+    with Running(hanging, writer) as running:
         assert ended.wait(20)
         running.stop.set()
     assert any(job.error == "no draft within 0 s" for job in rows(Job))
