@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from pydicom import Dataset
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from dicom_io.errors import (
     CtscribeError,
@@ -21,6 +24,7 @@ from dicom_io.errors import (
     NoUsableSeries,
     PluginError,
     UnsupportedTransferSyntax,
+    UnusableData,
 )
 from dicom_io.model_input.preprocess import prepare
 from dicom_io.slices.read import read_study
@@ -51,6 +55,9 @@ _REASONS: tuple[tuple[type[CtscribeError], str], ...] = (
     (DicomError, "its objects are damaged"),
 )
 
+
+_LEAST_FREE = 1 << 24
+"""Bytes that the disk of the working folder must have, lest it is what a study failed of."""
 
 _TOLERANCE_MM = 10.0
 """By which a series may reach beyond another one that is said to show the same."""
@@ -85,26 +92,46 @@ class Collector:
         ------
         PluginError
             The archive does not answer: the study is not done.
-        OSError
-            The disk is full, or a file cannot be read.
+        UnusableData
+            The disk is full, or a file cannot be read or written: the study is not done.
         """
         name = self.key.study(reference.study_instance_uid)
         with self.work.objects(name) as folder:
             try:
                 self.wanted.source.fetch(reference, folder)
                 record = self._read(name, reference, read_study([folder]))
-            except (PluginError, OSError):
+            except OSError as error:
+                raise UnusableData(self._unwritable(error)) from None
+            except PluginError:
                 raise
             except NotRetrieved as error:
+                self._stop_without_space()
                 # no record: the next run asks again
                 return Record(name, rejected=reason_of(error), detail=str(error))
             except CtscribeError as error:
+                self._stop_without_space()
                 record = Record(name, rejected=reason_of(error), detail=str(error))
             except Exception as error:  # noqa: BLE001  one odd header stops no other study
+                self._stop_without_space()
                 damaged = f"its objects cannot be understood ({type(error).__name__})"
                 record = Record(name, rejected=damaged, detail=repr(error))
-        self.work.finish(record)
+        try:
+            self.work.finish(record)
+        except OSError as error:
+            raise UnusableData(self._unwritable(error)) from None
         return record
+
+    def _stop_without_space(self) -> None:
+        """Blame no study for a disk that is full, whatever the full disk made of it."""
+        if shutil.disk_usage(self.work.folder).free < _LEAST_FREE:
+            raise UnusableData(self._unwritable(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))))
+
+    def _unwritable(self, error: OSError) -> str:
+        """What is wrong with the disk; a path may tell whose study it is."""
+        return (
+            f"{self.work.folder}: {error.strerror or type(error).__name__}; "
+            "the same command goes on when that is mended"
+        )
 
     def _read(self, name: str, reference: StudyReference, study: Study) -> Record:
         headers = [i.header for series in study.series for i in series.instances]
@@ -159,7 +186,8 @@ class Collector:
         made = prepare(volume, self.wanted.spec, stack.window)
         file = f"{name}-{number}.safetensors"
         path = self.work.input(file)
-        save_file({"input": quantised(torch.from_numpy(made.pixels[0]), "uint16")}, path)
+        # safetensors itself says in no type that the disk is full
+        path.write_bytes(save({"input": quantised(torch.from_numpy(made.pixels[0]), "uint16")}))
         header = nameless.header
         told = {
             **origin(header),

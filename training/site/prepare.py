@@ -12,6 +12,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from safetensors import SafetensorError
 
 from dicom_io.errors import IdentifiedContent, UnusableData
 from training.data.shards import locked
@@ -111,8 +112,18 @@ def prepare_site(
             "series": wanted.series,
             "years": _years(studies, key, taken),
         }
-        build_store(out, taken, folder, wanted, facts)
+        _build(out, taken, folder, wanted, facts)
     return Outcome(len(studies), len(taken), rejected)
+
+
+def _build(
+    out: Path, taken: Sequence[Taken], work: Work, wanted: Wanted, facts: Mapping[str, Any]
+) -> None:
+    try:
+        build_store(out, taken, work, wanted, facts)
+    except (OSError, SafetensorError) as error:
+        why = getattr(error, "strerror", None) or "it cannot be written"
+        raise UnusableData(f"{out}: {why}; the same command goes on when that is mended") from None
 
 
 def _counted(rejected: Mapping[str, str]) -> list[str]:

@@ -19,7 +19,7 @@ from training.site.deidentify.folding import squashed
 from training.site.deidentify.known import KnownValues, read_known
 from training.site.deidentify.search import Needles
 from training.site.redaction.identifiers import find_identifiers, general_identifiers
-from training.site.redaction.known_values import known_values, whole_values
+from training.site.redaction.known_values import known_values, whole_values, words_of
 from training.site.redaction.spans import in_placeholder
 
 _FILES = re.compile(
@@ -211,4 +211,5 @@ def _kept(out: Path) -> dict[str, list[str]]:
 
 
 def _within(found: str, kept: Iterable[str]) -> bool:
-    return any(found in whole or whole in found for whole in kept)
+    """Whether every word of it is a word that a person kept."""
+    return words_of(found) <= {word for whole in kept for word in words_of(whole)}

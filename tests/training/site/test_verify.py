@@ -75,6 +75,12 @@ def test_what_a_person_kept_is_no_fault(tmp_path):
     assert list(faults(out)) == []
 
 
+def test_a_word_that_was_kept_frees_no_other_word_that_holds_it(tmp_path):
+    kept = {text_key(6): ["Quix"]}
+    out = write_store(tmp_path / "out", [*CLEAN, "Dr. Quixote"], facts={"kept": kept})
+    assert len(list(faults(out))) == 1
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -48,10 +48,21 @@ def known_values(text: str, known: KnownValues) -> Iterator[Change]:
     yield from near_names(text, known.names)
 
 
-def residues(text: str, known: KnownValues) -> bool:
-    """Whether a known value is still in a text when separators are ignored: the last sweep."""
+def residues(text: str, known: KnownValues, kept: Iterable[str] = ()) -> bool:
+    """Whether a known value is still in a text when separators are ignored: the last sweep.
+
+    A value all of whose words a person `kept` is not looked for.
+    """
     rest = squashed(text)
-    return any(squashed(value) in rest for value in whole_values(known))
+    allowed = {word for whole in kept for word in words_of(whole)}
+    return any(
+        squashed(value) in rest for value in whole_values(known) if not words_of(value) <= allowed
+    )
+
+
+def words_of(text: str) -> set[str]:
+    """Words and numbers, folded."""
+    return set(regex.findall(r"[\p{L}\p{M}\d]+", folded(text)))
 
 
 def whole_values(known: KnownValues) -> Iterator[str]:

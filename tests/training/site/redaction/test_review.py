@@ -93,6 +93,20 @@ def test_a_change_that_is_kept_stays_in_the_text(path):
     assert "A stein in the ureter" in proposed(path).text("s-1")
 
 
+def test_a_word_that_is_kept_frees_no_other_value(path):
+    known = KnownValues(names=("Steinhauser^Otto",), numbers=("00123456",))
+    text = "Steinhauser, 00123456"
+    review = Review.open(path)
+    review.propose("s-1", text, find_identifiers(text, known), known)
+    review.save()
+    edit(path, lambda row: decide("change", "Stein hauser")(row) if row["n"] == "1" else row)
+    edit(path, lambda row: {**row, "decision": row["decision"] or "keep"})
+    review = Review.open(path)
+    review.propose("s-1", text, find_identifiers(text, known), known)
+    with pytest.raises(IdentifiedContent):
+        review.text("s-1")
+
+
 def test_a_correction_takes_the_place_of_the_placeholder(path):
     proposed(path)
     edit(path, lambda row: decide("change", "[DATE], last year")(row))
