@@ -181,6 +181,25 @@ def site(source: str, out: Path, **options: Any) -> None:
 
 
 @prepare.command()
+@click.argument("work", type=EXISTING)
+@click.option("--reviewer", help="Name for the data card.  [default: who is logged in]")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, help="On 127.0.0.1; 0 takes a free one."
+)
+def review(work: Path, reviewer: str | None, port: int) -> None:
+    """Review the changes to your reports on a page of this machine.
+
+    WORK is the working folder of `prepare site`. The page listens on 127.0.0.1 only. The address
+    that is printed opens it once.
+    """
+    import getpass
+
+    from training.site.reviewing.page import serve
+
+    serve(work, reviewer or getpass.getuser(), port)
+
+
+@prepare.command()
 @click.option(
     "--recognizer",
     metavar="MODEL",

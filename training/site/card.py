@@ -80,6 +80,7 @@ def make_card(images: Iterable[ImageRecord], facts: Mapping[str, Any]) -> dict[s
         "review": "by a person" if facts.get("reviewed") else "none: every proposal was accepted",
         "recognizer": "none",
         "rules": _rules(),
+        "reading": {},
         "de_identification": list(_METHODS),
         "limits": list(_LIMITS),
         **{k: v for k, v in facts.items() if k not in ("rejected", "years", "images", "reviewed")},
@@ -99,6 +100,8 @@ def as_markdown(card: Mapping[str, Any]) -> str:
         f"Review of the reports: **{card['review']}**. Recognizer of names beside the rules: "
         f"**{card['recognizer']}**.",
         "",
+        *_read(card["reading"]),
+        "",
         f"On {rules['sentences']} invented sentences the rules found "
         f"{rules['identifiers_found']:.1%} of the identifiers, and took {rules['words_lost']:.2%} "
         "of the words that should stay.",
@@ -109,6 +112,18 @@ def as_markdown(card: Mapping[str, Any]) -> str:
     for title, key in (("De-identification", "de_identification"), ("Limits", "limits")):
         lines += ["", f"## {title}", "", *(f"- {sentence}" for sentence in card[key])]
     return "\n".join([*lines, "", f"Seed {card.get('seed')}, held out {card.get('held_out')}.", ""])
+
+
+def _read(reading: Mapping[str, Any]) -> list[str]:
+    if not reading.get("read_in_full"):
+        return ["Nobody noted a report as read in full: no bound on what was missed can be given."]
+    return [
+        f"{reading['read_in_full']} of {reading['reports']} reports were read in full by "
+        f"{len(reading['reviewers'])} people, {reading['first']} to {reading['last']}. Of "
+        f"{reading['read_of_random_sample']} drawn at random, {reading['of_these_with_a_leak']} "
+        f"held a leak, which was mended: at most {reading['leaks_per_1000_at_most']} of 1,000 "
+        "unread reports hold one (95 % confidence)."
+    ]
 
 
 def _rules() -> dict[str, Any]:

@@ -67,6 +67,7 @@ def run(source: str, out: Path, options: Mapping[str, Any]) -> None:
     click.echo(cleaned_lines(outcome.summary()))
     if outcome.review_list:
         click.echo(f"review {outcome.review_list}, then run the same command again")
+        click.echo(f"or on a page: ctscribe prepare review {outcome.review_list.parent}")
     else:
         click.echo(f"everything rejected, and why: {out / 'report.json'}")
 

@@ -25,8 +25,11 @@ from training.site.redaction.identifiers import find_identifiers
 from training.site.redaction.languages import UnknownLanguage, refuse_unknown_language
 from training.site.redaction.recognizer import SpacyRecognizer
 from training.site.redaction.review import Review
+from training.site.redaction.site_list import NAMES, SiteList, extend
 from training.site.reports.matcher import Matcher, check_patient
 from training.site.reports.reports import NoReport, Reading, reading_of
+from training.site.reviewing.desk import keep_proposed
+from training.site.reviewing.log import read_log, summary
 from training.site.sources.pace import Pace
 from training.site.sources.source import StudyReference
 from training.site.wanted import Wanted
@@ -91,10 +94,11 @@ def prepare_site(
         folder.require({"spec": wanted.spec.to_dict(), "series": wanted.series, "private": private})
         studies = _listed(wanted, folder)
         readings, rejected = _collect(wanted, folder, key, studies, pace or Pace())
-        seen_before = folder.review_list.exists()
         review = _proposed(folder, readings, wanted.recognizer, rejected)
         readings = [(record, text) for record, text in readings if record.study not in rejected]
-        undecided = bool(review.undecided) or not seen_before
+        log = read_log(work)
+        # a list without rows is decided by nobody's doing
+        undecided = bool(review.undecided) or not (review.decided or log)
         if undecided and not accept_all:
             return Outcome(len(studies), len(readings), rejected, folder.review_list)
         taken = list(_texts(review, readings, rejected, accept_all=accept_all))
@@ -107,6 +111,7 @@ def prepare_site(
             "left_out": _left_out(readings),
             "reports": wanted.reports_from,
             "reviewed": not undecided,
+            "reading": summary(review.studies, log),
             "recognizer": wanted.recognizer.name if wanted.recognizer else "none",
             "checkpoint": wanted.checkpoint,
             "series": wanted.series,
@@ -193,17 +198,25 @@ def _proposed(
     recognizers = [recognizer] if recognizer else []
     review = Review.open(work.review_list)
     known = read_known(work.folder)
+    values_of = {
+        record.study: KnownValues.joined((known[record.study], reading.known))
+        for record, reading in readings
+    }
+    extend(work.folder, NAMES, sorted({name for one in values_of.values() for name in one.staff}))
+    site = SiteList.read(work.folder)
     for record, reading in readings:
-        values = KnownValues.joined((known[record.study], reading.known))
+        values = values_of[record.study]
         values.save(work.folder, record.study)
         try:
             refuse_unknown_language(reading.text)
         except UnknownLanguage as error:
             rejected[record.study] = str(error)
             continue
-        found = find_identifiers(reading.text, values, recognizers)
+        found = find_identifiers(reading.text, values, recognizers, site)
         review.propose(record.study, reading.text, found, values)
     review.save()
+    review.save_texts(work.folder / "review-texts.csv")
+    keep_proposed(work.folder, review, values_of)
     return review
 
 

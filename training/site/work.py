@@ -9,7 +9,9 @@
     WORK/inputs/STUDY     its model inputs, in safetensors
     WORK/records/STUDY.json  what was found in it; there once the study is done
     WORK/known/STUDY.json    the values that identify its patient (`known`)
-    WORK/review.csv       the review list (`review`)
+    WORK/review.csv       the review list (`review`); review-texts.csv: the whole texts
+    WORK/proposed.json    what the review page shows; read.json: who read what (`reviewing`)
+    WORK/names.txt, no_names.txt  the site's own list (`site_list`)
 
 Everything in it may identify a patient.
 """

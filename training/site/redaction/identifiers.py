@@ -14,6 +14,8 @@ from training.site.deidentify.folding import fold, folded, spaced
 from training.site.deidentify.known import KnownValues
 from training.site.redaction.gazetteer import is_ordinary, persons, strange_words, towns
 from training.site.redaction.known_values import known_values
+from training.site.redaction.near_names import listed_names
+from training.site.redaction.site_list import SiteList
 from training.site.redaction.spans import Change, Kind, apply, in_placeholder, merged
 
 _FILES = ("numbers", "dates", "people", "places")
@@ -89,7 +91,10 @@ _RULES = _rules()
 
 
 def find_identifiers(
-    text: str, known: KnownValues, recognizers: Sequence[Recognizer] = ()
+    text: str,
+    known: KnownValues,
+    recognizers: Sequence[Recognizer] = (),
+    site: SiteList | None = None,
 ) -> list[Change]:
     """Find names, dates, times, numbers, places and signatures.
 
@@ -102,6 +107,8 @@ def find_identifiers(
         they are also ordinary words.
     recognizers : sequence of Recognizer
         Add to what the rules find.
+    site : SiteList, optional
+        Names of the site's staff, and words that are none.
 
     Returns
     -------
@@ -109,10 +116,12 @@ def find_identifiers(
         In order, none overlapping.
     """
     proposed = [change for recognizer in recognizers for change in recognizer(text)]
-    changes = merged(text, [*_found(text, known), *_all_trimmed(text, proposed)])
+    site = site or SiteList()
+    found = [*_found(text, known), *_all_trimmed(text, proposed), *listed_names(text, site.names)]
+    changes = merged(text, site.without_no_names(text, found))
     for _ in range(_ROUNDS):
         # a placeholder may show what the word beside it is
-        more = _found_beside(text, changes, known)
+        more = list(site.without_no_names(text, _found_beside(text, changes, known)))
         if not more:
             break
         changes = merged(text, [*changes, *more])

@@ -84,6 +84,17 @@ def near_names(text: str, names: Sequence[str]) -> Iterator[Change]:
         yield Change(*compared.span(start, end), "NAME", "split name")
 
 
+def listed_names(text: str, names: Sequence[str]) -> Iterator[Change]:
+    """Find names of a site's list, written as they are listed, in words with a capital."""
+    known = _names(tuple(names))
+    compared = fold(text)
+    for match in _WORD.finditer(compared.text):
+        start, end = compared.span(*match.span())
+        word = match.group()
+        if word in known.words and not text[start].islower() and not _is_plain_word(word):
+            yield Change(start, end, "NAME", "site list")
+
+
 def _rule(word: str, known: _Names, *, capital: bool, named: bool) -> str:
     """What a word is of a known name; "" where it is nothing.
 

@@ -14,8 +14,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import regex
+
 from dicom_io.errors import IdentifiedContent, UnusableData
+from training.site.deidentify.folding import fold, folded
 from training.site.deidentify.known import KnownValues
+from training.site.redaction.identifiers import find_identifiers
 from training.site.redaction.known_values import known_values, residues, words_of
 from training.site.redaction.spans import KINDS, Change, apply, in_placeholder
 
@@ -111,6 +115,36 @@ class Review:
         self._rows[study] = _with_decisions(rows, self._before.get(study, []), text)
 
     @property
+    def studies(self) -> list[str]:
+        """Pseudonyms of those that were proposed."""
+        return sorted(self._rows)
+
+    def report(self, study: str) -> tuple[str, list[Change], list[Row]]:
+        """The text of a report as it was written, its changes, and its rows.
+
+        Rows of changes come first, in their order.
+        """
+        text, changes, _ = self._texts[study]
+        return text, changes, list(self._rows[study])
+
+    def put(self, study: str, rows: Sequence[Row]) -> None:
+        """Take the place of a report's rows, as they are after a decision.
+
+        Raises
+        ------
+        UnusableData
+            One of them makes no sense; the row is named.
+        """
+        for row in rows:
+            _refuse_nonsense(row, self._texts[study][0])
+        self._rows[study] = list(rows)
+
+    @property
+    def decided(self) -> int:
+        """How many decisions a person has made."""
+        return sum(bool(row.decision) for rows in self._rows.values() for row in rows)
+
+    @property
     def undecided(self) -> int:
         """How many changes nobody has decided on."""
         return sum(not row.decision for rows in self._rows.values() for row in rows)
@@ -143,18 +177,27 @@ class Review:
 
     def save(self) -> None:
         """Write the list: the studies that were proposed, and no others."""
-        buffer = io.StringIO()
-        writer = csv.writer(buffer)
-        writer.writerow(COLUMNS)
-        for study in sorted(self._rows):
-            writer.writerows(map(_cells, self._rows[study]))
-        unfinished = self.path.with_suffix(".part")
-        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8-sig", newline="") as file:
-            file.write(buffer.getvalue())
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(self.path)
+        cells = [row for study in self.studies for row in map(_cells, self._rows[study])]
+        _write(self.path, (COLUMNS, *cells))
+
+    def save_texts(self, path: Path) -> None:
+        """Write every whole text, as it was written and as it would be if all was accepted."""
+        texts = ((study, *self._texts[study][:2]) for study in self.studies)
+        cells = ((study, _guarded(t), _guarded(apply(t, changes))) for study, t, changes in texts)
+        _write(path, (("study", "original", "redacted"), *cells))
+
+
+def _write(path: Path, rows: Iterable[Sequence[str]]) -> None:
+    """Write a table that is whole whenever it is there, for its owner only."""
+    buffer = io.StringIO()
+    csv.writer(buffer).writerows(rows)
+    unfinished = path.with_suffix(".part")
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8-sig", newline="") as file:
+        file.write(buffer.getvalue())
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)
 
 
 def _row(study: str, n: int, text: str, change: Change) -> Row:
@@ -170,10 +213,8 @@ def _with_decisions(rows: list[Row], before: Sequence[Row], text: str) -> list[R
     earlier = {row.check: row for row in before if row.n is not None}
     checks = {row.check for row in rows}
     for row in before:
-        if row.n is None:
-            if row.original not in text:
-                raise UnusableData(f"{row.name}: what it names is not in the report")
-        elif row.decision and row.check not in checks:
+        _refuse_nonsense(row, text)
+        if row.n is not None and row.decision and row.check not in checks:
             raise UnusableData(
                 f"{row.name}: the report or the row is not the one that was decided on; "
                 "clear the decision, and decide again"
@@ -189,6 +230,19 @@ def _with_decisions(rows: list[Row], before: Sequence[Row], text: str) -> list[R
         for row in rows
     ]
     return [*decided, *(row for row in before if row.n is None)]
+
+
+def _refuse_nonsense(row: Row, text: str) -> None:
+    if row.n is None and not occurrences(text, row.original):
+        raise UnusableData(f"{row.name}: what it names is not in the report")
+    if row.replacement and _identifies(row.replacement):
+        raise UnusableData(f"{row.name}: its replacement has the form of an identifier")
+
+
+def _identifies(text: str) -> bool:
+    """Whether rules find something in what a person wrote in the place of an identifier."""
+    found = find_identifiers(text, KnownValues())
+    return any(not in_placeholder(text, change) for change in found)
 
 
 def _replacement(row: Row) -> str | None:
@@ -207,8 +261,26 @@ def _with_added(
     kept = [original for original, replacement in pairs if replacement is None]
     changed = apply(text, changes, [o if put is None else put for o, put in pairs])
     for row in added:
-        changed = changed.replace(row.original, row.replacement or row.placeholder)
+        changed = _without(changed, row.original, row.replacement or row.placeholder)
     return changed, kept
+
+
+def occurrences(text: str, words: str) -> list[tuple[int, int]]:
+    """Where words stand in a text as words, in any case and with any spaces between them."""
+    compared = fold(text)
+    pattern = r"\s+".join(map(regex.escape, folded(words).split()))
+    bounded = rf"(?<![\p{{L}}\p{{N}}]){pattern}(?![\p{{L}}\p{{N}}])"
+    found = regex.finditer(bounded if pattern else r"(?!)", compared.text)
+    if not words.isascii() and regex.search(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}]", words):
+        found = regex.finditer(pattern, compared.text)  # no spaces end words there
+    return [compared.span(*match.span()) for match in found]
+
+
+def _without(text: str, words: str, replacement: str) -> str:
+    for start, end in reversed(occurrences(text, words)):
+        if not in_placeholder(text, Change(start, end, "NAME", "added")):
+            text = text[:start] + replacement + text[end:]
+    return text
 
 
 def _refuse_residues(study: str, text: str, kept: Sequence[str], known: KnownValues) -> None:

@@ -16,20 +16,24 @@ _FEWEST_IN_A_BILLION = 10_000
 @cache
 def common_words() -> frozenset[str]:
     """Words that are frequent in one of the languages, folded."""
-    return _words(_FEWEST_IN_A_BILLION / 1e9)
+    least = _FEWEST_IN_A_BILLION / 1e9
+    return frozenset(word for word, frequency in _frequencies().items() if frequency >= least)
 
 
 @cache
 def known_words() -> frozenset[str]:
     """Words that one of the languages has once in a million or oftener, folded."""
-    return _words(0)
+    return frozenset(_frequencies())
 
 
-def _words(least: float) -> frozenset[str]:
+@cache
+def _frequencies() -> dict[str, float]:
+    """The highest frequency that a folded word has in one of the languages."""
     import wordfreq
 
-    found: set[str] = set()
+    found: dict[str, float] = {}
     for language in COMMON_IN:
-        words = wordfreq.get_frequency_dict(language, "small")
-        found.update(folded(word) for word, frequency in words.items() if frequency >= least)
-    return frozenset(found)
+        for word, frequency in wordfreq.get_frequency_dict(language, "small").items():
+            plain = folded(word)
+            found[plain] = max(frequency, found.get(plain, 0))
+    return found
