@@ -63,7 +63,7 @@ class Hospital:
     _watch: Watch = field(init=False)
 
     def __post_init__(self) -> None:
-        self._outbox = Outbox(self.sessions, self.spool.root, lambda: self.now)
+        self._outbox = Outbox(self.sessions, self.spool.root, lambda *_: self.now)
         self._watch = Watch(PATIENCE, steady=lambda: self.now.timestamp())
 
     def pass_by(self, **time: float) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from functools import partial
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,8 @@ from plugin.endpoints import (
     read_token,
 )
 from plugin.engines import watched_engine
-from plugin.housekeeping import audited_settings, duties
+from plugin.housekeeping import audited_settings, duties, metrics_duties
+from plugin.section import is_loopback
 from plugin.settings import ArchiveDestination, FhirDestination, Hl7Destination, Settings
 from plugin.settings import Destination as DestinationSettings
 from plugin.state import audit
@@ -40,6 +40,7 @@ from plugin.state.pulse import SILENT_S, Pulse
 from plugin.state.skew import watching_clock
 from plugin.state.spool import Spool
 from plugin.state.tables import Level
+from plugin.state.tally import counting
 from plugin.state.timeline import add_event
 from plugin.supervisor import stop_on_signals
 from plugin.upkeep.audited import audited, note_settings
@@ -78,7 +79,7 @@ def run_receiver(settings: Settings, stop: threading.Event | None = None) -> Non
         sessions = await_sessions(settings, stop, pulse)
         if sessions is None:
             return
-        with audited(sessions, "receive"), watching_clock(sessions):
+        with audited(sessions, "receive"), watching_clock(sessions), counting(sessions):
             receive(
                 sessions,
                 open_spool(settings),
@@ -129,6 +130,7 @@ def run_worker(
             audited(sessions, "work"),
             closing(Bell(sessions.kw["bind"])) as bell,
             watching_clock(sessions),
+            counting(sessions),
             watched_engine(settings, sessions) as engine,
             delivering(outbox, targets, poll_s, bell.wait),
         ):
@@ -155,6 +157,7 @@ def run_delivery(settings: Settings, stop: threading.Event | None = None) -> Non
             audited(sessions, "deliver"),
             closing(Bell(sessions.kw["bind"])) as bell,
             watching_clock(sessions),
+            counting(sessions),
             delivering(outbox, targets, poll_s, bell.wait),
         ):
             while not stop.wait(settings.worker.poll_s):
@@ -166,12 +169,14 @@ def run_upkeep(settings: Settings, stop: threading.Event | None = None) -> None:
     from plugin.upkeep.duties import done
 
     stop = stop or stop_on_signals()
-    with closing(Pulse(settings.storage.spool, "upkeep")) as pulse:
+    with closing(Pulse(settings.storage.spool, "upkeep")) as pulse, ExitStack() as stack:
         sessions = await_sessions(settings, stop, pulse)
         if sessions is None:
             return
         note_settings(sessions, audited_settings(settings))
-        with audited(sessions, "upkeep"), done(duties(settings, sessions, open_spool(settings))):
+        found = duties(settings, sessions, open_spool(settings))
+        found += metrics_duties(settings, sessions, stack)
+        with audited(sessions, "upkeep"), counting(sessions), done(found):
             while not stop.wait(1.0):
                 pulse.expect(SILENT_S)
 
@@ -210,14 +215,6 @@ def run_engine(settings: Settings) -> None:
     engine = load_engine(model.model, model.device, model.dtype, model.quantization)
     app = make_app(engine, token=token, in_flight=server.in_flight, batch=server.batch)
     serve(app, server.host, server.port, drain_s=server.drain_s)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address is reached from this host only."""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def redeliver(settings: Settings, selection: Selection) -> int:

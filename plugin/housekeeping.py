@@ -1,7 +1,8 @@
-"""Settings become what looks after the service: retention, alarms, the audit trail."""
+"""Settings become what looks after the service: retention, metrics, alarms, the audit trail."""
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,11 +26,14 @@ if TYPE_CHECKING:
     from plugin.upkeep.channels import Channel
     from plugin.upkeep.duties import Duty
     from plugin.upkeep.limits import Limits
+    from plugin.upkeep.metrics_server import MetricsServer
 
 # A repository gets an entry within so long
 FORWARD_S = 2.0
 # A disk that fills at the rate of a large site takes hours from the high mark to the floor
 RETENTION_S = 300.0
+# A port that somebody else has may be free later
+LISTEN_S = 30.0
 # An alarm is raised, and then sent, within so long
 LOOK_S, NOTIFY_S = 30.0, 5.0
 
@@ -69,6 +73,43 @@ def limits_of(settings: Settings) -> Limits:
         low=rules.low_percent / 100,
         floor_bytes=settings.storage.floor_mb * 2**20,
     )
+
+
+def metrics_duties(settings: Settings, sessions: SessionFactory, stack: ExitStack) -> list[Duty]:
+    """Return what answers a Prometheus server.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of the service.
+    sessions : SessionFactory
+        Of its database.
+    stack : ExitStack
+        Closes the server at the end of the process.
+    """
+    from plugin.upkeep.duties import Duty
+
+    if not settings.metrics.enabled:
+        return []
+    server = metrics_server(settings, sessions)
+    stack.callback(server.close)
+    return [Duty("metrics", LISTEN_S, server.start)]
+
+
+def metrics_server(settings: Settings, sessions: SessionFactory) -> MetricsServer:
+    """Build what answers a Prometheus server; it does not listen yet.
+
+    Raises
+    ------
+    ConfigurationError
+        The variable that holds the token is not set.
+    """
+    from plugin.upkeep.metrics import ServiceMetrics
+    from plugin.upkeep.metrics_server import MetricsServer
+
+    storage, chosen = settings.storage, settings.metrics
+    told = ServiceMetrics(sessions, storage.spool, storage.floor_mb * 2**20)
+    return MetricsServer(told, chosen.host, chosen.port, read_token(chosen.token_env))
 
 
 def watch_duties(settings: Settings, sessions: SessionFactory) -> list[Duty]:

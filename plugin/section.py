@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,14 @@ AETitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[^\\\s][^
 Port = Annotated[int, Field(ge=0, le=65535)]
 HttpUrl = Annotated[str, Field(pattern=r"^https?://[^@?#\s]+$")]
 Seconds = Annotated[float, Field(gt=0)]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is reached from this host only."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class Section(BaseModel):

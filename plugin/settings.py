@@ -34,7 +34,7 @@ from plugin.section import (
     beside_the_file,
 )
 from plugin.settings_problems import first_problem
-from plugin.upkeep_settings import Alarms, Audit, Retention
+from plugin.upkeep_settings import Alarms, Audit, Metrics, Retention
 
 FormName = Literal["enhanced-sr", "text-sr", "pdf", "image"]
 _PROOF = "what the destination owes before a draft counts as delivered"
@@ -343,6 +343,7 @@ class Settings(Section):
     status: Status = Status()
 
     retention: Retention = Retention()
+    metrics: Metrics = Metrics()
     destinations: tuple[Destination, ...] = ()
     models: tuple[NamedModel, ...] = ()
     rules: tuple[Rule, ...] = ()

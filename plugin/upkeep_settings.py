@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from plugin.section import Certificates, HttpUrl, Port, Seconds, Section
+from plugin.section import Certificates, HttpUrl, Port, Seconds, Section, is_loopback
 
 Name = Annotated[str, Field(min_length=1, max_length=64)]
 ClockTimes = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$")]
@@ -49,6 +49,26 @@ class Retention(Section):
     def _low_is_below_high(self) -> Retention:
         if self.low_percent > self.high_percent:
             raise ValueError("low_percent must not be above high_percent")
+        return self
+
+
+class Metrics(Section):
+    """What a Prometheus server may ask of the service."""
+
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    port: Port = 11190
+    token_env: str | None = Field(
+        default=None, description="environment variable holding the token that is asked for"
+    )
+
+    @model_validator(mode="after")
+    def _others_need_a_token(self) -> Metrics:
+        if self.enabled and self.token_env is None and not is_loopback(self.host):
+            raise ValueError(
+                f"host {self.host} is reached from other hosts: name the environment variable that "
+                "holds a token as token_env"
+            )
         return self
 
 

@@ -13,6 +13,8 @@ FILES = {
     "orthanc.json": "configuration of an Orthanc beside the assistant",
     "orthanc_plugin.py": "what that Orthanc runs: it forwards CT studies",
     "ray-serve.yaml": "the model on many GPUs, by Ray Serve",
+    "prometheus-alerts.yaml": "alert rules for the metrics of the service",
+    "grafana-dashboard.json": "a dashboard of these metrics",
     "train.sbatch": "a training run under Slurm",
 }
 
@@ -29,4 +31,4 @@ def content(name: str) -> str:
 
 def listing() -> str:
     """Return one line for each file: its name and what it is."""
-    return "\n".join(f"{name:<18}  {what}" for name, what in FILES.items())
+    return "\n".join(f"{name:<22}  {what}" for name, what in FILES.items())

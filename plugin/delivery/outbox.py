@@ -20,6 +20,7 @@ from plugin.state.commitments import begin_commitment, is_committed
 from plugin.state.database import SessionFactory
 from plugin.state.kinds import Kind
 from plugin.state.tables import Delivery, DeliveryState, Draft, Level, Quarantine, Verdict
+from plugin.state.tally import TALLY, Counted
 from plugin.state.timeline import add_event
 
 # A restart of the archive is over after the first pauses; a night's outage costs an attempt an hour
@@ -351,6 +352,7 @@ def tell(
         The moment, in UTC.
     """
     draft = delivery.draft
+    TALLY.count(Counted.DELIVERIES, destination=delivery.destination, outcome=str(kind))
     what = "rejection note of draft" if delivery.retracts else "draft"
     text = f"{what} {draft.revision}: {message}"
     about = {"destination": delivery.destination}

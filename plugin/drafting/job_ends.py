@@ -29,6 +29,7 @@ from plugin.state.tables import (
     Level,
     StudyState,
 )
+from plugin.state.tally import TALLY, Counted
 from plugin.state.timeline import add_event, add_event_once
 from plugin.state.trials import Shadow
 
@@ -132,6 +133,7 @@ def finish_with_draft(
         )
         ring(session)
         settle(session, study, StudyState.DRAFTED)
+        TALLY.count(Counted.DRAFTS, state=str(draft.state))
         for line in draft.selection:
             add_event(session, Kind.SELECTED, line, now=now, study_id=study.id)
         lacks = f": {' '.join(draft.lacks)}" if draft.lacks else ""

@@ -30,6 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session, aliased
 
 from dicom_io.errors import LeaseLost
+from plugin.rules.urgency import Urgency
 from plugin.state.clock import too_far
 from plugin.state.completeness import is_complete, is_quiet, why_incomplete
 from plugin.state.database import SessionFactory
@@ -45,6 +46,7 @@ from plugin.state.tables import (
     Level,
     Study,
 )
+from plugin.state.tally import TALLY, Timed
 from plugin.state.timeline import add_event, add_event_once
 from plugin.state.watch import Watch
 
@@ -231,7 +233,10 @@ def _claim(session: Session, study: Study, job: Job, lease_s: float, now: dateti
         add_event(session, Kind.POSTPONED, died, now=now, study_id=study.id, level=Level.WARNING)
     job.state = JobState.RUNNING
     job.attempts += 1
-    job.begun_at = job.begun_at or now
+    if job.begun_at is None:
+        job.begun_at = now
+        waited_s = (now - job.deadline).total_seconds()
+        TALLY.observe(Timed.WAIT, waited_s, urgency=Urgency(job.urgency).word)
     job.worker = this_process()
     job.lease_owner = uuid.uuid4().hex
     job.lease_until = now + timedelta(seconds=lease_s)

@@ -17,6 +17,7 @@ from dicom_io.volume.choice import SeriesChoice, name_series
 from dicom_io.volume.series import choose_series
 from dicom_io.volume.volume import build_first
 from engine.protocol import GREEDY, Generation, ReportEngine
+from plugin.drafting.steps import BUILD, CHOOSE, PREPARE, READ, REPORT, WRITE, timed_steps
 from reporting.draft import Draft, DraftModel, make_draft
 from reporting.edition import Edition, Predecessor
 from reporting.patient import disagreements, now_at, require_one_patient
@@ -120,15 +121,17 @@ class Pipeline:
         None where the slices that would be read are those of the digest `unless`. The Technique
         says each of `remarks`, a sentence.
         """
-        study = read_study(paths)
-        choice = choose_series(study)
-        if digest_of_choice(choice) == unless:
-            return None
-        images = self._read(study, choice)
-        # a first choice that cannot be built is tried again, and fails again
-        if digest_of_choice(images[0]) == unless:
-            return None
-        return self._report(study, images, revision, predecessor, incomplete, remarks=remarks)
+        with timed_steps() as progress:
+            progress(READ)
+            study = read_study(paths)
+            choice = choose_series(study)
+            if digest_of_choice(choice) == unless:
+                return None
+            images = self._read(study, choice, progress)
+            # a first choice that cannot be built is tried again, and fails again
+            if digest_of_choice(images[0]) == unless:
+                return None
+            return self._report(study, images, revision, predecessor, incomplete, progress, remarks)
 
     def report_study(
         self,
@@ -180,12 +183,12 @@ class Pipeline:
         remarks: Sequence[str] = (),
     ) -> DraftedStudy:
         choice, volume, model_input = images
-        progress("let the model write")
+        progress(WRITE)
         # the same study, the same draft
         sampling = replace(GREEDY, max_new_tokens=self.max_new_tokens)
         with self.while_writing():
             generation = self.engine.report(model_input, sampling)
-        progress("make the Structured Report")
+        progress(REPORT)
         read = set(volume.sop_instance_uids)
         headers = [i.header for i in choice.instances if i.sop_instance_uid in read]
         lost = (*choice.lacking, *volume.unreadable, *study.damaged)
@@ -225,13 +228,13 @@ def read_images(
     DicomError
         The images are of several patients, no series is usable, or the chosen one is no volume.
     """
-    progress("choose the series")
+    progress(CHOOSE)
     headers = (i.header for series in study.series for i in series.instances)
     require_one_patient(headers, default_character_set)
     choice = choice or choose_series(study)
-    progress("build the volume")
+    progress(BUILD)
     choice, volume = build_first(choice)
-    progress("prepare the model's input")
+    progress(PREPARE)
     return choice, volume, prepare(volume, spec, choice.stack.window)
 
 

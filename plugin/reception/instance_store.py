@@ -14,6 +14,7 @@ from plugin.reception.pdata import Command
 from plugin.state.incoming import IncomingFile, refusals
 from plugin.state.kinds import Kind
 from plugin.state.spool import Spool, file_head
+from plugin.state.tally import TALLY, Counted
 
 LOGGER = logging.getLogger(__name__)
 # PS3.4 B.2.3, warning: kept, but aside; the first instance under this UID stays the valid one
@@ -96,6 +97,8 @@ class InstanceStore:
         finally:
             self._close()
         self._spool.recorded(arrival.path)
+        TALLY.count(Counted.INSTANCES, outcome=outcome.value)
+        TALLY.count(Counted.BYTES, arrival.size)
         return KEPT_ASIDE if outcome is Outcome.QUARANTINED else SUCCESS
 
     def discard(self) -> None:
@@ -103,6 +106,7 @@ class InstanceStore:
         if not self._ended:
             self._ended = True
             LOGGER.warning("%s from %s was cut off", self._announced, self._sender)
+            TALLY.count(Counted.REFUSALS, reason="CutOff")
             self._note_absent()
         self._close()
 
@@ -113,6 +117,7 @@ class InstanceStore:
 
     def _refuse(self, error: CtscribeError) -> int:
         LOGGER.warning("%s from %s is refused: %s", self._announced, self._sender, error)
+        TALLY.count(Counted.REFUSALS, reason=type(error).__name__)
         if isinstance(error, StoreFull):
             self._committer.alert(Kind.REFUSED, error)
         self._note_absent()

@@ -35,6 +35,7 @@ from plugin.state.commitments import record_report
 from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory
 from plugin.state.spool import Spool
+from plugin.state.tally import TALLY, Counted
 
 LOGGER = logging.getLogger(__name__)
 VERIFICATION = "1.2.840.10008.1.1"
@@ -207,6 +208,7 @@ class _Reception:
         title, address = str(requestor.primitive.calling_ae_title), requestor.address
         if not is_allowed(title, address, self.peers):
             event.assoc._server.strangers.tell(address, "its AE title is not in the allow-list")
+            TALLY.count(Counted.REFUSALS, reason="UnknownSender")
             reject(event, 0x01, 0x01, 0x03)  # PS3.8 9.3.4: calling AE title not recognised
             return
         _offer_what_is_asked(event)

@@ -387,6 +387,17 @@ class Commitment(Base):
     committed: Mapped[bool | None]
 
 
+class Count(Base):
+    """A counter that all processes of the service add to, see `plugin.state.tally`."""
+
+    __tablename__ = "counts"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    # JSON, with sorted keys
+    labels: Mapped[str] = mapped_column(String(250), primary_key=True)
+    value: Mapped[float] = mapped_column(Float)
+
+
 class Removal(Base):
     """A file or folder of the spool whose rows are gone: it goes next, whatever is killed."""
 

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from dicom_io.cleaned import cleaned, cleaned_values
 from plugin.state.kinds import Kind
 from plugin.state.tables import Event, Level
+from plugin.state.tally import TALLY, Counted
 
 LOGGER = logging.getLogger(__name__)
 _LOG_LEVEL = {Level.INFO: logging.INFO, Level.WARNING: logging.WARNING, Level.ALERT: logging.ERROR}
@@ -51,6 +52,7 @@ def add_event(
     event = Event(time=now, study_id=study_id, kind=kind, level=level, message=message)
     event.detail, event.unnoticed = cleaned_values(detail), level is Level.ALERT
     session.add(event)
+    TALLY.count(Counted.EVENTS, kind=str(kind), level=str(level))
     LOGGER.log(_LOG_LEVEL[level], "%s: %s%s", kind, message, _of_study(study_id))
 
 
