@@ -155,3 +155,28 @@ def test_a_signal_ends_it_with_status_0(tmp_path, number):
         supervisor.send_signal(number)
         assert supervisor.wait(20) == 0
     assert not alive(pids(tmp_path)[0])
+
+
+def test_a_hangup_reaches_workers_and_nobody_else(tmp_path):
+    """And it ends nothing."""
+    script = tmp_path / "program"
+    heard = "trap 'echo $1 >> heard' HUP; echo $1 >> ready; while :; do sleep 0.05; done"
+    script.write_text(f"#!/bin/sh\ncd {tmp_path}; {heard}\n")
+    script.chmod(0o755)
+    code = (
+        "from plugin.supervisor import supervise\n"
+        f"supervise([['work'], ['receive']], program=['{script}'])"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        ready, told = tmp_path / "ready", tmp_path / "heard"
+        assert eventually(lambda: ready.exists() and len(ready.read_text().split()) == 2)
+        process.send_signal(signal.SIGHUP)
+        assert eventually(lambda: told.exists() and told.read_text().split())
+        assert told.read_text().split() == ["work"]
+        assert process.poll() is None
+    finally:
+        process.terminate()
+        process.wait()
