@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from dicom_io.errors import PluginError
 from plugin.drafting.retraction import Retracted, Retraction, retract
+from plugin.state.audit import Action, Entry, record, this_person
 from plugin.state.database import SessionFactory
 from plugin.state.kinds import Kind
 from plugin.state.spool import Spool
@@ -106,6 +107,7 @@ def retract_drafts(
     with sessions.begin() as session:
         message = f"{count} drafts of the model {digest[:12]} were retracted"
         add_event(session, Kind.MODEL_RETRACTED, message, now=now, level=Level.ALERT)
+        record(session, Entry(action=Action.ASKED, who=this_person(), detail=message), now=now)
 
 
 def _take_back(

@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dicom_io.errors import PluginError
+from plugin.state.audit import Action, Entry, record, this_person
 from plugin.state.bell import ring
 from plugin.state.database import SessionFactory, one_at_a_time
 from plugin.state.kinds import Kind
@@ -75,4 +76,7 @@ def _change(session: Session, before: str | None, name: str | None, now: datetim
     session.add(Promotion(time=now, model_name=name, before=before))
     message = f"the service's model is {name or OWN}, in place of {before or OWN}"
     add_event(session, Kind.PROMOTED, message, now=now)
+    values = {"model": name or OWN}
+    entry = Entry(action=Action.CONFIGURED, who=this_person(), detail=message, values=values)
+    record(session, entry, now=now)
     ring(session)

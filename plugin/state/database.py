@@ -39,7 +39,7 @@ _MIGRATIONS = Path(__file__).parents[1] / "migrations"
 # Several processes start at once; one migrates, the others wait. The number is arbitrary.
 _MIGRATION_LOCK = 7246911
 # Another one, for what several processes notice and one tells
-_EVENT_LOCK = 7246912
+_EVENT_LOCK = 7246913
 
 
 def open_database(url: str) -> Engine:

@@ -3,10 +3,18 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+from sqlalchemy import select
 
 from dicom_io.errors import PluginError
 from plugin.feedback.promotion import OWN, current_model, promote, roll_back
+from plugin.state.audit import AuditRow
 from plugin.state.tables import Event
+
+
+def trail(sessions) -> list[AuditRow]:
+    with sessions() as session:
+        return list(session.scalars(select(AuditRow).order_by(AuditRow.position)))
+
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
@@ -24,6 +32,9 @@ def test_a_model_is_promoted_and_rolled_back(sessions, rows):
         "the service's model is chest, in place of [engine]",
         "the service's model is [engine], in place of chest",
     ]
+    entries = [one.entry for one in trail(sessions)]
+    assert [one.values for one in entries] == [{"model": "chest"}, {"model": "[engine]"}]
+    assert {one.who.kind for one in entries} == {"person"}
 
 
 def test_a_rollback_is_rolled_back(sessions):
