@@ -57,7 +57,7 @@ def test_who_is_stopped_waits_no_longer(monkeypatch):
     assert await_database("", stop) is None
 
 
-@pytest.mark.parametrize("part", ["receive", "work", "deliver"])
+@pytest.mark.parametrize("part", ["receive", "work", "deliver", "upkeep"])
 def test_a_process_waits_and_ends_when_it_is_told_to(tmp_path: Path, part: str) -> None:
     config = tmp_path / "ctscribe.toml"
     # Nobody listens at a socket in an empty folder
@@ -69,9 +69,9 @@ def test_a_process_waits_and_ends_when_it_is_told_to(tmp_path: Path, part: str) 
     with log.open("wb") as file:
         process = subprocess.Popen(command, stderr=file, env=environment)
         try:
-            assert eventually(lambda: "is waited for" in log.read_text("utf-8"), 60)
+            assert eventually(lambda: "is waited for" in log.read_text("utf-8"), 120)
             process.send_signal(signal.SIGTERM)
-            assert process.wait(20) == 0
+            assert process.wait(60) == 0
         finally:
             process.kill()
     waits, ends = log.read_text("utf-8").splitlines()
