@@ -192,6 +192,14 @@ def _echo(settings: Settings) -> None:
 
 
 def check_models(settings: Settings) -> Iterator[Finding]:
+    """The service's own model, and those beside it."""
+    yield from _check_model(settings, "model")
+    for one in settings.models:
+        named = settings.model_copy(update={"engine": one})
+        yield from _check_model(named, f"model {one.name}")
+
+
+def _check_model(settings: Settings, check: str) -> Iterator[Finding]:
     """The checkpoint loads on the device, or every engine's server answers, with one model."""
     first: ModelIdentity | None = None
     for url in settings.engine.url or (None,):
@@ -199,17 +207,17 @@ def check_models(settings: Settings) -> Iterator[Finding]:
         try:
             identity = _identity(settings.model_copy(update={"engine": model}))
         except CtscribeError as error:
-            yield Finding("model", False, str(error), _ADVICE[url is not None])
+            yield Finding(check, False, str(error), _ADVICE[url is not None])
             continue
         except ModuleNotFoundError as error:
-            yield _not_installed("model", error)
+            yield _not_installed(check, error)
             continue
         first = first or identity
         text = f"{model.called}: {identity.name} {identity.version}"
         if identity.digest == first.digest:
-            yield Finding("model", True, text)
+            yield Finding(check, True, text)
         else:
-            yield Finding("model", False, f"{text}, another one than the others", _ONE_MODEL)
+            yield Finding(check, False, f"{text}, another one than the others", _ONE_MODEL)
 
 
 def _identity(settings: Settings) -> ModelIdentity:

@@ -99,6 +99,15 @@ def test_a_model_that_is_not_there_is_found(examine):
     assert "FAIL  model" in result.stdout
 
 
+def test_models_beside_the_first_are_tried_by_name(examine):
+    models = (
+        '[[models]]\nname = "good"\nmodel = "fake"\n[[models]]\nname = "gone"\nmodel = "nowhere"\n'
+    )
+    result = examine(f'[engine]\nmodel = "fake"\n{models}')
+    assert "ok    model good: fake" in result.stdout
+    assert "FAIL  model gone" in result.stdout
+
+
 def test_a_receiver_that_nobody_may_send_to_is_found(examine):
     result = examine(f'[receiver]\nhost = "0.0.0.0"\nport = {free_port()}\n')
     assert result.exit_code == 1
