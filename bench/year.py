@@ -228,8 +228,8 @@ def main() -> None:
     days = timedelta(days=1)
     limits = Limits(
         images=Limit(30 * days, 0.6),
-        drafts=Limit(60 * days, 0.1),
-        rows=Limit(90 * days, 1.0),
+        drafts=Limit(60 * days),
+        rows=Limit(90 * days),
         high=0.85,
         low=0.75,
     )
@@ -241,7 +241,7 @@ def main() -> None:
             studies=options.studies,
             slices=options.slices,
             limits=limits,
-            capacity=20 * a_day,
+            capacity=40 * a_day,
             step=options.step,
         ):
             lines.append(vars(one))

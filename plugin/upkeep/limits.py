@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -21,7 +22,7 @@ class Limit:
     age : timedelta, optional
         Older is deleted; None: age alone deletes nothing.
     share : float
-        Of the disk; what is above it is deleted, the oldest first.
+        Of the disk; what is above it is deleted, the oldest first. 1 deletes nothing.
     """
 
     age: timedelta | None = None
@@ -84,7 +85,7 @@ class Disk:
 
     def above_share(self, limit: Limit, taken: int) -> int:
         """Return what must be freed of something that takes so many bytes."""
-        return max(0, taken - int(limit.share * self.total))
+        return max(0, math.ceil(taken - limit.share * self.total)) if limit.share < 1 else 0
 
     def _kept_free(self, used: float, at_least: int) -> int:
         return max(int((1 - used) * self.total), at_least if used < 1 else 0)
