@@ -28,8 +28,9 @@ from plugin.supervisor import reread_on_hangup
 if TYPE_CHECKING:
     from engine.protocol import ReportEngine
     from plugin.drafting.desk import Desk
+    from plugin.drafting.parts import MakeReport, Missing
     from plugin.drafting.pipeline import Pipeline
-    from plugin.drafting.worker import MakeReport, Missing, Worker
+    from plugin.drafting.worker import Worker
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ from plugin.commands.study_list import StudyList
 from plugin.console import say
 from plugin.delivery.outbox import OPEN
 from plugin.drafting.engine_watch import DOWN, latest_engine_event
+from plugin.rules.decision import Decision
+from plugin.rules.urgency import Urgency
 from plugin.state.clock import now_of
 from plugin.state.database import open_database, session_factory
 from plugin.state.pulse import processes
@@ -128,6 +130,8 @@ def study_to_dict(session: Session, study: Study) -> dict[str, Any]:
     )
     draft = session.scalar(select(Draft).where(Draft.study_id == study.id, Draft.is_current))
     notes = _open_notes(session, study)
+    latest = select(Job).where(Job.study_id == study.id).order_by(Job.revision.desc()).limit(1)
+    job = session.scalar(latest)
     begun = select(Job.worker).where(Job.study_id == study.id, Job.worker.is_not(None))
     return {
         "study_instance_uid": study.study_instance_uid,
@@ -135,6 +139,8 @@ def study_to_dict(session: Session, study: Study) -> dict[str, Any]:
         "state": study.state,
         "verdict": "; ".join([_verdict(session, study, draft), *map(_note_told, notes)]),
         "worker": session.scalar(begun.order_by(Job.revision.desc()).limit(1)),
+        "urgency": None if job is None else Urgency(job.urgency).word,
+        "decision": str(Decision.of_kept(job.decision)) if job and job.decision else None,
         "instances": instances,
         "first_received_at": _shown(study.first_received_at),
         "last_received_at": _shown(study.last_received_at),

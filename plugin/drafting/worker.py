@@ -13,14 +13,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
 
 from pydicom import Dataset
 from sqlalchemy.exc import DBAPIError
 
 from dicom_io.errors import (
     CtscribeError,
-    EngineError,
     EngineUnavailable,
     LeaseLost,
     NothingToDraft,
@@ -34,6 +32,7 @@ from plugin.drafting.desk import Desk
 from plugin.drafting.job_ends import NewDraft
 from plugin.drafting.jobs import Claim
 from plugin.drafting.judging import Judge, wanted_until
+from plugin.drafting.parts import MakeReport, Missing, no_such_model
 from plugin.rules.decision import Decision
 from plugin.state.audit import subject_of
 from plugin.state.bell import Wait
@@ -50,52 +49,6 @@ from reporting.edition import Predecessor
 LOGGER = logging.getLogger(__name__)
 # Engine, archive and database are asked before a study is read, each with a time limit of its own
 _ASKING_S = 300.0
-
-
-class Drafted(Protocol):
-    """What the pipeline makes of a study."""
-
-    @property
-    def sr(self) -> Dataset: ...
-    @property
-    def series_instance_uid(self) -> str: ...
-    @property
-    def selected_digest(self) -> str: ...
-    @property
-    def state(self) -> str: ...
-    @property
-    def selection(self) -> Sequence[str]: ...
-    @property
-    def lacks(self) -> Sequence[str]: ...
-
-
-class MakeReport(Protocol):
-    """Writes the report of the study in some files.
-
-    None where the series that would be read is that of the digest `unless`.
-    """
-
-    def __call__(
-        self,
-        paths: Sequence[Path],
-        *,
-        revision: int,
-        predecessor: Predecessor | None,
-        incomplete: str | None,
-        unless: str | None,
-        remarks: Sequence[str] = (),
-    ) -> Drafted | None: ...
-
-
-class Missing(Protocol):
-    """Says what of a study has not arrived, None where nothing is known to be missing."""
-
-    def __call__(self, study_id: int, study_instance_uid: str) -> str | None: ...
-
-
-def no_such_model(name: str) -> MakeReport:
-    """Stand in where the settings have no models."""
-    raise EngineError(f"no model is called {name}")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from dicom_io.errors import CtscribeError, EngineUnavailable
 from dicom_io.values import texts
 from plugin.drafting.jobs import paths_of
-from plugin.drafting.worker import Drafted, MakeReport
+from plugin.drafting.parts import Drafted, MakeReport
 from plugin.state.database import SessionFactory
 from plugin.state.spool import Spool
 from plugin.state.tables import Draft

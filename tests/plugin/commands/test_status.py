@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, update
 
 from dicom_io.errors import EngineUnavailable
 from engine.fake import FakeEngine
@@ -21,9 +21,11 @@ from plugin.drafting import job_ends, jobs
 from plugin.drafting.engine_watch import EngineWatch
 from plugin.drafting.job_ends import NewDraft
 from plugin.reception import intake
+from plugin.rules.decision import Decision
+from plugin.rules.urgency import Urgency
 from plugin.state.database import open_database, session_factory
 from plugin.state.pulse import Pulse
-from plugin.state.tables import Delivery, DeliveryState, Draft, DraftState, Study
+from plugin.state.tables import Delivery, DeliveryState, Draft, DraftState, Job, Study
 from plugin.state.watch import Watch
 from tests.plugin.arrivals import PATIENCE, arrival, document
 
@@ -370,3 +372,13 @@ def test_accession_numbers_are_listed_where_the_settings_say_so(status, arrive, 
 def test_a_study_and_a_filter_exclude_one_another(status, arrive):
     arrive()
     assert status("A1", "--failed").exit_code == 2
+
+
+def test_json_names_urgency_and_what_the_rules_decided(status, arrive, sessions):
+    arrive()
+    decided = Decision("night", urgency=Urgency.STAT)
+    with sessions.begin() as session:
+        kept = {"urgency": int(decided.urgency), "decision": decided.kept()}
+        session.execute(update(Job).values(**kept))
+    (study,) = json.loads(status("A1", "--json").stdout)["studies"]
+    assert (study["urgency"], study["decision"]) == ("stat", "rule night: draft, stat")
