@@ -8,6 +8,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 demo: .venv/.runtime
 	@$(BIN)/ctscribe demo
 
+# Tests start a hundred interpreters; without bytecode each would compile the whole project anew
+test quick: export PYTHONDONTWRITEBYTECODE =
+
 test: .venv/.test
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 

@@ -25,7 +25,9 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Function]) -> None:
     if config.getoption("quick"):
-        items[:] = [item for item in items if not quick.needs_a_service(item)]
+        items[:] = [item for item in items if not quick.is_left_out(item)]
+    # What takes long begins first, so that no process is left alone with it at the end
+    items.sort(key=lambda item: not quick.is_slow(item.path))
 
 
 @pytest.fixture(scope="session")

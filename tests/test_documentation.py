@@ -70,6 +70,7 @@ def test_the_runbook_says_of_every_kind_of_event_what_it_means():
     assert sorted(described) == sorted(Kind)
 
 
+@pytest.mark.slow
 def test_every_option_of_every_command_stands_in_the_docs_as_help_says_it():
     found = subprocess.run(
         [sys.executable, "docs/options.py", "--check"], cwd=ROOT, capture_output=True, text=True
@@ -77,6 +78,7 @@ def test_every_option_of_every_command_stands_in_the_docs_as_help_says_it():
     assert found.returncode == 0, found.stderr
 
 
+@pytest.mark.slow
 def test_the_site_builds_without_a_broken_link_and_fetches_nothing(tmp_path):
     build = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", tmp_path],

@@ -29,6 +29,7 @@ def test_no_summary_of_a_command_is_cut():
         assert "..." not in shown.partition("Commands:")[2]
 
 
+@pytest.mark.slow
 def test_the_list_of_commands_loads_no_model_code():
     code = (
         "import sys; from plugin.cli import main\n"
@@ -89,6 +90,7 @@ def test_a_phantom_is_written_with_its_truth(tmp_path):
     assert (tmp_path / "truth.json").is_file()
 
 
+@pytest.mark.slow
 def test_help_costs_no_model_and_no_receiver():
     code = (
         "import sys; from plugin.cli import main\n"
@@ -99,6 +101,7 @@ def test_help_costs_no_model_and_no_receiver():
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
 
 
+@pytest.mark.slow
 def test_the_receiver_never_loads_the_model():
     code = (
         "import sys, plugin.reception.receiver, plugin.assembly\n"
@@ -107,6 +110,7 @@ def test_the_receiver_never_loads_the_model():
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_is_no_traceback(tmp_path):
     command = " ".join(f"'{part}'" for part in CTSCRIBE)
     done = subprocess.run(

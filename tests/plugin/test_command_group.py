@@ -2,6 +2,7 @@ import subprocess
 import sys
 from importlib.metadata import entry_points
 
+import pytest
 from click.testing import CliRunner
 
 from plugin.cli import main
@@ -27,6 +28,7 @@ def test_an_unknown_command_is_wrong_usage():
     assert "No such command 'nonsense'" in result.output
 
 
+@pytest.mark.slow
 def test_the_service_imports_nothing_that_is_added():
     program = (
         "import sys; from plugin.cli import main\n"

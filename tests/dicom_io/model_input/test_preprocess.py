@@ -5,7 +5,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from monai.transforms import CropForeground, Resize, ScaleIntensity, ScaleIntensityRange
 
 from dicom_io.model_input.preprocess import PreprocessSpec, prepare
 from dicom_io.types import Volume
@@ -24,6 +23,9 @@ def a_body(shape=(20, 48, 40), seed=0):
 
 
 def by_monai(hu, spec, low, high):
+    # Here, for its import takes longer than every other test of this file
+    from monai.transforms import CropForeground, Resize, ScaleIntensity, ScaleIntensityRange
+
     x = torch.from_numpy(hu.astype(np.float32))[None]
     x = ScaleIntensityRange(low, high, 0, 1, clip=True)(x)
     x = ScaleIntensity()(x) if spec.scaling == "minmax" else x
@@ -31,6 +33,7 @@ def by_monai(hu, spec, low, high):
     return Resize(spec.size, mode=spec.interpolation)(x).numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scaling", ["minmax", "fixed"])
 @pytest.mark.parametrize("crop", [True, False])
 @pytest.mark.parametrize("dtype", [np.int16, np.float32])
@@ -57,6 +60,7 @@ def test_equals_monai_for_any_size_and_window(size, shape, centre, width):
     np.testing.assert_allclose(prepare(Volume(hu, AXIAL), spec).pixels, expected, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_min_max_stretches_what_the_window_leaves():
     hu = a_body().clip(-100, 100)
     spec = PreprocessSpec((20, 48, 40))

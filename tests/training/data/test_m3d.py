@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from monai.transforms import Compose, CropForeground, Resize, ScaleIntensity
 from PIL import Image
 
 from dicom_io.errors import UnusableData
@@ -208,8 +207,11 @@ def test_a_damaged_series_is_rejected_with_the_reason(tmp_path, how, why):
     assert why_not(tmp_path / "series") == why
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", [".png", ".jpeg"])
 def test_an_input_is_what_m3ds_own_preparation_makes(tmp_path, ending):
+    from monai.transforms import Compose, CropForeground, Resize, ScaleIntensity
+
     write_series(tmp_path / "series", slices=7, shape=(20, 17), ending=ending)
     slices, _ = read_slices(tmp_path / "series")
     theirs = Compose([ScaleIntensity(), CropForeground(), Resize(SPEC.size, mode="trilinear")])
