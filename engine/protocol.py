@@ -304,6 +304,8 @@ class ReportEngine(Protocol):
 
         Parameters
         ----------
+        model_input, sampling, on_token : ModelInput, Sampling, OnToken, optional
+            As `report`.
         question : str
             In words, without the choices.
         choices : sequence of str

@@ -182,7 +182,17 @@ def run_upkeep(settings: Settings, stop: threading.Event | None = None) -> None:
 
 
 def alert(settings: Settings, kind: Kind, message: str) -> None:
-    """Write an alert into the service's timeline; where the database is away, the log has it."""
+    """Write an alert into the service's timeline; where the database is away, the log has it.
+
+    Parameters
+    ----------
+    settings : Settings
+        Say where the database is.
+    kind : Kind
+        Of the event.
+    message : str
+        What to tell; it names no patient.
+    """
     sessions = open_sessions(settings)
     try:
         with sessions.begin() as session:
@@ -274,7 +284,17 @@ def destination(settings: DestinationSettings, told: Told | None = None) -> Dest
 
 
 def target_in(settings: DestinationSettings, told: Told | None, forms: Sequence[str]) -> Target:
-    """Build what a destination is reached by, with forms in place of its own where it has any."""
+    """Build what a destination is reached by, with forms in place of its own where it has any.
+
+    Parameters
+    ----------
+    settings : DestinationSettings
+        Of the destination.
+    told : Told, optional
+        Told the SOP Instance UID of a draft, and what became of it.
+    forms : sequence of str
+        In which a draft leaves; empty for the destination's own.
+    """
     if isinstance(settings, ArchiveDestination):
         return formed(archive_of(settings), forms, told)
     return target_of(settings, told)

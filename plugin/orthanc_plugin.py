@@ -375,11 +375,11 @@ def draft(output: Any, uri: str, **request: Any) -> None:
     if request["method"] not in ("GET", "POST"):
         output.SendMethodNotAllowed("GET,POST")
     elif not exists(study):
-        refuse(output, 404, "No such study")
+        _refuse(output, 404, "No such study")
     elif request["method"] == "GET":
         answer(output, forwarder.state(study))
     elif not ct_series(study):
-        refuse(output, 409, "The study holds no CT series")
+        _refuse(output, 409, "The study holds no CT series")
     else:
         forwarder.send(study, again=True)
         answer(output, forwarder.state(study))
@@ -389,7 +389,7 @@ def answer(output: Any, value: dict[str, Any]) -> None:
     output.AnswerBuffer(json.dumps(value), "application/json")
 
 
-def refuse(output: Any, status: int, reason: str) -> None:
+def _refuse(output: Any, status: int, reason: str) -> None:
     output.SendHttpStatus(status, reason, len(reason))
 
 

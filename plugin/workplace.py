@@ -145,7 +145,17 @@ def at_work(place: Place, engine: ReportEngine) -> Iterator[Worker]:
 
 
 def pipeline(settings: Settings, engine: ReportEngine, desk: Desk) -> Pipeline:
-    """Build what drafts with an engine, the one of `settings.engine`."""
+    """Build what drafts with an engine, the one of `settings.engine`.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of the service.
+    engine : ReportEngine
+        Writes the drafts.
+    desk : Desk
+        Who has which study in hand.
+    """
     from plugin.drafting.pipeline import Pipeline
 
     # A model in this process is for one thread at a time; a server has a queue of its own

@@ -17,6 +17,13 @@ def value_range(hu: NDArray[Any], low: float, high: float) -> tuple[float, float
     """Minimum and maximum of `hu` clipped to [low, high].
 
     Stops at the first slices that reach both ends, which in CT (air, bone) are few.
+
+    Parameters
+    ----------
+    hu : array
+        Values in HU.
+    low, high : float
+        The ends to clip to.
     """
     smallest, largest = high, low
     for image in hu:

@@ -45,7 +45,15 @@ def ranked(stacks: Sequence[Stack]) -> list[Stack]:
 
 
 def drawback(stack: Stack, best: Stack, measure: Measure) -> str:
-    """That it shows another range, or the first point in which `best` is better, in words."""
+    """That it shows another range, or the first point in which `best` is better, in words.
+
+    Parameters
+    ----------
+    stack, best : Stack
+        One that was not taken, and the one that was.
+    measure : Measure
+        The longest extent and the widest field of all stacks.
+    """
     if stack.is_beside(best):
         return "another range of the body"
     points = zip(_rank(stack, measure), _rank(best, measure), _REASONS, strict=True)

@@ -117,6 +117,10 @@ class CtscribeForCausalLM(PreTrainedModel, GenerationMixin):
 
         Parameters
         ----------
+        attention_mask, position_ids, past_key_values, logits_to_keep
+            As the language model takes them.
+        inputs_embeds : Tensor, optional
+            In place of `input_ids`.
         input_ids : Tensor, shape (B, n), or `inputs_embeds` (B, n, hidden size)
         images : Tensor, shape (B, 1, D, H, W), optional
             Volumes in [0, 1]; `input_ids` begins with their placeholders then.
@@ -151,7 +155,17 @@ class CtscribeForCausalLM(PreTrainedModel, GenerationMixin):
         images: Tensor | None = None,
         **kwargs: Any,
     ) -> dict[str, Any]:
-        """Show the images with the prompt, not again with each new token."""
+        """Show the images with the prompt, not again with each new token.
+
+        Parameters
+        ----------
+        input_ids : Tensor
+            All tokens so far.
+        inputs_embeds : Tensor, optional
+            In place of the first of them.
+        images : Tensor, optional
+            Volumes, shown with the first tokens only.
+        """
         inputs: dict[str, Any] = super().prepare_inputs_for_generation(
             input_ids, inputs_embeds=inputs_embeds, **kwargs
         )

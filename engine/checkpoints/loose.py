@@ -95,6 +95,8 @@ def add_part(
 
     Parameters
     ----------
+    part : Part
+        The loose file.
     tensors : mapping
         Of the model, under the names of `vlm_qwen`.
     lora_alpha : float, optional

@@ -261,6 +261,10 @@ def require_network(
 
     Parameters
     ----------
+    network : Module
+        Whose names and shapes are wanted.
+    tied : bool
+        Whether its head shares the weights of its embeddings.
     tensors : mapping
         Tensors, or what a header says of them.
 

@@ -186,6 +186,10 @@ class Generator:
 
         Parameters
         ----------
+        prefix : Prefix
+            The prompts, as they were read.
+        samples : int
+            How many texts each prompt gets.
         sampling : Sampling
             Sample i is drawn with `seed` + i, wherever it stands in the batch.
         seeds : sequence of int, optional

@@ -150,6 +150,8 @@ def pairwise_sigmoid_loss(
 
     Parameters
     ----------
+    t_prime, bias : Tensor
+        Logarithm of what similarities are multiplied by, and what is added then.
     similarity : Tensor, shape (images, texts)
         Cosine similarities.
     matches : Tensor, shape (images, texts)

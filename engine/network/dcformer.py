@@ -72,7 +72,19 @@ VARIANTS = {
 
 
 class DecomposedConv(nn.Module):
-    """Parallel 1D convolutions along H, W and D, each normalised, summed (equations 1 to 3)."""
+    """Parallel 1D convolutions along H, W and D, each normalised, summed (equations 1 to 3).
+
+    Parameters
+    ----------
+    c_in, c_out : int
+        Channels before and after.
+    kernel : int
+        Length of each of the three kernels.
+    stride : int
+        Along every axis.
+    groups : int
+        Of channels; `c_in` of them make it depthwise.
+    """
 
     def __init__(self, c_in: int, c_out: int, kernel: int, *, stride: int = 1, groups: int = 1):
         super().__init__()
@@ -142,6 +154,17 @@ class Block(nn.Module):
 
     Equation 4 of the paper leaves out the MLP and the layer scale; the published weights have them.
     The first block of a stage halves each axis before and changes the channels.
+
+    Parameters
+    ----------
+    c_in, channels : int
+        Channels before and after.
+    kernel : int
+        Length of each of the three kernels.
+    layer_scale : float
+        What the scale begins with.
+    down : bool
+        Whether each axis is halved before.
     """
 
     def __init__(self, c_in: int, channels: int, kernel: int, layer_scale: float, *, down: bool):

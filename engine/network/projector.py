@@ -109,7 +109,15 @@ class LowHighMLP(nn.Module):
 
 
 class MixerLayer(nn.Module):
-    """Mix tokens, then channels (equations 7, 8): (B, n, d) -> (B, n', d'). No skip connection."""
+    """Mix tokens, then channels (equations 7, 8): (B, n, d) -> (B, n', d'). No skip connection.
+
+    Parameters
+    ----------
+    tokens, channels : int
+        n and d.
+    tokens_out, channels_out : int
+        n' and d'.
+    """
 
     def __init__(self, tokens: int, channels: int, tokens_out: int, channels_out: int):
         super().__init__()

@@ -91,7 +91,17 @@ class DeviceQueue:
             raise EngineUnavailable(self._broken)
 
     def report(self, key: str, model_input: ModelInput, sampling: Sampling) -> Future[Generation]:
-        """Draft a report, in one batch with others that wait and share its `sampling`."""
+        """Draft a report, in one batch with others that wait and share its `sampling`.
+
+        Parameters
+        ----------
+        key : str
+            What is asked: who asks the same gets the same answer.
+        model_input : ModelInput
+            The volume.
+        sampling : Sampling
+            How its tokens are chosen.
+        """
         run = partial(self._engine.report, model_input, sampling)
         return self._enter(key, _Call(run, model_input, sampling, key))
 

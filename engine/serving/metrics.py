@@ -78,7 +78,17 @@ class ServingMetrics:
         self.fallbacks.set_function(lambda: compilation.fallbacks)
 
     def observe_request(self, path: str, status: int, seconds: float) -> None:
-        """Count a request that was answered."""
+        """Count a request that was answered.
+
+        Parameters
+        ----------
+        path : str
+            What was asked for.
+        status : int
+            HTTP status of the answer.
+        seconds : float
+            How long it took.
+        """
         self.requests.labels(path, status).inc()
         self.request_seconds.labels(path).observe(seconds)
 

@@ -44,7 +44,21 @@ def print_info(name: str, *, as_json: bool) -> int:
 def print_conversion(
     name: str, target: Path, parts: Sequence[Path], *, lora_alpha: float | None, as_json: bool
 ) -> None:
-    """Convert a checkpoint, and print what and where it is now."""
+    """Convert a checkpoint, and print what and where it is now.
+
+    Parameters
+    ----------
+    name : str
+        A checkpoint: folder, file or name on the hub.
+    target : Path
+        The folder to write.
+    parts : sequence of Path
+        Loose files to put over it.
+    lora_alpha : float, optional
+        Of adapters that do not say it.
+    as_json : bool
+        One object in place of lines.
+    """
     written = convert(_folder(name), target, parts, lora_alpha=lora_alpha)
     facts = {"layout": written.layout, "folder": str(target), "digest": written.digest}
     click.echo(json.dumps(facts) if as_json else " ".join(facts.values()))
@@ -60,6 +74,19 @@ def print_memory(
     as_json: bool,
 ) -> None:
     """Print the bytes that a checkpoint takes while it writes, by part.
+
+    Parameters
+    ----------
+    name : str
+        A checkpoint: folder, file or name on the hub.
+    dtype, quantization : str, Quantization
+        Of the weights.
+    texts : int
+        How many are written at once.
+    new_tokens : int
+        The longest that each becomes.
+    as_json : bool
+        One object in place of lines.
 
     Raises
     ------

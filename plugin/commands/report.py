@@ -57,7 +57,17 @@ def report_studies(
 
 
 def export_volume(paths: Sequence[Path], output: Path, *, model: str | None) -> None:
-    """Write the volume of the study in `paths`, or with a model what that model sees."""
+    """Write the volume of the study in `paths`, or with a model what that model sees.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Files and folders of one study.
+    output : Path
+        The file to write, NIfTI.
+    model : str, optional
+        A checkpoint, whose input is written in place of the volume.
+    """
     # nibabel, which a report does without
     from dicom_io.volume.nifti import write_nifti
 

@@ -78,6 +78,14 @@ def finish_with_draft(
 
     Parameters
     ----------
+    sessions : SessionFactory
+        The database.
+    claim : Claim
+        The job, as it was claimed.
+    draft : NewDraft
+        The draft and its file.
+    now : datetime
+        Moment of the end.
     destinations : mapping of str to str
         Name and kind of every destination.
 
@@ -151,7 +159,17 @@ def finish_with_draft(
 
 
 def finish_unchanged(sessions: SessionFactory, claim: Claim, *, now: datetime) -> None:
-    """End the job without a draft: what arrived does not change the series that was read."""
+    """End the job without a draft: what arrived does not change the series that was read.
+
+    Parameters
+    ----------
+    sessions : SessionFactory
+        The database.
+    claim : Claim
+        The job, as it was claimed.
+    now : datetime
+        Moment of the end.
+    """
     with sessions.begin() as session:
         study = lock_study(session, claim.study_id)
         set_own(session, claim, state=JobState.DONE, finished_at=now, error=None)
@@ -226,6 +244,12 @@ def wait_for_instances(
 
     Parameters
     ----------
+    sessions : SessionFactory
+        The database.
+    claim : Claim
+        The job, as it was claimed.
+    now : datetime
+        Moment from which it waits.
     missing : str
         What has not arrived, for the timeline.
     quiet : timedelta
@@ -248,7 +272,19 @@ def wait_longer(sessions: SessionFactory, claim: Claim) -> None:
 
 
 def wait_for_space(sessions: SessionFactory, claim: Claim, reason: str, *, now: datetime) -> None:
-    """Give the job back for want of disk space: no attempt of the study's, however often."""
+    """Give the job back for want of disk space: no attempt of the study's, however often.
+
+    Parameters
+    ----------
+    sessions : SessionFactory
+        The database.
+    claim : Claim
+        The job, as it was claimed.
+    reason : str
+        For the timeline.
+    now : datetime
+        Moment from which it waits.
+    """
     _give_back(sessions, claim, reason, pause_s=SPACE_PAUSE_S, attempts=claim.attempt - 1, now=now)
 
 
@@ -257,6 +293,17 @@ def wait_for_engine(sessions: SessionFactory, claim: Claim, reason: str, *, now:
 
     The pause grows all the same: should this study be what brings the engine down, others are
     drafted between its attempts.
+
+    Parameters
+    ----------
+    sessions : SessionFactory
+        The database.
+    claim : Claim
+        The job, as it was claimed.
+    reason : str
+        For the timeline.
+    now : datetime
+        Moment from which it waits.
     """
     with sessions() as session:
         pause_s = doubled(FIRST_ENGINE_PAUSE_S, LONGEST_PAUSE_S, _waits(session, claim))

@@ -146,6 +146,17 @@ def due_in_s(sessions: SessionFactory, now: datetime) -> float:
 def renew_lease(sessions: SessionFactory, claim: Claim, *, lease_s: float, now: datetime) -> None:
     """Extend the claim.
 
+    Parameters
+    ----------
+    sessions : SessionFactory
+        The database.
+    claim : Claim
+        The job, as it was claimed.
+    lease_s : float
+        How long it is ours from now on.
+    now : datetime
+        The moment that counts as now.
+
     Raises
     ------
     LeaseLost

@@ -54,7 +54,17 @@ class Seen:
 
 
 def seen_in(session: Session, spool: Spool, job: Job) -> Seen:
-    """Gather what has arrived of a job's study; a file that is gone or damaged is left out."""
+    """Gather what has arrived of a job's study; a file that is gone or damaged is left out.
+
+    Parameters
+    ----------
+    session : Session
+        The database.
+    spool : Spool
+        Where the files lie.
+    job : Job
+        Whose study is looked at.
+    """
     study = job.study
     arrived = Arrived(job.created_at.astimezone(), study.sender or "", job.forced)
     firsts = (

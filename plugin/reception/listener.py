@@ -167,7 +167,15 @@ def start_listener(
 
 
 def reject(event: evt.Event, result: int, source: int, diagnostic: int) -> None:
-    """Answer an association request with A-ASSOCIATE-RJ (PS3.8 9.3.4)."""
+    """Answer an association request with A-ASSOCIATE-RJ (PS3.8 9.3.4).
+
+    Parameters
+    ----------
+    event : Event
+        The request.
+    result, source, diagnostic : int
+        Table 9-21 of the standard.
+    """
     event.assoc.acse.send_reject(result, source, diagnostic)
     event.assoc.kill()
 

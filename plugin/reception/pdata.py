@@ -70,7 +70,19 @@ def fragments(body: memoryview) -> Iterator[Fragment]:
 
 
 def pdata(context_id: int, data: bytes | memoryview, *, is_command: bool, is_last: bool) -> bytes:
-    """Encode a P-DATA-TF PDU of one fragment."""
+    """Encode a P-DATA-TF PDU of one fragment.
+
+    Parameters
+    ----------
+    context_id : int
+        Of the presentation context.
+    data : bytes
+        The fragment.
+    is_command : bool
+        A command, not a data set.
+    is_last : bool
+        The last fragment of it.
+    """
     control = _COMMAND * is_command | _LAST * is_last
     item = _PDV_HEADER.pack(len(data) + 2, context_id, control) + data
     return PDU_HEADER.pack(P_DATA_TF, len(item)) + item

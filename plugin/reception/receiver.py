@@ -150,7 +150,17 @@ def running_receiver(
 def run_receiver(
     sessions: SessionFactory, spool: Spool, stop: threading.Event, **options: Any
 ) -> None:
-    """Receive until `stop` is set; `options` are those of `running_receiver`."""
+    """Receive until `stop` is set; `options` are those of `running_receiver`.
+
+    Parameters
+    ----------
+    sessions : SessionFactory
+        The database.
+    spool : Spool
+        Where instances are kept.
+    stop : Event
+        Ends it.
+    """
     with running_receiver(sessions, spool, **options):
         stop.wait()
 

@@ -186,7 +186,17 @@ def hold_study(
 
 
 def beat(session: Session, associations: Iterable[str], now: datetime) -> None:
-    """Say that associations are still open."""
+    """Say that associations are still open.
+
+    Parameters
+    ----------
+    session : Session
+        The database.
+    associations : iterable of str
+        Their names.
+    now : datetime
+        The moment that counts as now.
+    """
     still_open = Hold.association.in_(list(associations))
     session.execute(update(Hold).where(still_open).values(heartbeat=now))
 
@@ -255,7 +265,17 @@ def why_incomplete(job: Job, quiet: bool) -> str | None:
 
 
 def is_quiet(now: datetime, patience: Patience, dead: Sequence[str] = ()) -> ColumnElement[bool]:
-    """Whether nothing more of the study of a `Job` is coming; takes what `is_complete` takes."""
+    """Whether nothing more of the study of a `Job` is coming; takes what `is_complete` takes.
+
+    Parameters
+    ----------
+    now : datetime
+        The moment that counts as now.
+    patience : Patience
+        How long to wait.
+    dead : sequence of str
+        Associations that give no sign of life.
+    """
     held = exists().where(Hold.study_id == Job.study_id, Hold.association.not_in(list(dead)))
     quiet = or_(Job.deadline <= now, too_far(Job.deadline, now, patience.longest_quiet))
     return and_(quiet, ~held)

@@ -90,7 +90,17 @@ def this_process() -> str:
 
 
 def path_of(spool: Path, part: str, pid: int) -> Path:
-    """Return the file of a process on this host."""
+    """Return the file of a process on this host.
+
+    Parameters
+    ----------
+    spool : Path
+        Folder of the spool.
+    part : str
+        Of the service.
+    pid : int
+        Process id.
+    """
     return spool / FOLDER / f"{part}.{pid}@{socket.gethostname()}"
 
 

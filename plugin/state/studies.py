@@ -91,7 +91,17 @@ def job_waits(session: Session, study_id: int) -> bool:
 
 
 def settle(session: Session, study: Study, state: StudyState) -> None:
-    """Set the study's state, unless instances that came meanwhile wait for their own job."""
+    """Set the study's state, unless instances that came meanwhile wait for their own job.
+
+    Parameters
+    ----------
+    session : Session
+        The database.
+    study : Study
+        Whose state it is.
+    state : StudyState
+        The new one.
+    """
     if not job_waits(session, study.id):
         study.state = state
 

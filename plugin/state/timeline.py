@@ -59,7 +59,23 @@ def add_event(
 def add_event_once(
     session: Session, kind: Kind, message: str, *, now: datetime, study_id: int, level: Level
 ) -> None:
-    """Write an event unless the study's latest one of this kind says the same."""
+    """Write an event unless the study's latest one of this kind says the same.
+
+    Parameters
+    ----------
+    session : Session
+        The database.
+    kind : Kind
+        Of the event.
+    message : str
+        What to tell; it names no patient.
+    now : datetime
+        When it happened.
+    study_id : int
+        Key of the study.
+    level : Level
+        How much it matters.
+    """
     of_kind = select(Event.message).where(Event.study_id == study_id, Event.kind == kind)
     if session.scalar(of_kind.order_by(Event.id.desc()).limit(1)) != cleaned(message):
         add_event(session, kind, message, now=now, study_id=study_id, level=level)

@@ -131,7 +131,17 @@ def write(path: Path, content: str) -> None:
 
 
 def copy_table(cursor: Any, statement: str, path: Path) -> None:
-    """Write what a COPY … TO STDOUT gives."""
+    """Write what a COPY … TO STDOUT gives.
+
+    Parameters
+    ----------
+    cursor : object
+        Of psycopg.
+    statement : str
+        The COPY.
+    path : Path
+        The file to write.
+    """
     make_private_file(path)
     with path.open("wb") as file, cursor.copy(statement) as copy:
         for block in copy:

@@ -53,7 +53,7 @@ class Rule:
 
 
 def forget_images(session: Session, study: Study, _: Study, rule: str, now: datetime) -> None:
-    """Delete the rows of all that came of a study, and of what was set aside."""
+    """Delete the rows of all that came of a study, and of what was set aside; see `Rule.forget`."""
     tell_pruned(session, study.id, rule, now)
     _audit(session, study, f"images, by the rule {rule}", now)
     session.execute(delete(Quarantine).where(Quarantine.study_id == study.id))
@@ -63,7 +63,7 @@ def forget_images(session: Session, study: Study, _: Study, rule: str, now: date
 
 
 def forget_draft(session: Session, study: Study, draft: Draft, rule: str, now: datetime) -> None:
-    """Forget where a draft lies, and its rejection note."""
+    """Forget where a draft lies, and its rejection note; see `Rule.forget`."""
     for path in filter(None, (draft.path, draft.retraction_path)):
         session.add(Removal(study_id=study.id, path=path))
     draft.path = ""
@@ -72,7 +72,7 @@ def forget_draft(session: Session, study: Study, draft: Draft, rule: str, now: d
 
 
 def forget_copy(session: Session, study: Study, copy: Quarantine, _: str, __: datetime) -> None:
-    """Forget where bytes lie that came again; that they came is still known."""
+    """Forget where bytes lie that came again, not that they came; see `Rule.forget`."""
     session.add(Removal(study_id=study.id, path=copy.path))
     copy.path = ""
 

@@ -96,7 +96,21 @@ def plan(
     now: datetime,
     measure: Callable[[Path], Disk] = Disk.of,
 ) -> list[Doomed]:
-    """Return what `prune` would delete, and delete nothing; see there."""
+    """Return what `prune` would delete, and delete nothing; see there.
+
+    Parameters
+    ----------
+    sessions : SessionFactory
+        The database.
+    spool : Spool
+        Where the files lie.
+    limits : Limits
+        Ages and shares.
+    now : datetime
+        The moment that counts as now.
+    measure : callable
+        Tells how full the disk of a folder is.
+    """
     with sessions() as session:
         to_count = session.scalars(uncounted(now)).all()
     for study_id in to_count:

@@ -63,7 +63,17 @@ def new_object(sr: Dataset, form: str, sop_class_uid: UID, modality: str) -> Dat
 
 
 def name_in_form(made: Dataset, sr: Dataset, form: str) -> None:
-    """Give an object the UIDs and the series number of a form."""
+    """Give an object the UIDs and the series number of a form.
+
+    Parameters
+    ----------
+    made : Dataset
+        The object, changed in place.
+    sr : Dataset
+        The report object it is made of.
+    form : str
+        Name of the form.
+    """
     made.SOPInstanceUID = uid_in_form(sr.SOPInstanceUID, form)
     made.SeriesInstanceUID = uid_in_form(sr.SeriesInstanceUID, form)
     made.SeriesNumber = int(sr.SeriesNumber) + _SERIES[form]

@@ -350,7 +350,17 @@ def keep_items(setting: Setting, items: Sequence[Item]) -> None:
 
 
 def show(setting: Setting, results: Mapping[str, Any], *, as_json: bool) -> None:
-    """Print the results, as JSON or as the tables that now lie in the folder."""
+    """Print the results, as JSON or as the tables that now lie in the folder.
+
+    Parameters
+    ----------
+    setting : Setting
+        Of the evaluation.
+    results : mapping of str to Any
+        What results.json holds.
+    as_json : bool
+        One object in place of tables.
+    """
     if as_json:
         click.echo(json.dumps(results))
         return

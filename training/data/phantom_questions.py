@@ -74,7 +74,19 @@ def questions(
 def yes_no_questions(
     truth: Truth, image: str, rng: np.random.Generator, known: Sequence[str] = KNOWN
 ) -> Iterator[Question]:
-    """Ask whether findings are there, as often about absent as about present ones."""
+    """Ask whether findings are there, as often about absent as about present ones.
+
+    Parameters
+    ----------
+    truth : Truth
+        What the phantom shows.
+    image : str
+        Its key.
+    rng : Generator
+        Chooses what is asked.
+    known : sequence of str
+        Findings to ask about.
+    """
     for name in _asked(truth, rng, known):
         yield presence(image, name, truth.finding(name) is not None)
 

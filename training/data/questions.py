@@ -97,14 +97,42 @@ def closed(
     rng: np.random.Generator,
     source: str = "",
 ) -> Question:
-    """Put the choices, the answer among them, in a random order."""
+    """Put the choices, the answer among them, in a random order.
+
+    Parameters
+    ----------
+    image : str
+        Key of the image.
+    kind : int
+        M3D's number of the type.
+    question, answer : str
+        In words.
+    candidates : sequence of str
+        All choices, the answer among them.
+    rng : Generator
+        Puts them in order.
+    source : str
+        The file that it comes from.
+    """
     choices = tuple(str(c) for c in rng.permutation(list(candidates)))
     letter = LETTERS[choices.index(answer)]
     return Question(image, kind, question, answer, choices, letter, source)
 
 
 def presence(image: str, finding: str, there: bool, source: str = "") -> Question:
-    """Ask for yes or no whether a finding is there."""
+    """Ask for yes or no whether a finding is there.
+
+    Parameters
+    ----------
+    image : str
+        Key of the image.
+    finding : str
+        Its name.
+    there : bool
+        Whether the image shows it.
+    source : str
+        The file that it comes from.
+    """
     article = ("an " if finding[0] in "aeiou" else "a ") if _COUNTABLE.search(finding) else ""
     answer, letter = ("Yes", "A") if there else ("No", "B")
     choices = ("Yes", "No", ABSENT, ABSENT)
@@ -173,7 +201,17 @@ def parse_row(row: dict[str, str], source: str) -> Question:
 
 
 def write_questions(path: Path, questions: Iterable[Question], texts: Iterable[str] = ()) -> None:
-    """Write questions, and in column Text the reports that belong to them where they are given."""
+    """Write questions, and in column Text the reports that belong to them where they are given.
+
+    Parameters
+    ----------
+    path : Path
+        The CSV file.
+    questions : iterable of Question
+        What it is to hold.
+    texts : iterable of str
+        A report for each question.
+    """
     texts = iter(texts)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)

@@ -131,6 +131,19 @@ def fill(
 ) -> list[Rejected]:
     """Make every planned image and store it; shards that exist stay as they are.
 
+    Parameters
+    ----------
+    folder : Path
+        Of the store.
+    header : Header
+        How its images were prepared.
+    planned : sequence of Planned
+        What to make, in the order of the shards.
+    make : Maker
+        Makes one image.
+    processes : int
+        How many work at once.
+
     Returns
     -------
     list of Rejected
@@ -166,7 +179,17 @@ def write_splits(
     splits: Mapping[str, Mapping[Part, Iterable[str]]],
     images: Mapping[str, Grouped],
 ) -> None:
-    """Write the splits by name; a store that has them is complete."""
+    """Write the splits by name; a store that has them is complete.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the store.
+    splits : mapping
+        Keys of images by part, by the split's name.
+    images : mapping of str to Grouped
+        What is grouped, by key.
+    """
     layout = {
         name: {
             part: [{"image": key, "text": images[key].text} for key in split[part]]

@@ -212,7 +212,17 @@ def digest(folder: Path) -> str:
 
 
 def faults_of_split(store: Store, name: str, split: dict[Part, list[str]]) -> Iterable[str]:
-    """Yield a sentence for whatever is in two parts of a split."""
+    """Yield a sentence for whatever is in two parts of a split.
+
+    Parameters
+    ----------
+    store : Store
+        Whose images they are.
+    name : str
+        Of the split.
+    split : dict
+        Keys of images by part.
+    """
     seen: dict[str, str] = {}
     for part, keys in split.items():
         for key in keys:

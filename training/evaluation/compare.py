@@ -20,6 +20,13 @@ Scores = Mapping[str, tuple[str, float]]
 def compare(first: Path, second: Path, *, resamples: int = 1000, seed: int = 0) -> Table:
     """Lay out second minus first, for every metric and decoding that both folders have.
 
+    Parameters
+    ----------
+    first, second : Path
+        Folders of two evaluations.
+    resamples, seed : int
+        Of the bootstrap.
+
     Raises
     ------
     UnusableData

@@ -59,6 +59,15 @@ class Item:
 def report_items(store: Store, split: SplitName, limit: int | None = PAPER_REPORTS) -> list[Item]:
     """Return the first test reports, in the order of the split.
 
+    Parameters
+    ----------
+    store : Store
+        Whose reports they are.
+    split : SplitName
+        Name of the split.
+    limit : int, optional
+        How many; None for all.
+
     Raises
     ------
     UnusableData
@@ -76,6 +85,10 @@ def question_items(store: Store, split: SplitName, limit: int | None = None) -> 
 
     Parameters
     ----------
+    store : Store
+        Whose questions they are.
+    split : SplitName
+        Name of the split.
     limit : int, optional
         How many of each task and type, the first ones.
 

@@ -26,6 +26,15 @@ def evaluate_phantoms(
 
     Only findings that the model may write count: the others it was never shown.
 
+    Parameters
+    ----------
+    engine : ReportEngine
+        Writes the reports.
+    seeds : sequence of int
+        Of the phantoms.
+    resamples : int
+        Of the bootstrap.
+
     Returns
     -------
     dict
@@ -52,7 +61,17 @@ def evaluate_phantoms(
 def phantom_tables(
     draws: Bootstrap, truths: Sequence[Truth], texts: Sequence[str], findings: Sequence[str]
 ) -> list[Table]:
-    """Lay out the findings, and how often plane and phase are right."""
+    """Lay out the findings, and how often plane and phase are right.
+
+    Parameters
+    ----------
+    draws : Bootstrap
+        Gives the intervals.
+    truths, texts : sequence of Truth, sequence of str
+        What each phantom shows, and what was written of it.
+    findings : sequence of str
+        Which are counted.
+    """
     said = [read_findings(text) for text in texts]
     title = f"Findings of {len(texts)} phantoms, {texts.count('')} abstained"
     found = finding_table(draws, [true_mentions(t) for t in truths], said, findings, title)

@@ -15,6 +15,10 @@ def bars(path: Path, table: Table, columns: Sequence[str], label: int = 1) -> No
 
     Parameters
     ----------
+    table : Table
+        Whose rows are drawn.
+    columns : sequence of str
+        Which of its columns.
     path : Path
         Without ending.
     label : int
@@ -42,7 +46,17 @@ def bars(path: Path, table: Table, columns: Sequence[str], label: int = 1) -> No
 def lines(
     path: Path, title: str, curves: Sequence[tuple[str, Sequence[int], Sequence[Cell]]]
 ) -> None:
-    """Draw recall over the number of samples, one curve a system and direction."""
+    """Draw recall over the number of samples, one curve a system and direction.
+
+    Parameters
+    ----------
+    path : Path
+        Without ending.
+    title : str
+        Above the plot.
+    curves : sequence
+        Of each: name, numbers of samples, and recall at each.
+    """
     figure, axes = _figure(title)
     for name, samples, cells in curves:
         style = "--" if "(paper)" in name else "-"

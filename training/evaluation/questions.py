@@ -47,6 +47,15 @@ def evaluate_questions(
 ) -> dict[str, Any]:
     """Ask a system the test questions, score its answers, and write tables and plots.
 
+    Parameters
+    ----------
+    setting : Setting
+        Data, folder and draws.
+    system : System
+        Answers.
+    metrics : sequence of TextMetric
+        Score open answers.
+
     Returns
     -------
     dict
@@ -64,7 +73,17 @@ def evaluate_questions(
 
 
 def by_type(draws: Bootstrap, types: Sequence[str], scores: Scores) -> tuple[Cell, ...]:
-    """Return the mean of each type in percent, then their unweighted mean."""
+    """Return the mean of each type in percent, then their unweighted mean.
+
+    Parameters
+    ----------
+    draws : Bootstrap
+        Gives the intervals.
+    types : sequence of str
+        The type of each item.
+    scores : Scores
+        One an item.
+    """
     groups = [[name] for name in NAMES] + [[name for name in NAMES if name in types]]
     return tuple(
         draws.interval(summed_by(types, group, scores), mean_of_means).times(100)
@@ -97,7 +116,15 @@ def first_word(item: Item, output: Output) -> bool:
 
 
 def judged(judge: Judge, items: Sequence[Item], outputs: Sequence[Output]) -> Scores:
-    """Return 1 for every right answer, else 0: shape (n,)."""
+    """Return 1 for every right answer, else 0: shape (n,).
+
+    Parameters
+    ----------
+    judge : Judge
+        Says whether an output is right.
+    items, outputs : sequence of Item, sequence of Output
+        Questions and answers, in the same order.
+    """
     pairs = zip(items, outputs, strict=True)
     return np.array([float(judge(item, output)) for item, output in pairs])
 

@@ -37,6 +37,10 @@ def evaluate_reports(
 
     Parameters
     ----------
+    setting : Setting
+        Data, folder and draws.
+    system : System
+        Writes the reports.
     metrics : sequence of TextMetric
         The paper's four; what is more goes into a table of its own.
 

@@ -79,7 +79,17 @@ class PairSystem:
         )
 
     def embed(self, setting: Setting, items: Sequence[Item], batch: int) -> tuple[Tensor, Tensor]:
-        """Embed images and texts of pairs: unit vectors (n, width)."""
+        """Embed images and texts of pairs: unit vectors (n, width).
+
+        Parameters
+        ----------
+        setting : Setting
+            Data and folder.
+        items : sequence of Item
+            The pairs.
+        batch : int
+            Images at once.
+        """
         keys = [item.image for item in items]
         images = embed_images(self, setting.store, keys, setting.folder / "images", batch)
         return images, embed_texts(self, [item.reference for item in items], batch)
@@ -110,6 +120,15 @@ class Embeddings:
     def embed(self, setting: Setting, items: Sequence[Item], batch: int) -> tuple[Tensor, Tensor]:
         """Return the file's vectors, made unit vectors.
 
+        Parameters
+        ----------
+        setting : Setting
+            Data and folder.
+        items : sequence of Item
+            The pairs.
+        batch : int
+            Of no use here.
+
         Raises
         ------
         UnusableData
@@ -136,6 +155,15 @@ def evaluate_retrieval(
 ) -> dict[str, Any]:
     """Embed the test pairs, count recalls in growing pools, and write tables and plots.
 
+    Parameters
+    ----------
+    setting : Setting
+        Data, folder and draws.
+    system : PairSystem or Embeddings
+        Embeds, or holds what was embedded.
+    batch : int
+        Images at once.
+
     Returns
     -------
     dict
@@ -158,7 +186,21 @@ def evaluate_retrieval(
 def embed_images(
     system: PairSystem, store: Store, keys: Sequence[str], folder: Path, batch: int
 ) -> Tensor:
-    """Embed images, (n, width), keeping each batch on disk so that a killed run goes on."""
+    """Embed images, (n, width), keeping each batch on disk so that a killed run goes on.
+
+    Parameters
+    ----------
+    system : PairSystem
+        Embeds.
+    store : Store
+        Holds the images.
+    keys : sequence of str
+        Which of them.
+    folder : Path
+        Where batches are kept.
+    batch : int
+        Images at once.
+    """
     folder.mkdir(exist_ok=True)
     held: dict[str, Tensor] = {}
     for path in folder.glob("*.safetensors"):
@@ -176,7 +218,17 @@ def embed_images(
 
 
 def embed_texts(system: PairSystem, texts: Sequence[str], batch: int) -> Tensor:
-    """Embed texts, (n, width); equal ones once, so that their similarities are equal too."""
+    """Embed texts, (n, width); equal ones once, so that their similarities are equal too.
+
+    Parameters
+    ----------
+    system : PairSystem
+        Embeds.
+    texts : sequence of str
+        n of them.
+    batch : int
+        Texts at once.
+    """
     distinct = sorted(set(texts), key=len)
     tokenizer = Tokenizer.from_str(system.tokenizer.to_str())
     tokenizer.enable_padding()
@@ -230,7 +282,21 @@ def ranks(similarity: Array, groups: Sequence[object] | None = None) -> NDArray[
 def retrieval_tables(
     setting: Setting, name: str, items: Sequence[Item], similarity: Array, number: int = 1
 ) -> list[Table]:
-    """Lay out table 1 (or 8), and the same where equal texts stand for each other."""
+    """Lay out table 1 (or 8), and the same where equal texts stand for each other.
+
+    Parameters
+    ----------
+    setting : Setting
+        Draws and folder.
+    name : str
+        Of the system.
+    items : sequence of Item
+        The pairs.
+    similarity : array
+        Shape (images, texts).
+    number : int
+        Of the paper's table.
+    """
     texts = [normalised(item.reference) for item in items]
     notes = (
         "Strict diagonal: of several equal texts only the image's own is right, and ties count as "
@@ -255,7 +321,21 @@ def recalls(
     similarity: Array,
     groups: Sequence[object] | None = None,
 ) -> System:
-    """Count R@1, R@5 and R@10 both ways in the paper's pools, if there are pairs, and in all."""
+    """Count R@1, R@5 and R@10 both ways in the paper's pools, if there are pairs, and in all.
+
+    Parameters
+    ----------
+    setting : Setting
+        Draws.
+    name : str
+        Of the system.
+    items : sequence of Item
+        The pairs.
+    similarity : array
+        Shape (images, texts).
+    groups : sequence, optional
+        Pairs of one group stand for each other.
+    """
     pools = pool_sizes(len(items))
     by_label: dict[str, list[list[Cell]]] = {}
     for label, matrix in both_ways(similarity).items():

@@ -55,7 +55,17 @@ def notes_of(scored: Iterable[TextScores]) -> tuple[str, ...]:
 def score_texts(
     metrics: Iterable[TextMetric], items: Sequence[Item], texts: Sequence[str]
 ) -> TextScores:
-    """Score a text for each item with every metric that has what it needs."""
+    """Score a text for each item with every metric that has what it needs.
+
+    Parameters
+    ----------
+    metrics : iterable of TextMetric
+        What to compute.
+    items : sequence of Item
+        With the texts that were wanted.
+    texts : sequence of str
+        What was written, in the same order.
+    """
     references = [item.reference for item in items]
     scores: dict[str, Scores] = {}
     missing: dict[str, str] = {}
@@ -72,7 +82,17 @@ def score_texts(
 def score_outputs(
     metrics: Iterable[TextMetric], items: Sequence[Item], outputs: Mapping[str, Sequence[Output]]
 ) -> dict[str, TextScores]:
-    """Score the outputs for the items, by the way in which they were decoded."""
+    """Score the outputs for the items, by the way in which they were decoded.
+
+    Parameters
+    ----------
+    metrics : iterable of TextMetric
+        What to compute.
+    items : sequence of Item
+        With the texts that were wanted.
+    outputs : mapping
+        What was written, in the same order, by decoding.
+    """
     return {d: score_texts(metrics, items, [o.text for o in of]) for d, of in outputs.items()}
 
 
@@ -102,7 +122,17 @@ def percent(draws: Bootstrap, scores: Scores) -> Interval:
 
 
 def cell(draws: Bootstrap, scored: TextScores, metric: str) -> Cell:
-    """Return a metric's mean for a table, or that it was not computed."""
+    """Return a metric's mean for a table, or that it was not computed.
+
+    Parameters
+    ----------
+    draws : Bootstrap
+        Gives the interval.
+    scored : TextScores
+        All scores of the texts.
+    metric : str
+        Its name.
+    """
     if metric in scored.scores:
         return percent(draws, scored.scores[metric])
     return NOT_COMPUTED
@@ -111,7 +141,17 @@ def cell(draws: Bootstrap, scored: TextScores, metric: str) -> Cell:
 def difference_table(
     draws: Bootstrap, figures: Sequence[tuple[str, Scores, Scores]], name: str, title: str
 ) -> Table:
-    """Lay out second minus first, in pairs, for figures that are means."""
+    """Lay out second minus first, in pairs, for figures that are means.
+
+    Parameters
+    ----------
+    draws : Bootstrap
+        Gives the intervals.
+    figures : sequence
+        Of each: name, scores of the first system, of the second.
+    name, title : str
+        File and heading of the table.
+    """
     rows = tuple(
         (label, draws.difference(summed(first), summed(second), mean).times(100))
         for label, first, second in figures

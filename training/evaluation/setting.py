@@ -74,6 +74,10 @@ class Setting:
 
         Parameters
         ----------
+        system : System
+            Writes the texts.
+        items : sequence of Item
+            What it is asked.
         lay_out : callable
             Makes tables of the outputs for the items, by the way in which they were decoded.
 

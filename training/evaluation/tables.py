@@ -70,6 +70,15 @@ class Table:
 def write_tables(folder: Path, tables: Sequence[Table], facts: Mapping[str, Any]) -> dict[str, Any]:
     """Write each table as NAME.md and NAME.csv, and all of them with the facts as results.json.
 
+    Parameters
+    ----------
+    folder : Path
+        Of the evaluation.
+    tables : sequence of Table
+        What to write.
+    facts : mapping of str to Any
+        What stands beside them, in values that JSON can hold.
+
     Returns
     -------
     dict

@@ -38,6 +38,8 @@ def add_adapters(
 
     Parameters
     ----------
+    model : Med3DVLM
+        Changed in place.
     rank, alpha, dropout
         Paper, section 3.4.3: 16, 32 and 0.05.
     seed : int

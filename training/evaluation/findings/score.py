@@ -37,6 +37,13 @@ def compare(reference: Iterable[Mention], prediction: Iterable[Mention], mode: M
 
     Strict: each mention that is present must have a partner with its side, and its size where the
     reference states one. A wrong side is wrong twice. Lenient: the finding is named or not.
+
+    Parameters
+    ----------
+    reference, prediction : iterable of Mention
+        What the report says, and what was written.
+    mode : Mode
+        Strict or lenient.
     """
     if mode == "lenient":
         wanted, said = (_is_named(mentions) for mentions in (reference, prediction))
@@ -68,7 +75,17 @@ def counts(
     findings: Sequence[str],
     mode: Mode,
 ) -> Array:
-    """Count every report: shape (reports, findings, 3), the last axis as in `Counts`."""
+    """Count every report: shape (reports, findings, 3), the last axis as in `Counts`.
+
+    Parameters
+    ----------
+    references, predictions : sequence of sequences of Mention
+        Mentions of each report, in the same order.
+    findings : sequence of str
+        Which are counted.
+    mode : Mode
+        Strict or lenient.
+    """
     table = np.zeros((len(references), len(findings), 3))
     for row, wanted, said in zip(table, references, predictions, strict=True):
         for entry, name in zip(row, findings, strict=True):
@@ -84,7 +101,19 @@ def finding_table(
     title: str,
     name: str = "findings",
 ) -> Table:
-    """Lay out each finding that occurs, and all of them together (micro average)."""
+    """Lay out each finding that occurs, and all of them together (micro average).
+
+    Parameters
+    ----------
+    draws : Bootstrap
+        Gives the intervals.
+    references, predictions : sequence of sequences of Mention
+        Mentions of each report, in the same order.
+    findings : sequence of str
+        Which are counted.
+    title, name : str
+        Heading and file of the table.
+    """
     modes: tuple[Mode, ...] = ("strict", "lenient")
     by_mode = {mode: counts(references, predictions, findings, mode) for mode in modes}
     occurs = by_mode["lenient"].sum(axis=(0, 2)) > 0

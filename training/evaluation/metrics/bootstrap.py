@@ -57,7 +57,15 @@ class Bootstrap:
         return _interval(value, drawn)
 
     def difference(self, first: Array, second: Array, statistic: Statistic) -> Interval:
-        """Return the second system's figure minus the first one's, with its interval."""
+        """Return the second system's figure minus the first one's, with its interval.
+
+        Parameters
+        ----------
+        first, second : array
+            Scores of two systems, one row an item.
+        statistic : Statistic
+            Makes a figure of the rows' sums.
+        """
         (a, drawn_a), (b, drawn_b) = (self._figure(items, statistic) for items in (first, second))
         return _interval(b - a, drawn_b - drawn_a)
 
@@ -99,7 +107,17 @@ def summed(scores: Sequence[float] | Array) -> Array:
 
 
 def summed_by(groups: Sequence[str], names: Sequence[str], scores: Array) -> Array:
-    """What items of these groups add to the totals of `mean_of_means`, shape (n, 2 groups)."""
+    """What items of these groups add to the totals of `mean_of_means`, shape (n, 2 groups).
+
+    Parameters
+    ----------
+    groups : sequence of str
+        The group of each item.
+    names : sequence of str
+        All groups.
+    scores : array
+        One an item, shape (n,).
+    """
     member = (np.array(groups)[:, None] == np.array(names)).astype(np.float64)
     return np.concatenate([member * scores[:, None], member], axis=1)
 

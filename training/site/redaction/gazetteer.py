@@ -108,13 +108,28 @@ def is_medical(text: str, start: int, end: int) -> bool:
     """Whether each word of a stretch is an eponym, a technical word or a drug.
 
     One word may also be known by the term that follows.
+
+    Parameters
+    ----------
+    text : str
+        All of it.
+    start, end : int
+        Of the stretch.
     """
     words = [word.strip(".,;:()") for word in text[start:end].split()]
     return all(map(is_medical_word, words)) or (len(words) == 1 and _is_term(text, end))
 
 
 def is_ordinary(text: str, start: int, end: int) -> bool:
-    """Whether a stretch is medical, or of words that every text has and nobody is called."""
+    """Whether a stretch is medical, or of words that every text has and nobody is called.
+
+    Parameters
+    ----------
+    text : str
+        All of it.
+    start, end : int
+        Of the stretch.
+    """
     words = [word.strip(".,;:()") for word in folded(text[start:end]).split()]
     plain = all(word in common_words() and word not in given_names() for word in words)
     return plain or is_medical(text, start, end)

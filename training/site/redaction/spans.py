@@ -51,7 +51,17 @@ def merged(text: str, changes: Iterable[Change]) -> list[Change]:
 
 
 def apply(text: str, changes: Sequence[Change], replacements: Sequence[str] | None = None) -> str:
-    """Replace each change by its placeholder, or by the replacement given for it."""
+    """Replace each change by its placeholder, or by the replacement given for it.
+
+    Parameters
+    ----------
+    text : str
+        What is changed.
+    changes : sequence of Change
+        In order, none over another.
+    replacements : sequence of str
+        One for each change.
+    """
     put = [change.placeholder for change in changes] if replacements is None else replacements
     parts, end = [], 0
     for change, replacement in zip(changes, put, strict=True):
