@@ -360,5 +360,5 @@ def test_the_log_holds_paths_and_times_and_nothing_of_a_request(url, caplog):
     question = wire.QuestionTask(GREEDY, "Is Müller^Zoë ill?", ())
     post(url, wire.pack(input_for(SPEC), question), path="/v1/ask")
     assert eventually(lambda: "/v1/ask: 200 in" in caplog.text)
-    assert "other: 404 in" in caplog.text
+    assert eventually(lambda: "other: 404 in" in caplog.text)
     assert "Müller" not in caplog.text

@@ -209,12 +209,16 @@ def test_another_transfer_syntax_is_kept_to_be_compared(port, sessions):
     assert "compared before the next draft" in events(sessions)[-1].message
 
 
+def lines(caplog) -> list[str]:
+    return [r.getMessage() for r in caplog.records if r.name.startswith("plugin")]
+
+
 def test_a_refused_object_leaves_one_line_with_sender_reason_and_uid(port, caplog):
     dataset = make_slice(new_uid())
     del dataset.StudyInstanceUID
     with association(port, calling="MODALITY") as assoc:
         assert assoc.send_c_store(dataset).Status == 0xA900
-    (line,) = [r.getMessage() for r in caplog.records if r.name.startswith("plugin")]
+    (line,) = eventually(lambda: lines(caplog))
     uid = dataset.SOPInstanceUID
     assert line == (
         f"instance {uid} from MODALITY at 127.0.0.1 is refused: "
@@ -228,7 +232,7 @@ def test_refused_contexts_leave_one_line_with_sender_reason_and_uid(port, caplog
     ae.add_requested_context("1.2.3.4")
     assoc = ae.associate("127.0.0.1", port)
     assert not assoc.accepted_contexts
-    (line,) = [r.getMessage() for r in caplog.records if r.name.startswith("plugin")]
+    (line,) = eventually(lambda: lines(caplog))
     assert line == (
         "MODALITY at 127.0.0.1: 2 contexts are refused: 1.2.3.4 (no storage class that we know), "
         f"{CT} (no transfer syntax of ours)"
