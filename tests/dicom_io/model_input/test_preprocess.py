@@ -77,11 +77,14 @@ def test_the_series_window_is_used_where_the_spec_names_none():
     assert "HU windowed at centre 300, width 1500" in own.steps
 
 
+@pytest.mark.slow
 def test_a_companding_curve_is_applied_before_interpolation():
     knots = ((-1000.0, 0.0), (-200.0, 0.1), (250.0, 0.9), (1500.0, 1.0))
     spec = PreprocessSpec((7, 9, 11), companding=knots, scaling="fixed", crop_foreground=False)
     hu = a_body()
     curved = np.interp(hu, *zip(*knots, strict=True)).astype(np.float32)
+    from monai.transforms import Resize
+
     expected = Resize(spec.size, mode="trilinear")(torch.from_numpy(curved)[None]).numpy()
     for dtype in (np.int16, np.float32):
         pixels = prepare(Volume(hu.astype(dtype), AXIAL), spec).pixels
