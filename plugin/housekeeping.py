@@ -39,7 +39,17 @@ LOOK_S, NOTIFY_S = 30.0, 5.0
 
 
 def duties(settings: Settings, sessions: SessionFactory, spool: Spool) -> list[Duty]:
-    """Return what the process that looks after the service does from time to time."""
+    """Return what the process that looks after the service does from time to time.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of the service.
+    sessions : SessionFactory
+        The database.
+    spool : Spool
+        Where the files lie.
+    """
     from plugin.upkeep.duties import Duty
     from plugin.upkeep.retention import prune
 

@@ -78,7 +78,7 @@ def forget_copy(session: Session, study: Study, copy: Quarantine, _: str, __: da
 
 
 def forget_study(session: Session, study: Study, _: Study, rule: str, now: datetime) -> None:
-    """Delete all rows of a study."""
+    """Delete all rows of a study; see `Rule.forget`."""
     _audit(session, study, f"its timeline, by the rule {rule}", now)
     delete_study(session, study)
 

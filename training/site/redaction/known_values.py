@@ -52,6 +52,15 @@ def residues(text: str, known: KnownValues, kept: Iterable[str] = ()) -> bool:
     """Whether a known value is still in a text when separators are ignored: the last sweep.
 
     A value all of whose words a person `kept` is not looked for.
+
+    Parameters
+    ----------
+    text : str
+        After all changes.
+    known : KnownValues
+        Values of the study's headers.
+    kept : iterable of str
+        What a person left in the text.
     """
     rest = squashed(text)
     allowed = {word for whole in kept for word in words_of(whole)}

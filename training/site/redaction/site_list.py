@@ -49,7 +49,17 @@ class SiteList:
 
 
 def extend(work: Path, file: str, entries: Sequence[str]) -> None:
-    """Add what is not there yet."""
+    """Add what is not there yet.
+
+    Parameters
+    ----------
+    work : Path
+        The private folder beside the data set.
+    file : str
+        Name of the list.
+    entries : sequence of str
+        What to add.
+    """
     present = list(_lines(work / file))
     new = [one for one in dict.fromkeys(map(str.strip, entries)) if one and one not in present]
     if new:

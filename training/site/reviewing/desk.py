@@ -89,11 +89,33 @@ class Desk:
         return {"study": study, "pieces": pieces, "added": [asdict(r) for r in rows if r.n is None]}
 
     def decide(self, study: str, n: int, decision: str, replacement: str = "") -> None:
-        """Decide on one change."""
+        """Decide on one change.
+
+        Parameters
+        ----------
+        study : str
+            Its name in the review.
+        n : int
+            Number of the change in its report.
+        decision : str
+            What becomes of it.
+        replacement : str
+            Words in place of those that were proposed.
+        """
         self._change({study: self._decided(study, {n}, decision, replacement)})
 
     def decide_alike(self, original: str, rule: str, decision: str) -> None:
-        """Decide on every undecided change of the same words by the same rule."""
+        """Decide on every undecided change of the same words by the same rule.
+
+        Parameters
+        ----------
+        original : str
+            The words.
+        rule : str
+            That found them.
+        decision : str
+            What becomes of them.
+        """
         self._change(
             {
                 study: self._decided(
@@ -106,7 +128,17 @@ class Desk:
         )
 
     def add(self, study: str, original: str, kind: str) -> None:
-        """Add what no rule found; it is replaced wherever it stands in the report."""
+        """Add what no rule found; it is replaced wherever it stands in the report.
+
+        Parameters
+        ----------
+        study : str
+            Its name in the review.
+        original : str
+            The words.
+        kind : str
+            What they are.
+        """
         rows = self.review.report(study)[2]
         if kind not in KINDS or not occurrences(self.review.report(study)[0], original):
             raise UnusableData("whole words of the report are wanted, and a kind of placeholder")
@@ -173,7 +205,17 @@ class Desk:
 
 
 def keep_proposed(work: Path, review: Review, known: Mapping[str, KnownValues]) -> None:
-    """Keep what was proposed, so that the page needs neither archive nor reports."""
+    """Keep what was proposed, so that the page needs neither archive nor reports.
+
+    Parameters
+    ----------
+    work : Path
+        The private folder beside the data set.
+    review : Review
+        What was proposed.
+    known : mapping of str to KnownValues
+        What the headers of each study give away.
+    """
     kept = {}
     for study in review.studies:
         text, changes, _ = review.report(study)
