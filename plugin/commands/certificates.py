@@ -19,6 +19,9 @@ def certificates_of(settings: Settings) -> Iterator[tuple[str, Certificates]]:
     for one in settings.destinations:
         if not isinstance(one, Hl7Destination) and one.tls is not None:
             yield f"destination {one.name}", one.tls
+    for told in (*settings.alarms.channels, *settings.audit.repositories):
+        if told.tls is not None:
+            yield told.name, told.tls
 
 
 def valid_until(line: Certificates) -> Iterator[tuple[Path, datetime]]:

@@ -93,6 +93,7 @@ def run_checks(settings: Settings, *, send: bool = False) -> Iterator[Finding]:
     yield check_receiver(settings)
     yield from check_models(settings)
     yield from check_destinations(settings, send=send)
+    yield from check_channels(settings)
     yield from check_certificates(settings)
 
 
@@ -296,6 +297,20 @@ def _try_out(one: DestinationSettings) -> Finding:
     except CtscribeError as error:
         return Finding(check, False, str(error), "look into the destination's log")
     return Finding(check, proved, told, "" if proved else "see docs/missing-draft.md")
+
+
+def check_channels(settings: Settings) -> Iterator[Finding]:
+    """The secrets of those who are told of alarms are there; `ctscribe alarms test` tries them."""
+    from plugin.housekeeping import channel_of
+
+    for one in settings.alarms.channels:
+        check = f"alarms to {one.name}"
+        try:
+            channel_of(one)
+        except CtscribeError as error:
+            yield Finding(check, False, str(error), "set it where the service is started")
+        else:
+            yield Finding(check, True, f"{one.kind}: `ctscribe alarms test` sends a test")
 
 
 def check_certificates(settings: Settings) -> Iterator[Finding]:

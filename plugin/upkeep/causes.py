@@ -34,6 +34,7 @@ _ENDED_BY: dict[str, tuple[Kind, ...]] = {
     Kind.ENGINE_DOWN: (Kind.ENGINE_UP, Kind.MODEL_CHANGED),
     Kind.RULES_REFUSED: (Kind.RULES_CHANGED,),
     Kind.DISK_FILLING: (Kind.DISK_EASED,),
+    Kind.CLOCK_WRONG: (Kind.CLOCK_RIGHT,),
 }
 """Kinds that are over with an event of another kind."""
 _OPEN = (DeliveryState.PENDING, DeliveryState.SENT)

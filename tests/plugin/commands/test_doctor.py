@@ -93,6 +93,13 @@ def test_a_database_whose_folder_cannot_be_made_is_told_with_the_path(examine, t
     assert "make the folder writable" in said
 
 
+def test_a_channel_of_alarms_without_its_secret_is_found(examine):
+    channel = '[[alarms.channels]]\nname = "chat"\nkind = "webhook"\nurl_env = "NO_SUCH_HOOK"\n'
+    result = examine(channel)
+    assert result.exit_code == 1
+    assert "FAIL  alarms to chat: the environment variable NO_SUCH_HOOK" in result.stdout
+
+
 def test_a_model_that_is_not_there_is_found(examine):
     result = examine('[engine]\nmodel = "nowhere"\n')
     assert result.exit_code == 1

@@ -188,11 +188,22 @@ def test_which_causes_are_urgent_is_a_setting(watch, happen, rows):
     assert {a.cause: a.urgent for a in rows(Alarm)} == {"failed": True, "refused": False}
 
 
-def test_an_engine_that_answers_is_no_alarm(watch, happen, rows):
-    happen(Kind.ENGINE_DOWN)
+@pytest.mark.parametrize(
+    ("begin", "end"),
+    [
+        (Kind.ENGINE_DOWN, Kind.ENGINE_UP),
+        (Kind.RULES_REFUSED, Kind.RULES_CHANGED),
+        (Kind.DISK_FILLING, Kind.DISK_EASED),
+        (Kind.CLOCK_WRONG, Kind.CLOCK_RIGHT),
+    ],
+)
+def test_some_causes_are_over_with_an_event(watch, happen, rows, clock, begin, end):
+    happen(begin)
+    watch()
+    clock.pass_by(2 * HOUR)
     watch()
     assert rows(Alarm)[0].over_at is None
-    happen(Kind.ENGINE_UP, level=Level.INFO)
+    happen(end, level=Level.INFO)
     watch()
     assert rows(Alarm)[0].over_at is not None
 
