@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
 import threading
 import time
 from collections import defaultdict
@@ -29,10 +27,10 @@ from plugin.state.tables import (
     JobState,
     Study,
 )
+from tests.forked import Forked
 from tests.plugin.intake_objects import association, make_slice, new_uid, raw_store_begin
 from tests.plugin.programs import selected
 from tests.ports import free_port
-from tests.repository import ROOT
 from tests.waiting import eventually
 
 SLICES = 6
@@ -46,27 +44,23 @@ class Processes:
 
     def __init__(self, commands: dict[str, list[str]], log: Path) -> None:
         self._commands = commands
-        self._log = log.open("ab")
+        self._log = log
         self._running = {name: self._start(name) for name in commands}
         self.kills = 0
 
-    def _start(self, name: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "tests.plugin.programs", *self._commands[name]]
-        return subprocess.Popen(command, cwd=ROOT, stderr=self._log)
+    def _start(self, name: str) -> Forked:
+        return Forked(["tests.plugin.programs", *self._commands[name]], log=self._log)
 
     def kill(self, *names: str) -> None:
         for name in names:
             self._running[name].kill()
         for name in names:
-            self._running[name].wait()
             self._running[name] = self._start(name)
             self.kills += 1
 
     def stop(self) -> None:
         for process in self._running.values():
             process.kill()
-            process.wait()
-        self._log.close()
 
 
 class Sender:
@@ -112,7 +106,7 @@ def test_killed_processes_lose_and_double_nothing(
 ) -> None:
     folder, pacs = archive
     port, spool = free_port(), tmp_path / "spool"
-    kills = 50 if database_url.startswith("sqlite") else 20
+    kills = 25 if database_url.startswith("sqlite") else 20
     chance = random.Random(20261124)
     processes = Processes(
         {
@@ -124,8 +118,8 @@ def test_killed_processes_lose_and_double_nothing(
     senders = [Sender(port, seed) for seed in range(3)]
     try:
         while processes.kills < kills or _studies(senders) < STUDIES:
-            # On a busy machine nothing starts within 3 s: go on, and kill less often
-            time.sleep(chance.uniform(0.3, 3.0 * (1 + processes.kills // kills)))
+            # On a busy machine nothing starts within 2 s: go on, and kill less often
+            time.sleep(chance.uniform(0.3, 2.0 * (1 + processes.kills // kills)))
             processes.kill(
                 *chance.choice([("receiver",), ("receiver",), ("worker",), ("receiver", "worker")])
             )

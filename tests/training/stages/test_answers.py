@@ -2,7 +2,6 @@ import json
 import os
 import pickle
 import signal
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ import engine
 from engine.checkpoints.checkpoint import describe, load_checkpoint
 from plugin.cli import main
 from tests.training import tiny
-from tests.training.run.processes import CTSCRIBE, run_ranks, start, start_each
+from tests.training.run.processes import finished, start, start_each
 from training.data.phantoms import write_phantoms
 from training.learner.begin import begin
 from training.learner.material import open_material
@@ -41,12 +40,11 @@ def parts(tmp_path_factory) -> dict[str, Path]:
 def ranks(tmp_path_factory, parts) -> tuple[Path, Path]:
     """What one rank and two ranks came to, in every way; see `answers_ranks`."""
     folder = tmp_path_factory.mktemp("ranks")
-    command = [sys.executable, "-m", "tests.training.stages.answers_ranks"]
+    command = ["tests.training.stages.answers_ranks"]
     command += [str(parts[part]) for part in ("store", "llm", "pair")]
     alone = start([*command, str(folder / "one"), "4"])
-    run_ranks([*command, str(folder / "two"), "1"])
-    output, _ = alone.communicate(timeout=300)
-    assert alone.returncode == 0, output
+    finished(start_each([*command, str(folder / "two"), "1"]))
+    finished([alone])
     return folder / "one", folder / "two"
 
 
@@ -89,7 +87,7 @@ def command(parts: dict[str, Path], out: Path, *changes: str) -> list[str]:
         parts["pair"],
     ]
     arguments += [word for change in changes for word in ("--set", change)]
-    return [CTSCRIBE, "train", "finetune", "--split", "grouped", *map(str, arguments)]
+    return ["plugin", "train", "finetune", "--split", "grouped", *map(str, arguments)]
 
 
 def test_ranks_that_are_killed_end_with_the_same_bytes(parts, tmp_path):
@@ -103,11 +101,8 @@ def test_ranks_that_are_killed_end_with_the_same_bytes(parts, tmp_path):
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
     whole = start_each(command(parts, tmp_path / "whole", *changes))
-    outputs = []
-    for ranks in (start_each(command(parts, tmp_path / "killed", *changes)), whole):
-        outputs += [process.communicate(timeout=300)[0] for process in ranks]
-        assert all(process.returncode == 0 for process in ranks), outputs
-    assert "finetune 1/" not in outputs[0]
+    assert "finetune 1/" not in finished(start_each(command(parts, tmp_path / "killed", *changes)))
+    finished(whole)
     digests = {describe(tmp_path / out / "checkpoint").digest for out in ("whole", "killed")}
     assert len(digests) == 1
 

@@ -1,5 +1,4 @@
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from engine.checkpoints.checkpoint import describe, load_pair
 from engine.checkpoints.tokenizer_files import read_tokenizer
 from plugin.cli import main
-from tests.training.run.processes import run_ranks, start
+from tests.training.run.processes import finished, launch, start
 from tests.training.stages.small import SPEC, write_recipe
 
 SHORT = ("--set", "contrastive.epochs=1")
@@ -111,12 +110,10 @@ def ranks(tmp_path_factory, store, text_encoder) -> tuple[Path, Path]:
     """What one rank and two ranks came to, in every way; see `contrastive_ranks`."""
     folder = tmp_path_factory.mktemp("ranks")
     recipe = write_recipe(folder / "small.toml", text_encoder)
-    command = [sys.executable, "-m", "tests.training.stages.contrastive_ranks", recipe, store]
-    command = [str(part) for part in command]
+    command = ["tests.training.stages.contrastive_ranks", str(recipe), str(store)]
     alone = start([*command, str(folder / "one"), "contrastive.micro_batch=4"])
-    run_ranks([*command, str(folder / "two"), "contrastive.micro_batch=2"])
-    output, _ = alone.communicate(timeout=300)
-    assert alone.returncode == 0, output
+    launch([*command, str(folder / "two"), "contrastive.micro_batch=2"])
+    finished([alone])
     return folder / "one", folder / "two"
 
 

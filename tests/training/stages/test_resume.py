@@ -7,12 +7,12 @@ import signal
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from subprocess import Popen
 
 import pytest
 
 from engine.checkpoints.checkpoint import describe
-from tests.training.run.processes import CTSCRIBE, start, start_each
+from tests.forked import Forked
+from tests.training.run.processes import finished, start, start_each
 from tests.training.stages.small import write_recipe
 
 Command = Callable[..., list[str]]
@@ -26,12 +26,12 @@ def command(tmp_path, text_encoder, store) -> Command:
     def of(out: str, *changes: str) -> list[str]:
         arguments = ["--recipe", recipe, "--data", store, "--out", tmp_path / out]
         arguments += [part for change in changes for part in ("--set", change)]
-        return [CTSCRIBE, "train", "contrastive", *map(str, arguments)]
+        return ["plugin", "train", "contrastive", *map(str, arguments)]
 
     return of
 
 
-def killed(ranks: Iterable[Popen[str]], steps: int, seconds: float) -> None:
+def killed(ranks: Iterable[Forked], steps: int, seconds: float) -> None:
     """Kill a run and all its ranks some time after it has made some steps more."""
     first, *others = ranks
     for line in first.stdout:
@@ -42,12 +42,6 @@ def killed(ranks: Iterable[Popen[str]], steps: int, seconds: float) -> None:
     for process in (first, *others):
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
-
-
-def finished(ranks: Iterable[Popen[str]]) -> str:
-    outputs = [(process.communicate(timeout=300)[0], process.returncode) for process in ranks]
-    assert all(code == 0 for _, code in outputs), outputs
-    return outputs[0][0]
 
 
 def digests(folder: Path) -> set[str]:
