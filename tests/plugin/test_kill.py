@@ -119,7 +119,7 @@ def test_killed_processes_lose_and_double_nothing(
     try:
         while processes.kills < kills or _studies(senders) < STUDIES:
             # On a busy machine nothing starts within 2 s: go on, and kill less often
-            time.sleep(chance.uniform(0.3, 2.0 * (1 + processes.kills // kills)))
+            time.sleep(chance.uniform(0.3, 2.0 * 2 ** (processes.kills // kills)))
             processes.kill(
                 *chance.choice([("receiver",), ("receiver",), ("worker",), ("receiver", "worker")])
             )
