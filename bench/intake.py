@@ -212,7 +212,7 @@ STEPS = {
     "read the header": ("plugin.reception.instance_store", "read_header"),
     "fsync the file": ("plugin.state.incoming", "IncomingFile.sync"),
     "name it, fsync the folder": ("plugin.state.spool", "Spool.keep_instance"),
-    "record and commit": ("plugin.reception.committer", "record_durably"),
+    "record and commit": ("plugin.reception.committer", "Committer._record"),
     "forget the link": ("plugin.state.spool", "Spool.recorded"),
 }
 

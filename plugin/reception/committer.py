@@ -12,7 +12,6 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
 
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -20,6 +19,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from dicom_io.errors import CtscribeError, StoreFull
 from plugin.reception import intake
 from plugin.reception.intake import Arrival, Cache, Outcome
+from plugin.reception.steady import Steady
 from plugin.state import completeness
 from plugin.state.absent import note_absent
 from plugin.state.clock import now_of
@@ -36,15 +36,27 @@ LARGEST_GROUP = 64
 _GATHER_S = 0.003
 # A sixth of the time after which a worker takes a receiver for dead: five may be lost
 HEARTBEAT_S = 5.0
-# Three transactions that each wait for another process as long as they may, and some
-_LONGEST_S = 4 * BUSY_TIMEOUT_S
+# Four transactions that each wait for another process as long as they may, and some
+_LONGEST_S = 5 * BUSY_TIMEOUT_S
 # A full disk refuses every slice of a study: one alert says so
 _ALERT_PAUSE_S = 60.0
 # Two processes that make the same row collide once; more is a fault that no attempt mends
 _ATTEMPTS = 5
 
-_Ticket = tuple[Arrival, "Future[Outcome]"]
-"""What a thread hands over, and where it waits for the outcome."""
+
+class _Ticket:
+    """What a thread hands over, and where it waits for the outcome."""
+
+    def __init__(self, arrival: Arrival) -> None:
+        self.arrival = arrival
+        self.outcome: Outcome | CtscribeError | None = None
+        # Cheaper than an event or a future: one for each slice
+        self.settled = threading.Lock()
+        self.settled.acquire()
+
+    def settle(self, outcome: Outcome | CtscribeError) -> None:
+        self.outcome = outcome
+        self.settled.release()
 
 
 class Committer:
@@ -83,6 +95,7 @@ class Committer:
         self._lock = threading.Lock()
         self._expected = 0
         self._cache = Cache()
+        self._steady = Steady(sessions.kw["bind"], patience, self._cache)
         self._last_beat = time.monotonic()
         self._last_alert = -_ALERT_PAUSE_S
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
@@ -103,9 +116,13 @@ class Committer:
         StoreFull
             The database does not take it now; the sender must keep it.
         """
-        future: Future[Outcome] = Future()
-        self._arrivals.put((arrival, future))
-        return future.result()
+        ticket = _Ticket(arrival)
+        self._arrivals.put(ticket)
+        ticket.settled.acquire()
+        if isinstance(ticket.outcome, CtscribeError):
+            raise ticket.outcome
+        assert ticket.outcome is not None
+        return ticket.outcome
 
     @contextmanager
     def expecting(self) -> Iterator[None]:
@@ -148,6 +165,7 @@ class Committer:
             self._release_ended()
             self._beat()
             if last:
+                self._steady.close()
                 return
 
     def _next_group(self) -> tuple[list[_Ticket], bool]:
@@ -172,19 +190,21 @@ class Committer:
         return 0.2 if not self._ended.empty() else min(0.2, self._heartbeat_s)
 
     def _commit_group(self, group: list[_Ticket]) -> None:
-        arrivals = [arrival for arrival, _ in group]
+        arrivals = [ticket.arrival for ticket in group]
         try:
             outcomes = self._record(arrivals)
         except Exception as error:  # noqa: BLE001  whatever it is, the senders wait for an answer
             refusal = StoreFull(f"instances cannot be recorded: {_reason(error)}")
             self.alert(Kind.NOT_RECORDED, refusal)
-            for _, future in group:
-                future.set_exception(refusal)
+            for ticket in group:
+                ticket.settle(refusal)
             return
-        for (_, future), outcome in zip(group, outcomes, strict=True):
-            future.set_result(outcome)
+        for ticket, outcome in zip(group, outcomes, strict=True):
+            ticket.settle(outcome)
 
     def _record(self, arrivals: list[Arrival]) -> list[Outcome]:
+        if self._steady.record(arrivals):
+            return [Outcome.NEW] * len(arrivals)
         return record_durably(self._sessions, arrivals, patience=self._patience, cache=self._cache)
 
     def _release_ended(self) -> None:

@@ -28,6 +28,7 @@ from dicom_io.cleaned import cleaned
 from dicom_io.device import is_own
 from dicom_io.errors import DicomError, MissingAttribute
 from dicom_io.slices.deflated import largest_inflated
+from plugin.state.incoming import LONGEST_BEGINNING
 
 _KEYWORDS = {
     0x00080016: "SOPClassUID",
@@ -41,6 +42,7 @@ _KEYWORDS = {
     0x0020000D: "StudyInstanceUID",
     0x0020000E: "SeriesInstanceUID",
 }
+_SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
 _LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 # Private elements of some writers; as parts of an implicit length they make none that occurs
 _NO_VR = (b"\0\0", b"  ", b"??")
@@ -49,8 +51,6 @@ _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 # Real objects nest a few sequences; deeper ones are made to exhaust the stack
 _DEEPEST = 64
 _PIECE = 2**18  # bytes that are read and written at once
-# The UIDs of a CT object stand in its first 10 KB, before private sequences of any length
-LONGEST_HEAD = 1 << 16
 # UIDs become file names: digits and dots only, a digit first (PS3.5 9.1). That ends at 64
 # characters; archives take the few more that some devices write
 _UID = re.compile(r"[0-9][0-9.]{0,69}")
@@ -97,6 +97,26 @@ def read_header(
     return _read_header(memoryview(data), transfer_syntax_uid)
 
 
+def read_beginning(beginning: bytearray, size: int, transfer_syntax_uid: str) -> Header | None:
+    """Read the header of a data set whose first bytes are there; None where they are not enough.
+
+    Parameters
+    ----------
+    beginning : bytearray
+        The first bytes.
+    size : int
+        How many bytes the data set has.
+    transfer_syntax_uid : str
+        How it is encoded.
+    """
+    if transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
+        return None
+    with suppress(struct.error, DicomError):  # `read_header` says what is wrong, if anything is
+        encoding = _encoding_of(transfer_syntax_uid)
+        return _header(dict(_top_level(memoryview(beginning), encoding, size)))
+    return None
+
+
 def _read_header(view: memoryview, transfer_syntax_uid: str) -> Header:
     try:
         values = dict(_top_level(view, _encoding_of(transfer_syntax_uid)))
@@ -109,7 +129,7 @@ def study_of(data: bytes | memoryview, transfer_syntax_uid: str) -> str | None:
     """Return the StudyInstanceUID of a data set of which only the beginning is there."""
     if transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
         with suppress(zlib.error):
-            data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, LONGEST_HEAD)
+            data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, LONGEST_BEGINNING)
     with suppress(struct.error, DicomError):
         for keyword, value in _top_level(memoryview(data), _encoding_of(transfer_syntax_uid)):
             if keyword == "StudyInstanceUID":
@@ -170,19 +190,43 @@ def _encoding_of(transfer_syntax_uid: str) -> _Encoding:
     )
 
 
-def _top_level(view: memoryview, encoding: _Encoding) -> Iterator[tuple[str, str]]:
-    position = 0
-    while position < len(view):
-        if view[position] == 0 and not any(view[position:]):
+def _top_level(view: memoryview, encoding: _Encoding, whole: int = 0) -> Iterator[tuple[str, str]]:
+    """Yield keyword and value of what intake needs.
+
+    `whole` is how many bytes the data set has where the view may be its beginning only. Then the
+    element that the view cuts off must be the last one, and no other may reach beyond the view.
+    """
+    position, size = 0, len(view)
+    unpack = struct.Struct(f"{encoding.order}HH2sH").unpack_from
+    short_vrs = _SHORT_VRS if encoding.explicit else ()
+    while position < size:
+        if view[position] == 0 and whole <= size and not any(view[position:]):
             return  # some writers fill up a file with zeros
+        if position + 8 <= size:
+            # Most elements are of this form; an object for each takes longer than to read it
+            group, number, vr, length = unpack(view, position)
+            end = position + 8 + length
+            if vr in short_vrs and group != 0xFFFE and end <= size:
+                keyword = _KEYWORDS.get(group << 16 | number)
+                if keyword is not None:
+                    yield keyword, _text(view[position + 8 : end])
+                position = end
+                continue
         element = _element(view, position, encoding)
         if element.tag >> 16 == 0xFFFE:
             raise DicomError("an item stands outside a sequence in the data set")
+        if element.start + element.length == whole > size:
+            return
         position = _end(view, element, depth=0)
         keyword = _KEYWORDS.get(element.tag)
         if keyword is not None:
-            value = bytes(view[element.start : position])
-            yield keyword, cleaned(value.decode("utf-8", "replace").replace("\0", "").strip())
+            yield keyword, _text(view[element.start : position])
+    if whole > size:
+        raise DicomError("the data set goes on")
+
+
+def _text(value: memoryview) -> str:
+    return cleaned(bytes(value).decode("utf-8", "replace").replace("\0", "").strip())
 
 
 def _element(view: memoryview, position: int, encoding: _Encoding) -> _Element:

@@ -8,10 +8,10 @@ from dicom_io.cleaned import cleaned
 from dicom_io.errors import CtscribeError, DataSetMismatch, StoreFull
 from plugin.reception.committer import Committer
 from plugin.reception.dimse_status import SUCCESS, dimse_status
-from plugin.reception.header import LONGEST_HEAD, Header, read_header, study_of, valid_uid
+from plugin.reception.header import Header, read_beginning, read_header, study_of, valid_uid
 from plugin.reception.intake import Arrival, Outcome, is_document
 from plugin.reception.pdata import Command
-from plugin.state.incoming import IncomingFile, refusals
+from plugin.state.incoming import LONGEST_BEGINNING, IncomingFile, refusals
 from plugin.state.kinds import Kind
 from plugin.state.spool import Spool, file_head
 from plugin.state.tally import TALLY, Counted
@@ -73,10 +73,10 @@ class InstanceStore:
         except StoreFull as error:
             self._refusal = error
 
-    def write(self, data: bytearray) -> None:
+    def write(self, data: memoryview) -> None:
         """Take the next part of the data set."""
         if self._file is None:
-            self._head += data[: LONGEST_HEAD - len(self._head)]
+            self._head += data[: LONGEST_BEGINNING - len(self._head)]
             return
         try:
             self._file.write(data)
@@ -132,9 +132,7 @@ class InstanceStore:
 
     def _beginning(self) -> bytearray:
         """The first bytes of the data set, kept or refused."""
-        if self._file is None:
-            return self._head
-        return bytearray(self._file.data_set()[:LONGEST_HEAD])
+        return self._head if self._file is None else self._file.beginning
 
     def _close(self) -> None:
         if self._file is not None:
@@ -144,10 +142,7 @@ class InstanceStore:
     def _keep(self) -> Arrival:
         if self._file is None:
             raise self._refusal or StoreFull("the spool takes no instance")
-        with refusals():
-            header = read_header(
-                self._file.data_set(), self._transfer_syntax_uid, self._spool.incoming
-            )
+        header = self._read_header(self._file)
         _require_announced(self._request, header)
         path = self._spool.keep_instance(
             self._file, header.study_instance_uid, header.sop_instance_uid
@@ -164,6 +159,13 @@ class InstanceStore:
             sender=cleaned(self._sender_ae_title)[:16] or None,
             address=self._address,
         )
+
+    def _read_header(self, file: IncomingFile) -> Header:
+        syntax = self._transfer_syntax_uid
+        with refusals():
+            return read_beginning(file.beginning, file.data_size, syntax) or read_header(
+                file.data_set(), syntax, self._spool.incoming
+            )
 
 
 def _require_announced(request: Command, header: Header) -> None:

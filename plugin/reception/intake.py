@@ -194,22 +194,25 @@ def _add_instances(
     series_ids = _series_ids(session, study_id, new, cache)
     own_drafts = _own_drafts(session, new)
     for arrival in new:
-        _ADD.execute(
-            session.connection(),
-            {
-                "study_id": study_id,
-                "series_id": series_ids[arrival.header.series_instance_uid],
-                "sop_instance_uid": arrival.header.sop_instance_uid,
-                "sop_class_uid": arrival.header.sop_class_uid,
-                "transfer_syntax_uid": arrival.transfer_syntax_uid,
-                "path": arrival.path,
-                "size": arrival.size,
-                "sha256": arrival.sha256,
-                "processed": arrival.processed
-                and arrival.header.sop_instance_uid not in own_drafts,
-                "received_at": now,
-            },
-        )
+        row = row_of(arrival, study_id, series_ids[arrival.header.series_instance_uid], now)
+        row["processed"] &= arrival.header.sop_instance_uid not in own_drafts
+        _ADD.execute(session.connection(), row)
+
+
+def row_of(arrival: Arrival, study_id: int, series_id: int, now: datetime) -> dict[str, Any]:
+    """Return what the table of instances says of an arrival."""
+    return {
+        "study_id": study_id,
+        "series_id": series_id,
+        "sop_instance_uid": arrival.header.sop_instance_uid,
+        "sop_class_uid": arrival.header.sop_class_uid,
+        "transfer_syntax_uid": arrival.transfer_syntax_uid,
+        "path": arrival.path,
+        "size": arrival.size,
+        "sha256": arrival.sha256,
+        "processed": arrival.processed,
+        "received_at": now,
+    }
 
 
 def _series_ids(
@@ -344,4 +347,7 @@ _UIDS: BindParameter[Any] = bindparam("uids", expanding=True)
 _DIGESTS = select(_INSTANCES.c.sop_instance_uid, _INSTANCES.c.sha256)
 _KNOWN = _DIGESTS.where(_INSTANCES.c.sop_instance_uid.in_(_UIDS))
 _KNOWN_ONE = Prepared(_DIGESTS.where(_INSTANCES.c.sop_instance_uid == bindparam("uid")))
-_ADD = Prepared(insert(_INSTANCES), [one.name for one in _INSTANCES.c if not one.primary_key])
+_WRITTEN = [one.name for one in _INSTANCES.c if not one.primary_key]
+_ADD = Prepared(insert(_INSTANCES).inline(), _WRITTEN)
+ADD_UNLESS_KNOWN = Prepared(insert(_INSTANCES).inline(), _WRITTEN, " ON CONFLICT DO NOTHING")
+"""Write a row of `row_of`; it counts no row where the instance is known."""

@@ -99,12 +99,22 @@ class PatientSocket(AssociationSocket):
             waiting = self._end - self._begin
             self._buffer[:waiting] = self._buffer[self._begin : self._end]
             self._begin, self._end = 0, waiting
-        if not self._wait(max(0.0, self._pdu_ends - time.monotonic())):
-            raise TimeoutError(f"no whole PDU within {self._pdu_timeout_s} s")
-        count = cast(socket.socket, self.socket).recv_into(self._buffer[self._end :])
+        count = self._receive_now()
+        if count is None:
+            if not self._wait(max(0.0, self._pdu_ends - time.monotonic())):
+                raise TimeoutError(f"no whole PDU within {self._pdu_timeout_s} s")
+            count = cast(socket.socket, self.socket).recv_into(self._buffer[self._end :])
         if count == 0:
             raise ConnectionResetError("the connection ended inside a PDU")
         self._end += count
+
+    def _receive_now(self) -> int | None:
+        """Receive what is there already; None where nothing is, or TLS must be asked."""
+        if isinstance(self.socket, ssl.SSLSocket) or self.socket is None:
+            return None
+        with suppress(BlockingIOError):
+            return self.socket.recv_into(self._buffer[self._end :], 0, socket.MSG_DONTWAIT)
+        return None
 
     def _wait(self, seconds: float) -> bool:
         """Wait for the peer to say something, or to go; tell whether it did."""

@@ -32,18 +32,19 @@ from plugin.reception.pdata import (
 
 LOGGER = logging.getLogger(__name__)
 _LARGEST_COMMAND = 1 << 16  # bytes; a C-STORE request has a few hundred
-# Data sets are written in pieces of so many bytes: small ones cost more calls, large ones memory
-_BLOCK = 1 << 20
+# Fragments are written as they come, from where they were received; smaller ones are collected
+_PIECE = 1 << 16
 _A_RELEASE_RQ, _A_ABORT = 0x05, 0x07
-# A peer that pauses for longer between two PDUs is left to pynetdicom's polling
-_PAUSE_S = 0.02
+# A peer that pauses for longer between two PDUs is left to pynetdicom's polling, which costs as much
+# as a slice does in so long
+_PAUSE_S = 0.1
 
 
 class Store(Protocol):
     """A C-STORE request whose data set is arriving. Faults become the status."""
 
-    def write(self, data: bytearray) -> None:
-        """Take the next part of the data set."""
+    def write(self, data: memoryview) -> None:
+        """Take the next part of the data set, which is gone after the call."""
 
     def finish(self) -> int:
         """Keep the object; return the status to answer."""
@@ -101,7 +102,8 @@ class StoreProvider(DULServiceProvider):
             super().run_reactor()
         finally:
             if self._store is not None:
-                self._store.write(self._data)  # it may tell which study lacks the object
+                # It may tell which study lacks the object
+                self._store.write(memoryview(self._data))
                 self._store.discard()
 
     def _read_pdu_data(self) -> None:
@@ -185,13 +187,22 @@ class StoreProvider(DULServiceProvider):
             )
             self._hand_over(data)
             return
-        self._data += fragment.data
-        # the first piece at once: it tells which study lacks the object if this process is killed
-        if fragment.is_last or self._is_first or len(self._data) >= _BLOCK:
-            self._store.write(self._data)
-            self._data, self._is_first = bytearray(), False
+        self._write(self._store, fragment)
         if fragment.is_last:
             self._answer(message, self._store)
+
+    def _write(self, store: Store, fragment: Fragment) -> None:
+        """Write a fragment, or keep it until there is enough to write."""
+        data = fragment.data
+        if self._data:
+            self._data += data
+            data = memoryview(self._data)
+        # The first at once: it tells which study lacks the object if this process is killed
+        if fragment.is_last or self._is_first or len(data) >= _PIECE:
+            store.write(data)
+            self._data, self._is_first = bytearray(), False
+        elif not self._data:
+            self._data += data
 
     def _answer(self, request: Command, store: Store) -> None:
         self._store = None

@@ -9,6 +9,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import ColumnElement
+from sqlalchemy.engine import Dialect
+from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from plugin.state.database import SessionFactory
@@ -20,6 +22,7 @@ CLOCK_SLACK = timedelta(seconds=60)
 # Past every longest pause of the service; weeks of waiting would overflow a float
 _MOST_DOUBLINGS = 16
 
+_ASK = "SELECT clock_timestamp()"
 Moment = InstrumentedAttribute[datetime] | InstrumentedAttribute[datetime | None]
 
 
@@ -30,9 +33,18 @@ def now_of(session: Session) -> datetime:
     """
     if session.get_bind().dialect.name == "sqlite":
         return datetime.now(UTC)
-    asked = session.connection().exec_driver_sql("SELECT clock_timestamp()")
-    now: datetime = asked.scalar_one()
+    now: datetime = session.connection().exec_driver_sql(_ASK).scalar_one()
     return now.astimezone(UTC)
+
+
+def now_at(cursor: DBAPICursor, dialect: Dialect) -> datetime:
+    """The same for whoever speaks to the database in the words of its driver."""
+    if dialect.name == "sqlite":
+        return datetime.now(UTC)
+    cursor.execute(_ASK)
+    ((now,),) = cursor.fetchall()
+    moment: datetime = now
+    return moment.astimezone(UTC)
 
 
 def now_by(sessions: SessionFactory) -> datetime:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -59,7 +59,8 @@ _LATER = (
         hard_deadline=case((_JOBS.c.hard_deadline > _FAR_CAP, _CAP), else_=_JOBS.c.hard_deadline),
     )
 )
-_MOVE, _FORCE = Prepared(_LATER), Prepared(_LATER.values(forced=True))
+MOVE_JOB, _FORCE = Prepared(_LATER), Prepared(_LATER.values(forced=True))
+"""Move the deadline of a study's pending job; takes what `deadlines` returns."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,13 @@ class Patience:
         return cls(timedelta(seconds=quiet_s), timedelta(seconds=cap_s))
 
 
+def deadlines(study_id: int, patience: Patience, now: datetime) -> dict[str, Any]:
+    """Return the values of `MOVE_JOB` for a study of which something came now."""
+    until, cap = now + patience.quiet, now + patience.cap
+    far, far_cap = until + CLOCK_SLACK, cap + CLOCK_SLACK
+    return {"study": study_id, "until": until, "far": far, "cap": cap, "far_cap": far_cap}
+
+
 def open_or_move_job(
     session: Session, study_id: int, *, patience: Patience, now: datetime, forced: bool = False
 ) -> None:
@@ -112,12 +120,10 @@ def open_or_move_job(
     forced : bool
         Whether a draft is asked for even if the same series would be read again.
     """
-    move = _FORCE if forced else _MOVE
-    until, cap = now + patience.quiet, now + patience.cap
-    values = {"study": study_id, "until": until, "far": until + CLOCK_SLACK}
-    values |= {"cap": cap, "far_cap": cap + CLOCK_SLACK}
+    move, values = _FORCE if forced else MOVE_JOB, deadlines(study_id, patience, now)
     if move.execute(session.connection(), values).rowcount:
         return
+    until, cap = values["until"], values["cap"]
     last = session.scalar(select(func.max(Job.revision)).where(Job.study_id == study_id)) or 0
     job = Job(
         study_id=study_id,

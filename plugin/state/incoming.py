@@ -14,6 +14,9 @@ from pathlib import Path
 from dicom_io.errors import StoreFull
 from plugin.state.private import PRIVATE_FILE
 
+Buffer = bytes | bytearray | memoryview
+# The header of a CT object takes 10 KB, before private sequences of any length
+LONGEST_BEGINNING = 1 << 16
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -22,17 +25,19 @@ class IncomingFile:
 
     Parameters
     ----------
-    path : Path
+    path : str
         Where it lies until it is moved to its place, or removed.
     head : bytes
         What stands in it before the data set.
     """
 
-    def __init__(self, path: Path, head: bytes) -> None:
+    def __init__(self, path: str, head: bytes) -> None:
         self._path = path
         self._stays = False
         self._head = len(head)
         self._sha256 = hashlib.sha256()
+        self.beginning = bytearray()
+        """The first bytes of the data set, at most `LONGEST_BEGINNING`."""
         made = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
         self._file = os.fdopen(made, "r+b", buffering=0)
         fcntl.flock(self._file, fcntl.LOCK_EX)  # see Spool.remove_leftovers
@@ -51,9 +56,15 @@ class IncomingFile:
     def size(self) -> int:
         return self._file.tell()
 
-    def write(self, data: bytes | bytearray) -> None:
+    @property
+    def data_size(self) -> int:
+        """How many bytes of the data set there are."""
+        return self._file.tell() - self._head
+
+    def write(self, data: Buffer) -> None:
         """Add a part of the data set."""
         self._hash(data)
+        self.beginning += data[: LONGEST_BEGINNING - len(self.beginning)]
         with refusals():
             self._write(data)
 
@@ -64,25 +75,25 @@ class IncomingFile:
     def sync(self) -> None:
         os.fsync(self._file.fileno())
 
-    def link_to(self, link: Path) -> None:
+    def link_to(self, link: str) -> None:
         """Give it a second name."""
-        link.hardlink_to(self._path)
+        os.link(self._path, link)
 
-    def move_to(self, target: Path) -> None:
+    def move_to(self, target: str) -> None:
         """Give it the name under which it stays."""
-        self._path.replace(target)
+        os.replace(self._path, target)  # noqa: PTH105  one for each slice
         self._stays = True
 
     def close(self) -> None:
         """Close it, and remove it unless it stays."""
         self._file.close()
         if not self._stays:
-            self._path.unlink(missing_ok=True)
+            Path(self._path).unlink(missing_ok=True)
 
-    def _hash(self, data: bytes | bytearray) -> None:
+    def _hash(self, data: Buffer) -> None:
         self._sha256.update(data)
 
-    def _write(self, data: bytes | bytearray) -> None:
+    def _write(self, data: Buffer) -> None:
         remaining = memoryview(data)
         while remaining:
             remaining = remaining[self._file.write(remaining) :]

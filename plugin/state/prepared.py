@@ -34,11 +34,16 @@ class Prepared:
         Its parameters are `bindparam`s, or the columns of an insert; the rest of it is constant.
     columns : sequence of str, optional
         Which columns an insert writes.
+    suffix : str
+        What stands after it.
     """
 
-    def __init__(self, statement: ClauseElement, columns: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, statement: ClauseElement, columns: Sequence[str] | None = None, suffix: str = ""
+    ) -> None:
         self._statement = statement
         self._columns = columns
+        self._suffix = suffix
         self._texts: dict[str, _Text] = {}
 
     def execute(self, connection: Connection, values: Mapping[str, Any]) -> CursorResult[Any]:
@@ -51,17 +56,21 @@ class Prepared:
         values : mapping of str to object
             A value for every parameter.
         """
-        text = self._texts.get(connection.dialect.name)
+        return connection.exec_driver_sql(*self.ready(connection.dialect, values))
+
+    def ready(self, dialect: Dialect, values: Mapping[str, Any]) -> tuple[str, Any]:
+        """Return the text for a driver, and the values as it takes them."""
+        text = self._texts.get(dialect.name)
         if text is None:
-            text = self._texts[connection.dialect.name] = self._compile(connection.dialect)
+            text = self._texts[dialect.name] = self._compile(dialect)
         values = {**text.constants, **values}
         ready = {
             name: values[name] if convert is None else convert(values[name])
             for name, convert in text.converters.items()
         }
         if text.order is None:
-            return connection.exec_driver_sql(text.sql, ready)
-        return connection.exec_driver_sql(text.sql, tuple(ready[name] for name in text.order))
+            return text.sql, ready
+        return text.sql, tuple([ready[name] for name in text.order])
 
     def _compile(self, dialect: Dialect) -> _Text:
         compiled: Any = self._statement.compile(dialect=dialect, column_keys=self._columns)
@@ -70,4 +79,5 @@ class Prepared:
             name: bind.type.dialect_impl(dialect).bind_processor(dialect)
             for bind, name in compiled.bind_names.items()
         }
-        return _Text(compiled.string, compiled.positiontup, dict(compiled.params), converters)
+        sql = compiled.string + self._suffix
+        return _Text(sql, compiled.positiontup, dict(compiled.params), converters)

@@ -35,7 +35,7 @@ from plugin.state.private import PRIVATE_FILE, PRIVATE_FOLDER, make_private
 _PREAMBLE = bytes(128) + b"DICM"
 # A file that nobody holds a lock on was left by a killed process, unless it was just made
 _LEFTOVER_S = 60.0
-# Enough to know which instance a file was to become, see `header.LONGEST_HEAD`
+# Enough to know which instance a file was to become, see `incoming.LONGEST_BEGINNING`
 _BEGINNING = (1 << 16) + 1024
 # A hard link in incoming names a file whose row is not committed yet
 _UNRECORDED = ".unrecorded"
@@ -62,7 +62,7 @@ class Spool:
         self.drafts = root / "drafts"
         self.damaged = root / "damaged"
         self.removed = root / "removed"
-        self._durable_folders: set[Path] = set()
+        self._durable_folders: set[str] = set()
         root.mkdir(parents=True, exist_ok=True)
         folders = (self.incoming, self._instances, self.drafts, self.damaged, self.removed)
         for folder in (root, *folders):
@@ -122,12 +122,14 @@ class Spool:
         StoreFull
             The disk is full, or cannot be written.
         """
-        target = self._instances / study / f"{sop_instance}-{incoming.digest[:16]}.dcm"
+        # Strings: a path object for every step takes as long as the steps
+        folder = f"instances/{study}"
+        relative = f"{folder}/{sop_instance}-{incoming.digest[:16]}.dcm"
         with refusals():
             incoming.sync()
-            self._announce(incoming, target)
-            self._place(incoming, target)
-        return str(target.relative_to(self.root))
+            self._announce(incoming, relative)
+            self._place(incoming, f"{self.root}/{folder}", f"{self.root}/{relative}")
+        return relative
 
     def write_draft(self, sr: Dataset) -> str:
         """Write a report durably and return its path relative to the spool.
@@ -141,18 +143,18 @@ class Spool:
         """
         buffer = BytesIO()
         sr.save_as(buffer, enforce_file_format=True)
-        target = self.drafts / f"{sr.SOPInstanceUID}.dcm"
+        relative = f"drafts/{sr.SOPInstanceUID}.dcm"
         with closing(self._begin(buffer.getvalue())) as file, refusals():
             file.sync()
-            self._announce(file, target)
-            file.move_to(target)
+            self._announce(file, relative)
+            file.move_to(f"{self.root}/{relative}")
         sync_folder(self.drafts)
-        return str(target.relative_to(self.root))
+        return relative
 
     def recorded(self, relative: str) -> None:
         """Forget that the row of a file was still to come; what fails here, a sweep does again."""
         with suppress(OSError):
-            self._link(relative).unlink(missing_ok=True)
+            os.unlink(self._link(relative))  # noqa: PTH108  one for each slice
 
     def discard_draft(self, relative: str) -> None:
         """Remove a report that no row will name."""
@@ -177,7 +179,7 @@ class Spool:
     def is_old(self, relative: str, seconds: float) -> bool:
         """Whether a file got its name longer ago, or in a future that a set clock took back."""
         with suppress(FileNotFoundError):
-            return _age_s(self._link(relative)) > seconds
+            return _age_s(Path(self._link(relative))) > seconds
         return False
 
     @property
@@ -206,7 +208,9 @@ class Spool:
     def put_back(self, relative: str) -> None:
         """Move a file back from what is being deleted."""
         target = self.absolute(relative)
-        self._make_folder(target.parent)
+        folder = str(target.parent)
+        self._durable_folders.discard(folder)  # it may be deleted as well
+        self._make_folder(folder)
         (self.removed / _in_one_name(relative)).rename(target)
         sync_folder(target.parent)
 
@@ -249,34 +253,34 @@ class Spool:
                     removed += 1
         return removed
 
-    def _link(self, relative: str) -> Path:
-        return self.incoming / f"{_in_one_name(relative)}{_UNRECORDED}"
+    def _link(self, relative: str) -> str:
+        return f"{self.incoming}/{_in_one_name(relative)}{_UNRECORDED}"
 
-    def _place(self, incoming: IncomingFile, target: Path) -> None:
+    def _place(self, incoming: IncomingFile, folder: str, target: str) -> None:
         for again in (True, False):
-            self._make_folder(target.parent)
+            self._make_folder(folder)
             try:
                 incoming.move_to(target)
-                sync_folder(target.parent)
-            except FileNotFoundError:  # the folder was empty, and deleted at this moment
+                sync_folder(folder)
+            except FileNotFoundError:  # the folder was empty, and deleted since it was made
+                self._durable_folders.discard(folder)
                 if not again:
                     raise
             else:
                 return
 
-    def _announce(self, file: IncomingFile, target: Path) -> None:
-        link = self._link(str(target.relative_to(self.root)))
+    def _announce(self, file: IncomingFile, relative: str) -> None:
         with suppress(FileExistsError):  # the same bytes are being received twice
-            file.link_to(link)
+            file.link_to(self._link(relative))
 
     def _begin(self, head: bytes) -> IncomingFile:
         with refusals():
-            return IncomingFile(self.incoming / uuid.uuid4().hex, head)
+            return IncomingFile(f"{self.incoming}/{uuid.uuid4().hex}", head)
 
-    def _make_folder(self, folder: Path) -> None:
-        if folder in self._durable_folders and folder.is_dir():
+    def _make_folder(self, folder: str) -> None:
+        if folder in self._durable_folders:
             return
-        folder.mkdir(PRIVATE_FOLDER, exist_ok=True)
+        Path(folder).mkdir(PRIVATE_FOLDER, exist_ok=True)
         # Even where it stands: the thread that has just made it may not have come to this line
         sync_folder(self._instances)
         self._durable_folders.add(folder)
@@ -325,7 +329,7 @@ def digest_of(data: bytes | memoryview) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path | str) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

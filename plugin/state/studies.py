@@ -17,12 +17,13 @@ from plugin.state.tables import Draft, Job, JobState, Level, Study, StudyState
 from plugin.state.timeline import add_event
 
 _STUDIES = Study.metadata.tables["studies"]
-_LOCK_BY_UID = Prepared(
+LOCK_STUDY = Prepared(
     update(_STUDIES)
     .where(_STUDIES.c.study_instance_uid == bindparam("uid"))
     .values(last_received_at=bindparam("now"), image_bytes=None)
     .returning(_STUDIES.c.id, _STUDIES.c.quiet_s)
 )
+"""Lock the study of a UID that sends something now, and return its id."""
 
 
 class Locked(NamedTuple):
@@ -67,7 +68,7 @@ def lock_or_add_study(
         AE title that it comes from.
     """
     values = {"uid": study_instance_uid, "now": now}
-    known = _LOCK_BY_UID.execute(session.connection(), values).one_or_none()
+    known = LOCK_STUDY.execute(session.connection(), values).one_or_none()
     if known is not None:
         return Locked(int(known.id), known.quiet_s)
     study = Study(

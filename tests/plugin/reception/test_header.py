@@ -21,7 +21,7 @@ from pydicom.uid import (
 
 from dicom_io.device import DEVICE_UID
 from dicom_io.errors import DicomError, MissingAttribute
-from plugin.reception.header import read_header, valid_uid
+from plugin.reception.header import read_beginning, read_header, valid_uid
 
 
 def a_dataset() -> Dataset:
@@ -61,6 +61,28 @@ def test_the_few_values_are_read_from_every_encoding(syntax: str, data: bytes) -
     assert header.modality == "CT"
     assert header.accession_number == "A1"
     assert not header.own
+
+
+@given(st.integers(min_value=0, max_value=5000))
+def test_of_the_beginning_the_same_is_read_or_nothing(cut: int) -> None:
+    dataset = a_dataset()
+    dataset.PixelData = bytes(range(256)) * 8
+    data = encode(dataset)
+    beginning = bytearray(data[:cut])
+    found = read_beginning(beginning, len(data), ExplicitVRLittleEndian)
+    pixels = len(data) - len(dataset.PixelData)
+    assert found == (read_header(data, ExplicitVRLittleEndian) if cut >= pixels else None)
+    # Cut off, or with something after it, it is read in full, and refused
+    for size in (len(data) - 2, len(data) + 2):
+        if cut < size:
+            assert read_beginning(beginning[:size], size, ExplicitVRLittleEndian) is None
+
+
+def test_zeros_at_the_end_of_a_beginning_do_not_end_a_data_set() -> None:
+    data = encode(a_dataset())
+    beginning = bytearray(data + bytes(100))
+    assert read_beginning(beginning, len(beginning) + 1, ExplicitVRLittleEndian) is None
+    assert read_beginning(beginning, len(beginning), ExplicitVRLittleEndian) is not None
 
 
 def deflate(data: bytes) -> bytes:
