@@ -35,8 +35,8 @@ _LARGEST_COMMAND = 1 << 16  # bytes; a C-STORE request has a few hundred
 # Fragments are written as they come, from where they were received; smaller ones are collected
 _PIECE = 1 << 16
 _A_RELEASE_RQ, _A_ABORT = 0x05, 0x07
-# A peer that pauses for longer between two PDUs is left to pynetdicom's polling, which costs as much
-# as a slice does in so long
+# A peer that pauses for longer between two PDUs is left to pynetdicom's polling: in so long that
+# costs as much as a slice
 _PAUSE_S = 0.1
 
 

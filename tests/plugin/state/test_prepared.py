@@ -12,7 +12,7 @@ from plugin.state.tables import Level
 
 EVENTS = EventTable.metadata.tables["events"]
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
-ADD = Prepared(insert(EVENTS), ["time", "kind", "level", "message"])
+ADD = Prepared(insert(EVENTS), ["time", "kind", "level", "message", "unnoticed"])
 COUNT = Prepared(
     select(func.count())
     .select_from(EVENTS)
@@ -22,6 +22,7 @@ COUNT = Prepared(
 
 def add(session, message: str, time: datetime = NOON) -> None:
     values = {"time": time, "kind": "x", "level": Level.ALERT, "message": message}
+    values["unnoticed"] = False
     ADD.execute(session.connection(), values)
 
 
