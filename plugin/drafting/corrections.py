@@ -100,19 +100,16 @@ def settle_corrections(
     if waiting or anew:
         settled = _judged(spool, waiting)
         note = _retraction(sessions, spool, claim, settled, anew=anew)
+        material = note is not None or any(one.is_material for one in settled)
+        claim = replace(claim, forced=claim.forced or material)
         with sessions.begin() as session:
             study = lock_study(session, claim.study_id)
-            material = note is not None or any(one.is_material for one in settled)
-            forced = claim.forced or material
-            set_own(session, claim, forced=forced)
-            for one in settled:
-                _apply(session, spool, study, one)
-            _tell(session, study, settled, now)
+            set_own(session, claim, forced=claim.forced)
+            _apply_all(session, spool, study, settled, now)
             if anew:
                 study.accession_number = _accession(spool.absolute(claim.paths[-1]))
             if note is not None:
                 retract(session, study, note, rejection_notes, now)
-            claim = replace(claim, forced=forced)
         if note is not None:
             claim = _with_retracted(claim, note)
             spool.recorded(note.path)
@@ -171,6 +168,14 @@ def _verdict(found: Difference, *, asked: bool) -> Verdict:
     if found.damaged or "StudyInstanceUID" in found.keywords:
         return Verdict.ASIDE
     return Verdict.ASIDE if found.other_image and not asked else Verdict.REPLACED
+
+
+def _apply_all(
+    session: Session, spool: Spool, study: Study, settled: Sequence[_Again], now: datetime
+) -> None:
+    for one in settled:
+        _apply(session, spool, study, one)
+    _tell(session, study, settled, now)
 
 
 def _apply(session: Session, spool: Spool, study: Study, one: _Again) -> None:
