@@ -154,6 +154,11 @@ def phantoms(
     type=FOLDER,
     help="Folder for the key and everything that names patients.  [default: OUT.private]",
 )
+@click.option(
+    "--search-pixels/--no-search-pixels",
+    default=True,
+    help="Refuse series in which text can be read, such as a burned-in name.",
+)
 @click.option("--accept-all", is_flag=True, help="Build without a review of the changes.")
 @click.option(
     "--keep-private",

@@ -25,8 +25,8 @@ _METHODS = (
     "placeholders, found by rules that know the values of the study's own headers.",
 )
 _LIMITS = (
-    "Pixels were not searched for text: objects that are known to hold some (secondary captures, "
-    "dose sheets, 8-bit pictures, BurnedInAnnotation) were refused.",
+    "Objects that are known to hold text (secondary captures, dose sheets, 8-bit pictures, "
+    "BurnedInAnnotation) were refused. A search of pixels finds bright text of common sizes.",
     "Faces were not removed: from a head CT a face can be reconstructed.",
     "A name that is in no header and stands without title, label or signature may be left.",
     "A rare finding can tell who a patient is to somebody who knows of it.",
@@ -81,6 +81,7 @@ def make_card(images: Iterable[ImageRecord], facts: Mapping[str, Any]) -> dict[s
         "recognizer": "none",
         "rules": _rules(),
         "reading": {},
+        "pixels": "not searched for text",
         "de_identification": list(_METHODS),
         "limits": list(_LIMITS),
         **{k: v for k, v in facts.items() if k not in ("rejected", "years", "images", "reviewed")},
@@ -98,7 +99,7 @@ def as_markdown(card: Mapping[str, Any]) -> str:
         + f". Made by {card['software']}.",
         "",
         f"Review of the reports: **{card['review']}**. Recognizer of names beside the rules: "
-        f"**{card['recognizer']}**.",
+        f"**{card['recognizer']}**. Pixels: **{card['pixels']}**.",
         "",
         *_read(card["reading"]),
         "",

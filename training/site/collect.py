@@ -37,6 +37,7 @@ from training.data.store import quantised, sha256
 from training.site.deidentify.headers import deidentify, origin, patient_of, refuse_burned_in
 from training.site.deidentify.keys import Key
 from training.site.deidentify.known import KnownValues
+from training.site.deidentify.pixels import holds_text
 from training.site.deidentify.private import kept_values
 from training.site.questions.phase import contrast_phase
 from training.site.reports.sr import reports_in
@@ -46,6 +47,7 @@ from training.site.work import Image, Record, Work
 
 # Messages of dicom_io may name a file or a series; these say nothing of whose it is
 _REASONS: tuple[tuple[type[CtscribeError], str], ...] = (
+    (IdentifiedContent, "text can be read in its pixels"),
     (NotRetrieved, "the archive did not give all of it"),
     (NoUsableSeries, "no series that could be given to the model"),
     (IncompleteSeries, "slices are missing"),
@@ -171,7 +173,7 @@ class Collector:
         for number, series in enumerate(chosen, start=1):
             try:
                 image = self._image(name, number, series)
-            except DicomError:
+            except (DicomError, IdentifiedContent):
                 if self.wanted.series == "best":
                     raise
                 continue
@@ -183,6 +185,8 @@ class Collector:
         nameless = replace(series, instances=tuple(map(self._nameless, series.instances)))
         stack = stack_of(nameless)
         volume = build_volume(stack)
+        if self.wanted.search_pixels and holds_text(volume.hu):
+            raise IdentifiedContent("text can be read in its pixels")
         made = prepare(volume, self.wanted.spec, stack.window)
         file = f"{name}-{number}.safetensors"
         path = self.work.input(file)

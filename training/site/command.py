@@ -59,7 +59,9 @@ def run(source: str, out: Path, options: Mapping[str, Any]) -> None:
         spec=spec,
         private=read_safe_list(safe) if safe else (),
         recognizer=load_recognizer(recognizer) if recognizer else None,
-        **{name: options[name] for name in ("limit", "series", "held_out", "seed")},
+        **{
+            name: options[name] for name in ("limit", "series", "held_out", "seed", "search_pixels")
+        },
     )
     work = options["work"] or out.with_name(f"{out.name}.private")
     pace = Pace(options["rate"], _hours(options["hours"]))

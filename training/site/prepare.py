@@ -91,7 +91,8 @@ def prepare_site(
     with quiet(), locked(work, "works in"):
         folder = Work(work)
         private = [element.name for element in wanted.private]
-        folder.require({"spec": wanted.spec.to_dict(), "series": wanted.series, "private": private})
+        making = {"spec": wanted.spec.to_dict(), "series": wanted.series, "private": private}
+        folder.require({**making, "search_pixels": wanted.search_pixels})
         studies = _listed(wanted, folder)
         readings, rejected = _collect(wanted, folder, key, studies, pace or Pace())
         review = _proposed(folder, readings, wanted.recognizer, rejected)
@@ -115,6 +116,7 @@ def prepare_site(
             "recognizer": wanted.recognizer.name if wanted.recognizer else "none",
             "checkpoint": wanted.checkpoint,
             "series": wanted.series,
+            "pixels": "searched for text" if wanted.search_pixels else "not searched for text",
             "years": _years(studies, key, taken),
         }
         _build(out, taken, folder, wanted, facts)

@@ -44,6 +44,8 @@ class Wanted:
         Private elements that the site knows to be safe.
     recognizer : SpacyRecognizer, optional
         Adds to what the rules find in the reports.
+    search_pixels : bool
+        Whether series in which text can be read are refused.
     """
 
     source: Source
@@ -59,6 +61,7 @@ class Wanted:
     seed: int = 0
     private: tuple[PrivateElement, ...] = ()
     recognizer: SpacyRecognizer | None = None
+    search_pixels: bool = True
 
     @property
     def question(self) -> dict[str, Any]:

@@ -148,6 +148,7 @@ def test_a_time_is_found(time):
         ("CT at Wobbleforth", "CT at [PLACE]"),
         ("nata a Quixia il 17.11.1971", "nata a [PLACE] il [DATE]"),
         ("PACS 10.0.7.12.", "PACS [ID]."),
+        ("console 00:1b:44:11:3a:b7", "console [ID]"),
         ("11.03.2025 16:02", "[DATE] [TIME]"),
         ("No ascites. /GROBNARSKA W., 11.03.2025/", "No ascites. [SIGNATURE]"),
         ("Kein Erguss. /Grobnarska W/", "Kein Erguss. [SIGNATURE]"),

