@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -93,8 +93,3 @@ def summary(studies: Sequence[str], log: dict[str, Reading]) -> dict[str, Any]:
         "first": min((reading.when for reading in readings), default=None),
         "last": max((reading.when for reading in readings), default=None),
     }
-
-
-def as_rows(log: dict[str, Reading]) -> list[dict[str, Any]]:
-    """The log in plain values."""
-    return [asdict(reading) for reading in log.values()]
