@@ -200,7 +200,17 @@ def _add_instances(
 
 
 def row_of(arrival: Arrival, study_id: int, series_id: int, now: datetime) -> dict[str, Any]:
-    """Return what the table of instances says of an arrival."""
+    """Return what the table of instances says of an arrival.
+
+    Parameters
+    ----------
+    arrival : Arrival
+        What came.
+    study_id, series_id : int
+        Keys of its rows.
+    now : datetime
+        When it came.
+    """
     return {
         "study_id": study_id,
         "series_id": series_id,

@@ -96,7 +96,17 @@ class Patience:
 
 
 def deadlines(study_id: int, patience: Patience, now: datetime) -> dict[str, Any]:
-    """Return the values of `MOVE_JOB` for a study of which something came now."""
+    """Return the values of `MOVE_JOB` for a study of which something came now.
+
+    Parameters
+    ----------
+    study_id : int
+        Key of the study.
+    patience : Patience
+        How long to wait.
+    now : datetime
+        The moment that counts as now.
+    """
     until, cap = now + patience.quiet, now + patience.cap
     far, far_cap = until + CLOCK_SLACK, cap + CLOCK_SLACK
     return {"study": study_id, "until": until, "far": far, "cap": cap, "far_cap": far_cap}
