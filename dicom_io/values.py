@@ -9,6 +9,7 @@ from typing import Any
 from pydicom import Dataset
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
+from pydicom.valuerep import PersonName
 
 
 def numbers_in(header: Dataset, keyword: str) -> Any:
@@ -86,7 +87,6 @@ def texts(value: Any) -> tuple[str, ...]:
     """The values of an attribute as text, of which pydicom gives a single one as it is."""
     if value is None:
         return ()
-    several = (
-        [value] if isinstance(value, str | bytes) or not isinstance(value, Iterable) else value
-    )
-    return tuple(map(str, several))
+    # A person's name can be iterated as well: it gives its letters
+    single = isinstance(value, str | bytes | PersonName) or not isinstance(value, Iterable)
+    return tuple(map(str, [value] if single else value))

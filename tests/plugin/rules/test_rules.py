@@ -33,10 +33,12 @@ def facts(images: int = 100, priority: str = "", sender: str = "CT1", **header: 
         "hour >= 22 or hour < 6",
         'weekday == "Mon" and not redraft',
         "images >= 100",
+        'PatientName =~~ "test.*one"',
+        'PatientName == "Test^One"',
     ],
 )
 def test_a_condition_that_holds(condition):
-    assert Condition(condition).holds(facts())
+    assert Condition(condition).holds(facts(PatientName="Test^One"))
 
 
 @pytest.mark.parametrize(
