@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from plugin.state.database import SessionFactory
     from plugin.state.spool import Spool
     from plugin.upkeep.limits import Limits
+    from plugin.upkeep.retention import Doomed
 
 _WHAT = {
     "images": ("study loses its images", "studies lose their images"),
@@ -61,6 +62,8 @@ def print_pruning(
         counts[one.rule, one.why].append(one.size)
     with sessions() as session:
         staying = kept(session, now)
+    if dry_run:
+        _leave_out(staying, gone)
     if as_json:
         rows = [
             {"rule": rule, "why": why, "count": len(sizes), "bytes": sum(sizes)}
@@ -79,6 +82,15 @@ def print_pruning(
             click.echo(f"{count} {studies}, {why}: {shown(size)}")
     if dry_run:
         click.echo("nothing was deleted: this was a dry run")
+
+
+def _leave_out(staying: dict[str, tuple[int, int]], gone: list[Doomed]) -> None:
+    """Leave out of what stays what would go: a dry run leaves it where it is."""
+    from plugin.upkeep.candidates import UNDRAFTED
+
+    count, size = staying[UNDRAFTED]
+    going = [one.size for one in gone if one.rule == "undrafted"]
+    staying[UNDRAFTED] = count - len(going), size - sum(going)
 
 
 def shown(size: int) -> str:

@@ -32,11 +32,13 @@ Chosen = Select[Any, Any, Any]
 
 # The last slices of a study, or their new draft, may come so long after its first draft was proved
 SETTLED = timedelta(hours=1)
+UNDRAFTED = "without a draft"
 HAS_IMAGES = or_(Study.image_bytes.is_(None), Study.image_bytes > 0)
 _UNSETTLED = (DeliveryState.PENDING, DeliveryState.SENT, DeliveryState.FAILED)
 _DONE = (DeliveryState.PROVED, DeliveryState.ACCEPTED)
-_STANDING = and_(Draft.study_id == Study.id, Draft.is_current, Draft.retraction_path.is_(None))
-_DRAFTED = exists().where(_STANDING)
+_CURRENT = and_(Draft.study_id == Study.id, Draft.is_current)
+_STANDING = and_(_CURRENT, Draft.retraction_path.is_(None))
+_DRAFTED = exists().where(_CURRENT)  # a retracted draft may be made anew from the images
 _delivered_at = (
     select(func.max(Delivery.proved_at))
     .join(Draft)
@@ -116,8 +118,8 @@ def kept_back(now: datetime) -> dict[str, ColumnElement[bool]]:
     """Return why studies keep their images, however old these are, with a condition for each."""
     ready = and_(untouched(now), _delivered_at.is_not(None))
     return {
-        "without a draft": and_(HAS_IMAGES, ~_DRAFTED),
-        "not delivered, or in work": and_(HAS_IMAGES, _DRAFTED, ~ready),
+        UNDRAFTED: and_(HAS_IMAGES, ~_DRAFTED),
+        "not delivered, retracted, or in work": and_(HAS_IMAGES, _DRAFTED, ~ready),
     }
 
 

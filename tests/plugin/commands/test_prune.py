@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from sqlalchemy import update
 
 from bench.year import Hospital, files_below
 from plugin.assembly import open_sessions, open_spool
@@ -14,6 +15,7 @@ from plugin.cli import main
 from plugin.commands.prune import shown
 from plugin.housekeeping import duties
 from plugin.settings import load_settings
+from plugin.state.tables import Job, JobState
 from plugin.upkeep.duties import Duty
 
 
@@ -45,6 +47,15 @@ def test_a_dry_run_says_what_would_go_and_what_stays(config: Path) -> None:
         "nothing was deleted: this was a dry run",
     ]
     assert files_below(config.parent / "spool") == before
+
+
+def test_what_a_dry_run_would_delete_does_not_stay(config: Path) -> None:
+    config.write_text(config.read_text() + "\nundrafted_days = 30")
+    with open_sessions(load_settings(config)).begin() as session:
+        session.execute(update(Job).values(state=JobState.FAILED))
+    told = prune(config, "--dry-run")
+    assert "1 study without a draft loses its images" in told
+    assert "stays" not in told
 
 
 def test_what_goes_is_said_as_json_too(config: Path) -> None:

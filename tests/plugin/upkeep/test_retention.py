@@ -127,7 +127,7 @@ def test_images_of_a_draft_that_was_retracted_stay(hospital, pruned, sessions):
     with sessions.begin() as session:
         session.execute(update(Draft).values(retraction_path="drafts/note.dcm"))
     hospital.pass_by(days=400)
-    assert pruned(free=0, high=0.85, low=0.75) == []
+    assert pruned(free=0, high=0.85, low=0.75, undrafted=Limit(DAY)) == []
 
 
 def test_what_was_delivered_just_now_stays(hospital, pruned):
