@@ -83,10 +83,12 @@ def back_up(url: str, spool: Path, target: Path, base: Path | None = None) -> Ma
     Raises
     ------
     ConfigurationError
-        There is no database, or something lies in the target.
+        There is no database, the target is in the spool, or something lies in it.
     PluginError
         A file that a row names is not in the spool.
     """
+    if target.resolve().is_relative_to(spool.resolve()):
+        raise ConfigurationError(f"the backup's folder {target} is in the spool: name another one")
     require_empty(target, "the backup's folder")
     make_private(target)
     begun = datetime.now(UTC).isoformat()

@@ -215,6 +215,12 @@ def refused(result: Result) -> str:
     return result.stderr
 
 
+def test_a_backup_does_not_go_into_the_spool(sqlite_url, spool):
+    with pytest.raises(ConfigurationError, match="is in the spool"):
+        back_up(sqlite_url, spool.root, spool.root / "inner")
+    assert not (spool.root / "inner").exists()
+
+
 def test_a_filled_place_is_refused(command, restored, target):
     assert command("backup", "old").exit_code == 0
     assert "is not empty" in refused(command("backup", "old"))
