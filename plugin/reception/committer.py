@@ -12,7 +12,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
@@ -98,6 +98,7 @@ class Committer:
         self._steady = Steady(sessions.kw["bind"], patience, self._cache)
         self._last_beat = time.monotonic()
         self._last_alert = -_ALERT_PAUSE_S
+        self._unwritten: tuple[Kind, CtscribeError] | None = None
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
 
     def start(self) -> None:
@@ -140,16 +141,20 @@ class Committer:
         self._ended.put(association)
 
     def alert(self, kind: Kind, error: CtscribeError) -> None:
-        """Write an alert, once a minute at most; log it where even that cannot be written."""
+        """Write an alert, once a minute at most; log it, and write it later, where none can be."""
         if time.monotonic() - self._last_alert < _ALERT_PAUSE_S:
             return
         self._last_alert = time.monotonic()
         try:
-            with self._sessions.begin() as session:
-                add_event(session, kind, str(error), now=now_of(session), level=Level.ALERT)
+            self._write_alert(kind, error)
         except DBAPIError as problem:
+            self._unwritten = kind, error
             LOGGER.error("%s: %s", kind, error)
             LOGGER.error("the alert could not be recorded: %s", _reason(problem))
+
+    def _write_alert(self, kind: Kind, error: CtscribeError) -> None:
+        with self._sessions.begin() as session:
+            add_event(session, kind, str(error), now=now_of(session), level=Level.ALERT)
 
     def note_absent(self, study: str, sop_instance: str) -> None:
         """Remember that an instance was refused or cut off; validated UIDs."""
@@ -219,6 +224,10 @@ class Committer:
         if time.monotonic() - self._last_beat < self._heartbeat_s:
             return
         self._last_beat = time.monotonic()
+        if self._unwritten:
+            with suppress(DBAPIError):  # the next beat tries again
+                self._write_alert(*self._unwritten)
+                self._unwritten = None
         open_now = list(self._open_associations())
         if open_now:
             self._quietly(lambda session: completeness.beat(session, open_now, now_of(session)))
