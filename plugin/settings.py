@@ -363,8 +363,8 @@ class Settings(Section):
     @model_validator(mode="after")
     def _destination_names_are_unique(self) -> Settings:
         names = [destination.name for destination in self.destinations]
-        if len(names) != len(set(names)):
-            raise ValueError("two destinations share one name")
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"two destinations share one name: {twice[0]}")
         return self
 
     @model_validator(mode="after")

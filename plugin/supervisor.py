@@ -105,7 +105,9 @@ def _look_after(child: _Child) -> None:
     if status is None:
         return
     child.pause_s = FIRST_PAUSE_S if now - child.started > HEALTHY_S else child.pause_s
-    LOGGER.error(
+    # Status 0 is a wish of its own, such as another model that was promoted
+    LOGGER.log(
+        logging.ERROR if status else logging.INFO,
         "process %d ended with status %d, starts again in %.1f s",
         child.process.pid,
         status,

@@ -188,5 +188,5 @@ class Alarms(Section):
 
 
 def _require_unique(names: list[str], what: str) -> None:
-    if len(names) != len(set(names)):
-        raise ValueError(f"two {what} share one name")
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"two {what} share one name: {twice[0]}")

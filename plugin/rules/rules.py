@@ -115,8 +115,8 @@ def require_known(
         In a sentence.
     """
     for what, names in (("rules", [one.name for one in rules]), ("models", models)):
-        if len(names) != len(set(names)):
-            raise ValueError(f"two {what} share one name")
+        if twice := [name for name in names if list(names).count(name) > 1]:
+            raise ValueError(f"two {what} share one name: {twice[0]}")
     for rule in rules:
         if rule.model is not None and rule.model not in models:
             raise ValueError(f"rule {rule.name}: no model is called {rule.model}")
