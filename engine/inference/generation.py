@@ -151,7 +151,7 @@ class Generator:
         self._model = model
         self._decoding = decoding
         self._shapes: OrderedDict[tuple[int, int], Shape] = OrderedDict()
-        self._compiles = next(model.parameters()).is_cuda if compiles is None else compiles
+        self.compiles = next(model.parameters()).is_cuda if compiles is None else compiles
         self.compilation = Compilation()
 
     def read(self, prompts: Sequence[Tensor]) -> Prefix:
@@ -221,7 +221,7 @@ class Generator:
             logits = steps(chosen)
 
     def warm_up(self, prompt: Tensor, texts: int, max_new_tokens: int) -> None:
-        """Compile the steps of up to so many texts; nothing where nothing is compiled.
+        """Compile the steps of up to so many texts.
 
         Parameters
         ----------
@@ -229,8 +229,6 @@ class Generator:
         texts : int
         max_new_tokens : int
         """
-        if not self._compiles:
-            return
         prefix = self.read([prompt])
         for rows in {bucket(count) for count in range(1, texts + 1)}:
             step = self._steps(prefix.repeated(rows), max_new_tokens)
@@ -245,7 +243,7 @@ class Generator:
     def _steps(self, prefix: Prefix, max_new_tokens: int) -> Callable[[Tensor], Tensor]:
         """Return a function from the last tokens (R,) to the next logits (R, vocabulary)."""
         texts, n = prefix.is_token.shape
-        rows = bucket(texts) if self._compiles else texts
+        rows = bucket(texts) if self.compiles else texts
         # what fills a bucket up writes the last text once more
         source = torch.arange(rows, device=prefix.is_token.device).clamp(max=texts - 1)
         prefix = prefix.at(source) if rows > texts else prefix
@@ -275,7 +273,7 @@ class Generator:
             while len(self._shapes) >= SHAPES_KEPT:
                 self._shapes.popitem(last=False)
             layers = [StaticLayer(capacity) for _ in prefix.keys_values]
-            step = CompiledStep(decode_step, self.compilation) if self._compiles else decode_step
+            step = CompiledStep(decode_step, self.compilation) if self.compiles else decode_step
             self._shapes[key] = Shape(layers, step)
         shape = self._shapes[key]
         for layer, (keys, values) in zip(shape.layers, prefix.keys_values, strict=True):

@@ -140,6 +140,8 @@ class LocalEngine:
 
     def warm_up(self, texts: int) -> None:
         """Compile what reports of up to so many studies together need; see `Compiles`."""
+        if not self._generator.compiles:
+            return
         longest = Sampling().max_new_tokens
         ids = self._prompt_ids(self._checkpoint.prompt.report, longest)
         with self._running():

@@ -24,7 +24,7 @@ from starlette.exceptions import HTTPException
 
 from dicom_io.errors import EngineError, EngineFault, EngineUnavailable, OutOfDeviceMemory
 from dicom_io.model_input.preprocess import ModelInput
-from engine.inference.question import require_distinct
+from engine.inference.question import question_prompt, require_distinct
 from engine.protocol import Compiles, OnToken, ReportEngine, require_preprocessing
 from engine.serving import wire
 from engine.serving.device_queue import DeviceQueue
@@ -223,6 +223,7 @@ class _Service:
             raise HTTPException(413, f"a request must not hold more than {self._limit} bytes")
         model_input, task = wire.unpack(body, kind)
         if isinstance(task, QuestionTask):
+            question_prompt(task.question, task.choices)
             require_distinct(task.choices)
         require_preprocessing(model_input, self._engine.preprocess)
         return f"{kind.__name__} {sha256(body).hexdigest()}", model_input, task
@@ -281,18 +282,18 @@ async def _lines(
 ) -> AsyncIterator[bytes]:
     """Give each piece of the text as it is written, then the whole result or the error."""
     loop, gone = asyncio.get_running_loop(), threading.Event()
-    told: asyncio.Queue[str | None] = asyncio.Queue()
+    told: asyncio.Queue[bytes | None] = asyncio.Queue()
 
     def tell(piece: str) -> None:
         if gone.is_set():
             raise EngineUnavailable("the caller has gone")
-        loop.call_soon_threadsafe(told.put_nowait, piece)
+        loop.call_soon_threadsafe(told.put_nowait, _line({"piece": piece}))
 
     try:
         future = start(tell)
         future.add_done_callback(lambda _: loop.call_soon_threadsafe(told.put_nowait, None))
-        while (piece := await _next_or_beat(told, beat_s)) is not None:
-            yield _line({"piece": piece}) if piece else b"\n"
+        while (line := await _next_or_beat(told, beat_s)) is not None:
+            yield line
         yield _line({"result": _plain(future.result())})
     except EngineError as error:
         yield _line(wire.pack_error(error))
@@ -300,13 +301,13 @@ async def _lines(
         gone.set()  # the model stops at its next token
 
 
-async def _next_or_beat(told: asyncio.Queue[str | None], beat_s: float | None) -> str | None:
-    """Return the next piece, or an empty one when nothing came for so long."""
+async def _next_or_beat(told: asyncio.Queue[bytes | None], beat_s: float | None) -> bytes | None:
+    """Return the next line, or an empty one when nothing came for so long."""
     try:
         async with asyncio.timeout(beat_s):
             return await told.get()
     except TimeoutError:
-        return ""
+        return b"\n"
 
 
 def _status(error: EngineError) -> int:

@@ -10,6 +10,7 @@ from pydicom import Dataset
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from dicom_io.cleaned import cleaned
 from dicom_io.errors import CtscribeError, EngineUnavailable
 from dicom_io.values import texts
 from plugin.drafting.jobs import paths_of
@@ -121,7 +122,7 @@ class Shadows:
                 row = session.get(Shadow, turn.id)
                 if row is not None:  # pruned with its draft meanwhile
                     row.state, row.error = ShadowState.DONE, None
-                    row.text = written_text(report.sr)
+                    row.text = "\n".join(map(cleaned, written_text(report.sr).split("\n")))
                     row.model_digest = digest_of_model(report.sr)
 
     def _end(
