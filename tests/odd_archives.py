@@ -25,6 +25,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     Verification,
 )
 
+from dicom_io.archives.association import paced
 from tests.web import answering
 
 SUCCESS, PENDING = 0x0000, 0xFF00
@@ -152,7 +153,7 @@ class Oddity:
         ae = AE("ARCHIVE")
         ae.add_requested_context(StorageCommitmentPushModel)
         roles = [build_role(StorageCommitmentPushModel, scp_role=True)]
-        assoc = ae.associate("127.0.0.1", port, ae_title="CTSCRIBE", ext_neg=roles)
+        assoc = paced(ae.associate("127.0.0.1", port, ae_title="CTSCRIBE", ext_neg=roles))
         if assoc.is_established:
             self.report(assoc, request)
             assoc.release()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -52,6 +54,39 @@ PATIENCE = Timeouts(dimse_s=600.0)
 """An archive may have to fetch a series from tape before it answers."""
 
 
+class Checkpoint(threading.Event):
+    """Pauses pynetdicom's reactor, so that it takes no answer which a request waits for.
+
+    pynetdicom opens its checkpoint after an answer and closes it before the next request. Where
+    the reactor has not run in between, it still counts as paused, goes on during the request, and
+    takes its answer for one that nobody asked for: the request waits in vain. Here closing waits
+    until the reactor has passed. (`Association._run_reactor` of pynetdicom 3.0.)
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waits = False
+        self.set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self._waits = True
+        try:
+            return super().wait(timeout)
+        finally:
+            self._waits = False
+
+    def clear(self) -> None:
+        while self.is_set() and self._waits:
+            time.sleep(0.0001)  # as pynetdicom waits for the pause
+        super().clear()
+
+
+def paced(association: Association) -> Association:
+    """Give an association a checkpoint that closes only when the reactor has passed."""
+    association._reactor_checkpoint = Checkpoint()
+    return association
+
+
 def application_entity(ae_title: str, timeouts: Timeouts) -> AE:
     """An application entity that waits no longer than it should."""
     ae = AE(ae_title)
@@ -88,7 +123,7 @@ def associated(
     """
     context = tls.client() if tls else None
     secured = (context, (tls.name if tls else None) or host) if context else None
-    assoc = ae.associate(host, port, ae_title=ae_title, tls_args=secured, **negotiation)
+    assoc = paced(ae.associate(host, port, ae_title=ae_title, tls_args=secured, **negotiation))
     if not assoc.is_established:
         raise _refusal(assoc, ae_title, context)
     try:

@@ -13,6 +13,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 from pynetdicom import AE, build_context
 from pynetdicom.association import Association
 
+from dicom_io.archives.association import paced
 from plugin.state.spool import Spool
 from tests.objects import write_slice
 
@@ -65,9 +66,8 @@ def association(
 ) -> Iterator[Association]:
     """An association with a receiver on loopback."""
     ae = AE(calling)
-    assoc = ae.associate(
-        "127.0.0.1", port, contexts=[build_context(sop_class, list(syntaxes))], ae_title=called
-    )
+    contexts = [build_context(sop_class, list(syntaxes))]
+    assoc = paced(ae.associate("127.0.0.1", port, contexts=contexts, ae_title=called))
     try:
         yield assoc
     finally:

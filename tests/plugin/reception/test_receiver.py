@@ -33,6 +33,7 @@ from pynetdicom.dimse_primitives import C_STORE
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
+from dicom_io.archives.association import paced
 from dicom_io.device import DEVICE_UID, MANUFACTURER, MODEL_NAME
 from plugin.reception import receiver
 from plugin.reception.instance_store import KEPT_ASIDE
@@ -230,7 +231,7 @@ def test_refused_contexts_leave_one_line_with_sender_reason_and_uid(port, caplog
     ae = AE("MODALITY")
     ae.add_requested_context(CT, "1.2.840.10008.1.2.4.100")
     ae.add_requested_context("1.2.3.4")
-    assoc = ae.associate("127.0.0.1", port)
+    assoc = paced(ae.associate("127.0.0.1", port))
     assert not assoc.accepted_contexts
     (line,) = eventually(lambda: lines(caplog))
     assert line == (
@@ -418,7 +419,7 @@ def test_unknown_abstract_syntaxes_are_refused_and_the_rest_accepted(port):
     ae = AE("SENDER")
     ae.add_requested_context("1.2.840.10008.5.1.4.1.1.2")
     ae.add_requested_context("1.2.840.10008.5.1.4.1.2.2.1")  # Query/Retrieve FIND
-    assoc = ae.associate("127.0.0.1", port)
+    assoc = paced(ae.associate("127.0.0.1", port))
     assert [cx.abstract_syntax for cx in assoc.accepted_contexts] == ["1.2.840.10008.5.1.4.1.1.2"]
     assoc.release()
 

@@ -19,6 +19,7 @@ from pynetdicom.association import Association
 from pynetdicom.dimse_messages import DIMSEMessage
 from pynetdicom.pdu import A_RELEASE_RP, P_DATA_TF
 
+from dicom_io.archives.association import paced
 from plugin.reception.patient_socket import LARGEST_PDU
 from plugin.reception.pdata import PDU_HEADER, Command, pdata
 from plugin.reception.receiver import running_receiver
@@ -258,7 +259,7 @@ def test_a_cancel_between_objects_is_ignored(peer, spool, ct):
 def test_echoes_between_objects_are_answered(port, spool):
     ae = AE("SENDER")
     contexts = [build_context(CTImageStorage), build_context("1.2.840.10008.1.1")]
-    peer = ae.associate("127.0.0.1", port, contexts=contexts)
+    peer = paced(ae.associate("127.0.0.1", port, contexts=contexts))
     for _ in range(3):
         assert peer.send_c_store(make_slice(new_uid())).Status == 0x0000
         assert peer.send_c_echo().Status == 0x0000
@@ -356,7 +357,7 @@ def test_a_clock_set_forward_ends_no_association(port, monkeypatch):
     """The sender's own timers are off: they are pynetdicom's, and would take it for silence."""
     ae = AE("SENDER")
     ae.network_timeout = None
-    assoc = ae.associate("127.0.0.1", port, contexts=[build_context(CTImageStorage)])
+    assoc = paced(ae.associate("127.0.0.1", port, contexts=[build_context(CTImageStorage)]))
     now, steady = time.time(), time.monotonic
     start = steady()
     in_two_days = SimpleNamespace(time=lambda: now + 2 * 86400 + steady() - start)
