@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
@@ -50,3 +51,15 @@ class Certificates(Section):
     name: str | None = Field(
         default=None, description="name in the peer's certificate where it is not the host"
     )
+
+
+def require_unique(names: Sequence[str], what: str) -> None:
+    """Refuse two of a kind that share a name.
+
+    Raises
+    ------
+    ValueError
+        The message says which.
+    """
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"two {what} share one name: {twice[0]}")

@@ -32,6 +32,7 @@ from plugin.section import (
     Seconds,
     Section,
     beside_the_file,
+    require_unique,
 )
 from plugin.settings_problems import first_problem
 from plugin.upkeep_settings import Alarms, Audit, Metrics, Retention
@@ -362,9 +363,7 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _destination_names_are_unique(self) -> Settings:
-        names = [destination.name for destination in self.destinations]
-        if twice := [name for name in names if names.count(name) > 1]:
-            raise ValueError(f"two destinations share one name: {twice[0]}")
+        require_unique([one.name for one in self.destinations], "destinations")
         return self
 
     @model_validator(mode="after")

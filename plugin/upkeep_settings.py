@@ -6,7 +6,15 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from plugin.section import Certificates, HttpUrl, Port, Seconds, Section, is_loopback
+from plugin.section import (
+    Certificates,
+    HttpUrl,
+    Port,
+    Seconds,
+    Section,
+    is_loopback,
+    require_unique,
+)
 
 Name = Annotated[str, Field(min_length=1, max_length=64)]
 ClockTimes = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$")]
@@ -100,7 +108,7 @@ class Audit(Section):
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
-        _require_unique([one.name for one in self.repositories], "repositories")
+        require_unique([one.name for one in self.repositories], "repositories")
         return self
 
 
@@ -183,10 +191,5 @@ class Alarms(Section):
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
-        _require_unique([one.name for one in self.channels], "channels")
+        require_unique([one.name for one in self.channels], "channels")
         return self
-
-
-def _require_unique(names: list[str], what: str) -> None:
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise ValueError(f"two {what} share one name: {twice[0]}")

@@ -15,6 +15,7 @@ from plugin.rules.condition import Condition, Undecided
 from plugin.rules.decision import Decision, Judgement, Step
 from plugin.rules.facts import Facts
 from plugin.rules.urgency import Urgency
+from plugin.section import require_unique
 
 Seconds = Annotated[float, Field(gt=0)]
 
@@ -115,8 +116,7 @@ def require_known(
         In a sentence.
     """
     for what, names in (("rules", [one.name for one in rules]), ("models", models)):
-        if twice := [name for name in names if list(names).count(name) > 1]:
-            raise ValueError(f"two {what} share one name: {twice[0]}")
+        require_unique(names, what)
     for rule in rules:
         if rule.model is not None and rule.model not in models:
             raise ValueError(f"rule {rule.name}: no model is called {rule.model}")

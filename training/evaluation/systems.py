@@ -15,6 +15,7 @@ from rich.progress import track
 
 from dicom_io.errors import UnusableData
 from dicom_io.model_input.preprocess import ModelInput
+from engine.checkpoints.folder import file_sha256
 from engine.inference.local import Asked, LocalEngine
 from engine.protocol import Answer, Generation, Sampling
 from training.data.store import Store, as_unit_interval
@@ -148,8 +149,7 @@ class Predictions:
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        digest = hashlib.sha256(self.path.read_bytes()).hexdigest()
-        return {"predictions": {"name": self.name, "digest": digest}}
+        return {"predictions": {"name": self.name, "digest": file_sha256(self.path)}}
 
     def texts(self, items: Sequence[Item], folder: Path) -> dict[str, list[Output]]:
         """Return the file's texts.
