@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event
 
 from sqlalchemy.exc import DBAPIError
 
@@ -22,6 +22,7 @@ from dicom_io.errors import AssociationRejected, PeerUnreachable
 from plugin.delivery.destinations import Destination
 from plugin.delivery.outbox import Due, Outbox
 from plugin.delivery.proving import NOT_SENT, WRONG, belongs_to_another, look
+from plugin.state.background import in_background
 from plugin.state.bell import Wait
 from plugin.state.outage import Outage
 
@@ -47,28 +48,22 @@ def delivering(
     wait : callable
         Waits for some seconds, or until there may be something to do; see `Bell.wait`.
     """
-    ended, outage = Event(), Outage()
-    pause = partial(wait, ended, poll_s)
-    threads = [
-        Thread(target=_deliver_until, args=(ended, outage, outbox, one, pause), daemon=True)
-        for one in destinations
-    ]
-    for thread in threads:
-        thread.start()
-    try:
+    outage = Outage()
+
+    def pause(ended: Event) -> None:
+        wait(ended, poll_s)
+
+    runs = [partial(_deliver_until, outage, outbox, one, pause) for one in destinations]
+    with in_background(*(("deliver", run) for run in runs)):
         yield
-    finally:
-        ended.set()
-        for thread in threads:
-            thread.join()
 
 
 def _deliver_until(
-    ended: Event,
     outage: Outage,
     outbox: Outbox,
     destination: Destination,
-    pause: Callable[[], object],
+    pause: Callable[[Event], object],
+    ended: Event,
 ) -> None:
     while not ended.is_set():
         try:
@@ -80,7 +75,7 @@ def _deliver_until(
             # What was claimed falls due again. The text is left out: it may name a patient
             where = "".join(traceback.format_tb(error.__traceback__))
             LOGGER.error("delivery to %s: %s\n%s", destination.name, type(error).__name__, where)
-        pause()
+        pause(ended)
 
 
 def deliver_to(outbox: Outbox, destination: Destination) -> None:

@@ -30,6 +30,7 @@ from plugin.reception.committer import LARGEST_GROUP, record_durably
 from plugin.reception.header import read_header, study_of, valid_uid
 from plugin.reception.intake import Arrival, Cache, is_document
 from plugin.state.absent import note_absent
+from plugin.state.background import in_background
 from plugin.state.clock import now_of
 from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory, reason_of
@@ -84,9 +85,8 @@ def sweeping(
         Between two sweeps.
     """
     sweep(sessions, spool, patience=patience)
-    ended = threading.Event()
 
-    def again() -> None:
+    def again(ended: threading.Event) -> None:
         while not ended.wait(pause_s):
             try:
                 sweep(sessions, spool, patience=patience)
@@ -95,13 +95,8 @@ def sweeping(
             except OSError as error:
                 LOGGER.warning("the spool could not be swept: %s", error.strerror)
 
-    thread = threading.Thread(target=again, name="sweep", daemon=True)
-    thread.start()
-    try:
+    with in_background(("sweep", again)):
         yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 def _note_cut_off(sessions: SessionFactory, start: bytes, patience: Patience) -> None:

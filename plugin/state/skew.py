@@ -15,6 +15,7 @@ from datetime import timedelta
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
+from plugin.state.background import in_background
 from plugin.state.clock import now_of, skew_s
 from plugin.state.database import SessionFactory
 from plugin.state.kinds import Kind
@@ -74,19 +75,14 @@ def watching_clock(sessions: SessionFactory, pause_s: float = PAUSE_S) -> Iterat
     if sessions.kw["bind"].dialect.name == "sqlite":
         yield
         return
-    watch, ended = ClockWatch(sessions), threading.Event()
+    watch = ClockWatch(sessions)
 
-    def run() -> None:
+    def run(ended: threading.Event) -> None:
         while True:
             with suppress(DBAPIError):  # those who need the database tell that it is down
                 watch.look()
             if ended.wait(pause_s):
                 return
 
-    thread = threading.Thread(target=run, name="clock", daemon=True)
-    thread.start()
-    try:
+    with in_background(("clock", run)):
         yield
-    finally:
-        ended.set()
-        thread.join()

@@ -18,6 +18,7 @@ from enum import StrEnum
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import DBAPIError
 
+from plugin.state.background import in_background
 from plugin.state.database import SessionFactory, reason_of
 from plugin.state.tables import Count
 
@@ -121,7 +122,6 @@ TALLY = Tally()
 @contextmanager
 def counting(sessions: SessionFactory, tally: Tally = TALLY) -> Iterator[None]:
     """Write down what is counted, again and again, for the length of a `with` block."""
-    ended = threading.Event()
 
     def flush() -> None:
         try:
@@ -129,17 +129,14 @@ def counting(sessions: SessionFactory, tally: Tally = TALLY) -> Iterator[None]:
         except DBAPIError as error:  # others say so louder
             LOGGER.debug("counters are not written: %s", reason_of(error))
 
-    def flush_until() -> None:
+    def flush_until(ended: threading.Event) -> None:
         while not ended.wait(FLUSH_S):
             flush()
 
-    thread = threading.Thread(target=flush_until, name="counters", daemon=True)
-    thread.start()
     try:
-        yield
+        with in_background(("counters", flush_until)):
+            yield
     finally:
-        ended.set()
-        thread.join()
         flush()
 
 

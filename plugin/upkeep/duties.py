@@ -11,10 +11,12 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from sqlalchemy.exc import DBAPIError
 
 from dicom_io.errors import CtscribeError
+from plugin.state.background import in_background
 from plugin.state.database import reason_of
 
 LOGGER = logging.getLogger(__name__)
@@ -42,22 +44,11 @@ class Duty:
 @contextmanager
 def done(duties: Sequence[Duty]) -> Iterator[None]:
     """Do duties in the background for the length of a `with` block, the first turn at once."""
-    ended = threading.Event()
-    threads = [
-        threading.Thread(target=_do_until, args=(ended, duty), name=duty.name, daemon=True)
-        for duty in duties
-    ]
-    for thread in threads:
-        thread.start()
-    try:
+    with in_background(*((duty.name, partial(_do_until, duty)) for duty in duties)):
         yield
-    finally:
-        ended.set()
-        for thread in threads:
-            thread.join()
 
 
-def _do_until(ended: threading.Event, duty: Duty) -> None:
+def _do_until(duty: Duty, ended: threading.Event) -> None:
     told = ""
     while not ended.is_set():
         problem = _problem(duty)
