@@ -80,7 +80,7 @@ def with_current_model(settings: Settings, sessions: SessionFactory) -> Settings
     if name not in known:
         raise ConfigurationError(
             f"the service's model is {name}, and no table [[models]] is called so: write it, or "
-            f"take {OWN} by `ctscribe models rollback`"
+            f"take {OWN} by `ctscribe models promote {OWN}`"
         )
     return settings.model_copy(update={"engine": known[name]})
 

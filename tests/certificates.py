@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,6 +20,7 @@ class Authority:
         # RSA: the suites of DCMTK's profiles know no other keys
         self._ca = trustme.CA(key_type=trustme.KeyType.RSA)
         self._folder = folder
+        self._numbers = itertools.count()
         folder.mkdir(parents=True, exist_ok=True)
         self.file = folder / "authority.pem"
         self._ca.cert_pem.write_to_path(str(self.file))
@@ -26,7 +28,7 @@ class Authority:
     def issue(self, name: str = "127.0.0.1", *, until: datetime | None = None) -> Tls:
         """Issue a certificate for a name; who has it believes this authority."""
         issued = self._ca.issue_cert(name, key_type=trustme.KeyType.RSA, not_after=until)
-        stem = f"{name}-{id(issued)}"
+        stem = f"{name}-{next(self._numbers)}"
         certificate, key = self._folder / f"{stem}.pem", self._folder / f"{stem}.key"
         issued.private_key_pem.write_to_path(str(key))
         certificate.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))

@@ -93,6 +93,7 @@ def run_checks(settings: Settings, *, send: bool = False) -> Iterator[Finding]:
     yield check_receiver(settings)
     yield from check_models(settings)
     yield from check_destinations(settings, send=send)
+    yield from check_repositories(settings)
     yield from check_channels(settings)
     yield from check_certificates(settings)
 
@@ -297,6 +298,16 @@ def _try_out(one: DestinationSettings) -> Finding:
     except CtscribeError as error:
         return Finding(check, False, str(error), "look into the destination's log")
     return Finding(check, proved, told, "" if proved else "see docs/missing-draft.md")
+
+
+def check_repositories(settings: Settings) -> Iterator[Finding]:
+    """Every audit repository takes a connection; no message is sent."""
+    from plugin.endpoints import syslog_receiver
+
+    for one in settings.audit.repositories:
+        where = f"{one.host}:{one.port} by {one.transport}"
+        receiver = syslog_receiver(one)
+        yield _reachable(f"audit trail to {one.name}", where, receiver.check)
 
 
 def check_channels(settings: Settings) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ PREPARE, WRITE = "prepare the model's input", "let the model write"
 REPORT = "make the Structured Report"
 _SHORT = {
     READ: "read",
-    CHOOSE: "read",
+    CHOOSE: "read",  # choosing reads the slices
     BUILD: "build",
     PREPARE: "prepare",
     WRITE: "write",
@@ -28,14 +28,14 @@ def timed_steps() -> Iterator[Callable[[str], None]]:
 
     Of a draft that fails, the steps count that were finished.
     """
-    step, began = READ, time.perf_counter()
+    step, began = _SHORT[READ], time.perf_counter()
 
     def begin(name: str) -> None:
         nonlocal step, began
         now = time.perf_counter()
-        if name != step:
-            TALLY.observe(Timed.STEP, now - began, step=_SHORT[step])
-            step, began = name, now
+        if _SHORT[name] != step:
+            TALLY.observe(Timed.STEP, now - began, step=step)
+            step, began = _SHORT[name], now
 
     yield begin
-    TALLY.observe(Timed.STEP, time.perf_counter() - began, step=_SHORT[step])
+    TALLY.observe(Timed.STEP, time.perf_counter() - began, step=step)

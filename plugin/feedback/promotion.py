@@ -57,13 +57,20 @@ def roll_back(sessions: SessionFactory, now: datetime) -> str:
     Raises
     ------
     PluginError
-        The model was never changed.
+        The model was never changed, or the latest change went back already: a second one would
+        bring back what the first one took away.
     """
     with sessions.begin() as session:
         one_at_a_time(session)
-        latest = session.scalar(select(Promotion).order_by(Promotion.id.desc()).limit(1))
+        newest = select(Promotion).order_by(Promotion.id.desc()).limit(2)
+        latest, earlier = (*session.scalars(newest), None, None)[:2]
         if latest is None:
             raise PluginError("no model was promoted: there is nothing to roll back")
+        if earlier is not None and earlier.before == latest.model_name:
+            raise PluginError(
+                f"the latest change went back to {latest.model_name or OWN} already: name the "
+                "model that you want, `ctscribe models promote NAME`"
+            )
         _change(session, latest.model_name, latest.before, now)
         return latest.before or OWN
 

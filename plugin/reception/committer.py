@@ -11,6 +11,7 @@ import logging
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -40,6 +41,8 @@ HEARTBEAT_S = 5.0
 _LONGEST_S = 5 * BUSY_TIMEOUT_S
 # A full disk refuses every slice of a study: one alert says so
 _ALERT_PAUSE_S = 60.0
+# Some large studies; a sender that is refused sends again, the drafts only say so meanwhile
+MOST_UNNOTED = 10_000
 # Two processes that make the same row collide once; more is a fault that no attempt mends
 _ATTEMPTS = 5
 
@@ -97,8 +100,10 @@ class Committer:
         self._cache = Cache()
         self._steady = Steady(sessions.kw["bind"], patience, self._cache)
         self._last_beat = time.monotonic()
-        self._last_alert = -_ALERT_PAUSE_S
-        self._unwritten: tuple[Kind, CtscribeError] | None = None
+        self._last_alert: dict[Kind, float] = {}
+        # What waits for the database: the newest alert of each kind, and who is absent
+        self._unwritten: dict[Kind, CtscribeError] = {}
+        self._unnoted: deque[tuple[str, str]] = deque(maxlen=MOST_UNNOTED)
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
 
     def start(self) -> None:
@@ -140,26 +145,38 @@ class Committer:
         """Let the studies of an association go, soon."""
         self._ended.put(association)
 
-    def alert(self, kind: Kind, error: CtscribeError) -> None:
-        """Write an alert, once a minute at most; log it, and write it later, where none can be."""
-        if time.monotonic() - self._last_alert < _ALERT_PAUSE_S:
-            return
-        self._last_alert = time.monotonic()
+    def alert(self, kind: Kind, error: CtscribeError) -> bool:
+        """Write an alert, once a minute at most of each kind; returns whether it is that time.
+
+        Where none can be written it is logged now and written later.
+        """
+        now = time.monotonic()
+        if now - self._last_alert.get(kind, -_ALERT_PAUSE_S) < _ALERT_PAUSE_S:
+            return False
+        self._last_alert[kind] = now
         try:
             self._write_alert(kind, error)
         except DBAPIError as problem:
-            self._unwritten = kind, error
+            self._unwritten[kind] = error
             LOGGER.error("%s: %s", kind, error)
             LOGGER.error("the alert could not be recorded: %s", _reason(problem))
+        return True
 
     def _write_alert(self, kind: Kind, error: CtscribeError) -> None:
         with self._sessions.begin() as session:
             add_event(session, kind, str(error), now=now_of(session), level=Level.ALERT)
 
     def note_absent(self, study: str, sop_instance: str) -> None:
-        """Remember that an instance was refused or cut off; validated UIDs."""
+        """Remember that an instance was refused or cut off; validated UIDs.
+
+        While the database is away this is kept in memory: it may be why the instance was refused.
+        """
         uids, patience = (study, sop_instance), self._patience
-        self._quietly(lambda session: note_absent(session, *uids, patience, now_of(session)))
+        noted = self._quietly(
+            lambda session: note_absent(session, *uids, patience, now_of(session))
+        )
+        if not noted:
+            self._unnoted.append(uids)
 
     def _run(self) -> None:
         while True:
@@ -224,21 +241,38 @@ class Committer:
         if time.monotonic() - self._last_beat < self._heartbeat_s:
             return
         self._last_beat = time.monotonic()
-        if self._unwritten:
-            with suppress(DBAPIError):  # the next beat tries again
-                self._write_alert(*self._unwritten)
-                self._unwritten = None
+        self._write_what_waits()
         open_now = list(self._open_associations())
         if open_now:
             self._quietly(lambda session: completeness.beat(session, open_now, now_of(session)))
 
-    def _quietly(self, change: Callable[..., None]) -> None:
-        """Change what a failure does not harm: holds go stale, what is absent is sent again."""
+    def _write_what_waits(self) -> None:
+        """Write what the database did not take when it happened; the next beat tries again."""
+        with suppress(DBAPIError):
+            for kind, error in list(self._unwritten.items()):
+                self._write_alert(kind, error)
+                del self._unwritten[kind]
+            while self._unnoted:
+                with self._sessions.begin() as session:
+                    note_absent(session, *self._unnoted[0], self._patience, now_of(session))
+                self._unnoted.popleft()
+
+    def _quietly(self, change: Callable[..., None]) -> bool:
+        """Change what a failure does not harm: holds go stale, what is absent waits for its turn.
+
+        Returns whether it was written.
+        """
         try:
             with self._sessions.begin() as session:
                 change(session)
         except DBAPIError as error:
-            LOGGER.warning("holds or absent instances are not recorded: %s", _reason(error))
+            LOGGER.log(
+                logging.DEBUG if self._unnoted else logging.WARNING,
+                "holds or absent instances are not recorded: %s",
+                _reason(error),
+            )
+            return False
+        return True
 
 
 def record_durably(

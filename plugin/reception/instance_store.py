@@ -116,10 +116,10 @@ class InstanceStore:
         return f"instance {uid}" if valid_uid(uid) else "an instance without a UID"
 
     def _refuse(self, error: CtscribeError) -> int:
-        LOGGER.warning("%s from %s is refused: %s", self._announced, self._sender, error)
         TALLY.count(Counted.REFUSALS, reason=type(error).__name__)
-        if isinstance(error, StoreFull):
-            self._committer.alert(Kind.REFUSED, error)
+        # A full disk refuses every slice of every study: one line a minute says so
+        if not isinstance(error, StoreFull) or self._committer.alert(Kind.REFUSED, error):
+            LOGGER.warning("%s from %s is refused: %s", self._announced, self._sender, error)
         self._note_absent()
         return dimse_status(error)
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import decimal
 import re
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
 import rule_engine
-from rule_engine import DataType
+from rule_engine import DataType, ast
 from rule_engine.errors import (
     AttributeResolutionError,
     EngineError,
@@ -23,6 +24,15 @@ from rule_engine.errors import (
 from plugin.rules.facts import Facts, alike, kind_of
 
 _TYPES = {float: DataType.FLOAT, str: DataType.STRING, bool: DataType.BOOLEAN}
+# Where the library keeps the operands of each kind of expression
+_PARTS = (
+    *("left", "right", "condition", "case_true", "case_false", "object", "container", "item"),
+    *("member", "start", "stop", "function", "arguments", "iterable", "result", "value"),
+)
+_REPETITIONS = ("MAX_REPEAT", "MIN_REPEAT")
+_TWO_KINDS = "a text and a number do not go together"
+# So often a part may be repeated inside a repetition, as in (\d{1,3}\.)+
+_FEW = 9
 # Where an operand that is wrong by itself may begin and end
 _JOINT = r"\b(?:and|or|not)\b"
 _OPERAND = re.compile(rf"{_JOINT}|((?:(?!{_JOINT})[^()])+)")
@@ -65,6 +75,7 @@ class Condition:
     def __init__(self, text: str) -> None:
         self.text = text
         self._rule = _compiled(text)
+        _refuse_traps(text, self._rule.statement.expression)
         if self._rule.statement.expression.result_type is not DataType.BOOLEAN:
             raise ConditionError("the condition is a value, not a yes or no", 0)
 
@@ -107,6 +118,71 @@ def _compiled(text: str) -> rule_engine.Rule:
         raise ConditionError(_plain(error), _wrong_operand(text)) from None
 
 
+def _refuse_traps(text: str, expression: Any) -> None:
+    """Refuse what the library takes, and nobody can mean.
+
+    Raises
+    ------
+    ConditionError
+        A text is said to equal a number, which is never true; or a pattern can take for ever.
+    """
+    for part in _parts(expression):
+        if isinstance(part, ast.FuzzyComparisonExpression):
+            _refuse_endless(text, part.right)
+        elif isinstance(part, ast.ComparisonExpression):
+            _refuse_two_kinds(text, part.left, part.right, part.right.result_type)
+        elif isinstance(part, ast.ContainsExpression):
+            members = getattr(part.container.result_type, "value_type", None)
+            _refuse_two_kinds(text, part.member, part.container, members)
+
+
+def _refuse_two_kinds(text: str, one: Any, other: Any, kind: Any) -> None:
+    """Refuse to compare `one` with `other`, of that `kind`, where nothing can be equal."""
+    kinds = {one.result_type, kind}
+    if len(kinds) > 1 and kinds <= set(_TYPES.values()):
+        names = [operand.name for operand in (one, other) if hasattr(operand, "name")]
+        raise ConditionError(_TWO_KINDS, _place(text, names[0]) if names else 0)
+
+
+def _parts(expression: Any) -> Iterator[Any]:
+    yield expression
+    for name in _PARTS:
+        inner = getattr(expression, name, None)
+        for part in inner if isinstance(inner, tuple | list) else (inner,):
+            if isinstance(part, ast.ExpressionBase):
+                yield from _parts(part)
+
+
+def _refuse_endless(text: str, pattern: Any) -> None:
+    """Refuse a repetition inside a repetition: on some texts it tries more ways than there is time.
+
+    Only patterns that stand in the condition are looked at; a header's value is never one.
+    """
+    if not isinstance(pattern, ast.StringExpression):
+        raise ConditionError("a pattern must be written out, in quotes", 0)
+    if _repeats_repetition(re._parser.parse(pattern.value), False):  # type: ignore[attr-defined]
+        raise ConditionError(
+            f"the pattern {pattern.value} repeats a repetition, which can take for ever",
+            max(0, text.find(pattern.value)),
+        )
+
+
+def _repeats_repetition(pattern: Any, repeated: bool) -> bool:
+    """Walk a pattern as the library `re` reads it; it shows its own reading nowhere else."""
+    for operation, argument in pattern:
+        again = str(operation) in _REPETITIONS and argument[1] > _FEW
+        if again and repeated:
+            return True
+        inner = argument if isinstance(argument, tuple | list) else (argument,)
+        for part in inner:
+            if isinstance(part, list):  # alternatives
+                if any(_repeats_repetition(one, repeated or again) for one in part if one):
+                    return True
+            elif hasattr(part, "getwidth") and _repeats_repetition(part, repeated or again):
+                return True
+    return False
+
+
 def _context() -> rule_engine.Context:
     """One for each condition, as it collects the names; numbers that are absent raise nothing."""
     return rule_engine.Context(
@@ -132,7 +208,7 @@ def _unknown(name: str) -> str:
 
 def _plain(error: Exception) -> str:
     said = str(error)
-    return "a text and a number do not go together" if "type mismatch" in said else said
+    return _TWO_KINDS if "type mismatch" in said else said
 
 
 def _place(text: str, name: str) -> int:

@@ -107,6 +107,20 @@ class SyslogReceiver:
                     line.shutdown(socket.SHUT_WR)
                     _read_to_the_end(line)
 
+    def check(self) -> None:
+        """Connect, and shake hands over TLS; UDP has no answer, only the name is looked up.
+
+        Raises
+        ------
+        PeerUnreachable
+            It does not answer.
+        """
+        if self.transport != "udp":
+            self.send(())
+            return
+        with self._mapped():
+            socket.getaddrinfo(self.host, self.port, type=socket.SOCK_DGRAM)
+
     def _send_datagrams(self, messages: Sequence[bytes]) -> None:
         family, kind, protocol, _, address = socket.getaddrinfo(
             self.host, self.port, type=socket.SOCK_DGRAM

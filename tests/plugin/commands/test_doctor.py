@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -98,6 +99,19 @@ def test_a_channel_of_alarms_without_its_secret_is_found(examine):
     result = examine(channel)
     assert result.exit_code == 1
     assert "FAIL  alarms to chat: the environment variable NO_SUCH_HOOK" in result.stdout
+
+
+@pytest.mark.parametrize("transport", ["tcp", "tls"])
+def test_an_audit_repository_that_does_not_answer_is_found(examine, transport):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))  # and does not listen
+        port = free.getsockname()[1]
+        result = examine(
+            '[[audit.repositories]]\nname = "arr"\nhost = "127.0.0.1"\n'
+            f'port = {port}\ntransport = "{transport}"\n'
+        )
+    assert result.exit_code == 1
+    assert "FAIL  audit trail to arr" in result.stdout
 
 
 def test_a_model_that_is_not_there_is_found(examine):

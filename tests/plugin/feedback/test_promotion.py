@@ -37,9 +37,14 @@ def test_a_model_is_promoted_and_rolled_back(sessions, rows):
     assert {one.who.kind for one in entries} == {"person"}
 
 
-def test_a_rollback_is_rolled_back(sessions):
+def test_a_second_rollback_does_not_bring_the_bad_model_back(sessions):
     promote(sessions, "chest", NOW)
     roll_back(sessions, NOW)
+    with pytest.raises(PluginError, match=r"went back to \[engine\] already"):
+        roll_back(sessions, NOW)
+    assert current_model(sessions) is None
+    promote(sessions, "chest", NOW)
+    promote(sessions, "head", NOW)
     assert roll_back(sessions, NOW) == "chest"
 
 

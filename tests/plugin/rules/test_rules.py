@@ -50,6 +50,20 @@ def test_the_age_of_a_patient_comes_from_either_attribute(age, born, years):
     assert seen != seen if years is None else seen == pytest.approx(years, abs=0.01)
 
 
+@pytest.mark.parametrize(
+    "condition",
+    [
+        'sender =~ "([0-9]{1,3}[.])+"',
+        'sender =~ "a+b*.*c"',
+        'sender in ["a", "b"]',
+        "sender != null",
+        '"CT" in sender',
+    ],
+)
+def test_what_only_looks_like_a_trap_is_taken(condition):
+    Condition(condition)
+
+
 @pytest.mark.parametrize("name", [*NUMBERS, *TEXTS, *FLAGS, "SliceThickness", "BodyPartExamined"])
 def test_nothing_that_is_absent_is_an_error(name):
     """At 3 a.m. the first study without the attribute arrives."""
@@ -79,6 +93,12 @@ def test_a_value_that_cannot_be_read_is_as_absent(value):
         ('StudyDescripton == "x"', 0, "did you mean StudyDescription?"),
         ('sender == "a" and hours > 3', 18, "did you mean hour?"),
         ('sender == "a" and hour < "x"', 18, "a text and a number"),
+        ("StudyDescription == 3", 0, "a text and a number"),
+        ("3 != StudyDescription", 5, "a text and a number"),
+        ("hour > 3 and not (sender in [1, 2])", 18, "a text and a number"),
+        ('sender =~ "(a+)+b"', 11, "can take for ever"),
+        ('sender =~ "(x|y*)*" or hour < 3', 11, "can take for ever"),
+        ("sender =~ Modality", 0, "written out"),
         ("hour = 3", 5, "not an expression"),
         ("(hour < 3", 9, "ends too early"),
         ("hour < 3 )", 9, "not an expression"),

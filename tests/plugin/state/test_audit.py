@@ -17,6 +17,7 @@ from plugin.state.audit import (
     chained,
     this_process,
 )
+from plugin.state.database import open_database, session_factory
 from plugin.state.tables import Study
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -88,6 +89,19 @@ def test_the_database_refuses_to_change_or_remove_an_entry(sessions, change):
     with pytest.raises(DBAPIError, match="append-only"), sessions.begin() as session:
         session.execute(change)
     assert len(rows_of(sessions)) == 1
+
+
+def test_sqlite_refuses_to_replace_an_entry(tmp_path):
+    engine = open_database(f"sqlite:///{tmp_path}/ctscribe.db")
+    sessions = session_factory(engine)
+    with sessions.begin() as session:
+        audit.record(session, an_entry(), now=NOON)
+    replace = text(
+        "INSERT OR REPLACE INTO audit SELECT position, time, NULL, '{}', hash FROM audit"
+    )
+    with pytest.raises(DBAPIError, match="append-only"), sessions.begin() as session:
+        session.execute(replace)
+    engine.dispose()
 
 
 def test_writers_at_the_same_time_make_one_chain(sessions):
