@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from dicom_io.phantoms.phantom import PHASES, PLANES, Phase, Plane
+from dicom_io.phantoms.truth import PHASES, PLANES, Phase, Plane
 from plugin.cli.options import (
     FILE,
     FOLDER,

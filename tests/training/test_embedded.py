@@ -10,7 +10,8 @@ import pytest
 import engine
 from dicom_io.errors import CtscribeError, EngineError
 from dicom_io.model_input.preprocess import prepare
-from dicom_io.phantoms.phantom import FINDINGS, make_phantom
+from dicom_io.phantoms.phantom import make_phantom
+from dicom_io.phantoms.truth import FINDINGS
 from dicom_io.slices.read import read_studies, read_study
 from dicom_io.types import Volume
 from dicom_io.volume.stacks import stack_of

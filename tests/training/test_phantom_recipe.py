@@ -10,7 +10,8 @@ from safetensors.torch import load_file
 
 from dicom_io.errors import EngineError, UnusableData
 from dicom_io.model_input.preprocess import prepare
-from dicom_io.phantoms.phantom import FINDINGS, make_phantom
+from dicom_io.phantoms.phantom import make_phantom
+from dicom_io.phantoms.truth import FINDINGS
 from engine import EMBEDDED, load_engine
 from engine.checkpoints.checkpoint import describe, load_checkpoint, load_pair
 from engine.protocol import Sampling

@@ -16,7 +16,8 @@ from rich.progress import track
 
 from dicom_io.model_input.intensity import curve_of
 from dicom_io.model_input.preprocess import DEFAULT_WINDOW
-from dicom_io.phantoms.phantom import PHASES, PLANES, Phantom, Phase, Plane, make_phantom
+from dicom_io.phantoms.phantom import Phantom, make_phantom
+from dicom_io.phantoms.truth import PHASES, PLANES, Phase, Plane
 from training.data.phantom_questions import questions, yes_no_questions
 from training.data.prose import study_findings
 from training.data.questions import FILE_PARTS, Question, write_questions

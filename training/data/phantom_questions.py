@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from dicom_io.phantoms.focal import FOCAL_FINDINGS
-from dicom_io.phantoms.phantom import FINDINGS, PHASES, PLANES, Truth
+from dicom_io.phantoms.truth import FINDINGS, PHASES, PLANES, Truth
 from training.data.questions import (
     ABNORMALITY,
     LOCATION,

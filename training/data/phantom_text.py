@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dicom_io.phantoms.phantom import FINDINGS, PHASES, PLANES, Truth
+from dicom_io.phantoms.truth import FINDINGS, PHASES, PLANES, Truth
 from training.data.wordings import TAUGHT, pick
 
 Fact = tuple[str, str | None]

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from dicom_io.model_input.preprocess import PreprocessSpec, prepare
-from dicom_io.phantoms.phantom import FINDINGS, Truth, draw_truth, make_phantom
+from dicom_io.phantoms.phantom import make_phantom
+from dicom_io.phantoms.truth import FINDINGS, Truth, draw_truth
 from training.data.phantom_questions import questions, yes_no_questions
 from training.data.phantom_text import report_text
 from training.data.questions import ABNORMALITY, FILE_PARTS, Question, closed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dicom_io.phantoms.focal import FOCAL_FINDINGS
-from dicom_io.phantoms.phantom import FINDINGS, Finding, Truth
+from dicom_io.phantoms.truth import FINDINGS, Finding, Truth
 from training.data.wordings import PROSE, pick
 
 _SILENCE = 0.35

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.progress import track
 
 from dicom_io.model_input.preprocess import prepare
-from dicom_io.phantoms.phantom import Truth, make_phantom
+from dicom_io.phantoms.phantom import make_phantom
+from dicom_io.phantoms.truth import Truth
 from engine.protocol import ReportEngine
 from training.evaluation.findings.reader import read_findings
 from training.evaluation.findings.score import finding_table, true_mentions

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dicom_io.errors import UnusableData
-from dicom_io.phantoms.phantom import Truth
+from dicom_io.phantoms.truth import Truth
 from engine.network.contrastive import ContrastivePair, pairwise_sigmoid_loss
 from training.data.phantom_text import statements
 from training.data.store import as_unit_interval

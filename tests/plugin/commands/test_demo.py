@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from pydicom import dcmread
 
-from dicom_io.phantoms.phantom import Truth
+from dicom_io.phantoms.truth import Truth
 from plugin.cli import main
 from plugin.supervisor import CTSCRIBE
 from reporting.render import report_text

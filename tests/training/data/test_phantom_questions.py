@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from dicom_io.phantoms.phantom import Finding, Truth, make_phantom
+from dicom_io.phantoms.phantom import make_phantom
+from dicom_io.phantoms.truth import Finding, Truth
 from training.data.phantom_questions import NONE, questions, yes_no_questions
 from training.data.questions import LETTERS, TYPES, Question
 

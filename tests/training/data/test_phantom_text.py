@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dicom_io.phantoms.phantom import FINDINGS, Finding, Truth, draw_truth
+from dicom_io.phantoms.truth import FINDINGS, Finding, Truth, draw_truth
 from tests.training.asserted import asserted
 from training.data.phantom_text import facts, facts_text, report_text, statements
 from training.evaluation.findings.score import true_mentions

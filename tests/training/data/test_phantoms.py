@@ -4,7 +4,8 @@ import pytest
 from dicom_io.errors import UnusableData
 from dicom_io.model_input.preprocess import PreprocessSpec, prepare
 from dicom_io.phantoms.focal import FOCAL_FINDINGS
-from dicom_io.phantoms.phantom import Truth, make_phantom
+from dicom_io.phantoms.phantom import make_phantom
+from dicom_io.phantoms.truth import Truth
 from training.data import phantoms
 from training.data.phantoms import write_phantoms
 from training.data.questions import TYPES

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from dicom_io.phantoms.focal import FOCAL_FINDINGS
-from dicom_io.phantoms.phantom import FINDINGS, Finding, Truth, make_phantom
+from dicom_io.phantoms.phantom import make_phantom
+from dicom_io.phantoms.truth import FINDINGS, Finding, Truth
 from tests.training.asserted import asserted
 from training.data.prose import present, study_findings
 from training.evaluation.findings.score import true_mentions

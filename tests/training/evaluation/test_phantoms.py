@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dicom_io.phantoms.phantom import FINDINGS, Truth, draw_truth
+from dicom_io.phantoms.truth import FINDINGS, Truth, draw_truth
 from engine.fake import FakeEngine
 from training.data.phantom_text import report_text
 from training.evaluation.metrics.bootstrap import Bootstrap

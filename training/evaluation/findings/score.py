@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dicom_io.phantoms.phantom import Truth
+from dicom_io.phantoms.truth import Truth
 from training.evaluation.findings.reader import SIDES, Mention
 from training.evaluation.metrics.bootstrap import Bootstrap
 from training.evaluation.tables import Cell, Table

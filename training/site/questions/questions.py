@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dicom_io.phantoms.phantom import PHASES, PLANES
+from dicom_io.phantoms.truth import PHASES, PLANES
 from dicom_io.volume.orientation import acquisition_plane
 from training.data.questions import (
     ABNORMALITY,

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from dicom_io.phantoms.phantom import draw_truth, make_phantom
+from dicom_io.phantoms.phantom import make_phantom
+from dicom_io.phantoms.truth import draw_truth
 from training.data.phantom_text import report_text
 from training.data.prose import study_findings
 from training.evaluation.findings.reader import (

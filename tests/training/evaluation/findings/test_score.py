@@ -1,6 +1,6 @@
 import pytest
 
-from dicom_io.phantoms.phantom import Finding, Truth
+from dicom_io.phantoms.truth import Finding, Truth
 from training.evaluation.findings.reader import Mention, read_findings
 from training.evaluation.findings.score import Counts, compare, finding_table, true_mentions
 from training.evaluation.metrics.bootstrap import Bootstrap, Interval
