@@ -53,6 +53,15 @@ class Body:
     """Paints one body from the outside in; later organs overwrite earlier ones.
 
     The landmarks are in the body's own millimetres, like x, y and z.
+
+    Parameters
+    ----------
+    grid : tuple of ndarray
+        x, y and z of the voxels in mm, which broadcast to the shape of the volume.
+    truth : Truth
+        What the body is to show.
+    streams : Streams
+        What the painters draw from.
     """
 
     def __init__(self, grid: tuple[Array, Array, Array], truth: Truth, streams: Streams) -> None:
@@ -90,7 +99,15 @@ class Body:
     def ellipsoid(
         self, centre: tuple[float, ...], radii: tuple[float, ...], *, power: int = 2
     ) -> Array:
-        """Signed radius: below 1 inside."""
+        """Signed radius: below 1 inside.
+
+        Parameters
+        ----------
+        centre, radii : tuple of float
+            Along x, y and z, in the body's own millimetres.
+        power : int
+            2 is an ellipsoid; more is nearer to a box.
+        """
         squares: list[Array] = [
             np.abs((axis - c) / r) ** power
             for axis, c, r in zip((self.x, self.y, self.z), centre, radii, strict=True)
@@ -102,6 +119,15 @@ class Body:
         return float(value * self.rng.uniform(1 - spread, 1 + spread))
 
     def severity(self, name: str, low: float, high: float) -> float | None:
+        """How far a finding goes; None where it is not there.
+
+        Parameters
+        ----------
+        name : str
+            Of the finding.
+        low, high : float
+            What an extent of 0 and of 1 come to.
+        """
         finding = self.truth.finding(name)
         return None if finding is None else low + (high - low) * finding.extent
 
