@@ -170,9 +170,7 @@ def disfigured(how: str) -> Volume:
     return Volume(np.clip(np.rint(made), -1024, 3071).astype(np.int16), volume.affine_lps)
 
 
-@pytest.mark.parametrize(
-    "how", ["noise", "air", "inverted", "shifted by 300 HU", "stored values"]
-)
+@pytest.mark.parametrize("how", ["noise", "air", "inverted", "shifted by 300 HU", "stored values"])
 def test_it_abstains_on_what_no_scanner_makes(shipped, how):
     generation = shipped.report(prepare(disfigured(how), shipped.preprocess))
     assert generation.abstained
