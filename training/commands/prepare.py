@@ -136,6 +136,11 @@ def phantoms(
     help="Column or field that holds WHAT: accession, text, patient, status, written, addendum, or "
     "staff (several with commas).",
 )
+@click.option(
+    "--time-format",
+    help='How the times of a table are written, such as "%d/%m/%Y %H:%M". Found out where every '
+    "row can be read in one way only.",
+)
 @click.option("--model", default="embedded", help="Prepare inputs as this model needs them.")
 @click.option(
     "--series",

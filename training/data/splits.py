@@ -83,12 +83,19 @@ def normalised(text: str) -> str:
     return " ".join(re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold()))
 
 
-def _groups(images: Sequence[Grouped], texts: Mapping[str, str]) -> dict[str, str]:
-    """Name the group of each case: the smallest case that it shares texts with, however far."""
-    of_text: dict[str, set[str]] = defaultdict(set)
-    for image in images:
-        of_text[normalised(texts[image.text])].add(image.case)
-    parent = {image.case: image.case for image in images}
+def linked(marks: Mapping[str, Iterable[str]]) -> dict[str, str]:
+    """Name the group of each case: the smallest case that it shares marks with, however far.
+
+    Parameters
+    ----------
+    marks : mapping of str to iterable of str
+        What each case has, such as its texts, or the numbers that a patient is known under.
+    """
+    having: dict[str, set[str]] = defaultdict(set)
+    for case, own in marks.items():
+        for mark in own:
+            having[mark].add(case)
+    parent = {case: case for case in marks}
 
     def root(case: str) -> str:
         while parent[case] != case:
@@ -96,13 +103,21 @@ def _groups(images: Sequence[Grouped], texts: Mapping[str, str]) -> dict[str, st
             case = parent[case]
         return case
 
-    for cases in of_text.values():
+    for cases in having.values():
         first, *others = sorted(root(case) for case in cases)
         for other in others:
             # whichever was joined meanwhile, the smaller name stays the root
             a, b = sorted((root(first), root(other)))
             parent[b] = a
     return {case: root(case) for case in parent}
+
+
+def _groups(images: Sequence[Grouped], texts: Mapping[str, str]) -> dict[str, str]:
+    """Name the group of each case, by the texts that cases share."""
+    marks: dict[str, set[str]] = defaultdict(set)
+    for image in images:
+        marks[image.case].add(normalised(texts[image.text]))
+    return linked(marks)
 
 
 def _rank(seed: int, name: str) -> str:

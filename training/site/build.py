@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -27,7 +28,7 @@ from training.data.shards import (
     write_splits,
     write_texts,
 )
-from training.data.splits import PARTS, grouped_split
+from training.data.splits import PARTS, grouped_split, linked
 from training.data.store import Header, Store, as_unit_interval, sha256
 from training.site.card import write_card
 from training.site.questions.questions import Asked, questions_of
@@ -53,9 +54,10 @@ class Taken:
     def text_key(self) -> str:
         return f"{self.record.patient}/{self.record.study}"
 
-    def planned(self) -> list[Planned]:
+    def planned(self, person: str) -> list[Planned]:
+        """Its images, which stay in one part of a split with all others of the person."""
         return [
-            Planned(f"{self.text_key}-{n}", self.record.patient, self.text_key, image.file)
+            Planned(f"{self.text_key}-{n}", person, self.text_key, image.file)
             for n, image in enumerate(self.record.images, start=1)
         ]
 
@@ -84,7 +86,8 @@ def build_store(
         `out` holds something else.
     """
     taken = sorted(taken, key=lambda one: one.text_key)
-    planned = [image for one in taken for image in one.planned()]
+    people = _people(taken)
+    planned = [image for one in taken for image in one.planned(people[one.record.patient])]
     images = {image.file: image for one in taken for image in one.record.images}
     header = Header(wanted.spec, "uint16", "site", _digest(planned, images))
     with begun(out, header):
@@ -97,6 +100,7 @@ def build_store(
         _write_questions(out, asked)
         drawn: dict[str, Any] = {"held_out": wanted.held_out, "seed": wanted.seed}
         splits = {"grouped": grouped_split(store.images.values(), store.texts, **drawn)}
+        facts = {**facts, "patients_joined": len(people) - len(set(people.values()))}
         facts = {**facts, **drawn, "questions": len(asked), "images": len(store.images)}
         facts["splits"] = {part: len(splits["grouped"][part]) for part in PARTS}
         facts["rejected"] = [*facts["rejected"], *map(asdict, damaged)]
@@ -104,6 +108,14 @@ def build_store(
         write_card(out, store, {**facts, "kept": {t.text_key: t.kept for t in taken if t.kept}})
         write_splits(out, splits, store.images)
     return store
+
+
+def _people(taken: Sequence[Taken]) -> dict[str, str]:
+    """Name the person behind each patient: several numbers may be one's."""
+    marks: dict[str, set[str]] = defaultdict(set)
+    for one in taken:
+        marks[one.record.patient].update(one.record.also_known_as)
+    return linked(marks)
 
 
 def _digest(planned: Sequence[Planned], images: Mapping[str, Image]) -> str:

@@ -103,6 +103,7 @@ def as_markdown(card: Mapping[str, Any]) -> str:
         "",
         *_read(card["reading"]),
         "",
+        *_joined(card.get("patients_joined", 0)),
         f"On {rules['sentences']} invented sentences the rules found "
         f"{rules['identifiers_found']:.1%} of the identifiers, and took {rules['words_lost']:.2%} "
         "of the words that should stay.",
@@ -124,6 +125,16 @@ def _read(reading: Mapping[str, Any]) -> list[str]:
         f"{reading['read_of_random_sample']} drawn at random, {reading['of_these_with_a_leak']} "
         f"held a leak, which was mended: at most {reading['leaks_per_1000_at_most']} of 1,000 "
         "unread reports hold one (95 % confidence)."
+    ]
+
+
+def _joined(patients: int) -> list[str]:
+    if not patients:
+        return []
+    return [
+        f"{patients} patient numbers belong to people who have another one (the same name and "
+        "birth date, or a number that both name): all of a person stands in one part.",
+        "",
     ]
 
 

@@ -34,7 +34,13 @@ from dicom_io.volume.series import choose_series, usable_stacks
 from dicom_io.volume.stacks import stack_of
 from dicom_io.volume.volume import build_volume
 from training.data.store import quantised, sha256
-from training.site.deidentify.headers import deidentify, origin, patient_of, refuse_burned_in
+from training.site.deidentify.headers import (
+    also_known_as,
+    deidentify,
+    origin,
+    patient_of,
+    refuse_burned_in,
+)
 from training.site.deidentify.keys import Key
 from training.site.deidentify.known import KnownValues
 from training.site.deidentify.pixels import holds_text
@@ -146,6 +152,7 @@ class Collector:
         return Record(
             name,
             self.key.patient(patient_of(headers[0])),
+            also_known_as=tuple(sorted(map(self.key.patient, _names_of(headers)))),
             left_out=left_out,
             reports=tuple(reports_in(headers)),
             images=tuple(self._images(name, usable)),
@@ -207,6 +214,10 @@ class Collector:
 
     def _nameless(self, instance: Instance) -> Instance:
         return replace(instance, header=deidentify(instance.header, self.key))
+
+
+def _names_of(headers: Sequence[Dataset]) -> set[str]:
+    return {name for header in headers for name in also_known_as(header)}
 
 
 def reason_of(error: CtscribeError) -> str:

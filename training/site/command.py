@@ -46,7 +46,8 @@ def run(source: str, out: Path, options: Mapping[str, Any]) -> None:
     click.BadParameter
         An option cannot be understood.
     """
-    reports_from, reports = read_reports(options["reports"], _columns(options["columns"]))
+    columns, time_format = _columns(options["columns"]), options["time_format"]
+    reports_from, reports = read_reports(options["reports"], columns, time_format)
     checkpoint, spec = preprocessing_of(options["model"])
     safe, recognizer = options["keep_private"], options["recognizer"]
     wanted = Wanted(
@@ -111,9 +112,18 @@ def open_source(name: str) -> Source:
 
 
 def read_reports(
-    name: str, columns: Mapping[str, str]
+    name: str, columns: Mapping[str, str], time_format: str | None = None
 ) -> tuple[ReportsFrom, tuple[SignedReport, ...]]:
     """Read the reports of a table or of messages; "sr" leaves them in the studies.
+
+    Parameters
+    ----------
+    name : str
+        "sr", a table or a folder.
+    columns : mapping of str to str
+        As `read_table` takes it; of messages the fields.
+    time_format : str, optional
+        How the times of a table are written.
 
     Raises
     ------
@@ -128,7 +138,7 @@ def read_reports(
         staff = [field for field in columns.get("staff", "").split(",") if field]
         return "hl7", tuple(read_messages(path, place, staff))
     if path.is_file() and path.suffix.lower() in TABLES:
-        return "table", tuple(read_table(path, columns))
+        return "table", tuple(read_table(path, columns, time_format))
     raise UnusableData("--reports is sr, a .csv or .jsonl file, or a folder of HL7 messages")
 
 

@@ -74,6 +74,8 @@ class Record:
         How many objects were left out, by reason.
     reports : tuple of SignedReport
         Those that lie in the study.
+    also_known_as : tuple of str
+        Pseudonyms of the other numbers and of the name that the patient is known under.
     images : tuple of Image
     """
 
@@ -83,6 +85,7 @@ class Record:
     detail: str = field(default="", repr=False)
     left_out: dict[str, int] = field(default_factory=dict)
     reports: tuple[SignedReport, ...] = field(default=(), repr=False)
+    also_known_as: tuple[str, ...] = ()
     images: tuple[Image, ...] = ()
 
 

@@ -8,6 +8,8 @@ person typed into an element that is no identifier by its definition, so only th
 from __future__ import annotations
 
 import logging
+import re
+import unicodedata
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -142,6 +144,23 @@ def patient_of(dataset: Dataset) -> str:
         if name.strip("^= ") and born:
             return f"name {name.casefold()} {born}"
         return f"study {_text(dataset, 'StudyInstanceUID')}"
+
+
+def also_known_as(dataset: Dataset) -> set[str]:
+    """What else stands for the patient: other numbers, and the name with the birth date.
+
+    Two patients that share one of these may be the same person, whose studies must not stand in
+    two parts of a split. It does not matter who issued a number.
+    """
+    with quiet():
+        numbers = [_text(dataset, "PatientID"), *_text(dataset, "OtherPatientIDs").split("\\")]
+        others = dataset.get("OtherPatientIDsSequence") or ()
+        numbers += [_text(item, "PatientID") for item in others if isinstance(item, Dataset)]
+        known = {f"id {number.strip().casefold()}" for number in numbers if number.strip()}
+        born = _text(dataset, "PatientBirthDate")
+        spelled = _text(dataset, "PatientName").partition("=")[0].casefold()
+        name = " ".join(re.findall(r"\w+", unicodedata.normalize("NFKC", spelled)))
+        return known | ({f"name {name} {born}"} if name and born else set())
 
 
 def origin(deidentified: Dataset) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import hl7
 from dicom_io.errors import UnusableData
 from training.site.reports.hl7_identity import identity, is_field
 from training.site.reports.hl7_messages import Message, Segment, messages_in
-from training.site.reports.reports import SignedReport, Status
+from training.site.reports.reports import Part, SignedReport, Status, text_of
 from training.site.reports.sections import kind_of_heading
 
 ACCESSION_FIELD = "OBR-3"
@@ -88,7 +88,8 @@ def _reports(
     for order in _orders(message):
         places = {**first, "OBR": order.request, "ORC": order.control}
         status = _status(order)
-        text, addendum = _text(order.observations)
+        parts = tuple(_parts(order.observations))
+        text = text_of(parts)
         accession = _value(places.get(segment), number)
         if not accession and (segment, number) == ("OBR", 3):
             accession = _value(order.control, 3)
@@ -97,9 +98,10 @@ def _reports(
                 accession_number=accession,
                 text=text,
                 status=status,
-                addendum=addendum,
+                addendum=_adds(parts),
                 written=_moment(first["MSH"].first(7) or order.request.first(22)),
                 patient_ids=patients,
+                parts=parts,
                 known=identity(message.segments, staff),
             )
 
@@ -146,21 +148,20 @@ def _status(order: _Order) -> Status:
     return "corrected" if "C" in stated | {request} else "final"
 
 
-def _text(observations: Sequence[Segment]) -> tuple[str, bool]:
-    """The lines of all text observations under their headings, and whether all are an addendum."""
-    lines: list[str] = []
-    headings: list[str] = []
+def _parts(observations: Sequence[Segment]) -> Iterator[Part]:
+    """Read the text observations that hold, each with its heading."""
     for observation in observations:
         if not _is_text(observation) or observation.first(11) in _VOID:
             continue
-        heading = _heading(observation)
-        if heading and headings[-1:] != [heading]:
-            lines.append(f"{heading}:")
-        headings.append(heading)
         unescaped = observation.separators.unescaped
-        lines += [unescaped(line) for line in observation.repetitions(5) or [""]]
-    addendum = bool(headings) and all(kind_of_heading(one) == "addendum" for one in headings)
-    return "\n".join(lines).strip(), addendum
+        lines = [unescaped(line) for line in observation.repetitions(5) or [""]]
+        name = "|".join((*observation.components(3)[:1], observation.first(4)))
+        yield Part(observation.first(1), name, _heading(observation), "\n".join(lines))
+
+
+def _adds(parts: Sequence[Part]) -> bool:
+    """Whether all of it is an addendum."""
+    return bool(parts) and all(kind_of_heading(one.heading) == "addendum" for one in parts)
 
 
 def _is_text(observation: Segment) -> bool:

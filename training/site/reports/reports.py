@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal
 
 from dicom_io.errors import UnusableData
@@ -15,6 +16,42 @@ Status = Literal["final", "corrected", "withdrawn", "preliminary"]
 
 class NoReport(UnusableData):
     """A study has no report that may be used; the message says why, and names nobody."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One observation (OBX) of a report.
+
+    Parameters
+    ----------
+    number : str
+        Of the observation within its message (OBX-1).
+    name : str
+        What it is (OBX-3 and OBX-4); all lines of a report may have the same.
+    heading, text : str
+        What stands above it, and what it says.
+    """
+
+    number: str
+    name: str
+    heading: str
+    text: str = field(repr=False)
+
+    def key(self, named: bool) -> str:
+        """What tells it from the others of its report: what it is, or else its number."""
+        return self.name if named else self.number
+
+
+def text_of(parts: Iterable[Part]) -> str:
+    """Join parts under their headings, each heading once for neighbours."""
+    lines: list[str] = []
+    above = ""
+    for part in parts:
+        if part.heading and part.heading != above:
+            lines.append(f"{part.heading}:")
+        above = part.heading
+        lines.append(part.text)
+    return "\n".join(lines).strip()
 
 
 @dataclass(frozen=True)
@@ -39,6 +76,8 @@ class SignedReport:
         Names of earlier reports that this one takes the place of.
     name : str
         Of this report, for `replaces`.
+    parts : tuple of Part
+        What the text is made of, where it came in parts that a later message may correct.
     known : KnownValues
         People, numbers, dates and places that its message names, which may stand in the text too.
     """
@@ -51,6 +90,7 @@ class SignedReport:
     patient_ids: tuple[str, ...] = field(default=(), repr=False)
     replaces: tuple[str, ...] = field(default=(), repr=False)
     name: str = field(default="", repr=False)
+    parts: tuple[Part, ...] = field(default=(), repr=False)
     known: KnownValues = field(default_factory=KnownValues, repr=False)
 
 
@@ -89,17 +129,34 @@ def reading_of(reports: Iterable[SignedReport]) -> Reading:
     signed = [r for r in known if r.status != "preliminary"]
     if not signed:
         raise NoReport("no report that a person has signed")
-    valid = _latest([report for report in signed if not report.addendum])
+    _require_comparable([report.written for report in signed])
+    reports = [report for report in signed if not report.addendum]
+    valid = _latest(reports)
     if valid.status == "withdrawn":
         raise NoReport("its report was withdrawn")
-    sections = find_sections(valid.text)
-    addenda = [r for r in signed if r.addendum and r.written >= valid.written]
+    sections = find_sections(_whole(valid, reports))
+    addenda = [r for r in signed if r.addendum and (r.written >= valid.written or not r.written)]
+    if len(reports) > 1 and not all(a.written for a in addenda):
+        raise NoReport("an addendum without a date, and which of several reports it adds to")
     for addendum in _in_order(addenda):
         if addendum.status != "withdrawn":
             sections = sections.amended(find_sections(addendum.text))
     if not sections.text:
         raise NoReport("its report holds neither findings nor an impression")
     return Reading(sections.text, KnownValues.joined(report.known for report in known))
+
+
+def _require_comparable(moments: Sequence[str]) -> None:
+    """Refuse a day beside a time of the same day.
+
+    Raises
+    ------
+    NoReport
+        Nobody knows which of the two is later.
+    """
+    stated = sorted(filter(None, set(moments)))
+    if any(later.startswith(earlier) for earlier, later in pairwise(stated)):
+        raise NoReport("its reports have a day here and a time of that day there")
 
 
 def _latest(reports: Sequence[SignedReport]) -> SignedReport:
@@ -119,6 +176,41 @@ def _latest(reports: Sequence[SignedReport]) -> SignedReport:
 
 def _in_order(addenda: Sequence[SignedReport]) -> list[SignedReport]:
     unique = {(a.written, a.text.strip()): a for a in addenda}
-    if len(unique) > 1 and len({written for written, _ in unique}) < len(unique):
+    moments = {written for written, _ in unique}
+    if len(unique) > 1 and (len(moments) < len(unique) or "" in moments):
         raise NoReport("several addenda, and their order cannot be told")
     return [unique[key] for key in sorted(unique)]
+
+
+def _whole(report: SignedReport, reports: Sequence[SignedReport]) -> str:
+    """Return the text of a report; a correction of some parts leaves the others as they were.
+
+    Raises
+    ------
+    NoReport
+        It may correct some lines or all, which cannot be told.
+    """
+    parts = _whole_parts(report, reports)
+    return text_of(parts) if parts else report.text
+
+
+def _whole_parts(report: SignedReport, reports: Sequence[SignedReport]) -> tuple[Part, ...]:
+    before = [one for one in reports if one.parts and one.written < report.written]
+    if report.status != "corrected" or not report.parts or not before:
+        return report.parts
+    earlier = _whole_parts(_latest(before), before)
+    named = len({part.name for part in earlier}) == len(earlier)
+    corrected = {part.key(named): part for part in report.parts}
+    known = [part.key(named) for part in earlier]
+    if not set(corrected) < set(known):
+        return report.parts
+    if not named and _begins(list(corrected), known):
+        # lines 1, 2, … of a report of more lines: a shorter report, or its first lines
+        if not find_sections(report.text).headed:
+            raise NoReport("its correction is of some lines or of all, which cannot be told")
+        return report.parts
+    return tuple(corrected.get(part.key(named), part) for part in earlier)
+
+
+def _begins(some: Sequence[str], every: Sequence[str]) -> bool:
+    return list(some) == list(every[: len(some)])

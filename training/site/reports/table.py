@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dicom_io.errors import UnusableData
 from training.site.deidentify.known import KnownValues
+from training.site.reports.moments import moments
 from training.site.reports.reports import SignedReport, Status
 
 COLUMNS = {
@@ -35,7 +36,9 @@ _YES = {"1", "true", "yes", "y", "x", "addendum"}
 _LONGEST_FIELD = 10_000_000
 
 
-def read_table(path: Path, columns: Mapping[str, str]) -> Iterator[SignedReport]:
+def read_table(
+    path: Path, columns: Mapping[str, str], time_format: str | None = None
+) -> Iterator[SignedReport]:
     """Read a table in UTF-8, UTF-16 with a byte order mark, or else Windows-1252.
 
     Parameters
@@ -44,13 +47,23 @@ def read_table(path: Path, columns: Mapping[str, str]) -> Iterator[SignedReport]
         `.csv`, with commas, semicolons, tabs or bars, quoted as RFC 4180 has it; or `.jsonl`.
     columns : mapping of str to str
         Names of columns by what they hold (a key of `COLUMNS`), where they have others.
+    time_format : str, optional
+        How times are written, see `moments`; they decide which of several reports holds.
 
     Raises
     ------
     UnusableData
-        It is no such table, or has no column for the accession number or the text. The message
-        names the line, never what stands there.
+        It is no such table, has no column for the accession number or the text, or its times
+        cannot be read. The message names the line, never what stands there.
     """
+    found = list(_rows(path, columns))
+    written = [(line, row.get("written", "")) for line, row in found]
+    for (_, row), moment in zip(found, moments(written, time_format), strict=True):
+        yield _report({**row, "written": moment})
+
+
+def _rows(path: Path, columns: Mapping[str, str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Read what each row has, by its line."""
     rows = _json_lines(path) if path.suffix.lower() in (".jsonl", ".ndjson") else _csv(path)
     names: dict[str, list[str]] | None = None
     for line, row in rows:
@@ -60,7 +73,7 @@ def read_table(path: Path, columns: Mapping[str, str]) -> Iterator[SignedReport]
             for key, named in names.items()
         }
         if found["accession"] and found["text"]:
-            yield _report(found)
+            yield line, found
         elif found["accession"] or found["text"]:
             raise UnusableData(
                 f"the table of reports, line {line}: accession number or text is empty"

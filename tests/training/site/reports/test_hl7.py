@@ -234,3 +234,55 @@ def test_everybody_whom_any_segment_names_is_known(tmp_path):
     assert {"2165550199", "0551-777001", "POL99871"} <= set(known.numbers)
     assert {"27B Larkspur Crescent", "Dunmore", "Rosewood", "5 Elm Row"} <= set(known.places)
     assert "19510417" in known.dates
+
+
+def corrected(tmp_path, first: list[str], later: list[str]) -> str:
+    messages = (
+        message(*first, time="20240301120000"),
+        message(*later, status="C", time="20240302120000"),
+    )
+    return reading_of(read(tmp_path, *messages)).text
+
+
+def an_obx(number: int, name: str, text: str, status: str = "F") -> str:
+    return segment("OBX", {1: str(number), 2: "TX", 3: name, 5: text, 11: status})
+
+
+FIRST = [
+    an_obx(1, "F&GDT", "The lungs are clear."),
+    an_obx(2, "F&IMP", "Normal."),
+]
+
+
+def test_a_correction_of_one_section_leaves_the_other(tmp_path):
+    text = corrected(tmp_path, FIRST, [an_obx(1, "F&IMP", "A nodule.", "C")])
+    assert text == "Findings: The lungs are clear.\nImpression: A nodule."
+
+
+def test_a_correction_of_all_sections_takes_their_place(tmp_path):
+    later = [an_obx(1, "F&GDT", "A nodule.", "C"), an_obx(2, "F&IMP", "Nodule.", "C")]
+    assert corrected(tmp_path, FIRST, later) == "Findings: A nodule.\nImpression: Nodule."
+
+
+LINES = [
+    an_obx(1, "R", "Findings: The lungs are clear."),
+    an_obx(2, "R", "The heart is large."),
+    an_obx(3, "R", "Impression: Normal."),
+]
+
+
+def test_a_correction_of_one_line_leaves_the_others(tmp_path):
+    text = corrected(tmp_path, LINES, [an_obx(2, "R", "The heart is of normal size.", "C")])
+    assert text == (
+        "Findings: The lungs are clear. The heart is of normal size.\nImpression: Normal."
+    )
+
+
+def test_a_shorter_report_with_headings_takes_the_place_of_a_longer_one(tmp_path):
+    later = [an_obx(1, "R", "Findings: None.", "C"), an_obx(2, "R", "Impression: None.", "C")]
+    assert corrected(tmp_path, LINES, later) == "Findings: None.\nImpression: None."
+
+
+def test_the_first_line_alone_may_be_all_and_is_refused(tmp_path):
+    with pytest.raises(NoReport, match="some lines or of all"):
+        corrected(tmp_path, LINES, [an_obx(1, "R", "The lungs are not clear.", "C")])

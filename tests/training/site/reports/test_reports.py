@@ -100,3 +100,33 @@ def test_nothing_of_a_report_is_in_its_repr():
         )
     )
     assert not any(secret in text for secret in ("Miller", "P7", "A1", "2024"))
+
+
+def test_an_addendum_without_a_date_adds_to_the_only_report():
+    only = report("Impression: a", written="20240101")
+    added = report("The cyst is 4 mm.", addendum=True)
+    assert reading_of([only, added]).text == "Impression: a The cyst is 4 mm."
+
+
+@pytest.mark.parametrize(
+    ("others", "said"),
+    [
+        ([report("Impression: b", written="2025")], "without a date"),
+        ([report("One more.", addendum=True, written="2025")], "order cannot be told"),
+        ([report("Another one.", addendum=True)], "order cannot be told"),
+    ],
+)
+def test_an_addendum_without_a_date_is_never_dropped(others, said):
+    only = report("Impression: a", written="2024")
+    with pytest.raises(NoReport, match=said):
+        reading_of([only, report("The cyst is 4 mm.", addendum=True), *others])
+
+
+def test_a_day_beside_a_time_of_that_day_is_refused():
+    with pytest.raises(NoReport, match="a day here and a time of that day there"):
+        reading_of(
+            [
+                report("Impression: a", written="20240101120000"),
+                report("Impression: b", written="20240101"),
+            ]
+        )

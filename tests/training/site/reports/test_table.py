@@ -62,7 +62,7 @@ def test_a_status_is_understood_or_taken_as_preliminary(tmp_path, status, meanin
 def test_addenda_and_times_are_read(tmp_path):
     path = table(tmp_path, "accession,text,addendum,written\nA1,t,yes,2024-01-02T03:04\n")
     (report,) = read(path)
-    assert (report.addendum, report.written) == (True, "2024-01-02T03:04")
+    assert (report.addendum, report.written) == (True, "20240102030400")
 
 
 @pytest.mark.parametrize(
