@@ -7,7 +7,7 @@ import json
 import shutil
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,21 +43,22 @@ QUESTIONS = "site"
 class Taken:
     """A study that goes into the store, with its text as it was reviewed.
 
-    `kept` is what a person left in it, or wrote into it, knowing what the rules say of it.
+    `kept` is what a person left in it, or wrote into it, knowing what the rules say of it. `person`
+    stands for all numbers that the patient is known under.
     """
 
     record: Record
     text: str = field(repr=False)
     kept: tuple[str, ...] = field(default=(), repr=False)
+    person: str = ""
 
     @property
     def text_key(self) -> str:
-        return f"{self.record.patient}/{self.record.study}"
+        return f"{self.person}/{self.record.study}"
 
-    def planned(self, person: str) -> list[Planned]:
-        """Its images, which stay in one part of a split with all others of the person."""
+    def planned(self) -> list[Planned]:
         return [
-            Planned(f"{self.text_key}-{n}", person, self.text_key, image.file)
+            Planned(f"{self.text_key}-{n}", self.person, self.text_key, image.file)
             for n, image in enumerate(self.record.images, start=1)
         ]
 
@@ -85,9 +86,10 @@ def build_store(
     UnusableData
         `out` holds something else.
     """
-    taken = sorted(taken, key=lambda one: one.text_key)
     people = _people(taken)
-    planned = [image for one in taken for image in one.planned(people[one.record.patient])]
+    taken = [replace(one, person=people[one.record.patient]) for one in taken]
+    taken.sort(key=lambda one: one.text_key)
+    planned = [image for one in taken for image in one.planned()]
     images = {image.file: image for one in taken for image in one.record.images}
     header = Header(wanted.spec, "uint16", "site", _digest(planned, images))
     with begun(out, header):

@@ -4,6 +4,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pydicom import Dataset
 
 from dicom_io.errors import NotRetrieved, PeerUnreachable, UnusableData
 from dicom_io.model_input.preprocess import PreprocessSpec, prepare
@@ -36,6 +38,7 @@ from training.site.redaction.site_list import SiteList
 from training.site.redaction.spans import Change
 from training.site.sources.folder import FolderSource
 from training.site.sources.source import Query, StudyReference
+from training.site.verify import faults
 
 PATIENTS = [Patient(number) for number in range(1, 7)]
 SECRETS = ("yxwarth", "Anton", "MRN77", "ACC99", "Nirgendwo", "498.77", "19500317")
@@ -242,6 +245,33 @@ def test_a_patients_studies_stay_in_one_part(tmp_path):
         for part in ("train", "validation", "test")
     ]
     assert sum(map(len, parts)) == len(set().union(*parts)) == 4
+
+
+def test_a_person_under_several_numbers_stays_in_one_part(tmp_path):
+    """1 and 2 share name and birth date, 2 names the number of 3, 3 and 4 name one more number."""
+    same = {"PatientName": "ZYXWARTHB^Anton"}
+    others = Dataset()
+    others.PatientID = "OLD1"
+    known = {
+        1: {},
+        2: {**same, "OtherPatientIDs": [Patient(3).id, "X"]},
+        3: {"OtherPatientIDsSequence": [others]},
+        4: {"OtherPatientIDs": "old1"},
+        5: {"PatientName": "ZYXWARTHB^Anton", "PatientBirthDate": "19500318"},
+        6: {},
+    }
+    archive = tmp_path / "archive"
+    for number, attributes in known.items():
+        write_study(archive / str(number), Patient(number), **attributes)
+    table = write_table(tmp_path / "r.csv", report_rows(map(Patient, known)))
+    out = tmp_path / "out"
+    prepare_site(wanted(archive, table), out, tmp_path / "work", accept_all=True)
+    people = Counter(image.case for image in open_store(out).images.values())
+    assert sorted(people.values()) == [1, 1, 4]
+    assert "3 patient numbers belong to people who have another one" in (
+        out / "DATACARD.md"
+    ).read_text("utf-8")
+    assert list(faults(out, tmp_path / "work")) == []
 
 
 def test_days_and_limit_choose_studies(archive, table, tmp_path):

@@ -12,7 +12,9 @@ from typing import Literal, cast
 
 from training.site.deidentify.folding import tidied, unaccented
 
-Name = Literal["findings", "report", "impression", "addendum", "original", "other"]
+Name = Literal[
+    "findings", "report", "impression", "addendum", "original", "comparison", "other", "closing"
+]
 
 _WORDS = tomllib.loads((files("training.site.reports") / "headings.toml").read_text("utf-8"))
 # spaces count in the verbose patterns below
@@ -63,6 +65,11 @@ def find_sections(text: str) -> Sections:
     letterhead; so are sections of other kinds. Line breaks become spaces. An addendum inside the
     text is applied: it reaches to the end where it follows the report, to the next heading before.
 
+    Where nothing heads the findings, they are what follows the first paragraph of another section
+    (of a comparison: its first line or sentence), and what stands below a heading in capitals that
+    is not known, such as "CT CHEST:". Where that gives nothing either, and there is no impression,
+    they are the sentences before the first heading.
+
     Parameters
     ----------
     text : str
@@ -71,6 +78,8 @@ def find_sections(text: str) -> Sections:
     parts = list(_parts(tidied(text)))
     if len(parts) == 1:
         return Sections(findings=_joined([parts[0][1]]), headed=False)
+    if not any(name in ("findings", "report") and body.strip() for name, body in parts):
+        parts = _with_findings(parts)
     report: list[tuple[Name, str]] = []
     addenda: list[list[tuple[Name, str]]] = []
     target = report
@@ -87,6 +96,45 @@ def find_sections(text: str) -> Sections:
     for amendment in amendments:
         sections = sections.amended(amendment)
     return sections
+
+
+_PARAGRAPH = re.compile(r"\n[ \t]*\n")
+_FIRST_LINE = re.compile(r"(?<=[.!?])[ \t]*\n[ \t]*(?=[^\W\d_a-z])")
+_FIRST_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[^\W\d_a-z])")
+# "PORTABLE AP VIEW OF THE CHEST:", "CT ABDOMEN WITHOUT CONTRAST:"
+_CAPITALS = re.compile(r"(?:\A|(?<=\n))[ \t]*[^\W\d_a-z][^\na-z:]{2,70}:")
+_SENTENCE = re.compile(r"(?:\S+\s+){2,}\S+[.!?]")
+
+
+def _with_findings(parts: list[tuple[Name, str]]) -> list[tuple[Name, str]]:
+    """Take the findings out of sections that only begin with what their headings say."""
+    before, *headed = parts
+    found: list[tuple[Name, str]] = []
+    for name, body in headed:
+        own, rest = _divided(name, body)
+        found.append((name, own))
+        if rest.strip():
+            found.append(("findings", rest))
+    if not any(name in ("findings", "impression", "addendum") and b.strip() for name, b in found):
+        sentences = (one for one in _PARAGRAPH.split(before[1]) if _SENTENCE.search(one))
+        found.insert(0, ("findings", " ".join(sentences)))
+    return [before, *found]
+
+
+def _divided(name: Name, body: str) -> tuple[str, str]:
+    """Divide the body of a section into what its heading is about, and findings."""
+    if name not in ("comparison", "other"):
+        return body, ""
+    ends = [_CAPITALS, _PARAGRAPH]
+    if name == "comparison":
+        ends += [_FIRST_LINE, _FIRST_SENTENCE]
+    # white space before the first word is no end
+    start = len(body) - len(body.lstrip())
+    for end in ends:
+        match = end.search(body, start)
+        if match and body[match.end() :].strip():
+            return body[: match.start()], body[match.end() :]
+    return body, ""
 
 
 def kind_of_heading(word: str) -> Name | None:
@@ -131,6 +179,9 @@ def _is_heading(match: re.Match[str], text: str) -> bool:
     if match["line"] is not None:
         return True
     word = text[match.start("inline") : match.end("inline")]
+    before = text[: match.start()].rstrip(" \t").rpartition("\n")[2].split()
+    if word.isupper() and before and before[-1].isupper() and before[-1][-1].isalpha():
+        return False  # the end of a longer one: "CT CHEST WITHOUT CONTRAST:"
     return word.isupper() or (word[0].isupper() and text[: match.start()].rstrip()[-1:] in ".!?;")
 
 

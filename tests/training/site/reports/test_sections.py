@@ -67,3 +67,43 @@ def test_an_addendum_above_the_report_is_joined_too():
 
 def test_a_text_that_is_only_an_addendum_says_so_by_having_no_headings():
     assert find_sections("ADDENDUM:\nA cyst.") == Sections("A cyst.", headed=False)
+
+
+@pytest.mark.parametrize(
+    ("report", "findings"),
+    [
+        ("INDICATION: Fall.\n\nCOMPARISON: None.\n\nNo fracture is seen.", "No fracture is seen."),
+        ("Comparison: CT of May.\nThe liver is large.", "The liver is large."),
+        ("COMPARISON: None. The liver is large. No ascites.", "The liver is large. No ascites."),
+        ("TECHNIQUE: Native.\n\nCT CHEST WITHOUT CONTRAST: A nodule.", "A nodule."),
+        ("COMPARISON: None.\n\nCHEST, AP: A tube.\n\nSIGNED BY: Dr. Doe", "A tube."),
+        ("Befund der Klinik\n\nVergleich: CT vom Mai.\nKein Erguss.", "Kein Erguss."),
+        ("LETTERHEAD\n\nThe lungs are clear.\n\nSigned by: Dr. Doe", "The lungs are clear."),
+        ("EXAM: CT chest.\n\nThe lungs are clear.\n\nFINDINGS:\n", "The lungs are clear."),
+        ("COMPARISON: No fracture. The rod is intact.\n\nFINDINGS:\n", "The rod is intact."),
+    ],
+)
+def test_findings_without_a_heading_are_kept(report, findings):
+    assert find_sections(report).findings == findings
+
+
+def test_findings_without_a_heading_are_kept_beside_an_impression():
+    sections = find_sections("COMPARISON: None.\n\nA nodule of 4 mm.\n\nIMPRESSION: Nodule.")
+    assert (sections.findings, sections.impression) == ("A nodule of 4 mm.", "Nodule.")
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        "TECHNIQUE: Native.\n\nINDICATION: Fall.\n\nNOTIFICATION: Told at noon.\n\nBy phone.",
+        "HOSPITAL OF A TOWN\n\nIndication: Cough.",
+        "Findings:\n\nImpression:",
+    ],
+)
+def test_what_holds_no_findings_gives_none(report):
+    assert find_sections(report).text == ""
+
+
+def test_a_technique_of_two_paragraphs_is_none_where_findings_are_headed():
+    report = "TECHNIQUE: Native.\n\nDose 3 mGy.\n\nFINDINGS: Normal."
+    assert find_sections(report).text == "Findings: Normal."
