@@ -186,7 +186,8 @@ class Answer:
     generation : Generation
         What it wrote; for a closed question the model was trained to write "B. text".
     choices : tuple of Choice
-        In the order of the question; empty for an open question and where the model abstained.
+        In the order of the question; empty for an open question, where the model abstained, and
+        where a server tells no probabilities.
     """
 
     generation: Generation
@@ -334,7 +335,8 @@ def require_preprocessing(model_input: ModelInput, preprocess: PreprocessSpec) -
         raise EngineError(
             f"the model input was prepared by {model_input.spec}, this model needs {preprocess}"
         )
-    if model_input.pixels.shape != (1, *preprocess.size):
+    channels, *shape = model_input.pixels.shape
+    if channels != 1 or not preprocess.fits(tuple(shape)):
         raise EngineError(
             f"the model input must be {(1, *preprocess.size)}, got {model_input.pixels.shape}"
         )

@@ -19,14 +19,22 @@ if TYPE_CHECKING:
 def opened_engine(settings: Settings) -> Iterator[ReportEngine]:
     """Load the model, or connect to the server that runs it, for the length of a `with` block."""
     from engine import load_engine
+    from engine.serving.asking import read_asking
     from engine.serving.client import RemoteEngine
+    from engine.serving.openai_engine import OpenAIEngine
 
     model = settings.engine
     if not model.url:
         yield load_engine(model.model, model.device, model.dtype, model.quantization)
         return
     token = read_token(model.token_env)
-    with closing(RemoteEngine(*model.url, token=token, timeout_s=model.timeout_s)) as remote:
+    remote: RemoteEngine | OpenAIEngine
+    if model.asking is None:
+        remote = RemoteEngine(*model.url, token=token, timeout_s=model.timeout_s)
+    else:
+        asking = read_asking(model.asking)
+        remote = OpenAIEngine(*model.url, asking=asking, token=token, timeout_s=model.timeout_s)
+    with closing(remote):
         yield remote
 
 
@@ -53,5 +61,8 @@ def ask_identity(engine: ReportEngine) -> ModelIdentity:
         The engine cannot take work now.
     """
     from engine.serving.client import RemoteEngine
+    from engine.serving.openai_engine import OpenAIEngine
 
-    return engine.ask_identity() if isinstance(engine, RemoteEngine) else engine.identity
+    if isinstance(engine, RemoteEngine | OpenAIEngine):
+        return engine.ask_identity()
+    return engine.identity

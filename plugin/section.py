@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 AETitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[^\\\s][^\\\n]*$")]
 Port = Annotated[int, Field(ge=0, le=65535)]
 HttpUrl = Annotated[str, Field(pattern=r"^https?://[^@?#\s]+$")]
+EngineUrl = Annotated[str, Field(pattern=r"^(openai\+)?https?://[^@?#\s]+$")]
 Seconds = Annotated[float, Field(gt=0)]
 
 

@@ -27,6 +27,7 @@ from plugin.rules.rules import Rule, require_known
 from plugin.section import (
     AETitle,
     Certificates,
+    EngineUrl,
     HttpUrl,
     Port,
     Seconds,
@@ -45,6 +46,13 @@ def _model_beside_the_file(name: str, known: ValidationInfo) -> str:
     """A folder beside the settings, where there is one; else a name as it stands."""
     path = beside_the_file(Path(name), known)
     return str(path) if path.is_dir() or name.startswith(("./", "../")) else name
+
+
+def _file_beside_the_file(name: str | None, known: ValidationInfo) -> str | None:
+    """A file beside the settings, where it ends as one; else the name of a preset."""
+    if name is None or not name.endswith(".toml"):
+        return name
+    return str(beside_the_file(Path(name), known))
 
 
 ModelName = Annotated[str, AfterValidator(_model_beside_the_file)]
@@ -122,14 +130,27 @@ class Engine(Section):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     quantization: Literal["none", "int8", "nf4"] = "none"
     max_new_tokens: int = Field(default=256, ge=1)
-    url: Annotated[tuple[HttpUrl, ...], BeforeValidator(_in_a_tuple)] = Field(
+    url: Annotated[tuple[EngineUrl, ...], BeforeValidator(_in_a_tuple)] = Field(
         default=(),
-        description="`ctscribe engine` on another host, or on several, in place of a model here",
+        description="`ctscribe engine` on another host, or on several, in place of a model here; "
+        "`openai+http://…` is an OpenAI-compatible server",
+    )
+    asking: Annotated[str | None, AfterValidator(_file_beside_the_file)] = Field(
+        default=None, description="how an OpenAI-compatible server is asked: a preset or a file"
     )
     token_env: str | None = Field(
         default=None, description="environment variable holding the token of the engine's server"
     )
     timeout_s: Seconds = Field(default=600.0, description="how long a server's answer may take")
+
+    @model_validator(mode="after")
+    def _is_asked_as_its_servers_are(self) -> Self:
+        others = [url for url in self.url if url.startswith("openai+")]
+        if others and len(others) < len(self.url):
+            raise ValueError("url: OpenAI-compatible servers, or `ctscribe engine`, not both")
+        if bool(others) != (self.asking is not None):
+            raise ValueError("asking goes with a url that begins with openai+, and only with one")
+        return self
 
     @property
     def called(self) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from dicom_io.errors import GeometryError
 from dicom_io.model_input.foreground import foreground_box, value_range
 from dicom_io.model_input.intensity import Intensity, curve_of
 from dicom_io.model_input.resize import Box, resize_trilinear
@@ -26,7 +27,7 @@ class PreprocessSpec:
     Parameters
     ----------
     size : tuple of int
-        (D, H, W) of the model's input.
+        (D, H, W) of the model's input; with interpolation "none" the most that there may be.
     window : tuple of float, optional
         (centre, width) in HU; by default the window of the series, else W 400 L 40.
     companding : tuple of (HU, value) knots, optional
@@ -35,8 +36,8 @@ class PreprocessSpec:
         Whether the windowed values are stretched to [0, 1] for each volume, or stay as they are.
     crop_foreground : bool
         Whether the planes around the box of values > 0 are cut off.
-    interpolation : {"trilinear"}
-        Pixel centres aligned, no anti-aliasing.
+    interpolation : {"trilinear", "none"}
+        Pixel centres aligned, no anti-aliasing; or slices are chosen and stay as they are.
     orientation : {"displayed", "axial"}
         See `dicom_io.volume.orientation.reorient`.
     """
@@ -46,7 +47,7 @@ class PreprocessSpec:
     companding: tuple[tuple[float, float], ...] | None = None
     scaling: Literal["minmax", "fixed"] = "minmax"
     crop_foreground: bool = True
-    interpolation: Literal["trilinear"] = "trilinear"
+    interpolation: Literal["trilinear", "none"] = "trilinear"
     orientation: Orientation = "displayed"
 
     def __post_init__(self) -> None:
@@ -54,11 +55,17 @@ class PreprocessSpec:
             raise ValueError(f"size must be three positive numbers, got {self.size}")
         if self.scaling not in ("minmax", "fixed"):
             raise ValueError(f"scaling must be minmax or fixed, got {self.scaling!r}")
-        if self.interpolation != "trilinear":
-            raise ValueError(f"interpolation must be trilinear, got {self.interpolation!r}")
+        if self.interpolation not in ("trilinear", "none"):
+            raise ValueError(f"interpolation must be trilinear or none, got {self.interpolation!r}")
         if self.orientation not in ("displayed", "axial"):
             raise ValueError(f"orientation must be displayed or axial, got {self.orientation!r}")
         curve_of(self.window or DEFAULT_WINDOW, self.companding)
+
+    def fits(self, shape: tuple[int, ...]) -> bool:
+        """Whether a model's input may have this shape (D, H, W)."""
+        if self.interpolation == "none":
+            return all(1 <= n <= most for n, most in zip(shape, self.size, strict=True))
+        return shape == self.size
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values that JSON can hold; `from_dict` reads them back."""
@@ -122,7 +129,12 @@ def prepare(
     Returns
     -------
     ModelInput
-        `pixels` of shape (1, *spec.size).
+        `pixels` of a shape (1, D, H, W) that `spec` allows.
+
+    Raises
+    ------
+    GeometryError
+        Slices that may not be resized are larger than `spec.size`.
     """
     turned = reorient(volume, spec.orientation)
     window = spec.window or window or DEFAULT_WINDOW
@@ -133,10 +145,34 @@ def prepare(
     if spec.crop_foreground:
         box = foreground_box(turned.hu, above=bottom) or box
     intensity = Intensity(curve, bottom, top)
-    pixels = intensity.finish(resize_trilinear(turned.hu[box], spec.size, intensity.of_slice))
-    affine = _resized_affine(turned.affine_lps, box, spec.size)
+    if spec.interpolation == "none":
+        values = _chosen(turned.hu[box], spec.size, intensity)
+    else:
+        values = resize_trilinear(turned.hu[box], spec.size, intensity.of_slice)
+    affine = _resized_affine(turned.affine_lps, box, values.shape)
     steps = _steps(turned, spec, window, box)
-    return ModelInput(pixels[None], spec, affine, steps)
+    return ModelInput(intensity.finish(values)[None], spec, affine, steps)
+
+
+def spread(count: int, most: int) -> list[int]:
+    """Choose slices evenly: all, or `most`, of which the last is always one and the first never.
+
+    The rule of Google's notebook for MedGemma 1.5 and CT (`high_dimensional_ct_hugging_face`):
+    round(i / most · (count - 1)) for i = 1 … most, halves to even.
+    """
+    if count <= most:
+        return list(range(count))
+    return [round(i / most * (count - 1)) for i in range(1, most + 1)]
+
+
+def _chosen(
+    stack: NDArray[Any], most: tuple[int, int, int], intensity: Intensity
+) -> NDArray[np.float32]:
+    """Slices as they are, with values that are linear in the final grey value."""
+    if stack.shape[1] > most[1] or stack.shape[2] > most[2]:
+        raise GeometryError(f"slices of {stack.shape[1:]} pixels; the model takes {most[1:]}")
+    indices = spread(len(stack), most[0])
+    return np.stack([intensity.of_slice(stack[i]) for i in indices]).astype(np.float32)
 
 
 def _as_tuples(value: Any) -> Any:
@@ -149,9 +185,12 @@ def _whole(hu: NDArray[Any]) -> Box:
 
 
 def _resized_affine(
-    affine: NDArray[np.float64], box: Box, size: tuple[int, int, int]
+    affine: NDArray[np.float64], box: Box, size: tuple[int, ...]
 ) -> NDArray[np.float64]:
-    """Affine of the resized box: output o lies at source (o + 0.5) n / n' - 0.5 + start."""
+    """Affine of the resized box: output o lies at source (o + 0.5) n / n' - 0.5 + start.
+
+    Of chosen slices it is the even spacing that theirs is nearest to.
+    """
     scale = np.array([(b.stop - b.start) / n for b, n in zip(box, size, strict=True)])
     shift = 0.5 * scale - 0.5 + [b.start for b in box]
     to_source = np.diag([*scale, 1.0])
@@ -173,5 +212,9 @@ def _steps(
         steps.append("stretched to the volume's own minimum and maximum")
     if spec.crop_foreground:
         steps.append(f"cropped to the foreground of {cropped} voxels")
-    steps.append(f"resized to {'x'.join(str(n) for n in spec.size)}")
+    if spec.interpolation == "none":
+        kept = min(turned.hu.shape[0], spec.size[0])
+        steps.append(f"{kept} slices chosen, none resized")
+    else:
+        steps.append(f"resized to {'x'.join(str(n) for n in spec.size)}")
     return tuple(steps)

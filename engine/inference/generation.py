@@ -16,11 +16,9 @@ from transformers.cache_utils import Cache, DynamicCache, StaticLayer
 from dicom_io.errors import EngineError
 from engine.checkpoints.decoding import Decoding
 from engine.inference.compiled import CompiledStep, Step
+from engine.inference.loops import end_before_loop
 from engine.network.vision_language_model import VisionLanguageModel
 from engine.protocol import Compilation, FinishReason, Sampling
-
-LOOP_REPEATS, LOOP_TOKENS = 3, 32
-"""A text loops if its end is one passage this often, and at least so many tokens of that."""
 
 CAPACITY_STEP = 256
 """Caches grow in such steps, so that prompts of different lengths share one compiled step."""
@@ -388,22 +386,6 @@ def _penalised(logits: Tensor, texts: Sequence[Writing], penalty: float) -> Tens
         row[text.ids] = True
     less = torch.where(logits > 0, logits / penalty, logits * penalty)
     return torch.where(written, less, logits)
-
-
-def end_before_loop(ids: Sequence[int]) -> int | None:
-    """Tell where a text that ends in a loop should end: after the first of the repetitions.
-
-    None if it does not end in one (`LOOP_REPEATS`, `LOOP_TOKENS`).
-    """
-    for period in range(1, len(ids) // LOOP_REPEATS + 1):
-        tail = max(period * LOOP_REPEATS, LOOP_TOKENS)
-        if tail > len(ids) or ids[-tail:-period] != ids[period - tail :]:
-            continue
-        start = len(ids) - tail
-        while start > 0 and ids[start - 1] == ids[start - 1 + period]:
-            start -= 1
-        return start + period
-    return None
 
 
 class Pieces:

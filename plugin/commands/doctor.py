@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 RENEWAL = timedelta(days=30)
 _ADVICE = {
     False: "check engine.model and engine.device",
-    True: "check engine.url and engine.token_env, and that `ctscribe engine` runs there",
+    True: "check engine.url and engine.token_env, and that `ctscribe engine` runs there (with "
+    "openai+…: a server that knows the model of engine.asking)",
 }
 
 

@@ -16,7 +16,6 @@ from engine.inference.generation import (
     GeneratedTokens,
     Generator,
     drawn,
-    end_before_loop,
     pieces,
 )
 from engine.network.med3dvlm import Med3DVLM
@@ -304,25 +303,6 @@ def test_a_text_that_loops_is_cut_after_its_first_repetition(model: Med3DVLM) ->
     assert cut.finish_reason == "repetition"
     assert len(cut.ids) == len(cut.logprobs) < 30
     assert cut.ids == free.ids[: len(cut.ids)]
-
-
-@pytest.mark.parametrize(
-    ("ids", "end"),
-    [
-        ([9, 8] + [7] * 32, 3),
-        ([9, 8] + [7] * 31, None),
-        ([9] + [1, 2] * 16, 3),
-        ([9, 2] + [1, 2] * 16, 3),
-        ([1, 2] * 16 + [3], None),
-        (list(range(20)) * 3, 20),
-        (list(range(20)) * 2, None),
-        ([99, *list(range(20)) * 3], 21),
-        (list(range(60)), None),
-        ([], None),
-    ],
-)
-def test_a_loop_is_a_passage_again_and_again(ids: list[int], end: int | None) -> None:
-    assert end_before_loop(ids) == end
 
 
 def ids_of(text: str) -> tuple[int, ...]:

@@ -168,7 +168,7 @@ def test_a_host_that_falls_silent_is_given_up_and_left_out():
     ):
         client.ask_identity()
         first = pool.submit(client.report, input_for(SPEC, 1))
-        assert eventually(lambda: client._hosts.all[0].waiting == 1)
+        assert eventually(lambda: client._calls.hosts.all[0].waiting == 1)
         started = time.monotonic()
         with pytest.raises(EngineUnavailable, match="no answer in time"):
             client.report(input_for(SPEC, 2))
@@ -209,7 +209,7 @@ def test_an_error_after_signs_of_life_is_raised_and_counted_as_one():
 @pytest.mark.parametrize("beat", ["nan", "-1", "soon", "1e9"])
 def test_odd_wishes_for_signs_of_life_are_no_fault(beat):
     with serving(make_app(FakeEngine(delay_s=0.2))) as url, closing_client(url) as client:
-        client._hosts.all[0].client.headers[wire.BEAT] = beat
+        client._calls.hosts.all[0].client.headers[wire.BEAT] = beat
         assert client.report(input_for(SPEC)).text
 
 
