@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from dicom_io.errors import GeometryError
 from dicom_io.model_input.foreground import foreground_box, value_range
 from dicom_io.model_input.intensity import Intensity, curve_of
-from dicom_io.model_input.resize import Box, resize_trilinear
+from dicom_io.model_input.resize import Box, resample_trilinear, resize_trilinear
+from dicom_io.model_input.spacing import axis_over
 from dicom_io.types import Volume
 from dicom_io.volume.orientation import Orientation, acquisition_plane, reorient
 
@@ -38,7 +39,11 @@ class PreprocessSpec:
         Whether the planes around the box of values > 0 are cut off.
     interpolation : {"trilinear", "none"}
         Pixel centres aligned, no anti-aliasing; or slices are chosen and stay as they are.
-    orientation : {"displayed", "axial"}
+    spacing_mm : tuple of float, optional
+        (D, H, W) from sample to sample: `size` is then cut out of the middle of the volume that is
+        resampled so, and filled with air (0) where the volume ends. HU are interpolated before
+        they are windowed. Without it the volume is stretched to `size`.
+    orientation : {"displayed", "axial", "SRA"}
         See `dicom_io.volume.orientation.reorient`.
     """
 
@@ -48,6 +53,7 @@ class PreprocessSpec:
     scaling: Literal["minmax", "fixed"] = "minmax"
     crop_foreground: bool = True
     interpolation: Literal["trilinear", "none"] = "trilinear"
+    spacing_mm: tuple[float, float, float] | None = None
     orientation: Orientation = "displayed"
 
     def __post_init__(self) -> None:
@@ -57,9 +63,24 @@ class PreprocessSpec:
             raise ValueError(f"scaling must be minmax or fixed, got {self.scaling!r}")
         if self.interpolation not in ("trilinear", "none"):
             raise ValueError(f"interpolation must be trilinear or none, got {self.interpolation!r}")
-        if self.orientation not in ("displayed", "axial"):
-            raise ValueError(f"orientation must be displayed or axial, got {self.orientation!r}")
+        if self.orientation not in get_args(Orientation):
+            known = ", ".join(get_args(Orientation))
+            raise ValueError(f"orientation must be one of {known}; got {self.orientation!r}")
+        if self.spacing_mm is not None:
+            self._require_fixed_values()
         curve_of(self.window or DEFAULT_WINDOW, self.companding)
+
+    def _require_fixed_values(self) -> None:
+        """With a spacing there is one way from HU to values, which does not depend on the crop."""
+        assert self.spacing_mm is not None
+        if len(self.spacing_mm) != 3 or not min(self.spacing_mm) > 0:
+            raise ValueError(f"spacing_mm must be three positive numbers, got {self.spacing_mm}")
+        if self.scaling != "fixed" or self.crop_foreground or self.companding:
+            raise ValueError(
+                "spacing_mm goes with scaling fixed, no companding, no crop_foreground"
+            )
+        if self.interpolation == "none":
+            raise ValueError("spacing_mm needs interpolation")
 
     def fits(self, shape: tuple[int, ...]) -> bool:
         """Whether a model's input may have this shape (D, H, W)."""
@@ -69,7 +90,10 @@ class PreprocessSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values that JSON can hold; `from_dict` reads them back."""
-        return asdict(self)
+        values = asdict(self)
+        if self.spacing_mm is None:  # programs of before know no such key
+            del values["spacing_mm"]
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> PreprocessSpec:
@@ -138,6 +162,8 @@ def prepare(
     """
     turned = reorient(volume, spec.orientation)
     window = spec.window or window or DEFAULT_WINDOW
+    if spec.spacing_mm is not None:
+        return _resampled(turned, spec, window)
     curve = curve_of(window, spec.companding)
     low, high = value_range(turned.hu, *curve.bounds)
     bottom, top = (low, high) if spec.scaling == "minmax" else curve.bounds
@@ -152,6 +178,31 @@ def prepare(
     affine = _resized_affine(turned.affine_lps, box, values.shape)
     steps = _steps(turned, spec, window, box)
     return ModelInput(intensity.finish(values)[None], spec, affine, steps)
+
+
+def _resampled(turned: Volume, spec: PreprocessSpec, window: tuple[float, float]) -> ModelInput:
+    assert spec.spacing_mm is not None
+    spacing = np.linalg.norm(turned.affine_lps[:3, :3], axis=0)
+    axes = [
+        axis_over(n, float(own), wanted, size)
+        for n, own, wanted, size in zip(
+            turned.hu.shape, spacing, spec.spacing_mm, spec.size, strict=True
+        )
+    ]
+    curve = curve_of(window)
+    d, h, w = (axis.at for axis in axes)
+    values = resample_trilinear(turned.hu, (d, h, w), lambda hu: hu.astype(np.float32))
+    pixels = np.zeros(spec.size, np.float32)
+    inside = tuple(slice(*axis.within) for axis in axes)
+    pixels[inside] = Intensity(curve, *curve.bounds).finish(values)
+    to_source = np.diag([*(axis.step for axis in axes), 1.0])
+    to_source[:3, 3] = [axis.first * axis.step for axis in axes]
+    steps = (
+        *_steps_of_values(turned, spec, window),
+        f"resampled to {'x'.join(f'{mm:g}' for mm in spec.spacing_mm)} mm",
+        f"{'x'.join(map(str, spec.size))} samples cut out of its middle, the rest filled with air",
+    )
+    return ModelInput(pixels[None], spec, turned.affine_lps @ to_source, steps)
 
 
 def spread(count: int, most: int) -> list[int]:
@@ -201,13 +252,8 @@ def _resized_affine(
 def _steps(
     turned: Volume, spec: PreprocessSpec, window: tuple[float, float], box: Box
 ) -> tuple[str, ...]:
-    shape = "x".join(str(n) for n in turned.hu.shape)
     cropped = "x".join(str(b.stop - b.start) for b in box)
-    steps = [f"{shape} voxels taken as {acquisition_plane(turned.affine_lps)} slices"]
-    if spec.companding:
-        steps.append(f"HU mapped by a curve of {len(spec.companding)} knots")
-    else:
-        steps.append(f"HU windowed at centre {window[0]:g}, width {window[1]:g}")
+    steps = _steps_of_values(turned, spec, window)
     if spec.scaling == "minmax":
         steps.append("stretched to the volume's own minimum and maximum")
     if spec.crop_foreground:
@@ -218,3 +264,13 @@ def _steps(
     else:
         steps.append(f"resized to {'x'.join(str(n) for n in spec.size)}")
     return tuple(steps)
+
+
+def _steps_of_values(
+    turned: Volume, spec: PreprocessSpec, window: tuple[float, float]
+) -> list[str]:
+    shape = "x".join(str(n) for n in turned.hu.shape)
+    taken = f"{shape} voxels taken as {acquisition_plane(turned.affine_lps)} slices"
+    if spec.companding:
+        return [taken, f"HU mapped by a curve of {len(spec.companding)} knots"]
+    return [taken, f"HU windowed at centre {window[0]:g}, width {window[1]:g}"]

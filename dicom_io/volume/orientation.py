@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dicom_io.types import Volume
 
 Plane = Literal["axial", "coronal", "sagittal"]
-Orientation = Literal["displayed", "axial"]
+Orientation = Literal["displayed", "axial", "SRA"]
 
 LEFT, POSTERIOR, HEAD = 0, 1, 2
 """The LPS axes by where they point (PS3.3 C.7.6.2.1.1)."""
@@ -24,6 +24,10 @@ _AS_DISPLAYED: dict[Plane, tuple[tuple[int, int], ...]] = {
     "axial": ((HEAD, -1), (POSTERIOR, +1), (LEFT, +1)),
     "coronal": ((POSTERIOR, +1), (HEAD, -1), (LEFT, +1)),
     "sagittal": ((LEFT, +1), (HEAD, -1), (POSTERIOR, +1)),
+}
+_WANTED = {
+    "axial": _AS_DISPLAYED["axial"],
+    "SRA": ((HEAD, +1), (LEFT, -1), (POSTERIOR, -1)),
 }
 
 
@@ -46,11 +50,12 @@ def reorient(volume: Volume, orientation: Orientation) -> Volume:
     ----------
     volume : Volume
         Of any orientation.
-    orientation : {"displayed", "axial"}
+    orientation : {"displayed", "axial", "SRA"}
         `"displayed"` keeps the plane of the slices and orders it as a reader sees it: axial slices
         head to feet, rows front to back, columns patient right to left; coronal front to back,
         head to feet, right to left; sagittal right to left, head to feet, front to back.
-        `"axial"` gives the axial order whatever the plane of acquisition was.
+        `"axial"` gives the axial order whatever the plane of acquisition was. `"SRA"` has D grow to
+        the head (superior), H to the patient's right, W to the front (anterior).
 
     Returns
     -------
@@ -59,8 +64,10 @@ def reorient(volume: Volume, orientation: Orientation) -> Volume:
         is no longer the first axis.
     """
     axes = patient_axes(volume.affine_lps)
-    plane = "axial" if orientation == "axial" else _PLANE_OF_STACK[axes[0]]
-    wanted = _AS_DISPLAYED[plane]
+    if orientation == "displayed":
+        wanted = _AS_DISPLAYED[_PLANE_OF_STACK[axes[0]]]
+    else:
+        wanted = _WANTED[orientation]
     order = tuple(axes.index(axis) for axis, _ in wanted)
     hu = volume.hu.transpose(order)
     affine = volume.affine_lps[:, [*order, 3]]

@@ -3,14 +3,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dicom_io.model_input.resize import linear_taps, resize_trilinear
+from dicom_io.model_input.resize import linear_taps, pixel_centres, resize_trilinear
 
 sizes = st.tuples(*[st.integers(1, 12)] * 3)
 
 
 @given(n_in=st.integers(1, 600), n_out=st.integers(1, 600))
 def test_taps_lie_inside_and_weigh_one(n_in, n_out):
-    taps, weights = linear_taps(n_in, n_out)
+    taps, weights = linear_taps(n_in, pixel_centres(n_in, n_out))
     assert taps.min() >= 0
     assert taps.max() < n_in
     np.testing.assert_allclose(weights.sum(axis=0), 1, atol=1e-6)

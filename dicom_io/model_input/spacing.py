@@ -1,0 +1,56 @@
+"""A grid of given spacing and size over a volume: what is resampled, and what is filled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis of the grid.
+
+    Parameters
+    ----------
+    first : int
+        Sample of the resampled axis that the grid begins with; negative where air comes before.
+    count : int
+        Samples of the grid.
+    within : tuple of int
+        From which to before which sample of the grid it lies in the volume; the rest is filled.
+    step : float
+        Voxels from one sample to the next.
+    """
+
+    first: int
+    count: int
+    within: tuple[int, int]
+    step: float
+
+    @property
+    def at(self) -> NDArray[np.float64]:
+        """Where its samples within the volume lie, in indices of the volume."""
+        return np.asarray((self.first + np.arange(*self.within)) * self.step, np.float64)
+
+
+def axis_over(voxels: int, spacing_mm: float, wanted_mm: float, size: int) -> Axis:
+    """Lay a grid over the middle of an axis.
+
+    MONAI's Spacing, then SpatialPad and CenterSpatialCrop: voxel 0 stays in its place, and of an
+    odd rest the smaller half comes first.
+
+    Parameters
+    ----------
+    voxels : int
+        Of the volume along this axis.
+    spacing_mm, wanted_mm : float
+        From voxel to voxel, and from sample to sample.
+    size : int
+        Samples of the grid.
+    """
+    step = wanted_mm / spacing_mm
+    resampled = max(1, round((voxels - 1) / step + 1))
+    first = resampled // 2 - size // 2 if resampled > size else -((size - resampled) // 2)
+    return Axis(first, size, (max(0, -first), min(size, resampled - first)), step)

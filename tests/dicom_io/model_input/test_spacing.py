@@ -1,0 +1,89 @@
+"""A grid of given spacing: the values are those of the authors' MONAI transforms."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from dicom_io.model_input.preprocess import ModelInput, PreprocessSpec, prepare
+from dicom_io.model_input.spacing import axis_over
+from dicom_io.types import Volume
+
+GOLDEN = json.loads(Path(__file__).with_name("golden.json").read_text())
+MERLIN = PreprocessSpec(
+    size=(160, 224, 224),
+    window=(0, 2000),
+    scaling="fixed",
+    crop_foreground=False,
+    spacing_mm=(3, 1.5, 1.5),
+    orientation="SRA",
+)
+RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def prepared(figure: dict[str, Any], spec: PreprocessSpec) -> ModelInput:
+    """An array of NIfTI's axes, prepared; its last axis is the slices."""
+    values = np.random.default_rng(figure["seed"]).random(figure["shape"]) * 2600 - 1300
+    affine = RAS_TO_LPS @ np.array(figure["affine"], float)[:, [2, 1, 0, 3]]
+    return prepare(Volume(np.trunc(values).astype(np.int16).transpose(2, 1, 0), affine), spec)
+
+
+# on an oblique volume MONAI keeps the tilt in a matrix, and rounds there
+@pytest.mark.parametrize(
+    ("case", "within"),
+    [("lps_small", 1e-5), ("crop", 1e-5), ("permuted", 1e-5), ("oblique", 1e-3)],
+)
+def test_equals_what_merlin_sees(case: str, within: float):
+    figure = GOLDEN["merlin"][case]
+    seen = prepared(figure, MERLIN).pixels.transpose(0, 2, 3, 1)  # right, front, head
+    box = tuple(slice(low, high + 1) for low, high in zip(*figure["box"], strict=True))
+    inner = seen[box].ravel()
+    expected = np.array(figure["inner"]["samples"])
+    assert list(seen[box].shape) == figure["inner"]["shape"]
+    where = torch.linspace(0, len(inner) - 1, len(expected)).long().numpy()  # as it was printed
+    np.testing.assert_allclose(inner[where], expected, atol=within)
+    assert np.linalg.norm(inner) == pytest.approx(figure["inner"]["l2"], rel=within)
+    assert np.linalg.norm(seen) == pytest.approx(np.linalg.norm(inner), rel=1e-6)
+
+
+def test_the_affine_leads_back_to_the_voxels():
+    hu = np.full((9, 20, 30), -1000, np.int16)
+    hu[4, 10, 12] = 1000
+    affine = np.diag([1.5, 1.5, 3.0, 1.0])[:, [2, 1, 0, 3]]
+    affine[:3, 3] = (7, -3, 50)
+    seen = prepare(Volume(hu, affine), MERLIN)
+    at = np.array([*np.argwhere(seen.pixels[0] == 1)[0], 1])
+    np.testing.assert_allclose(seen.affine_lps @ at, affine @ [4, 10, 12, 1], atol=1e-9)
+
+
+def test_the_smaller_half_of_an_odd_rest_comes_first():
+    assert axis_over(5, 1, 1, 8).within == (1, 6)
+    assert axis_over(9, 1, 1, 4).first == 2
+
+
+def test_a_volume_of_one_voxel_is_a_point_in_air():
+    assert axis_over(1, 5, 1.5, 4).within == (1, 2)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"spacing_mm": (1, 1)},
+        {"spacing_mm": (1, 1, 0)},
+        {"spacing_mm": (1, 1, 1), "scaling": "minmax"},
+        {"spacing_mm": (1, 1, 1), "crop_foreground": True},
+        {"spacing_mm": (1, 1, 1), "companding": ((-1000, 0), (1000, 1))},
+        {"spacing_mm": (1, 1, 1), "interpolation": "none"},
+    ],
+)
+def test_what_contradicts_a_spacing_is_refused(odd: dict[str, Any]):
+    plain = {"scaling": "fixed", "crop_foreground": False}
+    with pytest.raises(ValueError, match=r"spacing_mm"):
+        PreprocessSpec(**{**plain, **odd})
+
+
+def test_json_brings_a_spacing_back():
+    assert PreprocessSpec.from_dict(json.loads(json.dumps(MERLIN.to_dict()))) == MERLIN
