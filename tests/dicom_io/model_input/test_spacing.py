@@ -45,7 +45,8 @@ def test_equals_what_merlin_sees(case: str, within: float):
     assert list(seen[box].shape) == figure["inner"]["shape"]
     where = torch.linspace(0, len(inner) - 1, len(expected)).long().numpy()  # as it was printed
     np.testing.assert_allclose(inner[where], expected, atol=within)
-    assert np.linalg.norm(inner) == pytest.approx(figure["inner"]["l2"], rel=within)
+    # printed from a sum of millions of float32 squares
+    assert np.linalg.norm(inner) == pytest.approx(figure["inner"]["l2"], rel=max(within, 1e-4))
     assert np.linalg.norm(seen) == pytest.approx(np.linalg.norm(inner), rel=1e-6)
 
 
