@@ -175,6 +175,7 @@ def phantoms(
     metavar="MODEL",
     help="spaCy pipeline that also looks for names: an installed package, or a folder.",
 )
+@processes_option
 @held_out_option
 @seed_option
 def site(source: str, out: Path, **options: Any) -> None:

@@ -17,18 +17,18 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from dicom_io.errors import UnusableData
 from dicom_io.model_input.preprocess import PreprocessSpec, prepare
 from dicom_io.types import Volume
-from training.data.questions import Question, parse_row, read_rows
+from training.data.questions import Question, oddities, parse_row, read_rows
 from training.data.shards import Made, Planned, Rejected
 from training.data.splits import PARTS, Part
 
@@ -38,6 +38,9 @@ GREY_WINDOW = (127.5, 255.0)
 _FOLDER = re.compile(r"(ct_case|ct_quizze)(_\d+)?")
 _SLICES = {".jpeg", ".jpg", ".png"}
 _SHORTEST_TEXT = 5
+_FEWEST_SLICES = 2
+# Of the alpha channel, and of the EXIF orientation (Exif 2.3, 4.6.4)
+_OPAQUE, _UPRIGHT = 255, 1
 _EIGHT_BIT = {"L", "RGB", "RGBA", "P", "1", "LA", "CMYK", "YCbCr"}
 # Slices head to feet, rows front to back, columns right to left: what `prepare` leaves as it is
 _AS_DISPLAYED = np.array([[0, 0, 1, 0], [0, 1, 0, 0], [-1, 0, 0, 0], [0, 0, 0, 1.0]])
@@ -101,21 +104,46 @@ def read_raw(raw: Path) -> Raw:
 
 def read_official_questions(
     raw: Path, images: Iterable[str]
-) -> tuple[list[Question], list[Rejected]]:
-    """Read every CSV file of questions; those on images that are not stored are rejected."""
+) -> tuple[list[Question], list[Rejected], dict[str, tuple[str, ...]]]:
+    """Read every CSV file of questions.
+
+    Those on images that are not stored are rejected, and so are repetitions within a file.
+
+    Returns
+    -------
+    questions : list of Question
+    rejected : list of Rejected
+    notes : dict of str to tuple of str
+        What is odd about questions that were taken, by file and line.
+    """
     known = set(images)
-    questions, rejected = [], []
+    questions: list[Question] = []
+    rejected: list[Rejected] = []
+    notes: dict[str, tuple[str, ...]] = {}
     for path in _question_files(raw):
+        before: dict[Question, int] = {}
+        answers: dict[tuple[str, str, tuple[str, ...]], Question] = {}
         for line, row in read_rows(path):
+            place = f"{path.name}, line {line}"
             try:
                 question = parse_row(row, path.stem)
-                key = key_of(question.image)
-                if key not in known:
+                question = replace(question, image=key_of(question.image))
+                if question.image not in known:
                     raise UnusableData("its image is not in the store")
-                questions.append(replace(question, image=key))
+                if before.setdefault(question, line) != line:
+                    raise UnusableData(f"the same question stands on line {before[question]}")
             except UnusableData as error:
-                rejected.append(Rejected(f"{path.name}, line {line}", str(error)))
-    return questions, rejected
+                rejected.append(Rejected(place, str(error)))
+                continue
+            questions.append(question)
+            asked = (question.image, question.question, tuple(sorted(question.choices)))
+            first = answers.setdefault(asked, question)
+            odd = [*oddities(question)]
+            if first.answer != question.answer:
+                odd.append(f"line {before[first]} asks the same and has another answer")
+            if odd:
+                notes[place] = tuple(odd)
+    return questions, rejected, notes
 
 
 def make_input(spec: PreprocessSpec, image: Planned) -> Made:
@@ -138,16 +166,20 @@ def read_slices(folder: Path) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
     slices : ndarray of uint8, shape (D, H, W)
         In the order of their numbers.
     notes : tuple of str
-        Pictures that were left out because most have another size (such as a scout view), and
-        numbers that are not there.
+        Pictures that were left out because most have another size (such as a scout view), numbers
+        that are not there, and pictures that were turned or are partly transparent.
 
     Raises
     ------
     UnusableData
-        A picture cannot be read or has no number; less than half have one size.
+        A picture cannot be read, shows nothing or has no number; less than half have one size; only
+        one is left.
     """
     numbered = _numbered(folder)
-    pictures = {number: _picture(path) for number, path in sorted(numbered.items())}
+    pictures, odd = {}, Counter[str]()
+    for number, path in sorted(numbered.items()):
+        pictures[number], how = _picture(path)
+        odd.update(how)
     shape, count = Counter(p.shape for p in pictures.values()).most_common(1)[0]
     if 2 * count <= len(pictures) and len(pictures) > 1:
         raise UnusableData("its slices have no common size")
@@ -160,7 +192,11 @@ def read_slices(folder: Path) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
     gaps = max(pictures) - min(pictures) + 1 - len(pictures)
     if gaps:
         notes.append(f"numbers missing between the first slice and the last: {gaps}")
-    return np.stack([p for p in pictures.values() if p.shape == shape]), tuple(notes)
+    notes += [f"{count} slices: {how}" for how, count in odd.items()]
+    kept = [p for p in pictures.values() if p.shape == shape]
+    if len(kept) < _FEWEST_SLICES:
+        raise UnusableData("one slice is no volume")
+    return np.stack(kept), tuple(notes)
 
 
 def extract_findings(text: str) -> str:
@@ -221,7 +257,7 @@ def _report(case: Path) -> str:
     if len(named) != 1:
         raise UnusableData(f"it has {len(named)} text files, and none of them is text.txt")
     try:
-        text = extract_findings(named[0].read_text("utf-8"))
+        text = extract_findings(named[0].read_text("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise UnusableData(f"{named[0].name} is not UTF-8") from error
     if len(text) < _SHORTEST_TEXT:
@@ -238,12 +274,35 @@ def _official_split(
     if len(paths) > 1:
         raise UnusableData(f"{raw} has {len(paths)} files M3D_Cap.json; leave one there")
     try:
-        listed: Mapping[str, list[Mapping[str, str]]] = json.loads(paths[0].read_text("utf-8"))
-        split = {part: [key_of(pair["image"]) for pair in listed[part]] for part in PARTS}
+        listed: Mapping[str, list[Mapping[str, str]]] = json.loads(paths[0].read_text("utf-8-sig"))
+        keyed = {part: [key_of(pair["image"]) for pair in listed[part]] for part in PARTS}
     except (ValueError, KeyError, TypeError) as error:
         raise UnusableData(f"{paths[0].name} is no split of M3D-Cap: {error!r}") from error
+    split, rejected = _in_one_part(keyed)
     absent = (key for part in PARTS for key in split[part] if key not in keys)
-    return split, [Rejected(key, "M3D_Cap.json lists it, and it is not there") for key in absent]
+    rejected += [Rejected(key, "M3D_Cap.json lists it, and it is not there") for key in absent]
+    return split, rejected
+
+
+def _in_one_part(
+    listed: Mapping[Part, Sequence[str]],
+) -> tuple[dict[Part, list[str]], list[Rejected]]:
+    """Leave each image in the first part that has it: what was trained on tests nothing."""
+    split: dict[Part, list[str]] = {}
+    rejected: list[Rejected] = []
+    seen: dict[str, Part] = {}
+    for part in PARTS:
+        split[part] = []
+        for key in listed[part]:
+            if key not in seen:
+                seen[key] = part
+                split[part].append(key)
+            elif seen[key] == part:
+                rejected.append(Rejected(key, f"M3D_Cap.json has it twice in {part}: once is left"))
+            else:
+                where = f"in {seen[key]} and in {part}: it is left in {seen[key]}"
+                rejected.append(Rejected(key, f"M3D_Cap.json has it {where}"))
+    return split, rejected
 
 
 def _numbered(folder: Path) -> dict[int, Path]:
@@ -261,11 +320,22 @@ def _numbered(folder: Path) -> dict[int, Path]:
     return numbered
 
 
-def _picture(path: Path) -> NDArray[np.uint8]:
+def _picture(path: Path) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    """Read a picture as a viewer shows it, and say what was done to it or ignored."""
     try:
         with Image.open(path) as image:
             if image.mode not in _EIGHT_BIT:
                 raise UnusableData(f"{path.name} has more than 8 bits a pixel ({image.mode})")
-            return np.asarray(image.convert("L"))
+            notes = []
+            if image.has_transparency_data:
+                opaque = np.asarray(image.convert("RGBA").getchannel("A"))
+                if not opaque.any():
+                    raise UnusableData(f"{path.name} is fully transparent: it shows nothing")
+                if opaque.min() < _OPAQUE:
+                    notes.append("partly transparent; the grey values below were taken")
+            if image.getexif().get(ExifTags.Base.Orientation, _UPRIGHT) != _UPRIGHT:
+                notes.append("turned as their EXIF orientation says")
+            upright = ImageOps.exif_transpose(image)
+            return np.asarray(upright.convert("L")), tuple(notes)
     except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise UnusableData(f"{path.name} cannot be read as a picture") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -44,7 +44,9 @@ class Prepared:
         for name, parts in self.splits.items():
             counts = ", ".join(f"{part} {count}" for part, count in parts.items())
             lines.append(f"split {name}: {counts}")
-        lines.append(f"{len(self.rejected)} rejected, {len(self.notes)} images with notes")
+        lines.append(
+            f"{len(self.rejected)} rejected, {len(self.notes)} images or questions with notes"
+        )
         reasons = Counter(rejected.why for rejected in self.rejected)
         lines += [f"  {count} × {why}" for why, count in reasons.most_common(10)]
         return "\n".join(lines)
@@ -88,14 +90,14 @@ def prepare_m3d(
         rejected = [*found.rejected]
         rejected += fill(out, header, found.planned, partial(make_input, spec), processes=processes)
         store = Store(out, header)
-        questions, unasked = read_official_questions(raw, store.images)
+        questions, unasked, odd = read_official_questions(raw, store.images)
         write_question_files(out, questions)
         splits = {"grouped": grouped_split(store.images.values(), store.texts, held_out, seed)}
         if found.split is not None:
             splits["paper"] = {
                 part: [key for key in found.split[part] if key in store.images] for part in PARTS
             }
-        report = _report(store, questions, splits, [*rejected, *unasked])
+        report = _report(store, questions, splits, [*rejected, *unasked], odd)
         write_atomically(out / "report.json", json.dumps(asdict(report), indent=1))
         write_splits(out, splits, store.images)
     return report
@@ -106,12 +108,14 @@ def _report(
     questions: Sequence[Question],
     splits: dict[str, dict[Part, list[str]]],
     rejected: Sequence[Rejected],
+    odd: Mapping[str, tuple[str, ...]],
 ) -> Prepared:
+    noted = {key: record.notes for key, record in store.images.items() if record.notes}
     return Prepared(
         images=len(store.images),
         texts=len({record.text for record in store.images.values()}),
         questions=len(questions),
         splits={p: {part: len(split[part]) for part in PARTS} for p, split in splits.items()},
         rejected=tuple(rejected),
-        notes={key: record.notes for key, record in store.images.items() if record.notes},
+        notes={**noted, **odd},
     )

@@ -197,7 +197,28 @@ def parse_row(row: dict[str, str], source: str) -> Question:
     if letter and not row.get(f"Choice {letter}"):
         raise UnusableData(f"choice {letter}, the answer, is empty")
     asked, answer = row["Question"], row["Answer"]
+    if letter:
+        said = _plain(row[f"Choice {letter}"])
+        if said != _plain(answer):
+            raise UnusableData(f"the answer is not what choice {letter} says")
+        others = [c for other, c in zip(LETTERS, choices, strict=False) if other != letter]
+        if said in map(_plain, others):
+            raise UnusableData("another choice says the same as the answer")
     return Question(row["Image Path"], int(kind), asked, answer, choices, letter, source)
+
+
+def oddities(question: Question) -> Iterator[str]:
+    """Say what is odd about a question that can be asked all the same."""
+    said = [_plain(choice) for choice in question.choices if choice != ABSENT]
+    if len(set(said)) < len(said):
+        yield "two wrong choices are equal"
+    if "" in question.choices:
+        yield "a choice in the middle is empty"
+
+
+def _plain(text: str) -> str:
+    """A choice without what two ways to write it differ in; a minus sign is none of these."""
+    return " ".join(text.split()).casefold().rstrip(".")
 
 
 def write_questions(path: Path, questions: Iterable[Question], texts: Iterable[str] = ()) -> None:

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import errno
+import multiprocessing
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import (
+    ALL_COMPLETED,
+    FIRST_COMPLETED,
+    Future,
+    ProcessPoolExecutor,
+    wait,
+)
 from dataclasses import dataclass, replace
 
 import torch
@@ -39,6 +47,7 @@ from training.site.deidentify.headers import (
     deidentify,
     origin,
     patient_of,
+    quiet,
     refuse_burned_in,
 )
 from training.site.deidentify.keys import Key
@@ -47,6 +56,7 @@ from training.site.deidentify.pixels import holds_text
 from training.site.deidentify.private import kept_values
 from training.site.questions.phase import contrast_phase
 from training.site.reports.sr import reports_in
+from training.site.sources.pace import Pace
 from training.site.sources.source import StudyReference, stated
 from training.site.wanted import Wanted
 from training.site.work import Image, Record, Work
@@ -93,6 +103,10 @@ class Collector:
     work: Work
     key: Key
 
+    def name_of(self, reference: StudyReference) -> str:
+        """The pseudonym of a study."""
+        return self.key.study(reference.study_instance_uid)
+
     def collect(self, reference: StudyReference) -> Record:
         """Fetch a study, make its inputs, and keep its record.
 
@@ -103,7 +117,7 @@ class Collector:
         UnusableData
             The disk is full, or a file cannot be read or written: the study is not done.
         """
-        name = self.key.study(reference.study_instance_uid)
+        name = self.name_of(reference)
         with self.work.objects(name) as folder:
             try:
                 self.wanted.source.fetch(reference, folder)
@@ -214,6 +228,67 @@ class Collector:
 
     def _nameless(self, instance: Instance) -> Instance:
         return replace(instance, header=deidentify(instance.header, self.key))
+
+
+def collected(
+    collector: Collector,
+    studies: Iterable[StudyReference],
+    pace: Pace,
+    say: Callable[[str], None],
+    processes: int,
+) -> Iterator[tuple[StudyReference, Record]]:
+    """Collect studies, several at once; yields each with its record, as they are done.
+
+    No more are under way than there are processes, so that memory stays flat and the pace is kept.
+
+    Parameters
+    ----------
+    collector : Collector
+        Goes to every process.
+    studies : iterable of StudyReference
+        In the order in which they begin.
+    pace : Pace
+        When the next one may begin.
+    say : callable
+        Told what is being done.
+    processes : int
+        One means this one.
+
+    Raises
+    ------
+    PluginError, UnusableData
+        As `Collector.collect`; what is under way is finished first.
+    """
+    if processes == 1:
+        for study in studies:
+            pace.wait(say)
+            say(collector.name_of(study))
+            yield study, collector.collect(study)
+        return
+    # torch has threads by now, and a fork would copy their locks
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+        under_way: dict[Future[Record], StudyReference] = {}
+        for study in studies:
+            pace.wait(say)
+            say(collector.name_of(study))
+            under_way[pool.submit(_collect_quietly, collector, study)] = study
+            if len(under_way) == processes:
+                yield from _done(under_way, FIRST_COMPLETED)
+        yield from _done(under_way, ALL_COMPLETED)
+
+
+def _collect_quietly(collector: Collector, study: StudyReference) -> Record:
+    """Collect in a process of its own; a warning of a library may quote a header."""
+    with quiet():
+        return collector.collect(study)
+
+
+def _done(
+    under_way: dict[Future[Record], StudyReference], until: str
+) -> Iterator[tuple[StudyReference, Record]]:
+    for future in wait(under_way, return_when=until).done:
+        yield under_way.pop(future), future.result()
 
 
 def _names_of(headers: Sequence[Dataset]) -> set[str]:

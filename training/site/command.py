@@ -50,8 +50,14 @@ def run(source: str, out: Path, options: Mapping[str, Any]) -> None:
     reports_from, reports = read_reports(options["reports"], columns, time_format)
     checkpoint, spec = preprocessing_of(options["model"])
     safe, recognizer = options["keep_private"], options["recognizer"]
+    studies = open_source(source)
+    if options["processes"] > 1 and not studies.may_be_shared:
+        raise click.BadParameter(
+            "the archive sends to one port here, which one process listens on: leave it at 1",
+            param_hint="--processes",
+        )
     wanted = Wanted(
-        open_source(source),
+        studies,
         source,
         Query(_day(options["first"]), _day(options["last"]), options["modality"]),
         reports_from=reports_from,
@@ -61,7 +67,8 @@ def run(source: str, out: Path, options: Mapping[str, Any]) -> None:
         private=read_safe_list(safe) if safe else (),
         recognizer=load_recognizer(recognizer) if recognizer else None,
         **{
-            name: options[name] for name in ("limit", "series", "held_out", "seed", "search_pixels")
+            name: options[name]
+            for name in ("limit", "series", "held_out", "seed", "search_pixels", "processes")
         },
     )
     work = options["work"] or out.with_name(f"{out.name}.private")

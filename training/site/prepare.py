@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from dicom_io.errors import IdentifiedContent, UnusableData
 from training.data.shards import locked
 from training.site.build import Taken, build_store, rejections
-from training.site.collect import Collector
+from training.site.collect import Collector, collected
 from training.site.deidentify.headers import quiet
 from training.site.deidentify.keys import Key, open_work
 from training.site.deidentify.known import KnownValues, read_known
@@ -154,27 +154,36 @@ def _collect(
     wanted: Wanted, work: Work, key: Key, studies: Sequence[StudyReference], pace: Pace
 ) -> tuple[Readings, dict[str, str]]:
     """Collect every study whose report is there; studies without one are not even fetched."""
-    collector = Collector(wanted, work, key)
     matcher = None if wanted.reports_from == "sr" else Matcher(wanted.reports, studies)
-    readings, rejected = [], {}
-    with _progress(len(studies)) as (say, advance):
-        for study in studies:
-            name = key.study(study.study_instance_uid)
-            say(name)
-            try:
-                reading = reading_of(matcher.reports_of(study)) if matcher else None
-                record = work.record(name)
-                if record is None:
-                    pace.wait(say)
-                    say(name)
-                    record = collector.collect(study)
-                if record.rejected:
-                    rejected[name] = record.rejected
-                else:
-                    readings.append((record, reading or _own_reading(study, record)))
-            except NoReport as error:
-                rejected[name] = str(error)
+    names = {study: key.study(study.study_instance_uid) for study in studies}
+    reported: dict[StudyReference, Reading | None] = {}
+    records: dict[str, Record] = {}
+    missing: dict[str, StudyReference] = {}
+    rejected: dict[str, str] = {}
+    for study, name in names.items():
+        try:
+            reported[study] = reading_of(matcher.reports_of(study)) if matcher else None
+        except NoReport as error:
+            rejected[name] = str(error)
+        else:
+            if known := work.record(name):
+                records[name] = known
+            else:
+                missing[name] = study
+    with _progress(len(studies), len(studies) - len(missing)) as (say, advance):
+        collector = Collector(wanted.for_collecting, work, key)
+        for study, record in collected(collector, missing.values(), pace, say, wanted.processes):
+            records[names[study]] = record
             advance()
+    readings = []
+    for study, reading in reported.items():
+        record, name = records[names[study]], names[study]
+        try:
+            if record.rejected:
+                raise NoReport(record.rejected)
+            readings.append((record, reading or _own_reading(study, record)))
+        except NoReport as error:
+            rejected[name] = str(error)
     return readings, rejected
 
 
@@ -251,11 +260,11 @@ def _left_out(readings: Readings) -> dict[str, int]:
 
 
 @contextmanager
-def _progress(total: int) -> Iterator[Any]:
+def _progress(total: int, done: int) -> Iterator[Any]:
     """A bar that names studies by their pseudonym."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
-        task = progress.add_task("", total=total)
+        task = progress.add_task("", total=total, completed=done)
         yield (
             lambda sentence: progress.update(task, description=sentence),
             lambda: progress.advance(task),

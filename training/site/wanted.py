@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from dicom_io.model_input.preprocess import PreprocessSpec
@@ -46,6 +46,8 @@ class Wanted:
         Adds to what the rules find in the reports.
     search_pixels : bool
         Whether series in which text can be read are refused.
+    processes : int
+        How many collect studies at once.
     """
 
     source: Source
@@ -62,6 +64,12 @@ class Wanted:
     private: tuple[PrivateElement, ...] = ()
     recognizer: SpacyRecognizer | None = None
     search_pixels: bool = True
+    processes: int = 1
+
+    @property
+    def for_collecting(self) -> Wanted:
+        """The same without what only texts need, for processes that collect."""
+        return replace(self, reports=(), recognizer=None)
 
     @property
     def question(self) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 import json
 import pickle
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 
 from dicom_io.errors import UnusableData
 from dicom_io.model_input.preprocess import PreprocessSpec
@@ -243,7 +245,7 @@ def test_questions_on_images_that_are_not_stored_are_rejected_by_line(tmp_path):
         Question("M3D_Cap_npy/ct_case/000009/B.npy", 1, "Which plane?", "axial"),
     ]
     write_questions(tmp_path / "M3D_VQA_test.csv", rows)
-    questions, rejected = read_official_questions(tmp_path, ["ct_case/000001/A"])
+    questions, rejected, _ = read_official_questions(tmp_path, ["ct_case/000001/A"])
     assert [(q.image, q.part) for q in questions] == [("ct_case/000001/A", "test")]
     assert [(r.what, r.why) for r in rejected] == [
         ("M3D_VQA_test.csv, line 3", "its image is not in the store")
@@ -256,3 +258,113 @@ def test_the_maker_can_be_sent_to_another_process(tmp_path):
     make = partial(make_input, SPEC)
     sent = pickle.loads(pickle.dumps(make))
     assert np.array_equal(sent(image).pixels, make(image).pixels)
+
+
+CHOICES = ("axial", "coronal", "sagittal", "oblique")
+
+
+def asked(**changes: Any) -> Question:
+    plane = Question("M3D_Cap_npy/ct_case/1/A.npy", 1, "Which plane?", "axial", CHOICES, "A")
+    return replace(plane, **changes)
+
+
+def read(folder: Path, *questions: Question) -> tuple[list[str], list[str]]:
+    """Return reasons of rejections and notes."""
+    write_questions(folder / "M3D_VQA_test.csv", questions)
+    _, rejected, notes = read_official_questions(folder, ["ct_case/1/A"])
+    return [one.why for one in rejected], [note for some in notes.values() for note in some]
+
+
+@pytest.mark.parametrize(
+    ("rows", "why"),
+    [
+        ([asked(answer="coronal")], "the answer is not what choice A says"),
+        ([asked(choices=("axial", "Axial", "c", "d"))], "another choice says the same"),
+        ([asked(), asked()], "the same question stands on line 2"),
+    ],
+)
+def test_a_question_that_cannot_be_right_is_refused(tmp_path, rows, why):
+    rejected, _ = read(tmp_path, *rows)
+    assert len(rejected) == 1
+    assert why in rejected[0]
+
+
+@pytest.mark.parametrize(
+    ("rows", "note"),
+    [
+        ([asked(choices=("axial", "b", "b", "d"))], "two wrong choices are equal"),
+        ([asked(), asked(answer="coronal", answer_choice="B")], "line 2 asks the same"),
+    ],
+)
+def test_an_odd_question_is_noted(tmp_path, rows, note):
+    rejected, notes = read(tmp_path, *rows)
+    assert rejected == []
+    assert len(notes) == 1
+    assert note in notes[0]
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        asked(answer="Axial."),
+        asked(choices=("Yes", "No", "NA", "NA"), answer="Yes"),
+        asked(choices=("-5", "5", "+5", "5.0"), answer="-5"),
+    ],
+)
+def test_a_sound_question_is_neither_refused_nor_noted(tmp_path, question):
+    assert read(tmp_path, question) == ([], [])
+
+
+def test_an_image_in_two_parts_stays_in_the_first(raw):
+    key = "ct_case/000001/Axial_one"
+    listed = {"train": [key, key], "validation": [], "test": [key]}
+    pairs = {
+        part: [{"image": f"M3D_Cap_npy/{key}.npy", "text": "t"} for key in keys]
+        for part, keys in listed.items()
+    }
+    (raw / "M3D_Cap.json").write_text(json.dumps(pairs), encoding="utf-8-sig")
+    found = read_raw(raw)
+    assert found.split == {"train": [key], "validation": [], "test": []}
+    whys = [one.why for one in found.rejected if "M3D_Cap.json" in one.why]
+    assert "twice in train" in whys[0]
+    assert "in train and in test: it is left in train" in whys[1]
+
+
+def test_a_mark_of_byte_order_is_no_part_of_a_report(raw):
+    path = raw / "M3D_Cap" / "ct_case" / "000001" / "text.txt"
+    path.write_text("A cyst of the left kidney.", encoding="utf-8-sig")
+    assert read_raw(raw).texts["ct_case/000001/text.txt"] == "A cyst of the left kidney."
+
+
+def test_one_slice_is_no_volume(tmp_path):
+    write_series(tmp_path / "A", slices=1)
+    assert why_not(tmp_path / "A") == "one slice is no volume"
+
+
+def test_pictures_are_turned_as_their_exif_says(tmp_path):
+    write_series(tmp_path / "A")
+    upright, _ = read_slices(tmp_path / "A")
+    for path in sorted((tmp_path / "A").iterdir()):
+        with Image.open(path) as image:
+            exif = image.getexif()
+            exif[ExifTags.Base.Orientation] = 6  # the first row is on the right
+            turned = image.rotate(90, expand=True)
+        turned.save(path, exif=exif)
+    slices, notes = read_slices(tmp_path / "A")
+    assert np.array_equal(slices, upright)
+    assert notes == ("4 slices: turned as their EXIF orientation says",)
+
+
+def test_what_is_fully_transparent_shows_nothing(tmp_path):
+    write_series(tmp_path / "A")
+    path = tmp_path / "A" / "1.png"
+    with Image.open(path) as image:
+        veiled = image.convert("RGBA")
+    veiled.putalpha(0)
+    veiled.save(path)
+    assert why_not(tmp_path / "A") == "1.png is fully transparent: it shows nothing"
+    veiled.putalpha(128)
+    veiled.save(path)
+    assert read_slices(tmp_path / "A")[1] == (
+        "1 slices: partly transparent; the grey values below were taken",
+    )

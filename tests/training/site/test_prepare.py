@@ -274,6 +274,38 @@ def test_a_person_under_several_numbers_stays_in_one_part(tmp_path):
     assert list(faults(out, tmp_path / "work")) == []
 
 
+def test_several_processes_make_the_same_bytes(prepared, archive, table, tmp_path):
+    out, _ = prepared
+    again = tmp_path / "out"
+    shutil.copytree(_work(out), _work(again), ignore=shutil.ignore_patterns("records", "inputs"))
+    outcome = prepare_site(
+        wanted(archive, table, processes=2), again, _work(again), accept_all=True
+    )
+    assert outcome.taken == 6
+    assert contents(again) == contents(out)
+
+
+class ThirdFails(FolderSource):
+    """An archive that goes away before the third study; safe to hand to other processes."""
+
+    def fetch(self, study: StudyReference, folder: Path) -> None:
+        if study.study_instance_uid == PATIENTS[2].study_uid:
+            raise PeerUnreachable("the archive does not answer")
+        super().fetch(study, folder)
+
+
+def test_an_archive_that_goes_away_ends_several_processes_and_the_next_run_goes_on(
+    archive, table, tmp_path
+):
+    out, work = tmp_path / "out", tmp_path / "work"
+    with pytest.raises(PeerUnreachable):
+        prepare_site(wanted(archive, table, source=ThirdFails(archive), processes=2), out, work)
+    collected = len(list((work / "records").iterdir()))
+    assert 1 <= collected < 6
+    outcome = prepare_site(wanted(archive, table), out, work, accept_all=True)
+    assert outcome.taken == 6
+
+
 def test_days_and_limit_choose_studies(archive, table, tmp_path):
     first, last = PATIENTS[1].day, PATIENTS[4].day
     few = wanted(archive, table, query=Query(first, last), limit=3)

@@ -31,6 +31,11 @@ class ArchiveSource:
 
     archive: Archive
 
+    @property
+    def may_be_shared(self) -> bool:
+        """An archive that moves objects to a port here finds one process there."""
+        return not (isinstance(self.archive, Dimse) and self.archive.listener)
+
     def studies(self, query: Query) -> Iterator[StudyReference]:
         """List studies by date and UID, each once; those that do not match were not asked for."""
         answers = self.archive.search(query.date_range, query.modality)

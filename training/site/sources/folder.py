@@ -16,6 +16,8 @@ from training.site.sources.source import Query, StudyReference, stated
 class FolderSource:
     """Reads the headers of every file below a folder; the files stay where they are."""
 
+    may_be_shared = True
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 

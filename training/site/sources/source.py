@@ -83,6 +83,11 @@ class Source(Protocol):
         """Put every object of a study into an empty folder, under names that say nothing."""
         ...
 
+    @property
+    def may_be_shared(self) -> bool:
+        """Whether several processes may fetch at once."""
+        ...
+
 
 def stated(header: Dataset, keyword: str) -> str:
     """A value as text without the padding around it; nothing where there is none."""
