@@ -29,6 +29,7 @@ from engine.checkpoints.families import FAMILIES, Network, build, family_of, has
 from engine.checkpoints.folder import checkpoint_folder, seal
 from engine.checkpoints.layouts.dec_clip import DEC_CLIP
 from engine.checkpoints.layouts.m3d_lamed import LAMED_LLAMA, LAMED_PHI3
+from engine.checkpoints.layouts.merlin import MERLIN_REPORT
 from engine.checkpoints.layouts.native import (
     MODEL_TYPE,
     OUT_OF_DISTRIBUTION,
@@ -62,6 +63,7 @@ PUBLISHED: dict[LayoutName, Layout] = {
     "dec_clip": DEC_CLIP,
     "lamed_llama": LAMED_LLAMA,
     "lamed_phi3": LAMED_PHI3,
+    "merlin_report": MERLIN_REPORT,
 }
 """By `model_type` of config.json."""
 

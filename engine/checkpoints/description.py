@@ -25,7 +25,9 @@ _LAYERS = ("layers", "num_hidden_layers", "n_layers", "depth", "blocks", "stem_r
 # Of its training, and the base of rotary frequencies
 _NO_SIZES = ("card", "rope_theta", "rope_scaling", "rope_parameters")
 
-LayoutName = Literal["native", "vlm_qwen", "dec_clip", "qwen2", "lamed_llama", "lamed_phi3"]
+LayoutName = Literal[
+    "native", "vlm_qwen", "dec_clip", "qwen2", "lamed_llama", "lamed_phi3", "merlin_report"
+]
 
 Renaming = Callable[[Mapping[str, Any]], dict[str, Any]]
 """From names as they are stored to the network's own, with what belongs to no network left out."""
@@ -51,6 +53,10 @@ class Prompt:
     closed : {"letters", "texts"}
         How it is given choices: listed by letter, as in M3D-VQA, or not at all; then it is asked
         openly, and a choice is as likely as the token that its text begins with.
+    parts : tuple of str
+        Where a report is asked for part by part: what takes the place of `{part}` in `report`.
+    cut_at : str
+        A text ends before this.
     """
 
     report: str
@@ -60,6 +66,13 @@ class Prompt:
     answers_questions: bool = False
     questions: tuple[str, ...] = ()
     closed: Literal["letters", "texts"] = "letters"
+    parts: tuple[str, ...] = ()
+    cut_at: str = ""
+
+    @property
+    def reports(self) -> tuple[str, ...]:
+        """The questions whose answers make a report."""
+        return tuple(self.report.replace("{part}", part) for part in self.parts) or (self.report,)
 
 
 @checked(frozen=True, config={"extra": "forbid"})
@@ -149,6 +162,10 @@ def _require_sizes(values: Any, path: str, name: str = "") -> None:
         raise CheckpointMismatch(f"{path}: {name} is {values}")
 
 
+def _of_its_size(network: Any) -> PreprocessSpec:
+    return PreprocessSpec(size=network.vision.input_size)
+
+
 @dataclass(frozen=True)
 class Layout:
     """What is a published layout's own; `describe_published` does what all of them share.
@@ -168,6 +185,8 @@ class Layout:
         A file that, where it is there, is put over the weights.
     provenance : callable
         The headers as stored -> the card's provenance.
+    preprocess : callable
+        The configuration -> how the weights' training data were prepared.
     """
 
     network: Callable[[Mapping[str, Any], Mapping[str, TensorInfo], Path], Any]
@@ -176,6 +195,7 @@ class Layout:
     version: str = "published"
     loose: str | None = None
     provenance: Callable[[Mapping[str, TensorInfo]], dict[str, Any]] = lambda stored: {}
+    preprocess: Callable[[Any], PreprocessSpec] = _of_its_size
 
 
 def describe_published(folder: Path, layout: LayoutName, own: Layout) -> Description:
@@ -211,7 +231,7 @@ def describe_published(folder: Path, layout: LayoutName, own: Layout) -> Descrip
         network=network,
         card=ModelCard(folder.name, own.version, provenance=own.provenance(stored)),
         prompt=prompt,
-        preprocess=PreprocessSpec(size=network.vision.input_size),
+        preprocess=own.preprocess(network),
         weights=tuple(weights),
         digest=digest_of([folder / CONFIG, *said, *tokenizer_files(folder), *weights]),
         renaming=own.renaming,

@@ -13,21 +13,24 @@ from transformers import AutoConfig, PreTrainedConfig
 
 from dicom_io.errors import CheckpointMismatch
 from engine.checkpoints.description import CONFIG
-from engine.network import m3d_lamed, med3dvlm
+from engine.network import m3d_lamed, med3dvlm, merlin
 from engine.network.contrastive import ContrastiveConfig, ContrastivePair, pair_without_weights
 from engine.network.dcformer import DCFormerConfig
 from engine.network.m3d_lamed import M3DLaMed, M3DLaMedConfig
 from engine.network.med3dvlm import VISION_TOWER, Med3DVLM, Med3DVLMConfig
+from engine.network.merlin import Merlin, MerlinConfig
+from engine.network.resnet3d import ResNet3DConfig
 from engine.network.vision import VisionConfig
 from engine.network.vit3d import AblationViT3DConfig, ViT3DConfig
 
-Network = Med3DVLM | M3DLaMed
+Network = Med3DVLM | M3DLaMed | Merlin
 """A network of these families that writes."""
 
 VISION_TOWERS: dict[str, type[VisionConfig]] = {
     "dcformer": DCFormerConfig,
     "vit3d": ViT3DConfig,
     "vit3d_ablation": AblationViT3DConfig,
+    "resnet3d": ResNet3DConfig,
 }
 """By the key `kind` of a vision tower in config.json."""
 
@@ -76,6 +79,9 @@ FAMILIES = {
     "med3dvlm": Family(Med3DVLMConfig, Med3DVLM, med3dvlm.without_weights, VISION_TOWER),
     "m3d_lamed": Family(
         M3DLaMedConfig, M3DLaMed, m3d_lamed.without_weights, VISION_TOWER, only_tower="vit3d"
+    ),
+    "merlin": Family(
+        MerlinConfig, Merlin, merlin.without_weights, VISION_TOWER, only_tower="resnet3d"
     ),
     "contrastive": Family(
         ContrastiveConfig,

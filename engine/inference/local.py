@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import compress
+from itertools import compress, islice
 from pathlib import Path
 from string import ascii_uppercase
 from threading import Lock
@@ -20,6 +20,7 @@ from dicom_io.model_input.preprocess import ModelInput, PreprocessSpec
 from engine.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from engine.checkpoints.decoding import GENERATION
 from engine.inference.generation import GeneratedTokens, Generator, Pieces, pieces
+from engine.inference.parts import cut_off, joined
 from engine.inference.quantization import quantize
 from engine.inference.question import (
     closed_prompt,
@@ -143,7 +144,7 @@ class LocalEngine:
         if not self._generator.compiles:
             return
         longest = Sampling().max_new_tokens
-        ids = self._prompt_ids(self._checkpoint.prompt.report, longest)
+        ids = self._prompt_ids(self._checkpoint.prompt.reports[0], longest)
         with self._running():
             words = self._model.embed_tokens(ids)
             blank = words.new_zeros(1, self._model.image_token_count, words.shape[-1])
@@ -274,27 +275,42 @@ class LocalEngine:
     ) -> tuple[Generation, ...]:
         for model_input in model_inputs:
             require_preprocessing(model_input, self.preprocess)
-        ids = self._prompt_ids(self._checkpoint.prompt.report, sampling.max_new_tokens)
+        known = self._checkpoint.prompt
+        asked = [self._prompt_ids(text, sampling.max_new_tokens) for text in known.reports]
         with self._running():
             seen = [self._see(model_input) for model_input in model_inputs]
             writes = [one.abstained is None for one in seen]
             written: Iterator[GeneratedTokens] = iter(())
             if any(writes):
                 prefix = self._generator.read(
-                    [self._spliced(ids, s) for s in compress(seen, writes)]
+                    [self._spliced(ids, one) for one in compress(seen, writes) for ids in asked]
                 )
-                own = seeds and list(compress(seeds, writes))
-                spell = self._spell(on_token)
+                own = seeds and [seed for seed in compress(seeds, writes) for _ in asked]
+                # parts are written together, and told when all of them are there
+                spell = None if known.parts else self._spell(on_token)
                 written = iter(
                     self._generator.write(
                         prefix, sampling, samples=samples, seeds=own, on_token=spell
                     )
                 )
-        return tuple(
-            self._generation(next(written) if one.abstained is None else NOTHING, one)
-            for one in seen
-            for _ in range(samples)
-        )
+        reports = tuple(report for one in seen for report in self._of_one(one, written, samples))
+        if known.parts and on_token is not None:
+            for token in reports[0].tokens:
+                on_token(token)
+        return reports
+
+    def _of_one(
+        self, seen: Seen, written: Iterator[GeneratedTokens], samples: int
+    ) -> Iterator[Generation]:
+        """Take one volume's texts: of each part in turn all its samples."""
+        if seen.abstained is not None:
+            yield from [self._generation(NOTHING, seen)] * samples
+            return
+        known = self._checkpoint.prompt
+        parts = [list(islice(written, samples)) for _ in known.reports]
+        for tokens in zip(*parts, strict=True):
+            whole = (self._generation(one, seen) for one in tokens)
+            yield joined([cut_off(one, known.cut_at) for one in whole])
 
     @contextmanager
     def _running(self) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""Which vision tower: DCFormer, M3D-LaMed's ViT3D, or the ViT3D of the authors' ablation code.
+"""Which vision tower: DCFormer, M3D-LaMed's ViT3D, that of the ablation code, or Merlin's ResNet.
 
 Each takes volumes (B, 1, D, H, W) and gives hidden states (B, tokens, width), the last one last.
 """
@@ -8,16 +8,19 @@ from __future__ import annotations
 from torch import Tensor
 
 from engine.network.dcformer import DCFormer, DCFormerConfig
+from engine.network.resnet3d import ResNet3D, ResNet3DConfig
 from engine.network.vit3d import AblationViT3D, AblationViT3DConfig, ViT3D, ViT3DConfig
 
-VisionConfig = DCFormerConfig | ViT3DConfig | AblationViT3DConfig
-VisionTower = DCFormer | ViT3D | AblationViT3D
+VisionConfig = DCFormerConfig | ViT3DConfig | AblationViT3DConfig | ResNet3DConfig
+VisionTower = DCFormer | ViT3D | AblationViT3D | ResNet3D
 
 
 def vision_tower(config: VisionConfig) -> VisionTower:
     """Build the vision tower of these sizes."""
     if isinstance(config, DCFormerConfig):
         return DCFormer(config)
+    if isinstance(config, ResNet3DConfig):
+        return ResNet3D(config)
     return ViT3D(config) if isinstance(config, ViT3DConfig) else AblationViT3D(config)
 
 

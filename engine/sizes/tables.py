@@ -13,6 +13,7 @@ from transformers.models.qwen2 import Qwen2Config, Qwen2ForCausalLM
 from engine.network.dcformer import VARIANTS
 from engine.network.m3d_lamed import SpatialPooling
 from engine.network.projector import PUBLISHED, ProjectorConfig, StreamConfig, projector
+from engine.network.resnet3d import ResNet3DConfig
 from engine.network.vision import VisionConfig, vision_tower
 from engine.network.vit3d import AblationViT3DConfig, ViT3DConfig
 from engine.sizes.cost import Cost, cost, lora_parameters, parameters
@@ -142,6 +143,7 @@ def _vision_towers() -> Iterator[Row]:
     towers: dict[str, VisionConfig] = {f"DCFormer-{n}": config for n, config in VARIANTS.items()}
     towers["ViT3D of M3D-LaMed"] = ViT3DConfig()
     towers["ViT3D of the ablation code"] = AblationViT3DConfig()
+    towers["ResNet-152 of Merlin"] = ResNet3DConfig()
     for name, config in towers.items():
         yield Row("Vision towers", name, tower_cost(config))
 

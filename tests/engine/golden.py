@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 FIGURES: dict[str, Any] = json.loads(Path(__file__).with_name("golden.json").read_text())
 
+FAMILIES: dict[str, Any] = json.loads(Path(__file__).with_name("golden_families.json").read_text())
+
 RELATIVE = 1e-4
 
 
@@ -21,12 +23,13 @@ def filled(module: nn.Module, keep: Collection[str] = ()) -> nn.Module:
     state = module.state_dict()
     for name, tensor in state.items():
         if tensor.is_floating_point() and name not in keep:
-            state[name] = _values(name, tuple(tensor.shape))
+            state[name] = filled_tensor(name, tuple(tensor.shape))
     module.load_state_dict(state)
     return module.eval()
 
 
-def _values(name: str, shape: tuple[int, ...]) -> Tensor:
+def filled_tensor(name: str, shape: tuple[int, ...]) -> Tensor:
+    """The values of one tensor; names are the published ones."""
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     if name.endswith("running_var"):
         values = rng.random(shape) + 0.5
