@@ -13,7 +13,7 @@ from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
-from engine.checkpoints.loose import merged_weight
+from engine.checkpoints.adapters import merged_weight
 from engine.inference.quantization import full_weight, quantize
 from engine.network.med3dvlm import Med3DVLM
 from engine.protocol import Quantization

@@ -15,9 +15,9 @@ from transformers.models.llama import LlamaConfig
 
 from dicom_io.errors import CheckpointMismatch
 from dicom_io.model_input.preprocess import PreprocessSpec
+from engine.checkpoints.adapters import LORA_A, LORA_B, merge_lora
 from engine.checkpoints.description import Layout, Prompt
 from engine.checkpoints.layouts.vlm_qwen import llm_config
-from engine.checkpoints.loose import LORA_A, LORA_B, merge_lora
 from engine.checkpoints.weights import TensorInfo
 from engine.network.merlin import ORGANS, MerlinConfig
 from engine.network.resnet3d import ResNet3DConfig

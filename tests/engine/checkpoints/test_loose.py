@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from transformers import Qwen2ForCausalLM
 
 from dicom_io.errors import CheckpointMismatch
+from engine.checkpoints.adapters import merge_lora, merged_weight
 from engine.checkpoints.checkpoint import load_checkpoint
 from engine.checkpoints.conversion import convert
 from engine.checkpoints.layouts.vlm_qwen import ADDED_KEYS
@@ -18,8 +19,6 @@ from engine.checkpoints.loose import (
     add_part,
     load_vision_tower,
     lora_scale,
-    merge_lora,
-    merged_weight,
     read_part,
 )
 from tests.engine.published import (
