@@ -20,6 +20,7 @@ from engine.protocol import (
     Generation,
     ModelIdentity,
     OnToken,
+    Region,
     Sampling,
     require_preprocessing,
 )
@@ -43,6 +44,8 @@ class FakeEngine:
         What to raise in place of an answer.
     preprocess : PreprocessSpec
         The preprocessing to ask for.
+    regions : tuple of Region
+        What it claims to be trained on.
     """
 
     def __init__(
@@ -53,13 +56,15 @@ class FakeEngine:
         delay_s: float = 0.0,
         failure: Exception | None = None,
         preprocess: PreprocessSpec = SMALL,
+        regions: tuple[Region, ...] = (),
     ):
         self._text = text
         self._abstained = abstained
         self._delay_s = delay_s
         self._failure = failure
         self._preprocess = preprocess
-        self._identity = ModelIdentity("fake", "1", sha256(b"fake").hexdigest(), True, ())
+        digest = sha256(b"fake").hexdigest()
+        self._identity = ModelIdentity("fake", "1", digest, True, (), regions)
 
     @property
     def identity(self) -> ModelIdentity:

@@ -14,6 +14,9 @@ from dicom_io.model_input.preprocess import ModelInput, PreprocessSpec
 
 FinishReason = Literal["eos", "length", "repetition"]
 
+Region = Literal["head", "neck", "chest", "abdomen", "pelvis", "spine", "extremities"]
+"""A region of the body."""
+
 Quantization = Literal["none", "int8", "nf4"]
 """How a language model's weights are kept; nf4 is a 4-bit type (`inference.quantization`)."""
 
@@ -94,6 +97,8 @@ class ModelIdentity:
         Whether the model was trained on synthetic images only.
     findings : tuple of str
         The findings that the model may write; empty where there is no closed list.
+    regions : tuple of Region
+        The regions that its training images show; empty where it does not say.
     """
 
     name: str
@@ -101,6 +106,7 @@ class ModelIdentity:
     digest: str
     demonstration: bool
     findings: tuple[str, ...]
+    regions: tuple[Region, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,6 +144,11 @@ class Generation:
     finish_reason: FinishReason
     abstained: str | None = None
 
+    @classmethod
+    def withheld(cls, identity: ModelIdentity, reason: str) -> Generation:
+        """Return the empty answer of a model that was not asked, for a reason."""
+        return cls("", (), (), (), np.zeros(0, np.float32), identity, "eos", reason)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values that JSON can hold, without loss; `from_dict` reads them back."""
         return {**_fields(self), "image_embedding": self.image_embedding.tolist()}
@@ -145,7 +156,8 @@ class Generation:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Generation:
         """Read what `to_dict` gave."""
-        identity = dict(values["identity"])
+        said = dict(values["identity"])
+        lists = {name: tuple(said.get(name, ())) for name in ("findings", "regions")}
         sequences = {
             name: tuple(values[name]) for name in ("tokens", "token_ids", "token_logprobs")
         }
@@ -154,7 +166,7 @@ class Generation:
                 **values,
                 **sequences,
                 "image_embedding": np.array(values["image_embedding"], np.float32),
-                "identity": ModelIdentity(**{**identity, "findings": tuple(identity["findings"])}),
+                "identity": ModelIdentity(**{**said, **lists}),
             }
         )
 
@@ -345,4 +357,7 @@ def require_preprocessing(model_input: ModelInput, preprocess: PreprocessSpec) -
 
 
 def _fields(generation: Generation) -> dict[str, Any]:
-    return {**vars(generation), "identity": asdict(generation.identity)}
+    identity = asdict(generation.identity)
+    if not identity["regions"]:  # clients of before know no such key
+        del identity["regions"]
+    return {**vars(generation), "identity": identity}

@@ -88,7 +88,7 @@ class Checkpoint:
     def identity(self) -> ModelIdentity:
         card = self.card
         return ModelIdentity(
-            card.name, card.version, self.digest, card.demonstration, card.findings
+            card.name, card.version, self.digest, card.demonstration, card.findings, card.regions
         )
 
 

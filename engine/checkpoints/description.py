@@ -16,6 +16,7 @@ from engine.checkpoints.decoding import GENERATION
 from engine.checkpoints.folder import digest_of, read_json
 from engine.checkpoints.tokenizer_files import eos_token, tokenizer_files
 from engine.checkpoints.weights import TensorInfo, read_headers, read_tensors, weight_files
+from engine.protocol import Region
 
 CONFIG = "config.json"
 
@@ -88,6 +89,8 @@ class ModelCard:
         The findings that it may write; empty where there is no closed list.
     provenance : mapping
         Where it comes from: recipe, seed, data, figures. JSON values.
+    regions : tuple of Region
+        The regions of the body that its training images show; empty where nothing says so.
     """
 
     name: str
@@ -95,6 +98,7 @@ class ModelCard:
     demonstration: bool = False
     findings: tuple[str, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    regions: tuple[Region, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,6 +191,8 @@ class Layout:
         The headers as stored -> the card's provenance.
     preprocess : callable
         The configuration -> how the weights' training data were prepared.
+    regions : tuple of Region
+        Of the card.
     """
 
     network: Callable[[Mapping[str, Any], Mapping[str, TensorInfo], Path], Any]
@@ -196,6 +202,7 @@ class Layout:
     loose: str | None = None
     provenance: Callable[[Mapping[str, TensorInfo]], dict[str, Any]] = lambda stored: {}
     preprocess: Callable[[Any], PreprocessSpec] = _of_its_size
+    regions: tuple[Region, ...] = ()
 
 
 def describe_published(folder: Path, layout: LayoutName, own: Layout) -> Description:
@@ -229,7 +236,9 @@ def describe_published(folder: Path, layout: LayoutName, own: Layout) -> Descrip
         layout=layout,
         folder=folder,
         network=network,
-        card=ModelCard(folder.name, own.version, provenance=own.provenance(stored)),
+        card=ModelCard(
+            folder.name, own.version, provenance=own.provenance(stored), regions=own.regions
+        ),
         prompt=prompt,
         preprocess=own.preprocess(network),
         weights=tuple(weights),

@@ -57,6 +57,7 @@ def inspect_checkpoint(name: str | Path) -> dict[str, Any]:
         "version": found.card.version,
         "digest": found.digest,
         "demonstration": found.card.demonstration,
+        "regions": list(found.card.regions),
         **network_to_dict(found.network),
         "text_model": {
             "type": text.model_type,

@@ -17,6 +17,7 @@ from pydantic.dataclasses import dataclass
 
 from dicom_io.errors import EngineError
 from dicom_io.model_input.preprocess import ModelInput, PreprocessSpec
+from engine.protocol import Region
 
 LARGEST = 2048
 """Rows and columns that a slice may have: the largest matrix that CT devices reconstruct."""
@@ -48,6 +49,8 @@ class Asking:
         What follows each image; `{number}` counts from 1.
     size : int, optional
         Rows and columns of an image, whatever the slice's shape; as the slice is without it.
+    regions : tuple of Region
+        What the model was trained on; it abstains where a study shows other regions only.
     temperature : float
         Where the service asks for none; 0 takes the likeliest token at every step.
     """
@@ -59,6 +62,7 @@ class Asking:
     instruction: str = ""
     caption: str = ""
     size: Annotated[int, Field(ge=16, le=LARGEST)] | None = None
+    regions: tuple[Region, ...] = ()
     temperature: Annotated[float, Field(ge=0)] = 0.0
     preprocess: PreprocessSpec = field(init=False)
 

@@ -188,7 +188,7 @@ class OpenAIEngine:
         # no server tells a digest of its weights: what can be known is what it says and is asked
         known = [{**asdict(self._asking), "preprocess": None}, own[0].get("root") if own else None]
         digest = sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
-        return ModelIdentity(name, "as served", digest, False, ())
+        return ModelIdentity(name, "as served", digest, False, (), self._asking.regions)
 
     def _forget(self) -> None:
         self._identity = None

@@ -13,9 +13,10 @@ from rich.console import Console
 from dicom_io.slices.read import read_study
 from engine import load_engine
 from engine.inference.question import choice_answer, question_prompt, require_distinct
-from engine.protocol import Answer, FinishReason
+from engine.protocol import Answer, FinishReason, Generation
 from plugin.console import say
 from plugin.drafting.pipeline import read_images
+from plugin.drafting.regions import reason_to_withhold
 
 NOTICE = "AI ANSWER - NOT VERIFIED"
 
@@ -63,9 +64,13 @@ def ask_study(
         engine = load_engine(model, device=device)
         status.update("read the headers")
         study = read_study(paths)
-        _, _, model_input = read_images(study, engine.preprocess, status.update)
+        choice, _, model_input = read_images(study, engine.preprocess, status.update)
         status.update("let the model answer")
-        answer = engine.ask(model_input, question, choices)
+        regions = engine.identity.regions
+        if reason := reason_to_withhold(regions, choice.instances[0].header):
+            answer = Answer(Generation.withheld(engine.identity, reason))
+        else:
+            answer = engine.ask(model_input, question, choices)
     if as_json:
         found = answer_to_dict(answer) | {"study_instance_uid": study.study_instance_uid}
         click.echo(json.dumps(found, ensure_ascii=False, indent=2))

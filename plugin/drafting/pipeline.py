@@ -17,6 +17,7 @@ from dicom_io.volume.choice import SeriesChoice, name_series
 from dicom_io.volume.series import choose_series
 from dicom_io.volume.volume import build_first
 from engine.protocol import GREEDY, Generation, ReportEngine
+from plugin.drafting.regions import reason_to_withhold
 from plugin.drafting.steps import BUILD, CHOOSE, PREPARE, READ, REPORT, WRITE, timed_steps
 from reporting.draft import Draft, DraftModel, make_draft
 from reporting.edition import Edition, Predecessor
@@ -184,13 +185,11 @@ class Pipeline:
     ) -> DraftedStudy:
         choice, volume, model_input = images
         progress(WRITE)
-        # the same study, the same draft
-        sampling = replace(GREEDY, max_new_tokens=self.max_new_tokens)
-        with self.while_writing():
-            generation = self.engine.report(model_input, sampling)
-        progress(REPORT)
         read = set(volume.sop_instance_uids)
         headers = [i.header for i in choice.instances if i.sop_instance_uid in read]
+        with self.while_writing():
+            generation = self._written(model_input, headers[0])
+        progress(REPORT)
         lost = (*choice.lacking, *volume.unreadable, *study.damaged)
         missing = "; ".join([*([incomplete] if incomplete else []), *lost])
         differing = disagreements(i.header for one in study.series for i in one.instances)
@@ -199,6 +198,14 @@ class Pipeline:
         draft = draft_of(generation, corrections, headers, edition, missing or None)
         sr = build_sr(draft, headers)
         return DraftedStudy(choice, model_input, draft, sr, study.ignored, differing)
+
+    def _written(self, model_input: ModelInput, header: Dataset) -> Generation:
+        identity = self.engine.identity
+        if reason := reason_to_withhold(identity.regions, header):
+            return Generation.withheld(identity, reason)
+        # the same study, the same draft
+        sampling = replace(GREEDY, max_new_tokens=self.max_new_tokens)
+        return self.engine.report(model_input, sampling)
 
 
 def read_images(

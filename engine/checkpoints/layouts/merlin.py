@@ -101,5 +101,10 @@ def _provenance(stored: Mapping[str, TensorInfo]) -> dict[str, Any]:
 
 
 MERLIN_REPORT = Layout(
-    _merlin, PROMPT, report_names, provenance=_provenance, preprocess=_preprocess
+    _merlin,
+    PROMPT,
+    report_names,
+    provenance=_provenance,
+    preprocess=_preprocess,
+    regions=("abdomen", "pelvis"),
 )

@@ -37,7 +37,13 @@ from tests.waiting import eventually
 AXIAL = np.diag([0.8, 0.8, -3.0, 1.0])[:, [2, 1, 0, 3]]
 WINDOWS = ((0.0, 2048.0), (40.0, 350.0), (40.0, 80.0))
 ASKING = Asking(
-    model="m", slices=3, windows=WINDOWS, report="Write.", instruction="Hi", caption="S {number}"
+    model="m",
+    slices=3,
+    windows=WINDOWS,
+    report="Write.",
+    instruction="Hi",
+    caption="S {number}",
+    regions=("chest",),
 )
 
 
@@ -128,6 +134,7 @@ def test_a_text_comes_in_pieces_with_the_probabilities_that_the_server_tells():
     assert generation.tokens == ("No ", "ascites.")
     assert generation.token_logprobs == (-0.1, -0.2)
     assert (generation.identity.name, generation.identity.version) == ("m", "as served")
+    assert generation.identity.regions == ("chest",)
 
 
 def test_a_text_without_probabilities_has_none():

@@ -50,6 +50,16 @@ def test_an_abstaining_model_leaves_technique_and_the_reason(paths):
     assert "Impression" not in text
 
 
+def test_a_model_for_other_regions_is_not_asked(paths):
+    failure = AssertionError("it was asked")
+    report = Pipeline(FakeEngine(failure=failure, regions=("head",))).make_report(paths)
+    assert report.state == "abstained"
+    assert report.selection[-1] == (
+        "the model abstained: the study shows the abdomen and chest, and the model was trained on "
+        "images of the head"
+    )
+
+
 def test_a_text_that_was_cut_off_says_so(paths):
     engine = FakeEngine("Findings: Ascites is present. The spleen is large. Impression: Ascites.")
     report = Pipeline(engine, max_new_tokens=5).make_report(paths)
