@@ -12,19 +12,28 @@ Status = Literal["present", "uncertain", "absent"]
 Span = tuple[int, int]
 
 _ADVERB = r"(?:(?:significant|interval|substantial|appreciable|definite|further|relevant)(?:ly)? )*"
+_PART = r"(?:not|never|incompletely|partially|partly)"
 _PSEUDO = re.compile(
-    rf"\bno {_ADVERB}(?:change|increase|decrease|difference|growth|progression)\b"
-    rf"|\bwithout {_ADVERB}(?:change|increase|decrease|growth|progression)\b"
-    rf"|\bnot {_ADVERB}(?:changed|increased|decreased|grown|different)\b"
+    rf"\b(?:no|without)(?: evidence (?:of|for))? {_ADVERB}"
+    r"(?:change|increase|decrease|difference|growth|progression|improvement|worsening|alteration)\b"
+    r"|\bno enlargement(?= of the (?!heart|spleen|liver|thyroid|prostate))"
+    rf"|\bnot {_ADVERB}(?:changed|increased|decreased|grown|different|improved|worsened)\b"
     r"|\bnot (?:only|necessarily|just)\b|\bno\. ?\d"
+    rf"|\b{_PART}(?: yet| completely| fully| entirely| quite)* (?:resolved|cleared|disappeared)\b"
+    r"|\bunresolved\b|\bresolving\b"
+    r"|\b(?:incomplete|partial|near[- ]complete|slow|no|without(?: complete)?|lack of)"
+    r"(?: interval)? resolution\b"
 )
 """Negations of something else than a finding: "no change in the nodule"."""
 
 _NEGATES_WHAT_FOLLOWS = re.compile(
     r"\b(?:no|without|not|nor|neither|negative for|absence of|free (?:of|from)|clear of|lack of"
-    r"|lacks|devoid of|denies|resolution of|rather than|(?:rules?|ruled) out|excludes?|excluding)\b"
+    r"|lacks|devoid of|denies|resolution of|rather than|(?:rules?|ruled) out|excludes?|excluding"
+    r"|simulating|mimicking|neg for"
+    r"|fail(?:s|ed) to (?:show|demonstrate|reveal)|never had)\b|\bw/o(?= )"
+    r"|(?:^|(?<=the )|(?<=now )|(?<=, )|(?<=interval ))(?:resolved|cleared)(?= )"
 )
-_IN_THE_PAST = re.compile(r"\b(?:history of|status post|s/p)\b[^,]*$")
+_IN_THE_PAST = re.compile(r"\b(?:history of|h/o|status post|s/p)\b(?:(?!\bwith\b)[^,])*$")
 _SEEN = (
     r"(?:seen|identified|visuali[sz]ed|present|evident|demonstrated|detected|noted|appreciated"
     r"|visible|found|shown|observed|apparent|redemonstrated)"
@@ -33,21 +42,55 @@ _BE = r"(?:is|are|was|were|has been|have been|remains?)"
 _NEGATES_WHAT_PRECEDES = re.compile(
     rf"\b(?:{_BE} )?(?:not|no longer)(?: \w+ly)? {_SEEN}\b|\bcannot be {_SEEN}\b"
     r"|\b(?:(?:has|have)(?: now| since)?(?: \w+ly)? )?(?:resolved|disappeared|cleared)\b"
-    r"|\b(?:is|are|was|were) (?:absent|unlikely)\b|\bunlikely$"
+    r"|\b(?:is|are|was|were) (?:absent|unlikely|less likely|not likely)\b|\bunlikely$"
     rf"|\b{_BE} (?:ruled out|excluded|removed|resected)\b"
+    r"|\bis gone\b|\(-\)"
     r"|[:=-] ?(?:none|no|nil|absent|negative)(?= ?(?:$|,))"
 )
 _EXCLUDED = r"(?:(?:entirely|completely|fully) )?(?:exclude|excluded|rule out|ruled out)"
 _HEDGES_WHAT_FOLLOWS = re.compile(
     r"\b(?:possibl[ey]|questionabl[ey]|equivocal|suspicious for|suspicion (?:of|for)|suspected"
-    r"|concern(?:ing)? for|worrisome for|differential|(?:may|might|could) (?:represent|be|reflect)"
-    r"|evaluate for|to rule out|r/o|versus|vs\.?)(?!\w)"
+    r"|concern(?:ing)? for|worrisome for|differential"
+    r"|(?:may|might|could)(?: \w+ly)?(?: also)? (?:represent|be|reflect|indicate|suggest)"
+    r"|either(?: represents?| reflects?)?|potential(?:ly)?|presumabl[ey]|presumed|evaluate for"
+    r"|to rule out|r/o|versus|vs\.?|if any)"
+    r"(?: (?:due|secondary|related) to)?(?!\w)"
+    rf"|\b(?:does|do|did|would|will|doesn't) ?(?:not )?{_EXCLUDED}\b"
     rf"|\bcan(?: ?not)(?: be)? {_EXCLUDED}\b|\bdifficult to exclude\b|\? ?(?=\w)"
 )
 _HEDGES_WHAT_PRECEDES = re.compile(
     rf"\bcan(?: ?not) be {_EXCLUDED}\b|\b(?:{_BE} )?not {_EXCLUDED}\b"
-    r"|\b(?:is|are) (?:possible|suspected|questioned|questionable|equivocal)\b|\bversus\b|\bvs\b"
+    r"|\b(?:is|are) (?:possible|suspected|presumed|questioned|questionable|equivocal)\b"
+    r"|\b(?:a|the) possibility\b|\bif any\b|\bdifficult to exclude\b|(?<!,)\bversus\b|\bvs\b"
+    r"|\b(?:may|might|could|should)(?: also)? be (?:present|there|considered)\b|\bindeterminate\b"
     r"|\(\?\)|\?"
+)
+_RECOMMENDED = (
+    r"recommend(?:ed|ation|ations|s)?|advis(?:e|ed)|could be (?:obtained|performed|considered)"
+    r"|should be (?:obtained|performed|considered)|clinical correlation|correlate"
+)
+_SAYS_NOTHING_OF_WHAT_FOLLOWS = re.compile(
+    r"\b(?:sensitivity|sensitive|optimi[sz]ed|protocol(?:l?ed)?|designed)(?: \w+)? (?:to|for|in)\b"
+    r"|\b(?:limit(?:ed|s|ing)?|suboptimal|inadequate|insufficient|non ?diagnostic|poor)\b"
+    r"(?: \w+){0,3} (?:for|of|to)\b"
+    rf"|\b(?:{_RECOMMENDED})\b(?!$)"
+    r"|^(?:please )?(?:follow[ -]?up|surveillance|assessment|work ?up) (?:of|for)\b"
+    r"|^(?:rule out|r/o|query)\b|\b(?:please )?assess for\b|\bif\b(?! not)"
+)
+"""Caveats, advice and questions: they name what nobody has seen."""
+
+_SAYS_NOTHING_OF_WHAT_PRECEDES = re.compile(
+    r"\b(?:is|are|was|were) (?:\w+ly )?"
+    r"(?:limited|degraded|compromised|suboptimal|diminished|reduced)\b"
+    r"|\bcan ?not be (?:\w+ly )?(?:assessed|evaluated)\b|\bnot (?:\w+ly )?(?:assessed|evaluated)\b"
+    r"|\b(?:may|might|could|can|would) be (?:missed|overlooked|obscured|masked|occult)\b"
+    r"|\bwould not be (?:seen|visible|detected)\b"
+    r"|\bfor (?:further )?(?:follow[ -]?up|surveillance|re ?staging|re ?evaluation)$"
+    r"|\bshould be (?:excluded|ruled out|considered clinically)\b"
+)
+_NAMES_THE_EXAMINATION = re.compile(
+    r"\b(?:evaluation|assessment|detection|visuali[sz]ation|sensitivity|exclusion|known|suspected"
+    r"|query|patient with)\b"
 )
 _ENDS_A_SCOPE = re.compile(
     r"\b(?:but|however|although|though|yet|except|excepting|apart from|aside from|other than"
@@ -63,12 +106,16 @@ _VERB = re.compile(
 )
 _MEASURED = re.compile(r"\d ?(?:mm|cm)\b")
 _OTHER_CLAUSE = re.compile(
-    r"\b(?:is|are|was|were|shows?|there|but|however|while|whereas|although)\b"
+    r"\b(?:is|are|was|were|shows?|there|but|however|while|whereas|although|though|could|may|might)\b"
 )
 
 
-def status_of(sentence: str, term: Span) -> Status:
-    """Tell whether a sentence in lower case asserts the term at `term`."""
+def status_of(sentence: str, term: Span) -> Status | None:
+    """Tell whether a sentence in lower case asserts the term at `term`; None: it says nothing."""
+    if _is_before(_SAYS_NOTHING_OF_WHAT_FOLLOWS, sentence, term) or _is_only_examined(
+        sentence, term
+    ):
+        return None
     masked = _mask(_PSEUDO, sentence)
     plain = _mask(_HEDGES_WHAT_PRECEDES, _mask(_HEDGES_WHAT_FOLLOWS, masked))
     if (
@@ -78,19 +125,39 @@ def status_of(sentence: str, term: Span) -> Status:
     ):
         return "absent"
     hedges = (
-        _is_before(_HEDGES_WHAT_FOLLOWS, masked, term),
+        _is_before(_HEDGES_WHAT_FOLLOWS, masked, term, _VERB),
         _is_after(_HEDGES_WHAT_PRECEDES, masked, term),
     )
     return "uncertain" if any(hedges) else "present"
 
 
-def _is_before(trigger: re.Pattern[str], sentence: str, term: Span) -> bool:
+def _is_only_examined(sentence: str, term: Span) -> bool:
+    """Tell "evaluation for effusion is limited" and "known nodule for follow-up".
+
+    "The effusion is limited to the base" says something of it; so does "known nodule, unchanged".
+    """
+    after = _SAYS_NOTHING_OF_WHAT_PRECEDES
+    if not _is_after(after, sentence, term):
+        return False
+    ends = after.search(sentence, term[1])
+    missed = ends is not None and not re.match(r"is|are|was|were|for\b", ends.group())
+    return missed or _NAMES_THE_EXAMINATION.search(sentence[: term[0]]) is not None
+
+
+def _is_before(
+    trigger: re.Pattern[str],
+    sentence: str,
+    term: Span,
+    clause: re.Pattern[str] | None = None,
+) -> bool:
     """Whether a trigger stands before the end of the term, and its scope reaches the term.
 
-    Before the end: "heart is not enlarged" is one term.
+    Before the end: "heart is not enlarged" is one term. "No consolidation and small effusions" has
+    effusions; "may be atelectasis and small effusions" may have none: there only a `clause`, a
+    verb, ends what is hedged.
     """
     return any(
-        found.start() < term[1] and term[0] < _scope_end(sentence, found.end())
+        found.start() < term[1] and term[0] < _scope_end(sentence, found.end(), clause)
         for found in trigger.finditer(sentence)
     )
 
@@ -103,12 +170,14 @@ def _is_after(trigger: re.Pattern[str], sentence: str, term: Span) -> bool:
     )
 
 
-def _scope_end(sentence: str, start: int) -> int:
+def _scope_end(sentence: str, start: int, clause: re.Pattern[str] | None) -> int:
     """Where the scope of a trigger ends that stands before `start`."""
     end = _ENDS_A_SCOPE.search(sentence, start)
     limit = end.start() if end else len(sentence)
     for joint in _JOINT.finditer(sentence, start, limit):
-        if _begins_another_clause(sentence[joint.end() : limit].lstrip(), joint.group()):
+        rest = sentence[joint.end() : limit].lstrip()
+        ends_here = clause.search(_JOINT.split(rest)[0]) if clause else None
+        if ends_here or (clause is None and _begins_another_clause(rest, joint.group())):
             return joint.start()
     return limit
 

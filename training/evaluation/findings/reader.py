@@ -14,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from training.data.sections import said_of_images
 from training.evaluation.findings.assertion import Span, Status, status_of
 
 SIDES = ("left", "right")
@@ -74,25 +75,42 @@ class Named:
     span: Span
 
 
-_DROPPED = (
-    "technique|comparison|indication|clinical (?:history|information|indication|details)|history"
-    "|procedure|reason for (?:exam|study|the study)|exam|examination|dose"
-)
-_HEADING = re.compile(
-    rf"(?:^|(?<=[.\n]))\s*(?:(?P<dropped>{_DROPPED})|findings|impression|conclusion|opinion"
-    r"|results?|report)\s*:",
+# Lines are wrapped at 70 characters and more; a shorter one may be all of a list's entry
+_FULL_LINE = 60
+_ITEM = re.compile(r"(?:\d{1,2}[.)]|[-•*])\s")
+_UNFINISHED = re.compile(
+    r"(?:,|\b(?:no|not|nor|without|of|the|an?|and|or|with|in|on|at|to|from|for|by|is|are|was|were|be"
+    r"|been|has|have|left|right|mild|moderate|small|large|trace|acute|new|evidence|there|this|that"
+    r"|which|may|could|than|both|bilateral|any|definite|pleural|lower|upper|middle))$",
     re.IGNORECASE,
 )
+# "Heart: enlarged": the label of an organ; "effusion: none" is read as it stands
+_LABEL = re.compile(r"^([a-z][a-z ,/&-]{2,40}): ?(?! |no\b|none\b|nil\b|absent\b|negative\b|not\b)")
 _ABBREVIATION = re.compile(r"\b(approx|lt|rt|e\.g|i\.e|dr|vs|cf|fig|ca)\.(?=\s+[\w(])", re.I)
 _SENTENCE = re.compile(r"(?<=[.!;])\s+|(?<=\?)\s+|\n+|\s+[•*-]\s+")
+# "moderate right and small left", "left greater than right", "R>L"
+_AMOUNT = (
+    r"(?:(?:\w+ly|\w+[- ]sized|tiny|trace|minimal|small(?:er)?|mild|moderate|larger?|new|stable) )*"
+)
 _BOTH_SIDES = re.compile(
-    r"\b(left|right)(?:[ -]sided)? ?"
+    rf"\b(left|right)(?:[ -]sided)? ?{_AMOUNT}"
     r"(?:and|&|/|>|<|or|as well as|(?:greater|more|larger|less|smaller) than)"
-    r"(?: on)?(?: the)? ?(?!\1)(?:left|right)\b"
+    rf"(?: on)?(?: the)? ?{_AMOUNT}(?!\1)(?:left|right)\b"
+)
+_BOTH_LETTERS = re.compile(r"\(?\b(?:r ?[><=/] ?l|l ?[><=/] ?r)\b\)?")
+# "none on the right", "but not on the left": said of what was named before
+_OTHER_SIDE_FREE = re.compile(
+    r"(?:,|;|\band\b|\bbut\b|\bwith\b)?\s*\b(?:none|not|nothing|neither)(?: (?:is|was|are))?"
+    r"(?: (?:seen|present|identified|visible))?(?: (?:on|in|at))?(?: the)? (?:left|right)"
+    r"(?:[ -](?:side|sided|one|lung|hemithorax))?(?= ?(?:$|[,;.)]|and\b|but\b))"
 )
 _SIDE = re.compile(
     r"\b(?:(?P<both>bilateral(?:ly)?|both|b/l|biapical|bibasal|bibasilar)"
-    r"|(?P<left>left|lt)|(?P<right>right|rt))\b"
+    r"|(?P<left>left|lt|lul|lll|lingular?)|(?P<right>right|rt|rul|rml|rll))\b"
+)
+_LETTER_SIDE = re.compile(
+    r"\b(?P<side>[rl])\.?(?= (?:sided|pleural|effusion|lung|upper|middle|lower|kidney|renal|adrenal"
+    r"|hydro|pneumo|hemithorax|base|apex)\b)"
 )
 _SPLIT = re.compile(
     r",|\band\b|\bwith(?:out)?\b|\bbut\b|\bwhile\b|\bwhereas\b|\bas well as\b|\bplus\b"
@@ -168,28 +186,38 @@ def _word(pattern: str) -> re.Pattern[str]:
 
 
 def _sentences(report: str) -> Iterator[str]:
-    text = _ABBREVIATION.sub(r"\1", _body(report))
-    for sentence in _SENTENCE.split(text):
-        plain = " ".join(sentence.lower().split()).strip(" .;!-•*")
-        if plain:
-            yield _BOTH_SIDES.sub("bilateral", plain)
+    for body in said_of_images(report):
+        text = _ABBREVIATION.sub(r"\1", _with_whole_lines(body))
+        for sentence in _SENTENCE.split(text):
+            plain = _plain(" ".join(sentence.lower().split()).strip(" .;!-•*"))
+            if plain:
+                yield plain
 
 
-def _body(report: str) -> str:
-    """Leave out the sections that say nothing of this study's images."""
-    headings = list(_HEADING.finditer(report))
-    ends = [heading.start() for heading in headings[1:]] + [len(report)]
-    before = report[: headings[0].start()] if headings else report
-    kept = (
-        [
-            report[heading.end() : end]
-            for heading, end in zip(headings, ends, strict=True)
-            if not heading["dropped"]
-        ]
-        if headings
-        else []
-    )
-    return "\n".join([before, *kept])
+def _plain(sentence: str) -> str:
+    """Write sides and labels in one way."""
+    labelled = _LABEL.sub(r"\1 ", sentence)
+    spelt = _LETTER_SIDE.sub(lambda m: "right" if m["side"] == "r" else "left", labelled)
+    both = _BOTH_LETTERS.sub("bilateral", _BOTH_SIDES.sub("bilateral", spelt))
+    return _OTHER_SIDE_FREE.sub("", both)
+
+
+def _with_whole_lines(body: str) -> str:
+    """Join the lines of a sentence that was broken; a line of a list stays by itself."""
+    lines = [""]
+    for line in map(str.strip, body.split("\n")):
+        before = lines[-1]
+        goes_on = before and line and before[-1] not in ".!?;:" and not _ITEM.match(line)
+        if goes_on and (
+            line[0].islower()
+            or line[0].isdecimal()
+            or _UNFINISHED.search(before)
+            or len(before) >= _FULL_LINE
+        ):
+            lines[-1] = f"{before} {line}"
+        else:
+            lines.append(line)
+    return "\n".join(lines)
 
 
 class _Sentence:
@@ -205,6 +233,8 @@ class _Sentence:
     def mentions(self) -> Iterator[Mention]:
         for one in _longest([named for named in self.named if self._is_meant(named)]):
             status = status_of(self.text, one.span)
+            if status is None:
+                continue
             size = self._size(one) if one.term.sized else None
             for side in self._sides(one) if one.term.sided else (None,):
                 yield Mention(one.term.finding, status, side, size)

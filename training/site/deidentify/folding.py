@@ -26,7 +26,6 @@ _HIRAGANA = range(0x3041, 0x3097)
 _TO_KATAKANA = 0x60
 _UNSPACED = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Arabic}\p{Thai}ー]")
 _SPACED = regex.compile(r"[\p{Latin}\p{Cyrillic}\p{Greek}\p{Nd}]")
-_BARE = {c: unicodedata.normalize("NFD", c)[0] for c in "áàâãäåéèêëíìîïóòôõöúùûüçñ"}
 _BROKEN_WORD = re.compile(r"(?<=[^\W\d_])-[ \t]*\r?\n[ \t]*(?=[^\W\d_])")
 
 
@@ -67,24 +66,9 @@ def folded(text: str) -> str:
     return fold(text).text
 
 
-def unaccented(text: str) -> str:
-    """Small letters without the accents of western Europe, character for character."""
-    return "".join(_BARE.get(letter, letter) for letter in map(_lower, text))
-
-
 def squashed(text: str) -> str:
     """Letters and digits only, for values that separators may tear apart."""
     return "".join(letter for letter in folded(text) if letter.isalnum())
-
-
-def tidied(text: str) -> str:
-    """The text as it is stored: composed letters, plain spaces and line ends, nothing invisible."""
-    composed = unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n"))
-    return "".join(
-        " " if unicodedata.category(c) == "Zs" else c
-        for c in composed
-        if c in "\n\t" or unicodedata.category(c) not in ("Cf", "Cc", "Co", "Cs", "Cn")
-    )
 
 
 def _spaced(text: str, letters_at: Callable[[int], Iterable[str]]) -> Folded:
@@ -109,11 +93,6 @@ def _writing(character: str) -> str:
     if unicodedata.category(character) == "Nd" or _SPACED.match(character):
         return "spaced"
     return "unspaced" if _UNSPACED.match(character) else ""
-
-
-def _lower(character: str) -> str:
-    lower = character.lower()
-    return lower if len(lower) == 1 else character
 
 
 @cache

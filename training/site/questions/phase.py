@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from pydicom import Dataset
 
-from training.site.deidentify.folding import unaccented
+from training.data.letters import unaccented
 from training.site.sources.source import stated
 
 # Words of series descriptions; one that names two phases says nothing

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Literal, cast
 
-from training.site.deidentify.folding import unaccented
+from training.data.letters import unaccented
 
 Side = Literal["left", "right", "bilateral"]
 

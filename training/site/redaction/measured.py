@@ -14,7 +14,7 @@ from importlib.resources import files
 
 import regex
 
-from training.site.deidentify.folding import tidied
+from training.data.letters import tidied
 from training.site.deidentify.known import KnownValues
 from training.site.redaction.identifiers import Recognizer, find_identifiers
 from training.site.redaction.spans import Change

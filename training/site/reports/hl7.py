@@ -10,10 +10,10 @@ from pathlib import Path
 import hl7
 
 from dicom_io.errors import UnusableData
+from training.data.sections import kind_of_heading
 from training.site.reports.hl7_identity import identity, is_field
 from training.site.reports.hl7_messages import Message, Segment, messages_in
 from training.site.reports.reports import Part, SignedReport, Status, text_of
-from training.site.reports.sections import kind_of_heading
 
 ACCESSION_FIELD = "OBR-3"
 

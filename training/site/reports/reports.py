@@ -8,8 +8,8 @@ from itertools import pairwise
 from typing import Literal
 
 from dicom_io.errors import UnusableData
+from training.data.sections import find_sections
 from training.site.deidentify.known import KnownValues
-from training.site.reports.sections import find_sections
 
 Status = Literal["final", "corrected", "withdrawn", "preliminary"]
 

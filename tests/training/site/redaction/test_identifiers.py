@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.site.deidentify.folding import tidied
+from training.data.letters import tidied
 from training.site.deidentify.known import KnownValues
 from training.site.redaction.identifiers import find_identifiers
 from training.site.redaction.spans import Change, apply, in_placeholder

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from typing import Literal, cast
 
-from training.site.deidentify.folding import tidied, unaccented
+from training.data.letters import tidied, unaccented
 
 Name = Literal[
     "findings", "report", "impression", "addendum", "original", "comparison", "other", "closing"
 ]
 
-_WORDS = tomllib.loads((files("training.site.reports") / "headings.toml").read_text("utf-8"))
+_WORDS = tomllib.loads((files("training.data") / "headings.toml").read_text("utf-8"))
 # spaces count in the verbose patterns below
 _PATTERNS: dict[Name, str] = {
     cast(Name, name): "|".join(words).replace(" ", r"\ ") for name, words in _WORDS.items()
@@ -98,6 +98,7 @@ def find_sections(text: str) -> Sections:
     return sections
 
 
+_NOT_OF_IMAGES = ("comparison", "other", "closing")
 _PARAGRAPH = re.compile(r"\n[ \t]*\n")
 _FIRST_LINE = re.compile(r"(?<=[.!?])[ \t]*\n[ \t]*(?=[^\W\d_a-z])")
 _FIRST_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[^\W\d_a-z])")
@@ -109,16 +110,21 @@ _SENTENCE = re.compile(r"(?:\S+\s+){2,}\S+[.!?]")
 def _with_findings(parts: list[tuple[Name, str]]) -> list[tuple[Name, str]]:
     """Take the findings out of sections that only begin with what their headings say."""
     before, *headed = parts
+    found = _redivided(headed)
+    if not any(name in ("findings", "impression", "addendum") and b.strip() for name, b in found):
+        sentences = (one for one in _PARAGRAPH.split(before[1]) if _SENTENCE.search(one))
+        found.insert(0, ("findings", " ".join(sentences)))
+    return [before, *found]
+
+
+def _redivided(headed: list[tuple[Name, str]]) -> list[tuple[Name, str]]:
     found: list[tuple[Name, str]] = []
     for name, body in headed:
         own, rest = _divided(name, body)
         found.append((name, own))
         if rest.strip():
             found.append(("findings", rest))
-    if not any(name in ("findings", "impression", "addendum") and b.strip() for name, b in found):
-        sentences = (one for one in _PARAGRAPH.split(before[1]) if _SENTENCE.search(one))
-        found.insert(0, ("findings", " ".join(sentences)))
-    return [before, *found]
+    return found
 
 
 def _divided(name: Name, body: str) -> tuple[str, str]:
@@ -135,6 +141,18 @@ def _divided(name: Name, body: str) -> tuple[str, str]:
         if match and body[match.end() :].strip():
             return body[: match.start()], body[match.end() :]
     return body, ""
+
+
+def said_of_images(text: str) -> list[str]:
+    """Return what a report says of its images, in the order in which it stands there.
+
+    That is all but the sections on the examination itself, on other studies, on the patient's
+    history, on recommendations, and who signed.
+    """
+    parts = list(_parts(tidied(text)))
+    if not any(name in ("findings", "report") and body.strip() for name, body in parts):
+        parts = [parts[0], *_redivided(parts[1:])]
+    return [parts[0][1], *(body for name, body in parts[1:] if name not in _NOT_OF_IMAGES)]
 
 
 def kind_of_heading(word: str) -> Name | None:

@@ -1,6 +1,6 @@
 import pytest
 
-from training.site.reports.sections import Sections, find_sections
+from training.data.sections import Sections, find_sections
 
 LANGUAGES = {
     "English": "TECHNIQUE: CT.\nFINDINGS:\nLiver normal.\nIMPRESSION:\nNormal study.\nSigned by: X",
