@@ -39,11 +39,13 @@ from engine.checkpoints.layouts.native import (
     write_config,
     write_end_of_text,
 )
+from engine.checkpoints.layouts.pmc_clip import PMC_CLIP
 from engine.checkpoints.layouts.vlm_qwen import QWEN2, VLM_QWEN
 from engine.checkpoints.tokenizer_files import TOKENIZER, read_tokenizer
 from engine.checkpoints.weights import HEAD, SHARD_BYTES, assemble, read_tensors, write_tensors
 from engine.network.contrastive import ContrastiveConfig, ContrastivePair
 from engine.network.out_of_distribution import TrainingDistribution
+from engine.network.pmc_clip import PMCClip, PMCClipConfig
 from engine.protocol import ModelIdentity
 
 __all__ = [
@@ -64,6 +66,7 @@ PUBLISHED: dict[LayoutName, Layout] = {
     "lamed_llama": LAMED_LLAMA,
     "lamed_phi3": LAMED_PHI3,
     "merlin_report": MERLIN_REPORT,
+    "pmc_clip": PMC_CLIP,
 }
 """By `model_type` of config.json."""
 
@@ -241,6 +244,23 @@ def load_pair(name: str | Path, *, device: torch.device | str = "cpu") -> Contra
     if found.network.loss == "clip" and published:
         # the authors' code multiplies by it, without the exponential of `clip_loss`
         pair.logit_scale.data = pair.logit_scale.data.log()
+    return pair
+
+
+def load_retriever(
+    name: str | Path, *, device: torch.device | str = "cpu"
+) -> ContrastivePair | PMCClip:
+    """Load what finds texts for images, in float32: a contrastive pair of any kind.
+
+    Raises
+    ------
+    EngineError, CheckpointMismatch
+        See `load_pair`.
+    """
+    found = describe(name)
+    if not isinstance(found.network, PMCClipConfig):
+        return load_pair(name, device=device)
+    pair: PMCClip = load_network(found, device=device)
     return pair
 
 

@@ -27,7 +27,14 @@ _LAYERS = ("layers", "num_hidden_layers", "n_layers", "depth", "blocks", "stem_r
 _NO_SIZES = ("card", "rope_theta", "rope_scaling", "rope_parameters")
 
 LayoutName = Literal[
-    "native", "vlm_qwen", "dec_clip", "qwen2", "lamed_llama", "lamed_phi3", "merlin_report"
+    "native",
+    "vlm_qwen",
+    "dec_clip",
+    "qwen2",
+    "lamed_llama",
+    "lamed_phi3",
+    "merlin_report",
+    "pmc_clip",
 ]
 
 Renaming = Callable[[Mapping[str, Any]], dict[str, Any]]

@@ -13,12 +13,13 @@ from transformers import AutoConfig, PreTrainedConfig
 
 from dicom_io.errors import CheckpointMismatch
 from engine.checkpoints.description import CONFIG
-from engine.network import m3d_lamed, med3dvlm, merlin
+from engine.network import m3d_lamed, med3dvlm, merlin, pmc_clip
 from engine.network.contrastive import ContrastiveConfig, ContrastivePair, pair_without_weights
 from engine.network.dcformer import DCFormerConfig
 from engine.network.m3d_lamed import M3DLaMed, M3DLaMedConfig
 from engine.network.med3dvlm import VISION_TOWER, Med3DVLM, Med3DVLMConfig
 from engine.network.merlin import Merlin, MerlinConfig
+from engine.network.pmc_clip import PMCClip, PMCClipConfig, SliceEncoderConfig
 from engine.network.resnet3d import ResNet3DConfig
 from engine.network.vision import VisionConfig
 from engine.network.vit3d import AblationViT3DConfig, ViT3DConfig
@@ -26,18 +27,19 @@ from engine.network.vit3d import AblationViT3DConfig, ViT3DConfig
 Network = Med3DVLM | M3DLaMed | Merlin
 """A network of these families that writes."""
 
-VISION_TOWERS: dict[str, type[VisionConfig]] = {
+VISION_TOWERS: dict[str, type[VisionConfig] | type[SliceEncoderConfig]] = {
     "dcformer": DCFormerConfig,
     "vit3d": ViT3DConfig,
     "vit3d_ablation": AblationViT3DConfig,
     "resnet3d": ResNet3DConfig,
+    "slice_resnet": SliceEncoderConfig,
 }
 """By the key `kind` of a vision tower in config.json."""
 
 PARTS = {
-    "vision tower": ("model.vision_tower.", "vision_encoder."),
+    "vision tower": ("model.vision_tower.", "vision_encoder.", "visual."),
     "projector": ("model.mm_projector.",),
-    "text encoder": ("language_encoder.",),
+    "text encoder": ("language_encoder.", "text_encoder."),
     "embeddings": ("model.embed_tokens.",),
     "layers": ("model.layers.", "model.norm."),
     "head": ("lm_head.",),
@@ -89,6 +91,9 @@ FAMILIES = {
         pair_without_weights,
         "vision_encoder.",
         text="text",
+    ),
+    "pmc_clip": Family(
+        PMCClipConfig, PMCClip, pmc_clip.without_weights, "visual.", "text", "slice_resnet"
     ),
 }
 

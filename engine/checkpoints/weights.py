@@ -195,6 +195,8 @@ def _torch_load(path: Path) -> dict[str, Tensor]:
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError, ValueError) as error:
         raise CheckpointMismatch(UNREADABLE.format(path=path)) from error
+    if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
+        loaded = loaded["state_dict"]  # a trainer's file; its counters and optimizer stay there
     if not isinstance(loaded, dict) or not all(isinstance(t, Tensor) for t in loaded.values()):
         raise CheckpointMismatch(UNREADABLE.format(path=path))
     return loaded

@@ -69,6 +69,11 @@ class ContrastivePair(nn.Module):
         width = self.mm_vision_proj.out_features
         return ContrastiveConfig(self.vision_encoder.config, text, width, self.loss)
 
+    @property
+    def text_tokens(self) -> int:
+        """The most that a text may have; longer ones are cut."""
+        return int(self.language_encoder.config.max_position_embeddings)
+
     def encode_image(self, volume: Tensor) -> Tensor:
         """(B, 1, D, H, W) -> (B, width), unit length."""
         features = pooled(self.vision_encoder(volume)[-1], self.vision_encoder.config)

@@ -20,10 +20,11 @@ from torch import Tensor
 
 from dicom_io.errors import UnusableData
 from dicom_io.model_input.preprocess import PreprocessSpec
-from engine.checkpoints.checkpoint import describe, load_pair
+from engine.checkpoints.checkpoint import describe, load_retriever
 from engine.checkpoints.folder import file_sha256
 from engine.checkpoints.tokenizer_files import read_tokenizer
 from engine.network.contrastive import ContrastivePair
+from engine.network.pmc_clip import PMCClip
 from training.data.splits import normalised
 from training.data.store import Store, as_unit_interval
 from training.evaluation import published
@@ -55,7 +56,7 @@ class PairSystem:
     """
 
     name: str
-    pair: ContrastivePair
+    pair: ContrastivePair | PMCClip
     tokenizer: Tokenizer
     preprocess: PreprocessSpec
     facts: dict[str, Any]
@@ -68,9 +69,9 @@ class PairSystem:
         Raises
         ------
         EngineError
-            There is none; see `engine.checkpoints.checkpoint.load_pair`.
+            There is none; see `engine.checkpoints.checkpoint.load_retriever`.
         """
-        pair = load_pair(checkpoint, device=device).eval()
+        pair = load_retriever(checkpoint, device=device).eval()
         found = describe(checkpoint)
         facts = {"name": found.card.name, "version": found.card.version, "digest": found.digest}
         tokenizer = read_tokenizer(found.folder)
@@ -79,7 +80,7 @@ class PairSystem:
         )
 
     def embed(self, setting: Setting, items: Sequence[Item], batch: int) -> tuple[Tensor, Tensor]:
-        """Embed images and texts of pairs: unit vectors (n, width).
+        """Embed images and texts of pairs: unit vectors (n, width), or (n, slices, width).
 
         Parameters
         ----------
@@ -173,8 +174,10 @@ def evaluate_retrieval(
     with claimed(setting.folder, setting.facts(system.facts)):
         write_items(setting.folder / "items.jsonl", items)
         images, texts = system.embed(setting, items, batch)
-        similarity = (images @ texts.T).double().numpy()
+        similarity = closest(images, texts).double().numpy()
         tables = retrieval_tables(setting, system.name, items, similarity)
+        if images.ndim == 3:
+            tables += _of_mean_slices(setting, system.name, items, images, texts)
         write_scores(setting.folder / "scores.csv", items, {"all": _hits(similarity)})
         pools = {str(n): _hits(similarity[:n, :n]) for n in pool_sizes(len(items))}
         write_scores(setting.folder / "pools.csv", items, pools)
@@ -183,10 +186,28 @@ def evaluate_retrieval(
         return write_tables(setting.folder, tables, facts)
 
 
+def closest(images: Tensor, texts: Tensor) -> Tensor:
+    """Similarity (images, texts); of an image of several slices, that of the most similar one."""
+    similarity = images @ texts.T
+    return similarity.amax(dim=1) if images.ndim == 3 else similarity
+
+
+def _of_mean_slices(
+    setting: Setting, name: str, items: Sequence[Item], images: Tensor, texts: Tensor
+) -> list[Table]:
+    """The same tables with the mean of the slices, so that nobody suspects a weak rule."""
+    mean = F.normalize(images.mean(dim=1), dim=1)
+    similarity = (mean @ texts.T).double().numpy()
+    tables = retrieval_tables(setting, f"{name}, mean of slices", items, similarity)
+    return [replace(table, name=f"{table.name}_mean_of_slices") for table in tables]
+
+
 def embed_images(
     system: PairSystem, store: Store, keys: Sequence[str], folder: Path, batch: int
 ) -> Tensor:
-    """Embed images, (n, width), keeping each batch on disk so that a killed run goes on.
+    """Embed images, keeping each batch on disk so that a killed run goes on.
+
+    (n, width), or (n, slices, width) where a pair sees slices.
 
     Parameters
     ----------
@@ -232,7 +253,7 @@ def embed_texts(system: PairSystem, texts: Sequence[str], batch: int) -> Tensor:
     distinct = sorted(set(texts), key=len)
     tokenizer = Tokenizer.from_str(system.tokenizer.to_str())
     tokenizer.enable_padding()
-    tokenizer.enable_truncation(system.pair.language_encoder.config.max_position_embeddings)
+    tokenizer.enable_truncation(system.pair.text_tokens)
     vectors: dict[str, Tensor] = {}
     for i in range(0, len(distinct), batch):
         chosen = distinct[i : i + batch]
@@ -248,7 +269,7 @@ def embed_texts(system: PairSystem, texts: Sequence[str], batch: int) -> Tensor:
 
 def _finite(embedded: Tensor, names: Sequence[str]) -> Tensor:
     """Refuse embeddings that are no numbers: nothing compares as more similar than they do."""
-    odd = (~embedded.isfinite().all(dim=1)).nonzero()[:, 0].tolist()
+    odd = (~embedded.isfinite().flatten(1).all(dim=1)).nonzero()[:, 0].tolist()
     if odd:
         raise UnusableData(
             f"{len(odd)} of {len(names)} embeddings are no finite numbers, the first of "

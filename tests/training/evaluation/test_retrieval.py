@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers.models.bert import BertConfig
 
 from dicom_io.errors import UnusableData
+from engine.network.pmc_clip import PMCClip, PMCClipConfig, SliceEncoderConfig
 from training.data.store import as_unit_interval
 from training.evaluation.items import Item
 from training.evaluation.metrics.bootstrap import Interval
 from training.evaluation.retrieval import (
+    closest,
     embed_images,
     embed_texts,
     evaluate_retrieval,
@@ -141,6 +144,27 @@ def test_table_1_is_written_with_its_plot(setting, pair_system):
     assert (setting.folder / "table1.png").is_file()
     assert (setting.folder / "scores.csv").read_text().count("IR R@1,") == 6
     assert json.loads((setting.folder / "results.json").read_text()) == results
+
+
+def test_an_image_of_slices_is_as_similar_as_the_closest_one():
+    images = torch.tensor([[[1.0, 0.0], [0.0, 1.0]], [[0.6, 0.8], [0.8, 0.6]]])
+    texts = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
+    torch.testing.assert_close(closest(images, texts), torch.tensor([[1.0, 1.0], [0.8, 0.8]]))
+
+
+def test_a_pair_for_slices_gets_the_mean_of_slices_beside_it(setting, pair_system, tokenizer):
+    text = BertConfig(
+        vocab_size=tokenizer.get_vocab_size(), hidden_size=64, num_hidden_layers=1,
+        num_attention_heads=1, intermediate_size=16, max_position_embeddings=80,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    vision = SliceEncoderConfig(pair_system.preprocess.size, (1, 1, 1, 1), stem=8, output=16)
+    pair = PMCClip(PMCClipConfig(vision, text)).eval()
+    results = evaluate_retrieval(setting, replace(pair_system, pair=pair))
+    assert [table["name"] for table in results["tables"]] == [
+        "table1", "table1_by_text", "table1_mean_of_slices", "table1_by_text_mean_of_slices"
+    ]  # fmt: skip
+    assert "pair, mean of slices all 6" in results["tables"][2]["rows"][0]
 
 
 def test_figures_have_intervals(setting, pair_system):
