@@ -115,6 +115,12 @@ def first_word(item: Item, output: Output) -> bool:
     return words[:1] == re.findall(r"\w+", item.reference.lower())[:1]
 
 
+def only_word(item: Item, output: Output) -> bool:
+    """Lenient: the right word stands anywhere in the answer, and the other one nowhere."""
+    words = set(re.findall(r"\w+", output.text.lower())) & {"yes", "no"}
+    return words == set(re.findall(r"\w+", item.reference.lower())) & {"yes", "no"} != set()
+
+
 def judged(judge: Judge, items: Sequence[Item], outputs: Sequence[Output]) -> Scores:
     """Return 1 for every right answer, else 0: shape (n,).
 
@@ -229,14 +235,19 @@ def _rules(outputs: Sequence[Output]) -> list[tuple[str, Judge]]:
 def _yes_no(
     folder: Path, name: str, items: Sequence[Item], outputs: Outputs
 ) -> tuple[Rows, tuple[str, ...]]:
+    rules = (("", first_word), (", lenient", only_word))
     rows: Rows = [
-        ((f"{name} ({decoding})",), judged(first_word, items, written))
+        ((f"{name} ({decoding}{rule})",), judged(judge, items, written))
         for decoding, written in outputs.items()
+        for rule, judge in rules
     ]
     word, _ = Counter(item.reference for item in items).most_common(1)[0]
     always = [Output(item.key, word) for item in items]
     rows.append(((f"always “{word}”",), judged(first_word, items, always)))
-    return rows, ("Right: the first word. The paper reports no such table.",)
+    return rows, (
+        "Right: the first word. The paper reports no such table.",
+        "lenient: the right word occurs anywhere, and the other one nowhere.",
+    )
 
 
 def _plotted(table: Table) -> Table:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from training.evaluation import published
+from training.evaluation.findings.clinical import label_table, severity_table
 from training.evaluation.findings.reader import default_vocabulary, read_findings
 from training.evaluation.findings.score import counts, finding_table
 from training.evaluation.items import PAPER_REPORTS, Item, report_items
@@ -28,6 +29,9 @@ from training.evaluation.tables import Cell, Table
 
 COUNTED = ("true positives", "false positives", "false negatives")
 """What findings.csv says of each report: findings with their side and size."""
+
+
+_HEADED = {"labels": "Labels of CT-RATE", "severity": "Errors by severity"}
 
 
 def evaluate_reports(
@@ -107,6 +111,11 @@ def _findings(
         title = f"Findings ({decoding}){about['title']}"
         table = finding_table(draws, wanted, said, names, title, called)
         yield replace(table, notes=about["notes"])
+        suffix = f"({decoding}){about['title']}"
+        for lay_out, what in ((label_table, "labels"), (severity_table, "severity")):
+            headed = f"{_HEADED[what]} {suffix}"
+            one = lay_out(draws, wanted, said, headed, f"{what}_{decoding}")
+            yield replace(one, notes=(*about["notes"], *one.notes))
         columns = counts(wanted, said, names, "strict").sum(axis=1).T
         counted[decoding] = TextScores(dict(zip(COUNTED, columns, strict=True)), {})
     write_scores(setting.folder / "findings.csv", items, counted)

@@ -96,7 +96,10 @@ class Setting:
     def table(self, count: int, what: str, *notes: str) -> dict[str, Any]:
         """Return what every table of the paper says here: `title`, `reference`, `notes`."""
         source = self.store.header.source
-        said = [f"{SPLITS[self.split]}.", "95 % intervals: percentile bootstrap by case."]
+        said = [
+            f"{SPLITS[self.split]}.",
+            "95 % intervals: percentile bootstrap by case; Wilson's where no draw differs.",
+        ]
         if self.split == "paper" and source != "m3d":
             said.append(
                 f"The paper's figures are of M3D, those here of {source}: not the same test."

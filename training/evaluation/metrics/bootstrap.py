@@ -29,6 +29,29 @@ class Interval:
         return Interval(self.value * factor, self.low * factor, self.high * factor)
 
 
+def wilson(share: float, n: int) -> Interval:
+    """Wilson's interval of a share of n cases (Wilson 1927), where a bootstrap has no spread.
+
+    Of 0 or all of n cases every draw is the same, and its interval has no width: it would say that
+    a hundred of a hundred right answers prove a system that is never wrong.
+
+    Parameters
+    ----------
+    share : float
+        From 0 to 1.
+    n : int
+        Cases; of none nothing is known.
+    """
+    if n == 0:
+        return Interval(share, 0.0, 1.0)
+    z = 1.959964  # of the normal distribution, for 95 %
+    middle = share + z**2 / (2 * n)
+    half = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    whole = 1 + z**2 / n
+    low, high = max(0.0, (middle - half) / whole), min(1.0, (middle + half) / whole)
+    return Interval(share, min(share, float(low)), max(share, float(high)))
+
+
 @dataclass(frozen=True)
 class Bootstrap:
     """Draws of cases, the same for every figure, so that two systems can be compared in pairs.
@@ -45,16 +68,32 @@ class Bootstrap:
     resamples: int = 1000
     seed: int = 0
 
-    def interval(self, items: Array, statistic: Statistic) -> Interval:
+    def interval(self, items: Array, statistic: Statistic, *, share: bool = True) -> Interval:
         """Return a figure of all items, with its interval.
 
         Parameters
         ----------
         items : ndarray, shape (n, m)
             What each item adds to the m totals that `statistic` takes.
+        statistic : Statistic
+            Makes a figure of the totals.
+        share : bool
+            Whether the figure goes from 0 to 1; then 0 and 1 have the interval of `wilson`.
         """
         value, drawn = self._figure(items, statistic)
-        return _interval(value, drawn)
+        found = _interval(value, drawn)
+        if share and found.low == found.high and value in (0.0, 1.0):
+            return wilson(value, self._informative(items, statistic, value))
+        return found
+
+    def _informative(self, items: Array, statistic: Statistic, value: float) -> int:
+        """Count the cases that say something: of a perfect figure those that are right."""
+        names, of_item = self._groups
+        totals = np.zeros((len(names), items.shape[1]))
+        np.add.at(totals, of_item, items)
+        by_case = statistic(totals)
+        says = (by_case > 0) if value > 0 else totals.any(axis=1)
+        return int(np.count_nonzero(says & np.isfinite(by_case)))
 
     def difference(self, first: Array, second: Array, statistic: Statistic) -> Interval:
         """Return the second system's figure minus the first one's, with its interval.

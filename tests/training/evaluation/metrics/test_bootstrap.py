@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from training.evaluation.metrics.bootstrap import Bootstrap, mean, mean_of_means, summed, summed_by
+from training.evaluation.metrics.bootstrap import (
+    Bootstrap,
+    mean,
+    mean_of_means,
+    summed,
+    summed_by,
+    wilson,
+)
 
 
 def of(cases, **more) -> Bootstrap:
@@ -73,3 +80,25 @@ def test_a_group_that_a_draw_lacks_is_left_out_of_that_draw():
 
 def test_items_scale_to_percent():
     assert of(range(1)).interval(summed([0.5]), mean).times(100).value == 50
+
+
+@pytest.mark.parametrize(("score", "low", "high"), [(1.0, 0.9630, 1.0), (0.0, 0.0, 0.0370)])
+def test_a_hundred_of_a_hundred_has_wilsons_interval(score, low, high):
+    found = of(range(100)).interval(summed([score] * 100), mean)
+    assert found.value == score
+    assert (found.low, found.high) == pytest.approx((low, high), abs=1e-4)
+
+
+def test_a_figure_of_two_cases_is_nearly_unknown():
+    assert of([1, 1, 1, 2]).interval(summed([1.0] * 4), mean).low < 0.4
+
+
+def test_a_rate_that_is_no_share_keeps_its_bootstrap():
+    found = of(range(5)).interval(summed([1.0] * 5), mean, share=False)
+    assert (found.low, found.high) == (1, 1)
+
+
+@pytest.mark.parametrize(("right", "n"), [(0, 1), (3, 10), (50, 50), (1, 2)])
+def test_wilsons_interval_holds_its_share(right, n):
+    found = wilson(right / n, n)
+    assert 0 <= found.low <= found.value <= found.high <= 1
