@@ -29,8 +29,9 @@ ROOMS = {
     "engine/inference/quantization.py": ("quantization",),
     "engine/serving/ray_serve.py": ("serving",),
 }
-# Orthanc brings the module to the plugin that it runs
-ELSEWHERE = {"orthanc"}
+# Orthanc brings the module to the plugin that it runs. Whoever wants another group's metric brings
+# its package: their pins do not go with ours
+ELSEWHERE = {"orthanc", "radgraph", "RaTEScore", "CRIMSON", "green_score"}
 # Needed by a library, or found by name, and never imported here
 UNSEEN = {
     "fontpkg-noto-sans": "reporting/forms/pdf.py opens its file",

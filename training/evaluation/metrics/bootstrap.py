@@ -82,8 +82,9 @@ class Bootstrap:
         """
         value, drawn = self._figure(items, statistic)
         found = _interval(value, drawn)
-        if share and found.low == found.high and value in (0.0, 1.0):
-            return wilson(value, self._informative(items, statistic, value))
+        extreme = round(value, 9)  # a mean of ones may be a little less
+        if share and found.high - found.low < 1e-9 and extreme in (0.0, 1.0):
+            return wilson(extreme, self._informative(items, statistic, extreme))
         return found
 
     def _informative(self, items: Array, statistic: Statistic, value: float) -> int:
