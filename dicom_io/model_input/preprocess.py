@@ -43,7 +43,9 @@ class PreprocessSpec:
         (D, H, W) from sample to sample: `size` is then cut out of the middle of the volume that is
         resampled so, and filled with air (0) where the volume ends. HU are interpolated before
         they are windowed. Without it the volume is stretched to `size`.
-    orientation : {"displayed", "axial", "SRA"}
+    spacing_tolerance_mm : float
+        An axis whose spacing differs by no more than this keeps its own.
+    orientation : {"displayed", "axial", "SRA", "SPL"}
         See `dicom_io.volume.orientation.reorient`.
     """
 
@@ -54,6 +56,7 @@ class PreprocessSpec:
     crop_foreground: bool = True
     interpolation: Literal["trilinear", "none"] = "trilinear"
     spacing_mm: tuple[float, float, float] | None = None
+    spacing_tolerance_mm: float = 0.0
     orientation: Orientation = "displayed"
 
     def __post_init__(self) -> None:
@@ -91,8 +94,8 @@ class PreprocessSpec:
     def to_dict(self) -> dict[str, Any]:
         """Plain values that JSON can hold; `from_dict` reads them back."""
         values = asdict(self)
-        if self.spacing_mm is None:  # programs of before know no such key
-            del values["spacing_mm"]
+        if self.spacing_mm is None:  # programs of before know no such keys
+            del values["spacing_mm"], values["spacing_tolerance_mm"]
         return values
 
     @classmethod
@@ -182,9 +185,9 @@ def prepare(
 
 def _resampled(turned: Volume, spec: PreprocessSpec, window: tuple[float, float]) -> ModelInput:
     assert spec.spacing_mm is not None
-    spacing = np.linalg.norm(turned.affine_lps[:3, :3], axis=0)
+    spacing = np.linalg.norm(turned.affine_lps[:3, :3], axis=0).tolist()
     axes = [
-        axis_over(n, float(own), wanted, size)
+        axis_over(n, own, own if abs(own - wanted) <= spec.spacing_tolerance_mm else wanted, size)
         for n, own, wanted, size in zip(
             turned.hu.shape, spacing, spec.spacing_mm, spec.size, strict=True
         )

@@ -39,6 +39,7 @@ from engine.checkpoints.layouts.native import (
     write_config,
     write_end_of_text,
 )
+from engine.checkpoints.layouts.nv_reason import NV_REASON
 from engine.checkpoints.layouts.pmc_clip import PMC_CLIP
 from engine.checkpoints.layouts.vlm_qwen import QWEN2, VLM_QWEN
 from engine.checkpoints.tokenizer_files import TOKENIZER, read_tokenizer
@@ -67,6 +68,7 @@ PUBLISHED: dict[LayoutName, Layout] = {
     "lamed_phi3": LAMED_PHI3,
     "merlin_report": MERLIN_REPORT,
     "pmc_clip": PMC_CLIP,
+    "nv_reason_ct": NV_REASON,
 }
 """By `model_type` of config.json."""
 

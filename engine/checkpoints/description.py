@@ -35,6 +35,7 @@ LayoutName = Literal[
     "lamed_phi3",
     "merlin_report",
     "pmc_clip",
+    "nv_reason_ct",
 ]
 
 Renaming = Callable[[Mapping[str, Any]], dict[str, Any]]
@@ -51,6 +52,9 @@ class Prompt:
         The question that asks for a report; it follows the image tokens.
     image_token, eos_token : str
         Tokens of the tokenizer: the placeholder of an image token, and what ends a text.
+    before_image, after_image, after_question : str
+        What stands around the image tokens and behind every question and `report`, where a model
+        was trained on turns of a conversation. An answer follows at once there, without a space.
     before_question : str
         What stands between the image tokens and a question, but not before `report`: the authors'
         code puts a space there (`mllm_dataset.py`).
@@ -76,6 +80,9 @@ class Prompt:
     closed: Literal["letters", "texts"] = "letters"
     parts: tuple[str, ...] = ()
     cut_at: str = ""
+    before_image: str = ""
+    after_image: str = ""
+    after_question: str = ""
 
     @property
     def reports(self) -> tuple[str, ...]:

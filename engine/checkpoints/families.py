@@ -13,26 +13,29 @@ from transformers import AutoConfig, PreTrainedConfig
 
 from dicom_io.errors import CheckpointMismatch
 from engine.checkpoints.description import CONFIG
-from engine.network import m3d_lamed, med3dvlm, merlin, pmc_clip
+from engine.network import m3d_lamed, med3dvlm, merlin, nv_reason, pmc_clip
 from engine.network.contrastive import ContrastiveConfig, ContrastivePair, pair_without_weights
 from engine.network.dcformer import DCFormerConfig
 from engine.network.m3d_lamed import M3DLaMed, M3DLaMedConfig
 from engine.network.med3dvlm import VISION_TOWER, Med3DVLM, Med3DVLMConfig
 from engine.network.merlin import Merlin, MerlinConfig
+from engine.network.nv_reason import NVReason, NVReasonConfig
 from engine.network.pmc_clip import PMCClip, PMCClipConfig, SliceEncoderConfig
+from engine.network.primus import PrimusConfig
 from engine.network.resnet3d import ResNet3DConfig
 from engine.network.vision import VisionConfig
 from engine.network.vit3d import AblationViT3DConfig, ViT3DConfig
 
-Network = Med3DVLM | M3DLaMed | Merlin
+Network = Med3DVLM | M3DLaMed | Merlin | NVReason
 """A network of these families that writes."""
 
-VISION_TOWERS: dict[str, type[VisionConfig] | type[SliceEncoderConfig]] = {
+VISION_TOWERS: dict[str, type[VisionConfig] | type[SliceEncoderConfig] | type[PrimusConfig]] = {
     "dcformer": DCFormerConfig,
     "vit3d": ViT3DConfig,
     "vit3d_ablation": AblationViT3DConfig,
     "resnet3d": ResNet3DConfig,
     "slice_resnet": SliceEncoderConfig,
+    "primus": PrimusConfig,
 }
 """By the key `kind` of a vision tower in config.json."""
 
@@ -84,6 +87,9 @@ FAMILIES = {
     ),
     "merlin": Family(
         MerlinConfig, Merlin, merlin.without_weights, VISION_TOWER, only_tower="resnet3d"
+    ),
+    "nv_reason": Family(
+        NVReasonConfig, NVReason, nv_reason.without_weights, VISION_TOWER, only_tower="primus"
     ),
     "contrastive": Family(
         ContrastiveConfig,

@@ -19,7 +19,7 @@ from dicom_io.errors import CheckpointMismatch, EngineError, OutOfDeviceMemory, 
 from dicom_io.model_input.preprocess import ModelInput, PreprocessSpec
 from engine.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from engine.checkpoints.decoding import GENERATION
-from engine.inference.generation import GeneratedTokens, Generator, Pieces, pieces
+from engine.inference.generation import GeneratedTokens, Pieces, pieces
 from engine.inference.parts import cut_off, joined
 from engine.inference.quantization import quantize
 from engine.inference.question import (
@@ -28,6 +28,7 @@ from engine.inference.question import (
     known_question,
     require_known_words,
 )
+from engine.inference.sequential import generator_for
 from engine.network.inference_form import use_inference_form
 from engine.network.out_of_distribution import image_features
 from engine.network.vision_language_model import VisionLanguageModel
@@ -109,8 +110,9 @@ class LocalEngine:
                 f"{GENERATION} ends a text with token {beyond[0]}; the model has "
                 f"{self._model.llm_config.vocab_size}"
             )
+        self._special = self._ends | {self._image_token} | _special_tokens(checkpoint)
         decoding = replace(checkpoint.decoding, ends=self._ends)
-        self._generator = Generator(self._model, decoding)
+        self._generator = generator_for(self._model, decoding)
         self._one_call = Lock()
 
     @classmethod
@@ -249,7 +251,9 @@ class LocalEngine:
         prompt = known.before_question + prompt
         ids = self._prompt_ids(prompt, max_new_tokens)
         require_known_words(self._checkpoint.tokenizer, question, asked.choices)
-        lead, first = first_tokens(self._checkpoint.tokenizer, prompt, answers)
+        # an answer follows after a space, or at once behind a turn's end
+        asked_for, space = prompt + known.after_question, "" if known.after_question else " "
+        lead, first = first_tokens(self._checkpoint.tokenizer, asked_for, answers, space)
         return torch.cat([ids, ids.new_tensor([lead])], dim=1), first
 
     def _answer(
@@ -333,11 +337,12 @@ class LocalEngine:
 
     def _prompt_ids(self, question: str, max_new_tokens: int) -> Tensor:
         """Image placeholders and a question as the tokenizer splits them together: (1, n)."""
-        image = self._model.image_token_count
-        text = self._checkpoint.prompt.image_token * image + question
-        ids = self._checkpoint.tokenizer.encode(text).ids
-        if ids.count(self._image_token) != image or self._ends & set(ids):
+        image, known = self._model.image_token_count, self._checkpoint.prompt
+        tokenizer = self._checkpoint.tokenizer
+        if self._special & set(tokenizer.encode(question, add_special_tokens=False).ids):
             raise EngineError("a question must not contain the model's special tokens")
+        before = known.before_image + known.image_token * image + known.after_image
+        ids = tokenizer.encode(before + question + known.after_question).ids
         asked = len(ids) + max_new_tokens
         limit = self._model.llm_config.max_position_embeddings
         if asked > limit:
@@ -385,6 +390,14 @@ class LocalEngine:
             finish_reason=tokens.finish_reason,
             abstained=seen.abstained,
         )
+
+
+def _special_tokens(checkpoint: Checkpoint) -> set[int]:
+    """Return the tokens that make turns of a conversation: no question may begin one."""
+    known, tokenizer = checkpoint.prompt, checkpoint.tokenizer
+    turns = known.before_image + known.after_image + known.after_question
+    special = {id for id, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+    return special & set(tokenizer.encode(turns, add_special_tokens=False).ids)
 
 
 def _named(checkpoint: Checkpoint, quantization: Quantization) -> Checkpoint:

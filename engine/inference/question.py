@@ -91,17 +91,19 @@ def closed_prompt(
 
 
 def first_tokens(
-    tokenizer: Tokenizer, prompt: str, answers: Sequence[str]
+    tokenizer: Tokenizer, prompt: str, answers: Sequence[str], space: str = " "
 ) -> tuple[list[int], list[int]]:
     """Tokens that come before every answer, and the one that each then begins with.
 
-    An answer follows after one space, which some tokenizers make a token of its own.
+    Some tokenizers make the space before an answer a token of its own.
 
     Parameters
     ----------
     tokenizer : Tokenizer
     prompt : str
     answers : sequence of str
+    space : str
+        What stands between prompt and answer.
 
     Raises
     ------
@@ -111,9 +113,9 @@ def first_tokens(
     if not answers:
         return [], []
     begin = len(tokenizer.encode(prompt).ids)
-    ids = [tokenizer.encode(f"{prompt} {answer}").ids[begin:] for answer in answers]
-    space = tokenizer.encode(f"{prompt} ").ids[begin:]
-    lead = space if all(i[: len(space)] == space for i in ids) else []
+    ids = [tokenizer.encode(f"{prompt}{space}{answer}").ids[begin:] for answer in answers]
+    alone = tokenizer.encode(f"{prompt}{space}").ids[begin:]
+    lead = alone if all(i[: len(alone)] == alone for i in ids) else []
     first = [i[len(lead)] for i in ids]
     if len(set(first)) != len(first):
         raise EngineError("two choices begin with the same token, and the model cannot weigh them")

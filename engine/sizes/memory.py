@@ -16,7 +16,8 @@ from transformers import PreTrainedConfig
 
 from engine.checkpoints.decoding import Decoding
 from engine.checkpoints.families import FAMILIES, Network, build, family_of, part_of
-from engine.inference.generation import SHAPES_KEPT, Generator, bucket, capacity_for
+from engine.inference.generation import SHAPES_KEPT, bucket, capacity_for
+from engine.inference.sequential import generator_for, has_state
 from engine.network.dcformer import VARIANTS
 from engine.network.med3dvlm import Med3DVLMConfig
 from engine.network.projector import PUBLISHED
@@ -75,10 +76,12 @@ def memory_by_part(
     network.eval().requires_grad_(False)
     parts = weight_bytes(network, quantization, tied=config.llm.tie_word_embeddings)
     prompt = network.image_token_count + load.question_tokens
-    slots = capacity_for(prompt, load.new_tokens) + prompt  # a prompt is kept until it is answered
+    own = has_state(config.llm)  # its cache grows, and one text is written at a time
+    capacity = prompt + load.new_tokens if own else capacity_for(prompt, load.new_tokens)
+    slots = capacity + prompt  # a prompt is kept until it is answered
     token = bytes_per_token(config.llm, dtype)
     parts[KV_CACHE] = load.texts * slots * token
-    if others := kept_rows(load.texts):
+    if not own and (others := kept_rows(load.texts)):
         parts[KEPT_CACHES] = others * capacity_for(prompt, load.new_tokens) * token
     parts[ACTIVATIONS] = _activations(network, prompt, load.texts, dtype)
     if quantization == "nf4":  # a prompt's linear maps are taken out of 4 bit, one at a time
@@ -136,9 +139,11 @@ def nf4_bytes(linear: nn.Linear) -> int:
 
 
 def bytes_per_token(llm: PreTrainedConfig, dtype: torch.dtype) -> int:
-    """Count the bytes of one token's keys and values in all layers."""
+    """Count the bytes of one token's keys and values in all layers that keep them."""
     width = getattr(llm, "head_dim", None) or llm.hidden_size // llm.num_attention_heads
-    return int(2 * llm.num_hidden_layers * llm.num_key_value_heads * width * dtype.itemsize)
+    kinds = getattr(llm, "layer_types", None) or ()
+    layers = llm.num_hidden_layers - kinds.count("linear_attention")
+    return int(2 * layers * llm.num_key_value_heads * width * dtype.itemsize)
 
 
 def _linears(layers: nn.ModuleList) -> Iterable[nn.Linear]:
@@ -154,7 +159,7 @@ def _bytes(tensor: Tensor) -> int:
 
 
 def _activations(network: Network, prompt: int, texts: int, dtype: torch.dtype) -> int:
-    generator = Generator(network, Decoding())
+    generator = generator_for(network, Decoding())
     volume = torch.empty(1, 1, *network.config.vision.input_size, device="meta")
     width = network.config.llm.hidden_size
     prompts = [torch.empty(prompt, width, device="meta", dtype=dtype) for _ in range(texts)]

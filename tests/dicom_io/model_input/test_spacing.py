@@ -1,6 +1,7 @@
 """A grid of given spacing: the values are those of the authors' MONAI transforms."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,47 @@ def test_equals_what_merlin_sees(case: str, within: float):
     # printed from a sum of millions of float32 squares
     assert norm(inner) == pytest.approx(figure["inner"]["l2"], rel=max(within, 1e-4))
     assert norm(seen) == pytest.approx(norm(inner), rel=1e-9)
+
+
+def phantom(figure: dict[str, Any]) -> Volume:
+    """An ellipse with two lungs, along NIfTI's axes."""
+    n, spacing = figure["shape_ijk"], figure["spacing"]
+    u, w = (
+        (np.arange(count) - (count - 1) / 2) * mm
+        for count, mm in zip(n[:2], spacing[:2], strict=True)
+    )
+    u, w, k = u[:, None, None], w[None, :, None], np.arange(n[2])
+    hu = np.where((u / 150) ** 2 + (w / 110) ** 2 <= 1, 40, -1000) + np.zeros(n, int)
+    in_lungs = ((abs(u) - 70) / 45) ** 2 + (w / 70) ** 2 <= 1
+    hu[in_lungs & (0.45 * n[2] <= k) & (k <= 0.75 * n[2])] = -800
+    hu += np.random.default_rng(figure["seed"]).integers(-30, 31, n)
+    affine = RAS_TO_LPS @ np.array(figure["affine"], float)[:, [2, 1, 0, 3]]
+    return Volume(hu.astype(np.int16).transpose(2, 1, 0), affine)
+
+
+@pytest.mark.parametrize("figure", GOLDEN["nv_reason"])
+def test_equals_what_nv_reason_sees_in_the_middle(figure: dict[str, Any]):
+    spec = PreprocessSpec(
+        size=(192, 192, 192),
+        window=(0, 2000),
+        scaling="fixed",
+        crop_foreground=False,
+        spacing_mm=(2, 2, 2),
+        spacing_tolerance_mm=0.2,
+        orientation="SPL",
+    )
+    seen = 2 * prepare(phantom(figure), spec).pixels[0] - 1
+    found = seen[tuple(np.array(figure["at_zyx"]).T)]
+    np.testing.assert_allclose(found, figure["values"], atol=1e-5)
+    assert seen.mean(dtype=float) == pytest.approx(figure["mean"], abs=1e-6)
+
+
+def test_an_axis_that_is_nearly_right_keeps_its_own_spacing():
+    hu = np.zeros((5, 6, 7), np.int16)
+    affine = np.diag([2.1, 2.0, 5.0, 1.0])[:, [2, 1, 0, 3]]
+    spec = replace(MERLIN, spacing_mm=(2, 2, 2), spacing_tolerance_mm=0.2, orientation="SPL")
+    spacing = np.linalg.norm(prepare(Volume(hu, affine), spec).affine_lps[:3, :3], axis=0)
+    np.testing.assert_allclose(spacing, (2, 2, 2.1))
 
 
 def norm(values: NDArray[np.float32]) -> float:
