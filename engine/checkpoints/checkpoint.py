@@ -25,11 +25,18 @@ from engine.checkpoints.description import (
     describe_published,
     read_config,
 )
-from engine.checkpoints.families import FAMILIES, Network, build, family_of, has_tied_head
+from engine.checkpoints.families import (
+    FAMILIES,
+    Network,
+    Retriever,
+    build,
+    family_of,
+    has_tied_head,
+)
 from engine.checkpoints.folder import checkpoint_folder, seal
 from engine.checkpoints.layouts.dec_clip import DEC_CLIP
 from engine.checkpoints.layouts.m3d_lamed import LAMED_LLAMA, LAMED_PHI3
-from engine.checkpoints.layouts.merlin import MERLIN_REPORT
+from engine.checkpoints.layouts.merlin import MERLIN_PAIR, MERLIN_REPORT
 from engine.checkpoints.layouts.native import (
     MODEL_TYPE,
     OUT_OF_DISTRIBUTION,
@@ -45,8 +52,9 @@ from engine.checkpoints.layouts.vlm_qwen import QWEN2, VLM_QWEN
 from engine.checkpoints.tokenizer_files import TOKENIZER, read_tokenizer
 from engine.checkpoints.weights import HEAD, SHARD_BYTES, assemble, read_tensors, write_tensors
 from engine.network.contrastive import ContrastiveConfig, ContrastivePair
+from engine.network.merlin_pair import MerlinPairConfig
 from engine.network.out_of_distribution import TrainingDistribution
-from engine.network.pmc_clip import PMCClip, PMCClipConfig
+from engine.network.pmc_clip import PMCClipConfig
 from engine.protocol import ModelIdentity
 
 __all__ = [
@@ -67,6 +75,7 @@ PUBLISHED: dict[LayoutName, Layout] = {
     "lamed_llama": LAMED_LLAMA,
     "lamed_phi3": LAMED_PHI3,
     "merlin_report": MERLIN_REPORT,
+    "merlin_pair": MERLIN_PAIR,
     "pmc_clip": PMC_CLIP,
     "nv_reason_ct": NV_REASON,
 }
@@ -249,9 +258,7 @@ def load_pair(name: str | Path, *, device: torch.device | str = "cpu") -> Contra
     return pair
 
 
-def load_retriever(
-    name: str | Path, *, device: torch.device | str = "cpu"
-) -> ContrastivePair | PMCClip:
+def load_retriever(name: str | Path, *, device: torch.device | str = "cpu") -> Retriever:
     """Load what finds texts for images, in float32: a contrastive pair of any kind.
 
     Raises
@@ -260,10 +267,10 @@ def load_retriever(
         See `load_pair`.
     """
     found = describe(name)
-    if not isinstance(found.network, PMCClipConfig):
+    if not isinstance(found.network, PMCClipConfig | MerlinPairConfig):
         return load_pair(name, device=device)
-    pair: PMCClip = load_network(found, device=device)
-    return pair
+    retriever: Retriever = load_network(found, device=device)
+    return retriever
 
 
 def save_checkpoint(

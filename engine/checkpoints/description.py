@@ -36,6 +36,7 @@ LayoutName = Literal[
     "merlin_report",
     "pmc_clip",
     "nv_reason_ct",
+    "merlin_pair",
 ]
 
 Renaming = Callable[[Mapping[str, Any]], dict[str, Any]]

@@ -13,12 +13,13 @@ from transformers import AutoConfig, PreTrainedConfig
 
 from dicom_io.errors import CheckpointMismatch
 from engine.checkpoints.description import CONFIG
-from engine.network import m3d_lamed, med3dvlm, merlin, nv_reason, pmc_clip
+from engine.network import m3d_lamed, med3dvlm, merlin, merlin_pair, nv_reason, pmc_clip
 from engine.network.contrastive import ContrastiveConfig, ContrastivePair, pair_without_weights
 from engine.network.dcformer import DCFormerConfig
 from engine.network.m3d_lamed import M3DLaMed, M3DLaMedConfig
 from engine.network.med3dvlm import VISION_TOWER, Med3DVLM, Med3DVLMConfig
 from engine.network.merlin import Merlin, MerlinConfig
+from engine.network.merlin_pair import MerlinPair, MerlinPairConfig
 from engine.network.nv_reason import NVReason, NVReasonConfig
 from engine.network.pmc_clip import PMCClip, PMCClipConfig, SliceEncoderConfig
 from engine.network.primus import PrimusConfig
@@ -28,6 +29,9 @@ from engine.network.vit3d import AblationViT3DConfig, ViT3DConfig
 
 Network = Med3DVLM | M3DLaMed | Merlin | NVReason
 """A network of these families that writes."""
+
+Retriever = ContrastivePair | PMCClip | MerlinPair
+"""A network of these families that finds texts for images."""
 
 VISION_TOWERS: dict[str, type[VisionConfig] | type[SliceEncoderConfig] | type[PrimusConfig]] = {
     "dcformer": DCFormerConfig,
@@ -97,6 +101,14 @@ FAMILIES = {
         pair_without_weights,
         "vision_encoder.",
         text="text",
+    ),
+    "merlin_pair": Family(
+        MerlinPairConfig,
+        MerlinPair,
+        merlin_pair.without_weights,
+        "vision_encoder.",
+        "text",
+        "resnet3d",
     ),
     "pmc_clip": Family(
         PMCClipConfig, PMCClip, pmc_clip.without_weights, "visual.", "text", "slice_resnet"

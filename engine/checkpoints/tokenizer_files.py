@@ -30,7 +30,9 @@ FILES = (
 
 
 def read_tokenizer(folder: Path) -> Tokenizer:
-    """Read `tokenizer.json`, or what the slow tokenizers of Qwen, Llama and BERT left in its place.
+    """Read `tokenizer.json`, or what slow tokenizers left in its place.
+
+    They are those of Qwen, RoBERTa, Llama and BERT.
 
     Raises
     ------
@@ -51,9 +53,11 @@ def read_tokenizer(folder: Path) -> Tokenizer:
         return bert
     if not all((folder / name).is_file() for name in ("vocab.json", "merges.txt")):
         raise CheckpointMismatch(f"{folder} lacks {TOKENIZER}")
-    from transformers import Qwen2Tokenizer
+    from transformers import Qwen2Tokenizer, RobertaTokenizer
 
-    tokenizer: Tokenizer = Qwen2Tokenizer.from_pretrained(folder).backend_tokenizer
+    begins = "<s>" in read_json(folder / "vocab.json")
+    kind = RobertaTokenizer if begins else Qwen2Tokenizer
+    tokenizer: Tokenizer = kind.from_pretrained(folder).backend_tokenizer
     return tokenizer
 
 

@@ -74,6 +74,10 @@ class ContrastivePair(nn.Module):
         """The most that a text may have; longer ones are cut."""
         return int(self.language_encoder.config.max_position_embeddings)
 
+    def as_read(self, text: str) -> str:
+        """A text as the encoder was trained to read it."""
+        return text
+
     def encode_image(self, volume: Tensor) -> Tensor:
         """(B, 1, D, H, W) -> (B, width), unit length."""
         features = pooled(self.vision_encoder(volume)[-1], self.vision_encoder.config)

@@ -181,6 +181,10 @@ class PMCClip(nn.Module):
     def text_tokens(self) -> int:
         return TEXT_TOKENS
 
+    def as_read(self, text: str) -> str:
+        """A text as the encoder was trained to read it."""
+        return text
+
     def encode_image(self, volume: Tensor) -> Tensor:
         """(B, 1, D, H, W) -> (B, slices, width), each of unit length."""
         images = torch.stack([as_image(one) for stack in volume[:, 0] for one in chosen(stack)])

@@ -9,7 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from engine.checkpoints.layouts.merlin import PAIR
 from engine.network.merlin import Merlin, MerlinConfig
+from engine.network.merlin_pair import MerlinPair, MerlinPairConfig
 from engine.network.resnet3d import ResNet3DConfig
 from tests.engine.golden import FAMILIES, filled_tensor
 from tests.engine.lamed import write_tokenizer
@@ -53,6 +55,19 @@ def published_tensors(config: MerlinConfig) -> dict[str, Tensor]:
         for half, shape in (("lora_A", (RANK, into)), ("lora_B", (out, RANK))):
             own = name.replace("base_layer", f"{half}.default")
             tensors[own] = filled_tensor(own, shape)
+    return tensors
+
+
+def pair_tensors(config: MerlinPairConfig) -> dict[str, Tensor]:
+    """The state dict of the pair's file, with what nothing reads."""
+    with torch.device("meta"):
+        shapes = {n: tuple(t.shape) for n, t in MerlinPair(config).state_dict().items()}
+    tensors = {"logit_scale": torch.ones(())}
+    for name, shape in shapes.items():
+        begin = next(begin for begin, own in PAIR.items() if name.startswith(own))
+        stored = begin + name.removeprefix(PAIR[begin])
+        count = name.endswith("num_batches_tracked")
+        tensors[stored] = torch.tensor(0) if count else filled_tensor(stored, shape)
     return tensors
 
 

@@ -21,10 +21,9 @@ from torch import Tensor
 from dicom_io.errors import UnusableData
 from dicom_io.model_input.preprocess import PreprocessSpec
 from engine.checkpoints.checkpoint import describe, load_retriever
+from engine.checkpoints.families import Retriever
 from engine.checkpoints.folder import file_sha256
 from engine.checkpoints.tokenizer_files import read_tokenizer
-from engine.network.contrastive import ContrastivePair
-from engine.network.pmc_clip import PMCClip
 from training.data.splits import normalised
 from training.data.store import Store, as_unit_interval
 from training.evaluation import published
@@ -56,7 +55,7 @@ class PairSystem:
     """
 
     name: str
-    pair: ContrastivePair | PMCClip
+    pair: Retriever
     tokenizer: Tokenizer
     preprocess: PreprocessSpec
     facts: dict[str, Any]
@@ -257,7 +256,7 @@ def embed_texts(system: PairSystem, texts: Sequence[str], batch: int) -> Tensor:
     vectors: dict[str, Tensor] = {}
     for i in range(0, len(distinct), batch):
         chosen = distinct[i : i + batch]
-        encoded = tokenizer.encode_batch(chosen)
+        encoded = tokenizer.encode_batch([system.pair.as_read(text) for text in chosen])
         ids = torch.tensor([one.ids for one in encoded], device=system.device)
         mask = torch.tensor([one.attention_mask for one in encoded], device=system.device)
         with torch.inference_mode():

@@ -1,7 +1,7 @@
-"""Merlin's file for reports, `resnet_gpt2_best_stanford_report_generation_average.pt`.
+"""Merlin's two files: for reports (`resnet_gpt2_…`), and the pair (`i3_resnet_…`).
 
-The file is a state dict alone, so the folder is put together: docs/checkpoints.md says how. Its
-adapters (LoRA) are merged while it is read.
+Each is a state dict alone, so the folder is put together: docs/families.md says how. The adapters
+(LoRA) of the first are merged while it is read. The two image encoders differ, and are not shared.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import Tensor
 from transformers.models.llama import LlamaConfig
+from transformers.models.longformer import LongformerConfig
 
 from dicom_io.errors import CheckpointMismatch
 from dicom_io.model_input.preprocess import PreprocessSpec
@@ -20,6 +21,7 @@ from engine.checkpoints.description import Layout, Prompt
 from engine.checkpoints.layouts.vlm_qwen import llm_config
 from engine.checkpoints.weights import TensorInfo
 from engine.network.merlin import ORGANS, MerlinConfig
+from engine.network.merlin_pair import MerlinPairConfig
 from engine.network.resnet3d import ResNet3DConfig
 
 LORA_ALPHA = 16
@@ -79,11 +81,70 @@ def _merlin(
     )
 
 
+DEAD = ("logit_scale", "encode_image.i3_resnet.classifier.", "encode_text.text_encoder.pooler.")
+"""What retrieval does not read: the classifier names 1692 phenotypes."""
+
+PAIR = {
+    "encode_image.i3_resnet.contrastive_head.": "contrastive_head.",
+    "encode_image.i3_resnet.": "vision_encoder.",
+    "encode_text.text_encoder.": "text_encoder.",
+    "encode_text.linear_layer.": "linear_layer.",
+}
+
+WINDOW = 512
+"""Of Clinical-Longformer's attention; no tensor tells it."""
+
+TEXT_HEAD_WIDTH = 64
+
+
+def pair_names(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Names of the pair's file -> the network's; what retrieval does not read is left out."""
+    names = {}
+    for name, value in stored.items():
+        if name.startswith(DEAD) or name.endswith("embeddings.position_ids"):
+            continue
+        begin = next((begin for begin in PAIR if name.startswith(begin)), "")
+        names[PAIR.get(begin, "") + name.removeprefix(begin)] = value
+    return names
+
+
+def _pair(
+    config: Mapping[str, Any], headers: Mapping[str, TensorInfo], folder: Path
+) -> MerlinPairConfig:
+    first, second, third, fourth = (
+        _blocks(headers, f"vision_encoder.layer{stage}.") for stage in (1, 2, 3, 4)
+    )
+    vocabulary, width = headers["text_encoder.embeddings.word_embeddings.weight"].shape
+    positions, _ = headers["text_encoder.embeddings.position_embeddings.weight"].shape
+    inner = headers["text_encoder.encoder.layer.0.intermediate.dense.bias"].shape[0]
+    layers = _blocks(headers, "text_encoder.encoder.layer.")
+    text = LongformerConfig(
+        vocab_size=vocabulary,
+        hidden_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=width // TEXT_HEAD_WIDTH,
+        intermediate_size=inner,
+        max_position_embeddings=positions,
+        attention_window=config.get("attention_window", [WINDOW] * layers),
+        type_vocab_size=1,
+        layer_norm_eps=1e-5,
+        pad_token_id=1,
+    )
+    size = config.get("input_size", ResNet3DConfig().input_size)
+    vision = ResNet3DConfig(tuple(size), (first, second, third, fourth))
+    return MerlinPairConfig(vision, text, headers["contrastive_head.bias"].shape[0])
+
+
+def _pair_provenance(stored: Mapping[str, TensorInfo]) -> dict[str, Any]:
+    left = sum(name.startswith(DEAD) for name in stored)
+    return {"left out": f"{left} tensors that retrieval does not read"} if left else {}
+
+
 def _blocks(headers: Mapping[str, TensorInfo], begin: str) -> int:
     return len({n.removeprefix(begin).split(".")[0] for n in headers if n.startswith(begin)})
 
 
-def _preprocess(network: MerlinConfig) -> PreprocessSpec:
+def _preprocess(network: MerlinConfig | MerlinPairConfig) -> PreprocessSpec:
     return PreprocessSpec(
         size=network.vision.input_size,
         window=(0.0, 2000.0),
@@ -105,6 +166,13 @@ MERLIN_REPORT = Layout(
     PROMPT,
     report_names,
     provenance=_provenance,
+    preprocess=_preprocess,
+    regions=("abdomen", "pelvis"),
+)
+MERLIN_PAIR = Layout(
+    _pair,
+    renaming=pair_names,
+    provenance=_pair_provenance,
     preprocess=_preprocess,
     regions=("abdomen", "pelvis"),
 )

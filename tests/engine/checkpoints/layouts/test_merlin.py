@@ -1,20 +1,25 @@
 """Merlin's published file: loaded strictly, and asked organ by organ."""
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
+from transformers.models.longformer import LongformerConfig
 
 from dicom_io.errors import CheckpointMismatch, EngineError
-from engine.checkpoints.checkpoint import describe, load_checkpoint
+from engine.checkpoints.checkpoint import describe, load_checkpoint, load_retriever
 from engine.checkpoints.conversion import convert
 from engine.checkpoints.inspection import inspect_checkpoint
+from engine.checkpoints.tokenizer_files import read_tokenizer
 from engine.inference.local import LocalEngine
 from engine.network.merlin import ORGANS
+from engine.network.merlin_pair import MerlinPairConfig
+from engine.network.resnet3d import ResNet3DConfig
 from engine.protocol import Sampling
 from engine.sizes.memory import memory_by_part
 from tests.engine.conftest import input_for
-from tests.engine.merlin import write_folder
+from tests.engine.merlin import BLOCKS, pair_tensors, write_folder
 
 SIZE = (16, 32, 32)
 
@@ -73,6 +78,30 @@ def test_the_native_form_writes_the_same_and_has_no_way_back(folder, tmp_path):
     assert texts[0] == texts[1]
     with pytest.raises(CheckpointMismatch, match="adapters"):
         convert(tmp_path / "native", tmp_path / "back")
+
+
+def test_the_pair_embeds_as_it_was_saved_and_reads_robertas_tokenizer(tmp_path):
+    text = LongformerConfig(
+        vocab_size=12, hidden_size=64, num_hidden_layers=1, num_attention_heads=1,
+        intermediate_size=16, max_position_embeddings=40, attention_window=[8], type_vocab_size=1,
+        pad_token_id=1,
+    )  # fmt: skip
+    config = MerlinPairConfig(ResNet3DConfig(SIZE, BLOCKS), text)
+    tensors = pair_tensors(config)
+    torch.save(tensors, tmp_path / "pytorch_model.bin")
+    told = {"model_type": "merlin_pair", "input_size": SIZE, "attention_window": [8]}
+    (tmp_path / "config.json").write_text(json.dumps(told))
+    words = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", "a", "b"]
+    vocabulary = {word: i for i, word in enumerate(words)}
+    (tmp_path / "vocab.json").write_text(json.dumps(vocabulary))
+    (tmp_path / "merges.txt").write_text("#version: 0.2\n")
+    assert read_tokenizer(tmp_path).encode("ab").ids == [0, 5, 6, 2]
+    assert inspect_checkpoint(tmp_path)["faults"] == []
+    pair = load_retriever(tmp_path)
+    assert torch.equal(pair.linear_layer.bias, tensors["encode_text.linear_layer.bias"])
+    assert pair.encode_image(torch.zeros(2, 1, *SIZE)).shape == (2, 512)
+    with pytest.raises(EngineError, match="writes no report"):
+        load_checkpoint(tmp_path)
 
 
 @pytest.mark.parametrize(
