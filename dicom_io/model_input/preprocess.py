@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
@@ -13,7 +13,7 @@ from dicom_io.errors import GeometryError
 from dicom_io.model_input.foreground import foreground_box, value_range
 from dicom_io.model_input.intensity import Intensity, curve_of
 from dicom_io.model_input.resize import Box, resample_trilinear, resize_trilinear
-from dicom_io.model_input.spacing import axis_over
+from dicom_io.model_input.spacing import Axis, axis_over, resampled_size
 from dicom_io.types import Volume
 from dicom_io.volume.orientation import Orientation, acquisition_plane, reorient
 
@@ -45,6 +45,9 @@ class PreprocessSpec:
         they are windowed. Without it the volume is stretched to `size`.
     spacing_tolerance_mm : float
         An axis whose spacing differs by no more than this keeps its own.
+    centre : {"middle", "lungs"}
+        What `size` is cut out around, with a spacing, along D from foot to head: the middle, or the
+        lungs; where none are found, the upper end.
     orientation : {"displayed", "axial", "SRA", "SPL"}
         See `dicom_io.volume.orientation.reorient`.
     """
@@ -57,6 +60,7 @@ class PreprocessSpec:
     interpolation: Literal["trilinear", "none"] = "trilinear"
     spacing_mm: tuple[float, float, float] | None = None
     spacing_tolerance_mm: float = 0.0
+    centre: Literal["middle", "lungs"] = "middle"
     orientation: Orientation = "displayed"
 
     def __post_init__(self) -> None:
@@ -84,6 +88,8 @@ class PreprocessSpec:
             )
         if self.interpolation == "none":
             raise ValueError("spacing_mm needs interpolation")
+        if self.centre == "lungs" and self.orientation not in ("SRA", "SPL"):
+            raise ValueError("centre lungs needs an orientation whose slices go from foot to head")
 
     def fits(self, shape: tuple[int, ...]) -> bool:
         """Whether a model's input may have this shape (D, H, W)."""
@@ -95,7 +101,7 @@ class PreprocessSpec:
         """Plain values that JSON can hold; `from_dict` reads them back."""
         values = asdict(self)
         if self.spacing_mm is None:  # programs of before know no such keys
-            del values["spacing_mm"], values["spacing_tolerance_mm"]
+            del values["spacing_mm"], values["spacing_tolerance_mm"], values["centre"]
         return values
 
     @classmethod
@@ -184,28 +190,51 @@ def prepare(
 
 
 def _resampled(turned: Volume, spec: PreprocessSpec, window: tuple[float, float]) -> ModelInput:
-    assert spec.spacing_mm is not None
-    spacing = np.linalg.norm(turned.affine_lps[:3, :3], axis=0).tolist()
-    axes = [
-        axis_over(n, own, own if abs(own - wanted) <= spec.spacing_tolerance_mm else wanted, size)
-        for n, own, wanted, size in zip(
-            turned.hu.shape, spacing, spec.spacing_mm, spec.size, strict=True
-        )
-    ]
+    axes, place = _axes(turned, spec)
     curve = curve_of(window)
-    d, h, w = (axis.at for axis in axes)
-    values = resample_trilinear(turned.hu, (d, h, w), lambda hu: hu.astype(np.float32))
     pixels = np.zeros(spec.size, np.float32)
     inside = tuple(slice(*axis.within) for axis in axes)
-    pixels[inside] = Intensity(curve, *curve.bounds).finish(values)
+    pixels[inside] = Intensity(curve, *curve.bounds).finish(_hu_at(turned, axes))
     to_source = np.diag([*(axis.step for axis in axes), 1.0])
     to_source[:3, 3] = [axis.first * axis.step for axis in axes]
+    assert spec.spacing_mm is not None
     steps = (
         *_steps_of_values(turned, spec, window),
         f"resampled to {'x'.join(f'{mm:g}' for mm in spec.spacing_mm)} mm",
-        f"{'x'.join(map(str, spec.size))} samples cut out of its middle, the rest filled with air",
+        f"{'x'.join(map(str, spec.size))} samples cut out {place}, the rest filled with air",
     )
     return ModelInput(pixels[None], spec, turned.affine_lps @ to_source, steps)
+
+
+def _hu_at(turned: Volume, axes: Sequence[Axis]) -> NDArray[np.float32]:
+    d, h, w = (axis.at for axis in axes)
+    return resample_trilinear(turned.hu, (d, h, w), lambda hu: hu.astype(np.float32))
+
+
+def _axes(turned: Volume, spec: PreprocessSpec) -> tuple[list[Axis], str]:
+    """Return the grid that is cut out, and in words where."""
+    assert spec.spacing_mm is not None
+    spacing = np.linalg.norm(turned.affine_lps[:3, :3], axis=0).tolist()
+    given = [
+        (n, own, own if abs(own - wanted) <= spec.spacing_tolerance_mm else wanted)
+        for n, own, wanted in zip(turned.hu.shape, spacing, spec.spacing_mm, strict=True)
+    ]
+    if spec.centre == "middle":
+        axes = [axis_over(*one, size) for one, size in zip(given, spec.size, strict=True)]
+        return axes, "of its middle"
+    whole = [axis_over(*one, resampled_size(*one)) for one in given]
+    # imported where it is needed: half a second
+    from dicom_io.model_input.lungs import lung_slices
+
+    lungs = lung_slices(_hu_at(turned, whole), spec.spacing_mm[0])
+    top = float(whole[0].count)
+    centres = [(axis.count - 1) / 2 for axis in whole]
+    centres[0] = top if lungs is None else (lungs[0] + lungs[1]) / 2
+    axes = [
+        axis_over(*one, size, centre)
+        for one, size, centre in zip(given, spec.size, centres, strict=True)
+    ]
+    return axes, "of its upper end, as no lungs were found" if lungs is None else "around the lungs"
 
 
 def spread(count: int, most: int) -> list[int]:

@@ -35,8 +35,22 @@ class Axis:
         return np.asarray((self.first + np.arange(*self.within)) * self.step, np.float64)
 
 
-def axis_over(voxels: int, spacing_mm: float, wanted_mm: float, size: int) -> Axis:
-    """Lay a grid over the middle of an axis.
+def resampled_size(voxels: int, spacing_mm: float, wanted_mm: float) -> int:
+    """Return the samples of a whole axis: from the first voxel's centre to about the last one's.
+
+    Parameters
+    ----------
+    voxels : int
+    spacing_mm, wanted_mm : float
+        From voxel to voxel, and from sample to sample.
+    """
+    return max(1, round((voxels - 1) * spacing_mm / wanted_mm + 1))
+
+
+def axis_over(
+    voxels: int, spacing_mm: float, wanted_mm: float, size: int, centre: float | None = None
+) -> Axis:
+    """Lay a grid over an axis: around a place, or over its middle.
 
     MONAI's Spacing, then SpatialPad and CenterSpatialCrop: voxel 0 stays in its place, and of an
     odd rest the smaller half comes first.
@@ -49,8 +63,15 @@ def axis_over(voxels: int, spacing_mm: float, wanted_mm: float, size: int) -> Ax
         From voxel to voxel, and from sample to sample.
     size : int
         Samples of the grid.
+    centre : float, optional
+        Sample of the resampled axis that is to be in the middle, as far as the volume reaches.
     """
     step = wanted_mm / spacing_mm
-    resampled = max(1, round((voxels - 1) / step + 1))
-    first = resampled // 2 - size // 2 if resampled > size else -((size - resampled) // 2)
+    resampled = resampled_size(voxels, spacing_mm, wanted_mm)
+    if resampled <= size:
+        first = -((size - resampled) // 2)
+    elif centre is None:
+        first = resampled // 2 - size // 2
+    else:
+        first = min(max(round(centre - size / 2), 0), resampled - size)
     return Axis(first, size, (max(0, -first), min(size, resampled - first)), step)

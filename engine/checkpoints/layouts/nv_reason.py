@@ -83,6 +83,7 @@ def _preprocess(network: NVReasonConfig) -> PreprocessSpec:
         crop_foreground=False,
         spacing_mm=(SPACING_MM,) * 3,
         spacing_tolerance_mm=TOLERANCE_MM,
+        centre="lungs",
         orientation="SPL",
     )
 
