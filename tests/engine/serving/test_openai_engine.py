@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import subprocess
 import sys
 from base64 import b64decode
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,7 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
-from starlette.applications import Starlette
-from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from dicom_io.errors import EngineError, EngineUnavailable, PromptTooLong
 from dicom_io.model_input.preprocess import ModelInput, prepare
@@ -30,7 +27,7 @@ from dicom_io.types import Volume
 from engine.protocol import Sampling
 from engine.serving.asking import Asking
 from engine.serving.openai_engine import OpenAIEngine, weighed
-from tests.engine.servers import serving
+from tests.engine.openai_server import DONE, answering, chunk, scored
 from tests.ports import free_port
 from tests.waiting import eventually
 
@@ -47,60 +44,16 @@ ASKING = Asking(
 )
 
 
+serving = partial(answering, asking=ASKING)
+
+
 def model_input(asking: Asking = ASKING, seed: int = 0) -> ModelInput:
     hu = np.random.default_rng(seed).integers(-1500, 2500, (7, 40, 50)).astype(np.int16)
     return prepare(Volume(hu, AXIAL), asking.preprocess)
 
 
-def chunk(piece: str = "", finish: str | None = None, **more: Any) -> str:
-    choice = {"index": 0, "delta": {"content": piece}, "finish_reason": finish, **more}
-    return f"data: {json.dumps({'choices': [choice]})}\n\n"
-
-
-def scored(piece: str, logprob: float, **likely: float) -> str:
-    top = [{"token": token, "logprob": value} for token, value in likely.items()]
-    told = {"token": piece, "logprob": logprob, "top_logprobs": top}
-    return chunk(piece, logprobs={"content": [told]})
-
-
-DONE = chunk(finish="stop") + "data: [DONE]\n\n"
-
-
-@dataclass
-class Server:
-    """Answers in turn; the last answer stays. Keeps what it was asked."""
-
-    answers: list[Response]
-    asked: list[dict[str, Any]] = field(default_factory=list)
-    headers: list[dict[str, str]] = field(default_factory=list)
-    models: Any = field(default_factory=lambda: {"data": [{"id": "m", "root": "weights"}]})
-
-    async def complete(self, request: Request) -> Response:
-        self.asked.append(await request.json())
-        self.headers.append(dict(request.headers))
-        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-
-    async def list(self, request: Request) -> Response:
-        return JSONResponse(self.models)
-
-
-@contextmanager
-def answering(*answers: Response | str, **options: Any) -> Iterator[tuple[OpenAIEngine, Server]]:
-    server = Server([a if isinstance(a, Response) else Response(a) for a in answers])
-    paths = [
-        Route("/v1/chat/completions", server.complete, methods=["POST"]),
-        Route("/v1/models", server.list),
-    ]
-    with serving(Starlette(routes=paths)) as url:
-        engine = OpenAIEngine(f"openai+{url}", asking=ASKING, **options)
-        try:
-            yield engine, server
-        finally:
-            engine.close()
-
-
 def test_nothing_but_pixels_and_words_leaves_the_host():
-    with answering(chunk("No.") + DONE, token="t") as (engine, server):
+    with serving(chunk("No.") + DONE, token="t") as (engine, server):
         engine.report(model_input(), Sampling(max_new_tokens=9))
     [asked] = server.asked
     [message] = asked.pop("messages")
@@ -127,7 +80,7 @@ def test_nothing_but_pixels_and_words_leaves_the_host():
 
 def test_a_text_comes_in_pieces_with_the_probabilities_that_the_server_tells():
     told: list[str] = []
-    with answering(scored("No ", -0.1) + scored("ascites.", -0.2) + DONE) as (engine, _):
+    with serving(scored("No ", -0.1) + scored("ascites.", -0.2) + DONE) as (engine, _):
         generation = engine.report(model_input(), on_token=told.append)
     assert told == ["No ", "ascites."]
     assert (generation.text, generation.finish_reason) == ("No ascites.", "eos")
@@ -138,31 +91,31 @@ def test_a_text_comes_in_pieces_with_the_probabilities_that_the_server_tells():
 
 
 def test_a_text_without_probabilities_has_none():
-    with answering(chunk("No ") + chunk("ascites.") + DONE) as (engine, _):
+    with serving(chunk("No ") + chunk("ascites.") + DONE) as (engine, _):
         generation = engine.report(model_input())
     assert (generation.tokens, generation.token_logprobs) == (("No ", "ascites."), ())
 
 
 def test_probabilities_of_other_words_than_the_text_are_not_told():
     other = chunk("é", logprobs={"content": [{"token": "\\xc3", "logprob": -0.1}]})
-    with answering(other + DONE) as (engine, _):
+    with serving(other + DONE) as (engine, _):
         assert engine.report(model_input()).token_logprobs == ()
 
 
 def test_a_text_that_was_cut_off_says_so():
-    with answering(chunk("No") + chunk(finish="length")) as (engine, _):
+    with serving(chunk("No") + chunk(finish="length")) as (engine, _):
         assert engine.report(model_input()).finish_reason == "length"
 
 
 def test_a_text_that_only_repeats_itself_is_ended():
-    with answering("".join([chunk("so"), chunk(" on")] * 40) + DONE) as (engine, _):
+    with serving("".join([chunk("so"), chunk(" on")] * 40) + DONE) as (engine, _):
         generation = engine.report(model_input())
     assert (generation.text, generation.finish_reason) == ("so on", "repetition")
 
 
 def test_choices_are_weighed_by_the_first_token():
     first = scored("B", -0.2, B=math.log(0.6), A=math.log(0.2), no=-5.0)
-    with answering(first + DONE) as (engine, server):
+    with serving(first + DONE) as (engine, server):
         answer = engine.ask(model_input(), "Is it?", ["yes", "no"])
     assert [round(choice.probability, 3) for choice in answer.choices] == [0.25, 0.75]
     assert "Is it? Choices: A. yes B. no" in server.asked[0]["messages"][0]["content"][-1]["text"]
@@ -176,7 +129,7 @@ def test_choices_of_which_none_is_likely_are_not_weighed():
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_what_passes_is_tried_again(status):
     busy = Response(status_code=status, headers={"Retry-After": "0"})
-    with answering(busy, busy, chunk("No.") + DONE) as (engine, _):
+    with serving(busy, busy, chunk("No.") + DONE) as (engine, _):
         assert engine.report(model_input()).text == "No."
 
 
@@ -193,7 +146,7 @@ def test_what_passes_is_tried_again(status):
 )
 def test_an_answer_that_is_none_makes_studies_wait(answer, says):
     with (
-        answering(answer, patience_s=0.1) as (engine, _),
+        serving(answer, patience_s=0.1) as (engine, _),
         pytest.raises(EngineUnavailable, match=says),
     ):
         engine.report(model_input())
@@ -205,14 +158,14 @@ def test_an_answer_that_is_none_makes_studies_wait(answer, says):
 )
 def test_a_refused_request_is_the_requests_fault(message, error):
     refused = JSONResponse({"error": {"message": message}}, 400)
-    with answering(refused) as (engine, _), pytest.raises(error, match=message):
+    with serving(refused) as (engine, _), pytest.raises(error, match=message):
         engine.report(model_input())
 
 
 def test_pieces_that_were_told_are_not_told_again():
     told: list[str] = []
     with (
-        answering(chunk("No "), chunk("No.") + DONE) as (engine, _),
+        serving(chunk("No "), chunk("No.") + DONE) as (engine, _),
         pytest.raises(EngineUnavailable),
     ):
         engine.report(model_input(), on_token=told.append)
@@ -220,14 +173,14 @@ def test_pieces_that_were_told_are_not_told_again():
 
 
 def test_another_server_is_told_from_this_kind():
-    with answering("") as (engine, server):
+    with serving("") as (engine, server):
         server.models = {"status": "ok"}
         with pytest.raises(EngineUnavailable, match="lists no models"):
             engine.ask_identity()
 
 
 def test_the_digest_changes_with_what_is_served():
-    with answering("") as (engine, server):
+    with serving("") as (engine, server):
         before = engine.ask_identity().digest
         server.models["data"][0]["created"] = 5
         assert engine.ask_identity().digest == before
