@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Protocol
 
 from pydicom import Dataset
 
+from dicom_io.archives.inventory import WANTED
 from dicom_io.archives.proof import Found, InstanceReference
 
 
@@ -41,8 +42,19 @@ class Archive(Target, Protocol):
         `dates` is a range as a query writes it (PS3.4 C.2.2.2.5.1); empty where any will do.
         """
 
-    def fetch(self, study_instance_uid: str, folder: Path) -> None:
+    def fetch(
+        self, study_instance_uid: str, folder: Path, modalities: Collection[str] = WANTED
+    ) -> None:
         """Put the CT images and reports of a study into a folder, under numbers.
+
+        Parameters
+        ----------
+        study_instance_uid : str
+            Of the study.
+        folder : Path
+            An empty one.
+        modalities : collection of str
+            Of the series that are wanted.
 
         Raises
         ------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,7 +26,7 @@ from dicom_io.archives.http import (
     secured,
     within,
 )
-from dicom_io.archives.inventory import STUDY_KEYS, ct_inventory, held_series
+from dicom_io.archives.inventory import STUDY_KEYS, WANTED, ct_inventory, held_series
 from dicom_io.archives.multipart import enclose, parts
 from dicom_io.archives.patient_identity import identities_of
 from dicom_io.archives.proof import Found, InstanceReference, counted, held
@@ -115,14 +116,19 @@ class Dicomweb:
                 client, "studies", "StudyInstanceUID", **wanted, includefield=list(STUDY_KEYS)
             )
 
-    def fetch(self, study_instance_uid: str, folder: Path) -> None:
-        """Download a study by WADO-RS, series after series (PS3.18 10.4)."""
+    def fetch(
+        self, study_instance_uid: str, folder: Path, modalities: Collection[str] = WANTED
+    ) -> None:
+        """Download a study by WADO-RS, series after series (PS3.18 10.4).
+
+        Parameters as `Archive.fetch`.
+        """
         study = f"studies/{study_instance_uid}/series"
         asked = {"includefield": "NumberOfSeriesRelatedInstances"}
         try:
             with self._client(**RETRIEVAL) as client:
                 answers = self._every(client, study, "SeriesInstanceUID", **asked)
-                for series in held_series(answers):
+                for series in held_series(answers, modalities):
                     path = f"{study}/{series.series_instance_uid}"
                     series.check(self._download(client, path, folder))
         except AssociationRejected as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -34,7 +34,7 @@ from dicom_io.archives.association import (
     identifier,
 )
 from dicom_io.archives.commitment import WAIT_S, Mailbox, ask
-from dicom_io.archives.inventory import REPORT_KEYS, STUDY_KEYS, ct_inventory, held_series
+from dicom_io.archives.inventory import REPORT_KEYS, STUDY_KEYS, WANTED, ct_inventory, held_series
 from dicom_io.archives.patient_identity import identities_of
 from dicom_io.archives.proof import Found, InstanceReference, counted, held
 from dicom_io.archives.retrieval import (
@@ -133,10 +133,15 @@ class Dimse:
         queries = [identifier("STUDY", **keys | {"StudyDate": day}) for day in _days(dates)]
         return [study for day in self._answers(*queries, timeouts=PATIENCE) for study in day]
 
-    def fetch(self, study_instance_uid: str, folder: Path) -> None:
-        """Get a study by C-GET or C-MOVE, series after series (PS3.4 C.4.2 and C.4.3)."""
+    def fetch(
+        self, study_instance_uid: str, folder: Path, modalities: Collection[str] = WANTED
+    ) -> None:
+        """Get a study by C-GET or C-MOVE, series after series (PS3.4 C.4.2 and C.4.3).
+
+        Parameters as `Archive.fetch`.
+        """
         (answers,) = self._answers(_series_of(study_instance_uid), timeouts=PATIENCE)
-        for series in held_series(answers):
+        for series in held_series(answers, modalities):
             inbox = Inbox(folder, study_instance_uid)
             uid = series.series_instance_uid
             wanted = identifier(

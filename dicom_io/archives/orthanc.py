@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -105,10 +105,15 @@ class Orthanc:
             found = self._find(client, "find", json=asked)
         return [_header(_main_tags(study), STUDY_KEYS) for study in found]
 
-    def fetch(self, study_instance_uid: str, folder: Path) -> None:
-        """Download a study; where Orthanc keeps it for several patients, those of all come."""
+    def fetch(
+        self, study_instance_uid: str, folder: Path, modalities: Collection[str] = WANTED
+    ) -> None:
+        """Download a study; where Orthanc keeps it for several patients, those of all come.
+
+        Parameters as `Archive.fetch`.
+        """
         with self._client() as client:
-            series = self._series(client, study_instance_uid, WANTED)
+            series = self._series(client, study_instance_uid, modalities)
             instances = [instance for one in series for instance in one["Instances"]]
             if not instances:
                 raise NotRetrieved(f"{self._peer} holds no image of the study")

@@ -11,6 +11,7 @@ import click
 
 from plugin.cli import service, studies, watch
 from plugin.cli.backup import backup, restore
+from plugin.cli.feedback import feedback
 from plugin.cli.model import model
 from plugin.cli.models import models
 from plugin.cli.rules import rules
@@ -31,6 +32,7 @@ for command in (
     *watch.COMMANDS,
     backup,
     restore,
+    feedback,
     model,
     models,
     rules,

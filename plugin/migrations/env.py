@@ -2,7 +2,8 @@
 
 from alembic import context
 
-from plugin.state.trials import Base  # with the tables of models, beside all others
+from plugin.state import signed, trials  # noqa: F401  their tables are beside all others
+from plugin.state.tables import Base
 
 context.configure(
     connection=context.config.attributes["connection"],
