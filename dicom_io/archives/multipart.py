@@ -25,7 +25,7 @@ def parts(chunks: Iterable[bytes], content_type: str) -> Iterator[Iterator[bytes
     chunks : iterable of bytes
         The body as it arrives. No more than one chunk and a delimiter is kept in memory.
     content_type : str
-        The header of the answer, which names the boundary.
+        The header of the message, which names the boundary.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def parts(chunks: Iterable[bytes], content_type: str) -> Iterator[Iterator[bytes
     header["Content-Type"] = content_type
     boundary = header.get_boundary()
     if header.get_content_maintype() != "multipart" or not boundary:
-        raise NotRetrieved("the answer is not multipart/related")
+        raise NotRetrieved("the body is not multipart/related")
     delimiter = f"\r\n--{boundary}".encode()
     body = _Stream(chunks)
     _skip(body.until(delimiter))
@@ -72,7 +72,7 @@ class _Stream:
         try:
             self._held += next(self._chunks)
         except StopIteration:
-            raise NotRetrieved("the answer ends before its last delimiter") from None
+            raise NotRetrieved("the body ends before its last delimiter") from None
 
 
 def _skip(pieces: Iterator[bytes]) -> None:

@@ -38,6 +38,8 @@ class InstanceStore:
         The association's name, and who sends from where.
     redraft : bool
         Whether the peer asks for a new draft even of a known instance.
+    study : str, optional
+        The one StudyInstanceUID that is taken.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class InstanceStore:
         source_ae_title: str,
         address: str,
         redraft: bool,
+        study: str | None = None,
     ) -> None:
         self._spool = spool
         self._committer = committer
@@ -61,6 +64,7 @@ class InstanceStore:
         self._sender = f"{source_ae_title} at {address}"
         self._address = address
         self._redraft = redraft
+        self._study = study
         self._ended = False
         self._head = bytearray()
         self._file: IncomingFile | None = None
@@ -144,6 +148,8 @@ class InstanceStore:
             raise self._refusal or StoreFull("the spool takes no instance")
         header = self._read_header(self._file)
         _require_announced(self._request, header)
+        if self._study not in (None, header.study_instance_uid):
+            raise DataSetMismatch("it belongs to another study than the request")
         path = self._spool.keep_instance(
             self._file, header.study_instance_uid, header.sop_instance_uid
         )

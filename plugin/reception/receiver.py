@@ -62,8 +62,9 @@ TRANSFER_SYNTAXES = (
 )
 # An association proposes up to 128 contexts; a line that names so many shows what they are
 _MOST_SHOWN = 8
-_STORAGE_CLASSES = frozenset(str(cx.abstract_syntax) for cx in AllStoragePresentationContexts)
-_KNOWN_CLASSES = _STORAGE_CLASSES | {VERIFICATION, StorageCommitmentPushModel}
+STORAGE_CLASSES = frozenset(str(cx.abstract_syntax) for cx in AllStoragePresentationContexts)
+"""Every Storage SOP Class that is known (PS3.4 B.5)."""
+_KNOWN_CLASSES = STORAGE_CLASSES | {VERIFICATION, StorageCommitmentPushModel}
 
 Peer = tuple[str, str]
 """AE title, and address or network in CIDR notation."""
@@ -294,7 +295,7 @@ def _offer_what_is_asked(event: Any) -> None:
     contexts = event.assoc.requestor.primitive.presentation_context_definition_list
     _tell_refused(event.assoc.requestor, contexts)
     for context in contexts:
-        if context.abstract_syntax in _STORAGE_CLASSES:
+        if context.abstract_syntax in STORAGE_CLASSES:
             syntaxes = proposed.setdefault(str(context.abstract_syntax), [])
             syntaxes += [
                 syntax for syntax in map(str, context.transfer_syntax) if syntax not in syntaxes

@@ -47,7 +47,12 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(params=DATABASES)
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """URL of a database with all tables and no row."""
-    if request.param == "sqlite":
+    yield from database(request.param, request, tmp_path)
+
+
+def database(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Yield the URL of a database of a kind."""
+    if kind == "sqlite":
         copy = shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "ctscribe.db")
         yield f"sqlite:///{copy}"
         return

@@ -1,0 +1,156 @@
+"""The headers of instances as DICOM JSON (PS3.18 annex F), kept with the study once made."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import uuid
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import groupby
+from operator import attrgetter
+from typing import Any
+
+from pydicom import Dataset
+from pydicom.datadict import keyword_for_tag, tag_for_keyword
+
+from dicom_io.errors import DicomError
+from dicom_io.slices.read import read_instance
+from plugin.state.private import PRIVATE_FILE
+from plugin.state.spool import Spool
+from plugin.web.dicomweb.archive import Archive, Kept
+
+ROOT = "/dicom-web"
+"""Where the service of this host begins."""
+AVAILABLE_SYNTAX = "00083002"
+"""AvailableTransferSyntaxUID: how the frames are stored, which viewers ask for."""
+PIXEL_DATA = "7FE00010"
+# Values that are no text: from this length on an address stands for them (PS3.18 F.2.2)
+_BULK_VRS = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", "UN"))
+_LONGEST_INLINE = 1024
+
+
+def header_json(kept: Kept) -> dict[str, Any]:
+    """Read the header of an instance; only its UIDs where it cannot be read.
+
+    Parameters
+    ----------
+    kept : Kept
+        The instance. What is long and no text has an address instead of its value.
+    """
+    try:
+        instance = read_instance(kept.path)
+    except DicomError:
+        return _bare(kept)
+    header = instance.header
+    bulk = _take_bulk(header)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # odd values, which may name a patient
+        found: dict[str, Any] = header.to_json_dict(
+            bulk_data_threshold=2**63, suppress_invalid_tags=True
+        )
+    if instance.pixel_data is not None:
+        bulk[PIXEL_DATA] = "OW"
+    found.update((tag, _elsewhere(kept, tag, vr)) for tag, vr in bulk.items())
+    found[AVAILABLE_SYNTAX] = {"vr": "UI", "Value": [kept.transfer_syntax]}
+    return dict(sorted(found.items()))
+
+
+def _elsewhere(kept: Kept, tag: str, vr: str) -> dict[str, str]:
+    return {"vr": vr, "BulkDataURI": f"{ROOT}/{kept.address}/bulkdata/{tag}"}
+
+
+def _take_bulk(header: Dataset) -> dict[str, str]:
+    """Take long values out of a header; return their tags and value representations."""
+    taken = {}
+    for tag in list(header.keys()):
+        element = header.get_item(tag)
+        value = getattr(element, "value", None)
+        if isinstance(value, bytes) and len(value) > _LONGEST_INLINE:
+            vr = header[tag].VR
+            if vr in _BULK_VRS:
+                taken[f"{int(tag):08X}"] = str(vr)
+                del header[tag]
+    return taken
+
+
+def _bare(kept: Kept) -> dict[str, Any]:
+    uids = {
+        "00080016": kept.sop_class,
+        "00080018": kept.sop_instance,
+        "0020000D": kept.study,
+        "0020000E": kept.series,
+        AVAILABLE_SYNTAX: kept.transfer_syntax,
+    }
+    return {tag: {"vr": "UI", "Value": [uid]} for tag, uid in uids.items()}
+
+
+class Metadata:
+    """Headers as JSON, made once for each series.
+
+    The file lies in the study's folder and is deleted with it. Its name tells which instances it
+    holds, so what arrives or changes later makes another.
+
+    Parameters
+    ----------
+    archive : Archive
+        Whose instances they are.
+    """
+
+    def __init__(self, archive: Archive) -> None:
+        self._spool: Spool = archive.spool
+
+    def of(self, instances: Sequence[Kept]) -> Iterator[str]:
+        """Yield a JSON array of the headers of instances, piece by piece."""
+        yield "["
+        for k, (_, own) in enumerate(groupby(_by_series(instances), attrgetter("series"))):
+            yield "," * (k > 0) + self._series(list(own))
+        yield "]"
+
+    def one(self, kept: Kept) -> dict[str, Any]:
+        """Return the header of one instance."""
+        return header_json(kept)
+
+    def _series(self, instances: list[Kept]) -> str:
+        """Return the objects of an array, without its brackets."""
+        if len(instances) == 1:
+            return json.dumps(header_json(instances[0]))
+        path = instances[0].path.parent / f"{instances[0].series}-{_digest(instances)}.json"
+        with suppress(FileNotFoundError):
+            return path.read_text("ascii")
+        made = ",".join(json.dumps(header_json(one)) for one in instances)
+        self._keep(str(path), made)
+        return made
+
+    def _keep(self, path: str, made: str) -> None:
+        """Keep it if it can be kept: without it the next request takes as long as this one."""
+        unfinished = self._spool.incoming / uuid.uuid4().hex
+        with suppress(OSError):
+            descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
+            with os.fdopen(descriptor, "w", encoding="ascii") as file:
+                file.write(made)
+            unfinished.replace(path)  # fails where the study was deleted meanwhile
+        unfinished.unlink(missing_ok=True)
+
+
+def _by_series(instances: Iterable[Kept]) -> list[Kept]:
+    return sorted(instances, key=attrgetter("series"))
+
+
+def _digest(instances: Iterable[Kept]) -> str:
+    """16 hex digits, as many as tell the files of one instance apart."""
+    whole = "".join(one.sha256 for one in instances)
+    return hashlib.sha256(whole.encode()).hexdigest()[:16]
+
+
+def tag_of(name: str) -> str | None:
+    """Return the eight hex digits of an attribute that is given by tag or keyword."""
+    tag = tag_for_keyword(name)
+    if tag is not None:
+        return f"{tag:08X}"
+    with suppress(ValueError):
+        if len(name) == 8 and keyword_for_tag(int(name, 16)):
+            return name.upper()
+    return None

@@ -1,0 +1,39 @@
+"""Metadata is there before anybody asks."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from plugin.reception.header import Header
+from plugin.reception.intake import Arrival, record
+from plugin.state.completeness import release
+from plugin.state.database import SessionFactory
+from plugin.state.spool import Spool
+from plugin.web.dicomweb.archive import Archive
+from plugin.web.dicomweb.metadata import Metadata
+from plugin.web.dicomweb.readiness import make_ready
+from tests.plugin.arrivals import CT, PATIENCE
+
+
+def test_made_once_the_sender_is_gone(sessions: SessionFactory, spool: Spool) -> None:
+    (folder := spool.root / "instances" / "1.2").mkdir()
+    archive, now = Archive(sessions, spool), datetime.now(UTC)
+    headers = [Header(CT, f"1.2.9.{k}", "1.2", "1.2.5", "CT", None, own=False) for k in range(2)]
+    arrivals = [
+        Arrival(one, "1.2.840.10008.1.2.1", f"instances/1.2/{k}.dcm", 1, f"{k:064x}", "a")
+        for k, one in enumerate(headers)
+    ]
+    for one in arrivals:
+        spool.absolute(one.path).write_bytes(b"damaged: its UIDs are all that is told")
+    with sessions.begin() as session:
+        record(session, arrivals, patience=PATIENCE, now=now)
+    metadata = Metadata(archive)
+    assert make_ready(archive, metadata, {}) == {}
+    assert list(folder.glob("*.json")) == []
+    with sessions.begin() as session:
+        release(session, ["a"])
+    seen = make_ready(archive, metadata, {})
+    (made,) = folder.glob("*.json")
+    made.unlink()
+    assert make_ready(archive, metadata, seen) == seen
+    assert list(folder.glob("*.json")) == []
