@@ -45,7 +45,7 @@ VISION_TOWERS: dict[str, type[VisionConfig] | type[SliceEncoderConfig] | type[Pr
 
 PARTS = {
     "vision tower": ("model.vision_tower.", "vision_encoder.", "visual."),
-    "projector": ("model.mm_projector.",),
+    "projector": ("model.mm_projector.", "contrastive_head.", "linear_layer.", "text_projection"),
     "text encoder": ("language_encoder.", "text_encoder."),
     "embeddings": ("model.embed_tokens.",),
     "layers": ("model.layers.", "model.norm."),

@@ -13,8 +13,8 @@ from dicom_io.errors import EngineError
 from engine import EMBEDDED
 from engine.checkpoints.checkpoint import describe
 from engine.checkpoints.conversion import convert
+from engine.checkpoints.families import FAMILIES, family_of
 from engine.checkpoints.inspection import inspect_checkpoint
-from engine.network.contrastive import ContrastiveConfig
 from engine.protocol import Quantization
 
 LINES = (
@@ -22,6 +22,7 @@ LINES = (
     "name",
     "version",
     "digest",
+    "regions",
     "prompt",
     "preprocess",
     "files",
@@ -98,7 +99,7 @@ def print_memory(
     from engine.sizes.memory import PUBLISHED_MODEL, Load, memory_by_part
 
     network = PUBLISHED_MODEL if name == "published" else describe(_folder(name)).network
-    if isinstance(network, ContrastiveConfig):
+    if FAMILIES[family_of(network)].text != "llm":
         raise EngineError(f"{name} holds a contrastive pair, which writes no report")
     load = Load(texts=texts, new_tokens=new_tokens)
     parts = memory_by_part(network, getattr(torch, dtype), quantization, load)
@@ -115,7 +116,9 @@ def _folder(name: str) -> str | Path:
 
 
 def _lines(facts: dict[str, Any]) -> list[str]:
-    shown = {key: facts[key] for key in LINES if facts.get(key) is not None}
+    shown = {key: facts[key] for key in LINES if facts.get(key) not in (None, [])}
+    if prompt := facts.get("prompt"):
+        shown["prompt"] = {k: v for k, v in prompt.items() if v not in ("", (), False)}
     shown |= facts.get("network", {})
     if left_out := facts.get("provenance", {}).get("left out"):
         shown["left out"] = left_out
@@ -129,4 +132,6 @@ def _lines(facts: dict[str, Any]) -> list[str]:
 def _plain(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {_plain(inner)}" for key, inner in value.items())
-    return str(value)
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return str(value).replace("\n", "\\n")  # one line each

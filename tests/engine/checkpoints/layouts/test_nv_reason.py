@@ -1,9 +1,11 @@
 """NV-Reason-CT in its published layout: loaded strictly, and asked in turns of a conversation."""
 
+import re
 from pathlib import Path
 
 import pytest
 import torch
+from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 
 from dicom_io.errors import CheckpointMismatch, EngineError
@@ -13,6 +15,7 @@ from engine.checkpoints.inspection import inspect_checkpoint
 from engine.inference.local import LocalEngine
 from engine.protocol import Sampling
 from engine.sizes.memory import memory_by_part
+from plugin.cli import main
 from tests.engine.conftest import input_for
 from tests.engine.nv_reason import VISION, write_folder
 
@@ -77,6 +80,15 @@ def test_the_native_form_writes_the_same(folder, engine, tmp_path):
     volume = input_for(engine.preprocess)
     native = LocalEngine.load(tmp_path / "native")
     assert native.report(volume, SHORT).token_ids == engine.report(volume, SHORT).token_ids
+
+
+def test_every_fact_takes_a_line(folder):
+    lines = CliRunner().invoke(main, ["model", "info", str(folder)]).stdout.splitlines()
+    assert "regions        chest" in lines
+    assert all(re.match(r"\S+( \S+)? +\S", line) for line in lines)
+    [prompt] = [line for line in lines if line.startswith("prompt")]
+    assert r"before_image <|im_start|>user\n<|vision_start|>" in prompt
+    assert "questions ()" not in prompt
 
 
 def test_its_memory_is_counted(folder):

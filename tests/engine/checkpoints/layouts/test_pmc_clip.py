@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 import torch
+from click.testing import CliRunner
 from transformers.models.bert import BertConfig
 
 from dicom_io.errors import CheckpointMismatch, EngineError
 from engine.checkpoints.checkpoint import load_checkpoint, load_pair, load_retriever
 from engine.checkpoints.inspection import inspect_checkpoint
 from engine.network.pmc_clip import PMCClip, PMCClipConfig, SliceEncoderConfig
+from plugin.cli import main
 from tests.engine.golden import filled, uniform
 
 VISION = SliceEncoderConfig((4, 32, 32), (1, 1, 1, 1), stem=8, output=16)
@@ -51,6 +53,13 @@ def test_it_says_what_it_is_and_what_was_left_out(tmp_path):
     assert (said["family"], said["faults"]) == ("pmc_clip", [])
     assert said["provenance"] == {"left out": "2 tensors that retrieval does not read"}
     assert {"vision tower", "text encoder"} <= said["parameters"].keys()
+
+
+def test_it_takes_no_memory_while_it_writes_for_it_writes_nothing(tmp_path):
+    write_folder(tmp_path)
+    asked = CliRunner().invoke(main, ["model", "memory", str(tmp_path)])
+    assert (asked.exit_code, asked.stdout) == (1, "")
+    assert "writes no report" in asked.stderr
 
 
 def test_other_tensors_are_refused(tmp_path):
