@@ -16,6 +16,7 @@ from plugin.state.audit import Action, Entry, Subject, this_process
 from plugin.state.bell import ring
 from plugin.state.clock import doubled
 from plugin.state.database import SessionFactory
+from plugin.state.embeddings import ImageEmbedding
 from plugin.state.kinds import Kind
 from plugin.state.studies import job_waits, lock_study, settle, settle_failed
 from plugin.state.tables import (
@@ -64,6 +65,8 @@ class NewDraft:
     """Names of the models on trial, which draft the same study."""
     subject: Subject | None = None
     """Whose it is, for the audit trail."""
+    embedding: bytes = b""
+    """What the model saw, see `plugin.state.embeddings`; empty where it saw nothing."""
 
 
 def finish_with_draft(
@@ -139,6 +142,9 @@ def finish_with_draft(
             Shadow(draft=row, model_name=name, not_before=now, created_at=now)
             for name in draft.shadows
         )
+        if draft.model and draft.embedding:
+            seen = ImageEmbedding(draft=row, model_digest=draft.model[1], vector=draft.embedding)
+            session.add(seen)
         ring(session)
         settle(session, study, StudyState.DRAFTED)
         TALLY.count(Counted.DRAFTS, state=str(draft.state))

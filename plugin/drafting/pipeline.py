@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from pydicom import Dataset
 
 from dicom_io.model_input.preprocess import ModelInput, PreprocessSpec, prepare
@@ -46,6 +48,8 @@ class DraftedStudy:
         A sentence for every file that was no readable DICOM object.
     disagreements : tuple of str
         A sentence for everything about the patient that the images do not agree on.
+    image_embedding : ndarray, optional
+        What the model saw, see `Generation`.
     """
 
     choice: SeriesChoice
@@ -54,6 +58,7 @@ class DraftedStudy:
     sr: Dataset
     ignored: tuple[str, ...] = ()
     disagreements: tuple[str, ...] = ()
+    image_embedding: NDArray[np.float32] | None = None
 
     @property
     def selection(self) -> tuple[str, ...]:
@@ -83,6 +88,13 @@ class DraftedStudy:
     def lacks(self) -> tuple[str, ...]:
         """What the draft or its input lacks, a sentence each."""
         return self.draft.faults
+
+    @property
+    def embedding(self) -> bytes:
+        """What the model saw, of length 1, as float16; empty where it was not asked."""
+        if self.image_embedding is None or not (length := np.linalg.norm(self.image_embedding)):
+            return b""
+        return bytes((self.image_embedding / length).astype("<f2").tobytes())
 
 
 @dataclass(frozen=True)
@@ -197,7 +209,8 @@ class Pipeline:
         edition = Edition(revision, now_at(headers[0]), predecessor)
         draft = draft_of(generation, corrections, headers, edition, missing or None)
         sr = build_sr(draft, headers)
-        return DraftedStudy(choice, model_input, draft, sr, study.ignored, differing)
+        embedding = generation.image_embedding
+        return DraftedStudy(choice, model_input, draft, sr, study.ignored, differing, embedding)
 
     def _written(self, model_input: ModelInput, header: Dataset) -> Generation:
         identity = self.engine.identity

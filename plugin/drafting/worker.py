@@ -265,6 +265,7 @@ class Worker:
             forms=decision.forms,
             shadows=tuple(self.shadows()),
             subject=subject_of(report.sr),
+            embedding=report.embedding,
         )
         try:
             names, now = self._destinations(decision), self._now()

@@ -19,6 +19,7 @@ class Drafted:
     state: str = "complete"
     selection: tuple[str, ...] = ("read series 2",)
     lacks: tuple[str, ...] = ()
+    embedding: bytes = b""
 
 
 @dataclass

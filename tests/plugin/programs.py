@@ -42,6 +42,7 @@ class TinyDraft:
     state: str = "complete"
     selection: tuple[str, ...] = ()
     lacks: tuple[str, ...] = ()
+    embedding: bytes = b""
 
     @property
     def series_instance_uid(self) -> str:

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Engine,
     Float,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     insert,
@@ -62,7 +63,15 @@ def a_row_in_every_table(connection: Connection) -> dict[str, dict[str, Any]]:
     """Fill every table with one row of key 7; returns it as the database gives it, by table."""
     tables = MetaData()
     tables.reflect(connection)
-    values = {Boolean: True, DateTime: NOON, String: "7", Integer: 7, Float: 7.0, JSON: None}
+    values = {
+        Boolean: True,
+        DateTime: NOON,
+        String: "7",
+        Integer: 7,
+        Float: 7.0,
+        JSON: None,
+        LargeBinary: b"7",
+    }
     rows = {}
     for table in tables.sorted_tables:
         if table.name != "alembic_version":
