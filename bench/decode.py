@@ -23,8 +23,8 @@ from transformers import Qwen2ForCausalLM
 from transformers.models.qwen2 import Qwen2Config
 
 from engine.checkpoints.decoding import Decoding
+from engine.inference.device import DTYPES, choose_device, choose_dtype
 from engine.inference.generation import Generator
-from engine.inference.local import DTYPES, choose_device, choose_dtype
 from engine.inference.quantization import QUANTIZATIONS, quantize
 from engine.network.med3dvlm import Med3DVLM, Med3DVLMConfig, without_weights
 from engine.network.projector import PUBLISHED

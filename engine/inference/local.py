@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import compress, islice
 from pathlib import Path
 from string import ascii_uppercase
@@ -19,6 +20,7 @@ from dicom_io.errors import CheckpointMismatch, EngineError, OutOfDeviceMemory, 
 from dicom_io.model_input.preprocess import ModelInput, PreprocessSpec
 from engine.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from engine.checkpoints.decoding import GENERATION
+from engine.inference.device import choose_device, choose_dtype, device_memory
 from engine.inference.generation import GeneratedTokens, Pieces, pieces
 from engine.inference.parts import cut_off, joined
 from engine.inference.quantization import quantize
@@ -44,13 +46,6 @@ from engine.protocol import (
     Sampling,
     require_preprocessing,
 )
-
-DTYPES = {
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
-
 
 NOTHING = GeneratedTokens((), (), "eos")
 """What is written where the model abstains."""
@@ -129,7 +124,7 @@ class LocalEngine:
         precision = choose_dtype(dtype, where)
         # the full weights need not fit the device that is to hold the quantized ones
         first = where if quantization == "none" else torch.device("cpu")
-        with _device_memory(where):
+        with device_memory(where):
             checkpoint = _named(load_checkpoint(name, device=first, dtype=precision), quantization)
             quantize(checkpoint.model, quantization, where)
             checkpoint.model.to(where)
@@ -285,18 +280,13 @@ class LocalEngine:
             seen = [self._see(model_input) for model_input in model_inputs]
             writes = [one.abstained is None for one in seen]
             written: Iterator[GeneratedTokens] = iter(())
-            if any(writes):
-                prefix = self._generator.read(
-                    [self._spliced(ids, one) for one in compress(seen, writes) for ids in asked]
-                )
+            asks = [self._spliced(ids, one) for one in compress(seen, writes) for ids in asked]
+            if asks:
                 own = seeds and [seed for seed in compress(seeds, writes) for _ in asked]
                 # parts are written together, and told when all of them are there
                 spell = None if known.parts else self._spell(on_token)
-                written = iter(
-                    self._generator.write(
-                        prefix, sampling, samples=samples, seeds=own, on_token=spell
-                    )
-                )
+                write = partial(self._generator.write, samples=samples, seeds=own, on_token=spell)
+                written = iter(write(self._generator.read(asks), sampling))
         reports = tuple(report for one in seen for report in self._of_one(one, written, samples))
         if known.parts and on_token is not None:
             for token in reports[0].tokens:
@@ -319,7 +309,7 @@ class LocalEngine:
     @contextmanager
     def _running(self) -> Iterator[None]:
         try:
-            with self._one_call, _device_memory(self._device), torch.inference_mode():
+            with self._one_call, device_memory(self._device), torch.inference_mode():
                 yield
         except OutOfDeviceMemory:
             self._generator.forget()
@@ -406,48 +396,3 @@ def _named(checkpoint: Checkpoint, quantization: Quantization) -> Checkpoint:
         return checkpoint
     version = f"{checkpoint.card.version} ({quantization})"
     return replace(checkpoint, card=replace(checkpoint.card, version=version))
-
-
-def choose_device(name: str) -> torch.device:
-    """Return the device of a setting; "auto" takes CUDA where there is one.
-
-    Raises
-    ------
-    EngineError
-        torch knows no such device, or this machine has none.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise EngineError(f"torch knows no device {name!r}") from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise EngineError(f"device {name!r} was asked for, and torch sees no such GPU here")
-    return device
-
-
-def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """Return the type of a setting; "auto" is bfloat16 on CUDA and float32 elsewhere.
-
-    Raises
-    ------
-    EngineError
-        It is no type that models run in.
-    """
-    if name == "auto":
-        return torch.bfloat16 if device.type == "cuda" else torch.float32
-    if name not in DTYPES:
-        raise EngineError(f"dtype must be auto or one of {', '.join(DTYPES)}, got {name!r}")
-    return DTYPES[name]
-
-
-@contextmanager
-def _device_memory(device: torch.device) -> Iterator[None]:
-    try:
-        yield
-    except RuntimeError as error:
-        on_cpu = "DefaultCPUAllocator" in str(error)  # a plain RuntimeError there
-        if not (on_cpu or isinstance(error, torch.OutOfMemoryError)):
-            raise
-        raise OutOfDeviceMemory(f"{device} has not enough free memory for this model") from error

@@ -171,7 +171,7 @@ def retrieval(
     **options: Any,
 ) -> None:
     """Table 1: find the text of an image, and the image of a text."""
-    from engine.inference.local import choose_device
+    from engine.inference.device import choose_device
     from training.evaluation.items import report_items
     from training.evaluation.retrieval import Embeddings, PairSystem, evaluate_retrieval
 
@@ -330,7 +330,7 @@ def open_system(setting: Setting, options: Mapping[str, Any]) -> System:
 
 def open_metrics(options: Mapping[str, Any]) -> list[TextMetric]:
     """Return the paper's four metrics, then the further ones that were named."""
-    from engine.inference.local import choose_device
+    from engine.inference.device import choose_device
     from training.evaluation.metrics.bertscore import BertScore
     from training.evaluation.metrics.plugins import load_metric
     from training.evaluation.metrics.text_metrics import BLEU_1, METEOR, ROUGE_1

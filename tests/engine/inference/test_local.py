@@ -10,7 +10,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from dicom_io.errors import CheckpointMismatch, EngineError, OutOfDeviceMemory, PromptTooLong
 from dicom_io.model_input.preprocess import ModelInput
 from engine.checkpoints.checkpoint import Checkpoint, Prompt
-from engine.inference.local import Asked, LocalEngine, choose_device, choose_dtype
+from engine.inference.device import choose_device, choose_dtype
+from engine.inference.local import Asked, LocalEngine
 from engine.network.out_of_distribution import fit_distribution, image_features
 from engine.protocol import Sampling
 from tests.engine.conftest import WORDS, input_for
