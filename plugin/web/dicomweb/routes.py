@@ -43,11 +43,14 @@ class Views:
         Of the service's database.
     identify : Identify
         Names who asks.
+    what : str
+        Of the study is shown.
     """
 
-    def __init__(self, sessions: SessionFactory, identify: Identify) -> None:
+    def __init__(self, sessions: SessionFactory, identify: Identify, what: str) -> None:
         self._sessions = sessions
         self._identify = identify
+        self._what = what
         self._lock = threading.Lock()
         self._until: dict[tuple[str, str], float] = {}
 
@@ -62,7 +65,7 @@ class Views:
                 self._until = {one: until for one, until in self._until.items() if until > now}
             self._until[key] = now + _ONE_VIEW_S
         subject = Subject(study_instance_uid=study)
-        entry = Entry(action=Action.VIEWED, who=who, study=subject, detail="images, by DICOMweb")
+        entry = Entry(action=Action.VIEWED, who=who, study=subject, detail=self._what)
         with self._sessions.begin() as session:
             audit.record(session, entry, now=now_of(session))
 
@@ -89,7 +92,7 @@ def dicomweb_router(
         What every request must pass.
     """
     router = APIRouter(prefix=ROOT, tags=["DICOMweb"])
-    retrieving = Wado(archive, Views(archive.sessions, identify).note)
+    retrieving = Wado(archive, Views(archive.sessions, identify, "images, by DICOMweb").note)
     refused = may_answer(400, 404, 406, 409)
 
     def add(path: str, endpoint: Callable[..., Any]) -> None:
