@@ -115,10 +115,11 @@ def first_word(item: Item, output: Output) -> bool:
     return words[:1] == re.findall(r"\w+", item.reference.lower())[:1]
 
 
-def only_word(item: Item, output: Output) -> bool:
-    """Lenient: the right word stands anywhere in the answer, and the other one nowhere."""
+def leniently(item: Item, output: Output) -> bool:
+    """Lenient: the right word is the first one, or stands anywhere and the other one nowhere."""
     words = set(re.findall(r"\w+", output.text.lower())) & {"yes", "no"}
-    return words == set(re.findall(r"\w+", item.reference.lower())) & {"yes", "no"} != set()
+    wanted = set(re.findall(r"\w+", item.reference.lower())) & {"yes", "no"}
+    return first_word(item, output) or words == wanted != set()
 
 
 def judged(judge: Judge, items: Sequence[Item], outputs: Sequence[Output]) -> Scores:
@@ -235,7 +236,7 @@ def _rules(outputs: Sequence[Output]) -> list[tuple[str, Judge]]:
 def _yes_no(
     folder: Path, name: str, items: Sequence[Item], outputs: Outputs
 ) -> tuple[Rows, tuple[str, ...]]:
-    rules = (("", first_word), (", lenient", only_word))
+    rules = (("", first_word), (", lenient", leniently))
     rows: Rows = [
         ((f"{name} ({decoding}{rule})",), judged(judge, items, written))
         for decoding, written in outputs.items()
@@ -246,7 +247,7 @@ def _yes_no(
     rows.append(((f"always “{word}”",), judged(first_word, items, always)))
     return rows, (
         "Right: the first word. The paper reports no such table.",
-        "lenient: the right word occurs anywhere, and the other one nowhere.",
+        "lenient: or the right word occurs anywhere, and the other one nowhere.",
     )
 
 

@@ -14,6 +14,7 @@ from training.evaluation.questions import (
     commonest,
     evaluate_questions,
     first_word,
+    leniently,
     letter_alone,
     letter_occurs,
 )
@@ -28,6 +29,22 @@ YES = Item("k", "i", "c", "yes/no", "Yes", "Is there?", type="abnormality")
 
 def answer(text: str) -> Output:
     return Output("k", text)
+
+
+@pytest.mark.parametrize(
+    ("text", "first", "lenient"),
+    [
+        ("Yes.", True, True),
+        ("Yes, there is no doubt", True, True),
+        ("There is, yes", False, True),
+        ("Either yes or no", False, False),
+        ("No", False, False),
+        ("Eyes", False, False),
+        ("", False, False),
+    ],
+)
+def test_the_lenient_rule_takes_all_that_the_first_word_takes(text, first, lenient):
+    assert (first_word(YES, answer(text)), leniently(YES, answer(text))) == (first, lenient)
 
 
 @pytest.mark.parametrize(

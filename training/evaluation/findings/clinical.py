@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from training.evaluation.findings.labels import CT_RATE, labels_of
 from training.evaluation.findings.reader import Mention
-from training.evaluation.findings.score import counts
-from training.evaluation.metrics.bootstrap import Bootstrap, Statistic, mean
+from training.evaluation.findings.score import F1, PRECISION, RECALL, counts
+from training.evaluation.metrics.bootstrap import Bootstrap, mean
 from training.evaluation.tables import Cell, Table
 
 Array = NDArray[np.float64]
@@ -45,34 +45,34 @@ def label_table(
             label,
             str(int(wanted[:, at].sum())),
             str(int(said[:, at].sum())),
-            *(
-                draws.interval(parts[:, at], _share(*weights)).times(100)
-                for weights in ((1.0, 0.0), (0.0, 1.0), (0.5, 0.5))
-            ),
+            *(draws.interval(parts[:, at], share).times(100) for share in (PRECISION, RECALL, F1)),
         )
         for at, label in enumerate(CT_RATE)
         if occurs[at]
     ]
-    flat = parts[:, occurs].reshape(len(parts), -1)
+    flat = parts.reshape(len(parts), -1)
     size = np.full((len(parts), 1), float(len(CT_RATE)))
     all_parts = np.concatenate([parts.sum(axis=1), size], axis=1)
     none = (None, None)
     rows += [
         ("macro F1", *none, *none, draws.interval(flat, macro_f1).times(100)),
-        ("CRG", *none, *none, draws.interval(all_parts, crg).times(100)),
+        # without a label in any reference CRG is not defined
+        ("CRG", *none, *none, draws.interval(all_parts, crg).times(100) if wanted.any() else None),
     ]
     columns = ("label", "in reference", "in texts", "precision", "recall", "F1")
     notes = (
-        "Labels as the finding reader reads them. Macro F1: over the labels that occur.",
+        f"Labels as the finding reader reads them. Macro F1: over the {occurs.sum()} of "
+        f"{len(CT_RATE)} labels that occur.",
         "CRG (Hamamci 2025): 100 is perfect; 33.3 is to assert nothing, or everything.",
     )
     return Table(name, title, columns, tuple(rows), notes)
 
 
 def macro_f1(totals: Array) -> Array:
-    """Unweighted mean of the F1 of labels; totals (..., 3 labels)."""
-    parts = totals.reshape(*totals.shape[:-1], -1, _PARTS)
-    return np.asarray(_share(0.5, 0.5)(parts).mean(axis=-1))
+    """Unweighted mean of the F1 of the labels that occur; totals (..., 3 labels)."""
+    scores = F1(totals.reshape(*totals.shape[:-1], -1, _PARTS))
+    occur = np.isfinite(scores).sum(axis=-1)
+    return np.asarray(np.nansum(scores, axis=-1) / np.where(occur == 0, np.nan, occur))
 
 
 def crg(totals: Array) -> Array:
@@ -145,14 +145,3 @@ def _marks(reports: Reports) -> NDArray[np.bool_]:
     return np.array([list(labels_of(mentions).values()) for mentions in reports], bool).reshape(
         len(reports), len(CT_RATE)
     )
-
-
-def _share(extra: float, missed: float) -> Statistic:
-    """True positives over themselves, with so much of the extra and the missed ones."""
-
-    def share(totals: Array) -> Array:
-        tp, fp, fn = np.moveaxis(totals, -1, 0)
-        whole = tp + extra * fp + missed * fn
-        return np.asarray(tp / np.where(whole == 0, np.inf, whole))
-
-    return share

@@ -138,19 +138,27 @@ def _support(table: Array, at: int | slice) -> tuple[int, int]:
 def _figures(draws: Bootstrap, table: Array, at: int | slice) -> tuple[Cell, ...]:
     """Return precision, recall and F1 in percent: of true positives among three wholes."""
     items = table[:, at].reshape(len(table), -1, 3).sum(axis=1)
-    wholes = ((1.0, 1.0, 0.0), (1.0, 0.0, 1.0), (1.0, 0.5, 0.5))
-    return tuple(draws.interval(items, _Share(np.array(whole))).times(100) for whole in wholes)
+    return tuple(draws.interval(items, share).times(100) for share in (PRECISION, RECALL, F1))
 
 
 @dataclass(frozen=True, eq=False)
-class _Share:
-    """True positives over a weighted sum of totals (..., 3); nothing of nothing is 0."""
+class Share:
+    """True positives over a weighted sum of totals (..., 3); nothing of something is 0.
+
+    NaN where a finding is neither there nor named: a draw without it says nothing about it.
+    """
 
     weights: Array
 
     def __call__(self, totals: Array) -> Array:
         whole = totals @ self.weights
-        return np.asarray(totals[..., 0] / np.where(whole == 0, np.inf, whole))
+        share = totals[..., 0] / np.where(whole == 0, np.inf, whole)
+        return np.where(totals.any(axis=-1), share, np.nan)
+
+
+PRECISION = Share(np.array([1.0, 1.0, 0.0]))
+RECALL = Share(np.array([1.0, 0.0, 1.0]))
+F1 = Share(np.array([1.0, 0.5, 0.5]))
 
 
 def _of(name: str, mentions: Iterable[Mention]) -> list[Mention]:

@@ -78,9 +78,12 @@ class Bootstrap:
         statistic : Statistic
             Makes a figure of the totals.
         share : bool
-            Whether the figure goes from 0 to 1; then 0 and 1 have the interval of `wilson`.
+            Whether the figure goes from 0 to 1; then 0 and 1 have the interval of `wilson`, and
+            a figure of nothing (NaN) is 0 with the widest one.
         """
         value, drawn = self._figure(items, statistic)
+        if share and np.isnan(value):
+            return wilson(0.0, 0)
         found = _interval(value, drawn)
         extreme = round(value, 9)  # a mean of ones may be a little less
         if share and found.high - found.low < 1e-9 and extreme in (0.0, 1.0):

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,7 +14,7 @@ from training.evaluation.findings.clinical import (
     severity_table,
 )
 from training.evaluation.findings.reader import default_vocabulary, read_findings
-from training.evaluation.metrics.bootstrap import Bootstrap
+from training.evaluation.metrics.bootstrap import Bootstrap, wilson
 
 REPORTS = ["Cardiomegaly. No effusion.", "Left pleural effusion.", "Emphysema.", "Normal."]
 
@@ -42,6 +44,24 @@ def test_the_same_reports_are_perfect():
         "macro F1",
         "CRG",
     ]
+
+
+def test_a_rare_label_is_left_out_of_draws_without_it():
+    found = read("Emphysema.", *["Cardiomegaly."] * 19)
+    table = label_table(draws(20), found, found, "Labels")
+    once, often = (figure(table, label, "F1") for label in ("Emphysema", "Cardiomegaly"))
+    assert once.low == pytest.approx(wilson(1, 1).low * 100)
+    assert often.low == pytest.approx(wilson(1, 19).low * 100)
+    assert figure(table, "macro F1", "F1").low > 80
+
+
+@pytest.mark.parametrize("said", ["Normal.", "Emphysema."])
+def test_references_without_a_label_have_no_crg(said):
+    table = label_table(draws(2), read("Normal.", "Renal cyst."), read(said, "Normal."), "Labels")
+    macro = figure(table, "macro F1", "F1")
+    assert (macro.value, figure(table, "CRG", "F1")) == (0, None)
+    assert 0 == macro.low < macro.high <= 100
+    json.dumps(table.to_dict(), allow_nan=False)
 
 
 @given(st.integers(1, 50), st.integers(1, 500))
