@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from dicom_io.errors import GeometryError
 from dicom_io.model_input.foreground import foreground_box, value_range
 from dicom_io.model_input.intensity import Intensity, curve_of
-from dicom_io.model_input.resize import Box, resample_trilinear, resize_trilinear
-from dicom_io.model_input.spacing import Axis, axis_over, resampled_size
+from dicom_io.model_input.resize import Box, SliceReader, resample_trilinear, resize_trilinear
+from dicom_io.model_input.spacing import Axis, axis_between_ends, axis_over, resampled_size
 from dicom_io.types import Volume
 from dicom_io.volume.orientation import Orientation, acquisition_plane, reorient
 
@@ -48,7 +48,10 @@ class PreprocessSpec:
     centre : {"middle", "lungs"}
         What `size` is cut out around, with a spacing, along D from foot to head: the middle, or the
         lungs; where none are found, the upper end.
-    orientation : {"displayed", "axial", "SRA", "SPL"}
+    keeps : {"first", "ends"}
+        What stays in its place when an axis is resampled: the first voxel, or the two ends of the
+        axis; in that case HU are windowed before they are interpolated.
+    orientation : {"displayed", "axial", "SRA", "SPL", "SLP"}
         See `dicom_io.volume.orientation.reorient`.
     """
 
@@ -61,6 +64,7 @@ class PreprocessSpec:
     spacing_mm: tuple[float, float, float] | None = None
     spacing_tolerance_mm: float = 0.0
     centre: Literal["middle", "lungs"] = "middle"
+    keeps: Literal["first", "ends"] = "first"
     orientation: Orientation = "displayed"
 
     def __post_init__(self) -> None:
@@ -73,6 +77,10 @@ class PreprocessSpec:
         if self.orientation not in get_args(Orientation):
             known = ", ".join(get_args(Orientation))
             raise ValueError(f"orientation must be one of {known}; got {self.orientation!r}")
+        if self.keeps not in ("first", "ends"):
+            raise ValueError(f"keeps must be first or ends, got {self.keeps!r}")
+        if self.keeps == "ends" and (self.spacing_mm is None or self.centre != "middle"):
+            raise ValueError("keeps ends goes with spacing_mm around the middle")
         if self.spacing_mm is not None:
             self._require_fixed_values()
         curve_of(self.window or DEFAULT_WINDOW, self.companding)
@@ -102,6 +110,8 @@ class PreprocessSpec:
         values = asdict(self)
         if self.spacing_mm is None:  # programs of before know no such keys
             del values["spacing_mm"], values["spacing_tolerance_mm"], values["centre"]
+        if self.keeps == "first":
+            del values["keeps"]
         return values
 
     @classmethod
@@ -194,9 +204,11 @@ def _resampled(turned: Volume, spec: PreprocessSpec, window: tuple[float, float]
     curve = curve_of(window)
     pixels = np.zeros(spec.size, np.float32)
     inside = tuple(slice(*axis.within) for axis in axes)
-    pixels[inside] = Intensity(curve, *curve.bounds).finish(_hu_at(turned, axes))
+    intensity = Intensity(curve, *curve.bounds)
+    read = intensity.of_slice if spec.keeps == "ends" else _as_numbers
+    pixels[inside] = intensity.finish(_values_at(turned, axes, read))
     to_source = np.diag([*(axis.step for axis in axes), 1.0])
-    to_source[:3, 3] = [axis.first * axis.step for axis in axes]
+    to_source[:3, 3] = [axis.start + axis.first * axis.step for axis in axes]
     assert spec.spacing_mm is not None
     steps = (
         *_steps_of_values(turned, spec, window),
@@ -206,9 +218,13 @@ def _resampled(turned: Volume, spec: PreprocessSpec, window: tuple[float, float]
     return ModelInput(pixels[None], spec, turned.affine_lps @ to_source, steps)
 
 
-def _hu_at(turned: Volume, axes: Sequence[Axis]) -> NDArray[np.float32]:
+def _as_numbers(hu: NDArray[Any]) -> NDArray[np.float32]:
+    return hu.astype(np.float32)
+
+
+def _values_at(turned: Volume, axes: Sequence[Axis], read: SliceReader) -> NDArray[np.float32]:
     d, h, w = (axis.at for axis in axes)
-    return resample_trilinear(turned.hu, (d, h, w), lambda hu: hu.astype(np.float32))
+    return resample_trilinear(turned.hu, (d, h, w), read)
 
 
 def _axes(turned: Volume, spec: PreprocessSpec) -> tuple[list[Axis], str]:
@@ -219,6 +235,9 @@ def _axes(turned: Volume, spec: PreprocessSpec) -> tuple[list[Axis], str]:
         (n, own, own if abs(own - wanted) <= spec.spacing_tolerance_mm else wanted)
         for n, own, wanted in zip(turned.hu.shape, spacing, spec.spacing_mm, strict=True)
     ]
+    if spec.keeps == "ends":
+        axes = [axis_between_ends(*one, size) for one, size in zip(given, spec.size, strict=True)]
+        return axes, "of its middle"
     if spec.centre == "middle":
         axes = [axis_over(*one, size) for one, size in zip(given, spec.size, strict=True)]
         return axes, "of its middle"
@@ -226,7 +245,7 @@ def _axes(turned: Volume, spec: PreprocessSpec) -> tuple[list[Axis], str]:
     # imported where it is needed: half a second
     from dicom_io.model_input.lungs import lung_slices
 
-    lungs = lung_slices(_hu_at(turned, whole), spec.spacing_mm[0])
+    lungs = lung_slices(_values_at(turned, whole, _as_numbers), spec.spacing_mm[0])
     top = float(whole[0].count)
     centres = [(axis.count - 1) / 2 for axis in whole]
     centres[0] = top if lungs is None else (lungs[0] + lungs[1]) / 2

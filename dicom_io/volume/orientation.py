@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dicom_io.types import Volume
 
 Plane = Literal["axial", "coronal", "sagittal"]
-Orientation = Literal["displayed", "axial", "SRA", "SPL"]
+Orientation = Literal["displayed", "axial", "SRA", "SPL", "SLP"]
 
 LEFT, POSTERIOR, HEAD = 0, 1, 2
 """The LPS axes by where they point (PS3.3 C.7.6.2.1.1)."""
@@ -28,6 +28,7 @@ _AS_DISPLAYED: dict[Plane, tuple[tuple[int, int], ...]] = {
 _WANTED = {
     "axial": _AS_DISPLAYED["axial"],
     "SRA": ((HEAD, +1), (LEFT, -1), (POSTERIOR, -1)),
+    "SLP": ((HEAD, +1), (LEFT, +1), (POSTERIOR, +1)),
     "SPL": ((HEAD, +1), (POSTERIOR, +1), (LEFT, +1)),
 }
 
@@ -51,13 +52,13 @@ def reorient(volume: Volume, orientation: Orientation) -> Volume:
     ----------
     volume : Volume
         Of any orientation.
-    orientation : {"displayed", "axial", "SRA", "SPL"}
+    orientation : {"displayed", "axial", "SRA", "SPL", "SLP"}
         `"displayed"` keeps the plane of the slices and orders it as a reader sees it: axial slices
         head to feet, rows front to back, columns patient right to left; coronal front to back,
         head to feet, right to left; sagittal right to left, head to feet, front to back.
         `"axial"` gives the axial order whatever the plane of acquisition was. `"SRA"` has D grow to
         the head (superior), H to the patient's right, W to the front (anterior); `"SPL"` H to the
-        back (posterior) and W to the left.
+        back (posterior) and W to the left, `"SLP"` the other way round.
 
     Returns
     -------

@@ -34,6 +34,7 @@ from engine.checkpoints.families import (
     has_tied_head,
 )
 from engine.checkpoints.folder import checkpoint_folder, seal
+from engine.checkpoints.layouts.ct_chat import CT_CHAT
 from engine.checkpoints.layouts.dec_clip import DEC_CLIP
 from engine.checkpoints.layouts.m3d_lamed import LAMED_LLAMA, LAMED_PHI3
 from engine.checkpoints.layouts.merlin import MERLIN_PAIR, MERLIN_REPORT
@@ -78,6 +79,7 @@ PUBLISHED: dict[LayoutName, Layout] = {
     "merlin_pair": MERLIN_PAIR,
     "pmc_clip": PMC_CLIP,
     "nv_reason_ct": NV_REASON,
+    "ct_chat": CT_CHAT,
 }
 """By `model_type` of config.json."""
 

@@ -37,6 +37,7 @@ LayoutName = Literal[
     "pmc_clip",
     "nv_reason_ct",
     "merlin_pair",
+    "ct_chat",
 ]
 
 Renaming = Callable[[Mapping[str, Any]], dict[str, Any]]
@@ -181,6 +182,15 @@ def _require_sizes(values: Any, path: str, name: str = "") -> None:
         raise CheckpointMismatch(f"{path}: {name} is {values}")
 
 
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointMismatch(
+            f"{path} cannot be read; docs/families.md says what it is"
+        ) from error
+
+
 def _of_its_size(network: Any) -> PreprocessSpec:
     return PreprocessSpec(size=network.vision.input_size)
 
@@ -200,24 +210,27 @@ class Layout:
         See `Renaming`.
     version : str
         Of the card.
-    loose : str, optional
-        A file that, where it is there, is put over the weights.
+    loose : tuple of str
+        Files that, where they are there, are put over the weights.
     provenance : callable
         The headers as stored -> the card's provenance.
     preprocess : callable
         The configuration -> how the weights' training data were prepared.
     regions : tuple of Region
         Of the card.
+    system : str, optional
+        A file that must be there: what the conversation begins with.
     """
 
     network: Callable[[Mapping[str, Any], Mapping[str, TensorInfo], Path], Any]
     prompt: Prompt | None = None
     renaming: Renaming = dict
     version: str = "published"
-    loose: str | None = None
+    loose: tuple[str, ...] = ()
     provenance: Callable[[Mapping[str, TensorInfo]], dict[str, Any]] = lambda stored: {}
     preprocess: Callable[[Any], PreprocessSpec] = _of_its_size
     regions: tuple[Region, ...] = ()
+    system: str | None = None
 
 
 def describe_published(folder: Path, layout: LayoutName, own: Layout) -> Description:
@@ -238,15 +251,17 @@ def describe_published(folder: Path, layout: LayoutName, own: Layout) -> Descrip
     KeyError, TypeError, ValueError
         config.json lacks a key, or names a part that this project does not know.
     """
-    weights = weight_files(folder)
-    if own.loose and (folder / own.loose).is_file():
-        weights.append(folder / own.loose)
+    loose = [folder / name for name in own.loose if (folder / name).is_file()]
+    weights = [*weight_files(folder), *loose]
     stored = read_headers(weights)
     network = own.network(read_config(folder), own.renaming(stored), folder)
     said = [path for path in [folder / GENERATION] if path.is_file()]
     prompt = own.prompt
     if prompt:
         prompt = replace(prompt, eos_token=eos_token(folder) or prompt.eos_token)
+    if prompt and own.system:
+        said.append(folder / own.system)
+        prompt = replace(prompt, before_image=_text(said[-1]) + prompt.before_image)
     return Description(
         layout=layout,
         folder=folder,

@@ -13,8 +13,10 @@ from transformers import AutoConfig, PreTrainedConfig
 
 from dicom_io.errors import CheckpointMismatch
 from engine.checkpoints.description import CONFIG
-from engine.network import m3d_lamed, med3dvlm, merlin, merlin_pair, nv_reason, pmc_clip
+from engine.network import ct_chat, m3d_lamed, med3dvlm, merlin, merlin_pair, nv_reason, pmc_clip
 from engine.network.contrastive import ContrastiveConfig, ContrastivePair, pair_without_weights
+from engine.network.ct_chat import CTChat, CTChatConfig
+from engine.network.ct_vit import CTViTConfig
 from engine.network.dcformer import DCFormerConfig
 from engine.network.m3d_lamed import M3DLaMed, M3DLaMedConfig
 from engine.network.med3dvlm import VISION_TOWER, Med3DVLM, Med3DVLMConfig
@@ -27,19 +29,22 @@ from engine.network.resnet3d import ResNet3DConfig
 from engine.network.vision import VisionConfig
 from engine.network.vit3d import AblationViT3DConfig, ViT3DConfig
 
-Network = Med3DVLM | M3DLaMed | Merlin | NVReason
+Network = Med3DVLM | M3DLaMed | Merlin | NVReason | CTChat
 """A network of these families that writes."""
 
 Retriever = ContrastivePair | PMCClip | MerlinPair
 """A network of these families that finds texts for images."""
 
-VISION_TOWERS: dict[str, type[VisionConfig] | type[SliceEncoderConfig] | type[PrimusConfig]] = {
+VISION_TOWERS: dict[
+    str, type[VisionConfig] | type[SliceEncoderConfig] | type[PrimusConfig] | type[CTViTConfig]
+] = {
     "dcformer": DCFormerConfig,
     "vit3d": ViT3DConfig,
     "vit3d_ablation": AblationViT3DConfig,
     "resnet3d": ResNet3DConfig,
     "slice_resnet": SliceEncoderConfig,
     "primus": PrimusConfig,
+    "ct_vit": CTViTConfig,
 }
 """By the key `kind` of a vision tower in config.json."""
 
@@ -94,6 +99,9 @@ FAMILIES = {
     ),
     "nv_reason": Family(
         NVReasonConfig, NVReason, nv_reason.without_weights, VISION_TOWER, only_tower="primus"
+    ),
+    "ct_chat": Family(
+        CTChatConfig, CTChat, ct_chat.without_weights, VISION_TOWER, only_tower="ct_vit"
     ),
     "contrastive": Family(
         ContrastiveConfig,

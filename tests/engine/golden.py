@@ -35,7 +35,7 @@ def filled_tensor(name: str, shape: tuple[int, ...]) -> Tensor:
         values = rng.random(shape) + 0.5
     elif len(shape) >= 2:
         values = rng.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))
-    elif name.endswith(("weight", "gamma_1", "gamma_2")):
+    elif name.endswith(("weight", "gamma_1", "gamma_2", "gamma", "_scale")):
         values = 1 + 0.1 * rng.standard_normal(shape)
     else:
         values = 0.1 * rng.standard_normal(shape)

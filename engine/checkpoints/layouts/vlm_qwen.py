@@ -223,7 +223,7 @@ def dcformer_config(headers: Mapping[str, TensorInfo], prefix: str) -> DCFormerC
     return next(alike, VARIANTS["small"])
 
 
-VLM_QWEN = Layout(_med3dvlm, PROMPT, published_names, loose=LOOSE_TOWER)
+VLM_QWEN = Layout(_med3dvlm, PROMPT, published_names, loose=(LOOSE_TOWER,))
 
 QWEN2 = Layout(_begun_with, PROMPT, version="merged")
 """A language model that the authors began with, for their loose files to be put over."""

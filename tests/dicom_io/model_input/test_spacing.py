@@ -88,6 +88,28 @@ def test_equals_what_nv_reason_sees(figure: dict[str, Any]):
     assert seen.mean(dtype=float) == pytest.approx(figure["mean"], abs=1e-6)
 
 
+@pytest.mark.parametrize("figure", GOLDEN["ct_chat"])
+def test_equals_what_ct_chat_sees(figure: dict[str, Any]):
+    spec = PreprocessSpec(
+        size=(240, 480, 480),
+        window=(0, 2000),
+        scaling="fixed",
+        crop_foreground=False,
+        spacing_mm=(1.5, 0.75, 0.75),
+        keeps="ends",
+        orientation="SLP",
+    )
+    raw = np.random.default_rng(figure["seed"]).integers(-1300, 2200, figure["raw_shape_ijk"])
+    hu = (raw + figure["intercept"]).astype(np.int16).transpose(2, 1, 0)
+    spacing = [figure["xy_spacing"]] * 2 + [figure["z_spacing"]]
+    affine = np.diag([*spacing, 1.0])[:, [2, 1, 0, 3]]
+    seen = 2 * prepare(Volume(hu, affine), spec).pixels[0] - 1
+    found = seen[tuple(np.array(figure["at"]).T)]
+    np.testing.assert_allclose(found, figure["values"], atol=1e-5)
+    assert seen.mean(dtype=float) == pytest.approx(figure["mean"], abs=1e-6)
+    assert norm(seen) == pytest.approx(figure["l2"], rel=1e-4)
+
+
 def test_an_axis_that_is_nearly_right_keeps_its_own_spacing():
     hu = np.zeros((5, 6, 7), np.int16)
     affine = np.diag([2.1, 2.0, 5.0, 1.0])[:, [2, 1, 0, 3]]
@@ -128,6 +150,7 @@ def test_a_volume_of_one_voxel_is_a_point_in_air():
         {"spacing_mm": (1, 1, 1), "crop_foreground": True},
         {"spacing_mm": (1, 1, 1), "companding": ((-1000, 0), (1000, 1))},
         {"spacing_mm": (1, 1, 1), "interpolation": "none"},
+        {"spacing_mm": None, "keeps": "ends"},
     ],
 )
 def test_what_contradicts_a_spacing_is_refused(odd: dict[str, Any]):
