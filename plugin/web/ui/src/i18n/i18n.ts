@@ -1,0 +1,30 @@
+/** The words of the pages, in the language of the reader. */
+import { signal } from '@preact/signals';
+import de from './de.json';
+import en from './en.json';
+
+export type Language = 'en' | 'de';
+export type Key = keyof typeof en;
+
+const words: Record<Language, Record<Key, string>> = { en, de };
+
+/** Texts change at once where it is set: every page that calls `t` follows. */
+export const language = signal<Language>(preferred(navigator.languages));
+
+/** The first language that the pages are written in; English where there is none. */
+export function preferred(languages: readonly string[]): Language {
+  const known = languages.map((one) => one.slice(0, 2)).find((one) => one in words);
+  return known === 'de' ? 'de' : 'en';
+}
+
+/** The text of a key; `{name}` in it is replaced by that value. */
+export function t(key: Key, values: Record<string, string | number> = {}): string {
+  return words[language.value][key].replace(/\{(\w+)\}/g, (whole, name: string) =>
+    name in values ? String(values[name]) : whole,
+  );
+}
+
+/** Whether a text is a key: for keys that are made of the name of a state. */
+export function isKey(text: string): text is Key {
+  return Object.hasOwn(en, text);
+}
