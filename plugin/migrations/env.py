@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from plugin.state import embeddings, signed, trials  # noqa: F401  their tables are beside all others
+from plugin.state import embeddings, people, signed, trials  # noqa: F401  beside all other tables
 from plugin.state.tables import Base
 
 context.configure(

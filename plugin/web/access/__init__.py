@@ -1,0 +1,1 @@
+"""Who may do what: passwords, sessions, and the one gate that every route stands behind."""
