@@ -62,7 +62,11 @@ class Gate:
     def session_of(self, request: Request) -> SignIn | None:
         """Return the session that a request belongs to."""
         secret = request.cookies.get(COOKIE)
-        return current(self.sessions, secret, self.now()) if secret else None
+        return self.session_with(secret) if secret else None
+
+    def session_with(self, secret: str) -> SignIn | None:
+        """Return the session of a cookie."""
+        return current(self.sessions, secret, self.now())
 
 
 def _same(sent: str, kept: str) -> bool:
