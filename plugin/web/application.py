@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -13,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from plugin.web.access.gate import Gate
 from plugin.web.dicomweb.problems import Refused, answer_refused
+from plugin.web.pages import pages
 from plugin.web.routes.session import session_router
 
 # Decoders of compressed images are WebAssembly; the viewer's mouse cursors are blobs
@@ -28,7 +30,13 @@ _HEADERS = {
 }
 
 
-def create_app(gate: Gate, routers: Iterable[APIRouter] = (), *, secure: bool) -> FastAPI:
+def create_app(
+    gate: Gate,
+    routers: Iterable[APIRouter] = (),
+    *,
+    secure: bool,
+    built: Path | None = None,
+) -> FastAPI:
     """Put the application together.
 
     Parameters
@@ -39,6 +47,8 @@ def create_app(gate: Gate, routers: Iterable[APIRouter] = (), *, secure: bool) -
         Of all resources but the session; each route depends on `gate.allowed`.
     secure : bool
         Whether browsers come by TLS.
+    built : Path, optional
+        Folder of the built pages.
     """
     app = FastAPI(title="ctscribe", openapi_url=None, docs_url=None, redoc_url=None)
     app.add_exception_handler(Refused, answer_refused)
@@ -47,6 +57,8 @@ def create_app(gate: Gate, routers: Iterable[APIRouter] = (), *, secure: bool) -
     app.add_middleware(_Guarded)
     for router in (session_router(gate, secure=secure), *routers):
         app.include_router(router)
+    if built is not None:  # last, as it takes every other address
+        app.mount("/", pages(built))
     return app
 
 
