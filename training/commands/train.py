@@ -29,7 +29,7 @@ recipe_option = click.option(
     help="Recipe of the run: paper, authors, site, phantom, ablation, or a TOML file.",
 )
 model_option = click.option(
-    "--model", "start", help="Model to begin with: a folder, or OWNER/NAME@COMMIT."
+    "--model", "start", help="Model to begin with: embedded, a folder, or OWNER/NAME@COMMIT."
 )
 
 
@@ -65,12 +65,14 @@ def stage_options(command: Callable[..., None]) -> Callable[..., None]:
         start: str | None,
         split: str | None,
         changes: tuple[str, ...],
+        **more: Any,
     ) -> None:
         from training.learner.material import open_material
         from training.recipe.recipe import load_recipe
 
-        loaded = load_recipe(recipe, changes)
-        command(loaded, open_material(loaded, data, split), out, start)
+        start = _named(start)
+        loaded = load_recipe(recipe, changes, start)
+        command(loaded, open_material(loaded, data, split), out, start, **more)
 
     return prepared
 
@@ -109,13 +111,25 @@ def projector(recipe: Any, material: Any, out: Path, start: str | None) -> None:
 
 
 @train.command()
+@click.option(
+    "--compare",
+    type=click.IntRange(min=0),
+    default=100,
+    help="At the end both models write so many reports of the held-out part; 0 leaves it out.",
+)
 @stage_options
-def finetune(recipe: Any, material: Any, out: Path, start: str | None) -> None:
+def finetune(recipe: Any, material: Any, out: Path, start: str | None, compare: int) -> None:
     """Stage 3: train LoRA and projector.
 
-    It begins with the result of stage 2, or with published weights.
+    It begins with the result of stage 2, or with a model that writes. What the recipe does not say
+    of vision tower, preprocessing and prompt is as in that model. OUT/comparison says what the run
+    has changed.
     """
+    from training.commands.before_after import before_and_after
+
     _answers("finetune", recipe, material, out, start)
+    assert start is not None
+    before_and_after(material, start, out, compare)
 
 
 def _answers(name: Any, recipe: Any, material: Any, out: Path, start: str | None) -> None:
@@ -124,6 +138,13 @@ def _answers(name: Any, recipe: Any, material: Any, out: Path, start: str | None
     if start is None:
         raise click.UsageError("--model is needed: the one to begin with")
     _say(train_answers(name, recipe, material, out, start))
+
+
+def _named(model: str | None) -> str | None:
+    """The folder of the embedded model, where that is meant."""
+    from engine import EMBEDDED
+
+    return str(EMBEDDED) if model == "embedded" else model
 
 
 def _say(checkpoint: Path) -> None:
@@ -178,7 +199,8 @@ def memory(
     from training.memory.check import GIB, require_memory, sizes, summary
     from training.recipe.recipe import load_recipe
 
-    loaded = load_recipe(recipe, changes)
+    start = _named(start)
+    loaded = load_recipe(recipe, changes, start)
     config = sizes(loaded, stage, start)
     click.echo(summary(loaded, stage, account(loaded, stage, config, gpus), gpus))
     if device_memory is not None:

@@ -72,7 +72,7 @@ def export(
     merge_adapters(model)
     said = model_card.provenance(recipe, name, about, figures)
     card = ModelCard(
-        recipe.card.name or f"{recipe.name}-{name}",
+        recipe.card.name or _name(recipe, name, about),
         recipe.card.version,
         _demonstration(start, about),
         recipe.card.findings or start.card.findings,
@@ -95,6 +95,13 @@ def export(
     folder = out / "checkpoint"
     model_card.export(folder, lambda to: save_checkpoint(exported, to, dtype=None), readme)
     return folder
+
+
+def _name(recipe: Recipe, name: StageName, about: Mapping[str, Any]) -> str:
+    """Name the result; what was trained on a site's data is told from any other by their digest."""
+    data = about["data"]
+    own = f"-{data['digest'][:8]}" if data.get("source") == "site" else ""
+    return f"{recipe.name}-{name}{own}"
 
 
 def export_run(out: Path) -> Path:

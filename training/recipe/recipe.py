@@ -15,10 +15,13 @@ from engine.network.projector import ProjectorConfig, StreamConfig
 from engine.network.vision import VisionConfig
 from training.data.splits import PARTS
 from training.data.splits import Part as DataPart
+from training.recipe.inherited import take_after
 from training.recipe.model import LanguageModel, Mixer, Positive, Table, TextEncoder, Vision, ViT3D
 from training.recipe.stages import Contrastive, Finetune, Projector, TextStage
 
 FOLDER = Path(__file__).parent
+PUBLISHED_SIZE = [128, 256, 256]
+"""Input of the published weights (paper, section 3.4)."""
 
 
 class Run(Table):
@@ -44,6 +47,9 @@ class Run(Table):
         Steps between two validations; 0 leaves it to the end.
     validation_items : int
         The first so many of the validation part are looked at.
+    keep_best : bool
+        Whether the result has the weights of the validation with the lowest loss, in place of the
+        last ones.
     check_memory : bool
         Whether a stage that does not fit the GPU, by `ctscribe train memory`, is refused.
     trackers : tuple of str
@@ -59,6 +65,7 @@ class Run(Table):
     log_every: Positive = 10
     validate_every: Annotated[int, Field(ge=0)] = 0
     validation_items: Positive = 1000
+    keep_best: bool = False
     check_memory: bool = True
     trackers: tuple[str, ...] = ()
 
@@ -132,7 +139,7 @@ class Recipe(Table):
     split: Literal["paper", "grouped"] | None = None
     card: Card = Card()
     phantoms: Phantoms | None = None
-    preprocess: dict[str, Any]
+    preprocess: dict[str, Any] = Field(default_factory=lambda: {"size": PUBLISHED_SIZE})
     vision: Vision = Vision()
     text_encoder: TextEncoder | None = None
     llm: LanguageModel | None = None
@@ -185,8 +192,11 @@ class Recipe(Table):
         )
 
 
-def load_recipe(name: str | Path, changes: Iterable[str] = ()) -> Recipe:
+def load_recipe(name: str | Path, changes: Iterable[str] = (), model: str | None = None) -> Recipe:
     """Read and validate a recipe.
+
+    Where it has no table `preprocess` or `vision`, or no questions that ask for a report, the model
+    that the run begins with says them.
 
     Parameters
     ----------
@@ -194,6 +204,8 @@ def load_recipe(name: str | Path, changes: Iterable[str] = ()) -> Recipe:
         A file, or one of those that come along: "paper", "authors", "site".
     changes : iterable of str
         Keys to set otherwise, such as "contrastive.micro_batch=8"; values as in TOML.
+    model : str, optional
+        What the run begins with; a loose file says nothing.
 
     Raises
     ------
@@ -208,6 +220,8 @@ def load_recipe(name: str | Path, changes: Iterable[str] = ()) -> Recipe:
         values = tomllib.loads(path.read_text("utf-8"))
         for change in changes:
             _set(values, change)
+        if model is not None and not Path(model).is_file():
+            take_after(values, model)
         return Recipe.model_validate(_beside(path.parent, values))
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{path}: {error}") from error

@@ -117,6 +117,8 @@ class AnswerStage(TextStage):
         Of a vision tower that is frozen: what stage 1 learnt, or the statistics of the batch.
     augment : bool
         The authors' flips, quarter turns and changes of grey, which contradict sides and planes.
+    unknown : float
+        Share of the answers' tokens that the tokenizer may not know; with more the run is refused.
     features : str, optional
         A folder that keeps what the frozen vision tower sees, so that each image is encoded once.
     """
@@ -124,6 +126,7 @@ class AnswerStage(TextStage):
     train: tuple[Part, ...] = ("projector",)
     batch_norm: Literal["frozen", "training"] = "frozen"
     augment: bool = False
+    unknown: Annotated[float, Field(ge=0, le=1)] = 0.01
     features: str | None = None
 
     @model_validator(mode="after")

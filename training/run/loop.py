@@ -29,7 +29,7 @@ from training.run.launch import launched_ranks
 from training.run.loader import Pass, load_steps
 from training.run.plan import Plan
 from training.run.ranks import total
-from training.run.states import States, claim, keep_figures, trained_weights
+from training.run.states import States, claim, figures_at, keep_figures, trained_weights
 from training.run.task import Batch, Task
 
 
@@ -42,7 +42,7 @@ class Trained:
     weights : dict of str to Tensor
         What its module has learnt, and buffers, on the CPU.
     figures : dict of str to float
-        Of the last validation.
+        Of the validation of these weights.
     """
 
     weights: dict[str, Tensor]
@@ -99,7 +99,10 @@ def train(
     accelerator.end_training()
     if not accelerator.is_main_process:
         return None
-    _, weights = trained_weights(folder)
+    step, weights = trained_weights(folder)
+    if step != plan.steps:
+        say(f"the weights of step {step} are kept: their validation loss is the lowest")
+        figures = figures_at(folder, step)
     return Trained({name: w.reshape(shapes[name]) for name, w in weights.items()}, figures)
 
 
@@ -222,4 +225,6 @@ class Running(Generic[Batch]):
         if self.accelerator.is_main_process:
             keep_figures(self.states.folder, step, figures)
             say(f"validation at step {step}: {said}")
+        if self.recipe.run.keep_best:
+            self.states.keep_best(step, figures)
         return figures

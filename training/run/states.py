@@ -25,7 +25,7 @@ from training.differences import differences
 from training.run.ranks import rank
 
 _STEP = re.compile(r"step-(\d{8})")
-ABOUT, FIGURES = "run.json", "figures.json"
+ABOUT, FIGURES, BEST = "run.json", "figures.json", "best.json"
 
 WEIGHTS, OPTIMIZER = "model.safetensors", "optimizer.safetensors"
 DEEPSPEED = "deepspeed"
@@ -74,9 +74,11 @@ def keep_figures(folder: Path, step: int, figures: Mapping[str, float]) -> None:
     step : int
     figures : mapping of str to float
     """
-    path = folder / FIGURES
+    _write_whole(folder / FIGURES, {"step": step, "figures": dict(figures)})
+
+
+def _write_whole(path: Path, said: Mapping[str, Any]) -> None:
     unfinished = path.with_suffix(".part")
-    said = {"step": step, "figures": dict(figures)}
     unfinished.write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
     unfinished.replace(path)
 
@@ -84,8 +86,15 @@ def keep_figures(folder: Path, step: int, figures: Mapping[str, float]) -> None:
 def figures_at(folder: Path, step: int) -> dict[str, float]:
     """Return what was kept of exactly this step; nothing where another was looked at last."""
     path = folder / FIGURES
-    said = json.loads(path.read_text("utf-8")) if path.is_file() else {}
-    return dict(said["figures"]) if said.get("step") == step else {}
+    last = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    found = (said for said in (last, best(folder) or {}) if said.get("step") == step)
+    return next((dict(said["figures"]) for said in found), {})
+
+
+def best(folder: Path) -> dict[str, Any] | None:
+    """Return `step`, `figures` and `weights` of the lowest validation loss, where it was kept."""
+    path = folder / BEST
+    return dict(json.loads(path.read_text("utf-8"))) if path.is_file() else None
 
 
 def latest(folder: Path) -> tuple[int, Path] | None:
@@ -138,6 +147,25 @@ class States:
             _sync(self.folder)
             for _, old in _complete(self.folder)[:-keep]:
                 shutil.rmtree(old)
+        self.accelerator.wait_for_everyone()
+
+    def keep_best(self, step: int, figures: Mapping[str, float]) -> None:
+        """Keep the weights where the validation loss is the lowest so far; every rank calls it."""
+        known = best(self.folder)
+        if "loss" not in figures or (known and known["figures"]["loss"] <= figures["loss"]):
+            return
+        weights = whole_weights(self.network)
+        if self.accelerator.is_main_process:
+            path = self.folder / f"best-{step:08d}.safetensors"
+            unfinished = path.with_suffix(".part")
+            save_file(weights, unfinished)
+            _sync(unfinished)
+            unfinished.replace(path)
+            said = {"step": step, "figures": dict(figures), "weights": path.name}
+            _write_whole(self.folder / BEST, said)
+            for old in self.folder.glob("best-*.safetensors"):
+                if old != path:
+                    old.unlink()
         self.accelerator.wait_for_everyone()
 
     def resume(self) -> int:
@@ -253,7 +281,9 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 
 def trained_weights(folder: Path) -> tuple[int, dict[str, Tensor]]:
-    """Read what was trained from the last state on disk, whole, however it was spread over ranks.
+    """Read what was trained, whole, however it was spread over ranks.
+
+    It is that of the lowest validation loss where the run keeps it, else of the last state on disk.
 
     Parameters
     ----------
@@ -274,6 +304,8 @@ def trained_weights(folder: Path) -> tuple[int, dict[str, Tensor]]:
     found = latest(folder)
     if found is None:
         raise TrainingError(f"{folder} holds no state")
+    if kept := best(folder):
+        return int(kept["step"]), _read(folder / kept["weights"])
     step, state = found
     return step, read_weights(state)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from accelerate.utils import send_to_device
 from rich.console import Console
 from torch import Tensor, nn
 
+from dicom_io.errors import UnusableData
 from training.data.splits import Part
 from training.data.store import as_unit_interval
 from training.export.export import export
@@ -26,7 +28,10 @@ from training.run.launch import launched_rank, launched_ranks, own_device
 from training.run.loop import train
 from training.run.ranks import rank, total, world
 from training.run.task import Task
-from training.wording.conversation import Script, turns
+from training.wording.conversation import Script, Turn, turns
+
+_NAMED = 8
+"""Unknown words that a refusal names."""
 
 
 def train_answers(
@@ -149,7 +154,28 @@ def _answers(begun: Begun, material: Material, part: Part) -> Answers:
             f"{cut} of {len(asked)} answers are longer than {stage.max_tokens} tokens allow; "
             "what is cut off, and their end, is not learnt"
         )
+    if part == "train":
+        _require_known(script, asked, stage.unknown)
     return Answers(material.store, asked, script, augmented=stage.augment and part == "train")
+
+
+def _require_known(script: Script, asked: Sequence[Turn], most: float) -> None:
+    """Refuse answers in words that the model's tokenizer does not know, which it cannot learn.
+
+    Raises
+    ------
+    UnusableData
+        More than the share `most` of their tokens is unknown.
+    """
+    tokens, words = script.unknown(asked)
+    unknown = words.total()
+    if unknown > most * tokens:
+        common = ", ".join(word for word, _ in words.most_common(_NAMED))
+        raise UnusableData(
+            f"{unknown} of {tokens} tokens of the answers ({100 * unknown / tokens:.0f} %) are "
+            f"unknown to the model's tokenizer, such as {common}: take a model that knows these "
+            "words; `unknown` in the recipe says how many may be unknown"
+        )
 
 
 def _seen(begun: Begun, answers: Answers, out: Path, device: torch.device) -> Features:

@@ -7,12 +7,14 @@ front, because the engine asks in the same way.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 from torch import Tensor
 
 from dicom_io.errors import CheckpointMismatch, UnusableData
@@ -22,6 +24,9 @@ from training.data.questions import LETTERS, Question
 from training.data.splits import Part
 from training.data.store import SplitName, Store
 from training.recipe.stages import Kind
+
+PLACEHOLDER = re.compile(r"\[[A-Z]{2,}(?:[ _-][A-Z]+)*\]")
+"""What stands in a text in place of a name, a date or a signature (`training.site.redaction`)."""
 
 IGNORED = -100
 """Label of what is not learnt, as torch's cross-entropy has it."""
@@ -65,9 +70,9 @@ def turns(store: Store, split: SplitName, part: Part, kinds: Sequence[Kind]) -> 
         There is nothing of one of the kinds: a run must not quietly learn less than its recipe
         says.
     """
-    asked = store.questions(split, part)
+    asked, keys = store.questions(split, part), store.split(split)[part]
     found = {
-        "reports": [Turn(key, None, store.report(key)) for key in store.split(split)[part]],
+        "reports": [Turn(key, None, _on_one_line(store.report(key))) for key in keys],
         "open": [Turn(q.image, q.question, q.answer) for q in asked if not q.yes_no],
         "closed": [_closed(q) for q in asked if not q.yes_no and _has_choices(q)],
         "yes_no": [Turn(q.image, q.question, q.answer) for q in asked if q.yes_no],
@@ -78,6 +83,11 @@ def turns(store: Store, split: SplitName, part: Part, kinds: Sequence[Kind]) -> 
             f"it has {', '.join(f'{len(some)} {kind}' for kind, some in found.items())}"
         )
     return [turn for kind in kinds for turn in found[kind]]
+
+
+def _on_one_line(report: str) -> str:
+    """As M3D's reports are learnt; a small vocabulary has no token for the end of a line."""
+    return " ".join(report.split())
 
 
 def _has_choices(q: Question) -> bool:
@@ -155,13 +165,15 @@ class Script:
             question = self.prompt.before_question + turn.question
         prompt = self.prompt.image_token * self.image_tokens + question
         asked = self.tokenizer.encode(prompt).ids
-        ids = [*self.tokenizer.encode(f"{prompt} {turn.answer}").ids, self.eos_id]
+        whole = self.tokenizer.encode(f"{prompt} {turn.answer}")
+        ids = [*whole.ids, self.eos_id]
         if ids[: len(asked)] != asked or len(asked) >= self.max_tokens:
             why = "is too long" if len(asked) >= self.max_tokens else "ends within a token"
             raise UnusableData(f"a question on {turn.image} {why}: {question!r}")
         kept = torch.tensor(ids[: self.max_tokens])
         labels = kept.clone()
         labels[: len(asked)] = IGNORED
+        labels[_placeholders(whole, len(prompt) + 1, turn.answer)[: len(labels)]] = IGNORED
         return Example(kept, labels, cut=len(ids) > self.max_tokens)
 
     @property
@@ -169,6 +181,29 @@ class Script:
         found = self.tokenizer.token_to_id(self.prompt.eos_token)
         assert found is not None
         return found
+
+    def unknown(self, turns: Iterable[Turn]) -> tuple[int, Counter[str]]:
+        """Count the tokens of answers, and the words that the tokenizer does not know.
+
+        Returns
+        -------
+        tokens : int
+            Of all answers, placeholders left out.
+        words : Counter of str
+            Each unknown word with how often it stands there.
+        """
+        unknown = getattr(self.tokenizer.model, "unk_token", None)
+        tokens, words = 0, Counter[str]()
+        for turn in turns:
+            answer = " ".join(PLACEHOLDER.sub(" ", turn.answer).split())
+            read = self.tokenizer.encode(answer, add_special_tokens=False)
+            tokens += len(read.tokens)
+            words.update(
+                answer[start:end].strip()
+                for token, (start, end) in zip(read.tokens, read.offsets, strict=True)
+                if token == unknown
+            )
+        return tokens, words
 
     def cut(self, turns: Iterable[Turn]) -> int:
         """Count the turns whose answers are cut, whatever words ask for them.
@@ -184,6 +219,16 @@ class Script:
             for turn in turns
             if len(f"{turn.question or shortest}{turn.answer}".encode()) > room
         )
+
+
+def _placeholders(read: Encoding, start: int, answer: str) -> Tensor:
+    """Which tokens stand for what de-identification took out: shape (n + 1,), the end included.
+
+    A model that learnt them would write "[NAME]" into a report.
+    """
+    spans = [(start + m.start(), start + m.end()) for m in PLACEHOLDER.finditer(answer)]
+    inside = [any(a < end and begin < b for begin, end in spans) for a, b in read.offsets]
+    return torch.tensor([*inside, False])
 
 
 def padded(rows: Sequence[Tensor], value: int) -> Tensor:

@@ -129,3 +129,25 @@ def test_a_question_with_a_missing_choice_is_asked_openly_alone(tmp_path):
     store = open_store(store.folder)
     assert len(turns(store, "grouped", "train", ["open"])) == 2
     assert [turn.image for turn in turns(store, "grouped", "train", ["closed"])] == ["c1/s"]
+
+
+def test_what_was_taken_out_is_read_and_never_learnt(script):
+    turn = Turn("c0/s", None, "There is [NAME] ascites.")
+    example = script.example(turn, rng())
+    whole = script.tokenizer.encode(f"{'<im_patch>' * 8}Describe the findings. {turn.answer}")
+    said = [
+        whole.tokens[place]
+        for place in range(len(whole.tokens))
+        if example.labels[place] != IGNORED
+    ]
+    assert "[" not in "".join(said)
+    assert "NAME" not in "".join(said)
+    assert len(said) >= 3
+    assert example.labels[-1] == script.eos_id
+
+
+def test_unknown_words_are_counted_and_placeholders_are_none(script):
+    asked = [Turn("c0/s", None, f"{word} ascites.") for word in ("There is zyxwarth", "[NAME]")]
+    tokens, words = script.unknown(asked)
+    assert [word.strip() for word in words if word.strip()] == ["zyxwarth"]
+    assert tokens > 4
