@@ -17,7 +17,12 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 PACKAGES = ("plugin", "dicom_io", "engine", "training", "reporting")
-MODULES = sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py"))
+MODULES = sorted(
+    path
+    for name in PACKAGES
+    for path in (ROOT / name).rglob("*.py")
+    if "node_modules" not in path.parts
+)
 # Where a library may come from an extra; everywhere else only from the base
 ROOMS = {
     "reporting/forms": ("forms",),
