@@ -44,14 +44,15 @@ class Sentence:
     ----------
     text : str
         The sentence, on one line.
-    confidence : float or None
-        Mean probability of its tokens, 0 to 1; None where the tokens could not be laid over it.
+    token_probability : float or None
+        Mean probability of its tokens, 0 to 1; None where the tokens could not be laid over it. It
+        is no confidence: it tells how usual the wording is, not whether the finding is there.
     evidence : tuple of ImageReference
         The slices it was inferred from.
     """
 
     text: str
-    confidence: float | None = None
+    token_probability: float | None = None
     evidence: tuple[ImageReference, ...] = ()
 
     @property
@@ -240,8 +241,8 @@ def _generated(
 def _sentence(text: str, span: Span, scores: Sequence[tuple[Span, float]]) -> Sentence:
     start, end = span
     inside = [math.exp(lp) for (s, e), lp in scores if s < end and e > start and s < e]
-    confidence = sum(inside) / len(inside) if inside else None
-    return Sentence(_one_line(text[start:end]), confidence)
+    mean = sum(inside) / len(inside) if inside else None
+    return Sentence(_one_line(text[start:end]), mean)
 
 
 def _scores(

@@ -119,7 +119,7 @@ def report_to_dict(report: DraftedStudy) -> dict[str, Any]:
             {
                 "heading": str(section.heading),
                 "sentences": [
-                    {"text": sentence.shown, "confidence": sentence.confidence}
+                    {"text": sentence.shown, "token_probability": sentence.token_probability}
                     for sentence in section.sentences
                 ],
             }

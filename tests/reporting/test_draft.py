@@ -77,17 +77,17 @@ def test_an_impression_alone_does_not_look_complete():
     assert draft_of("Impression: Normal.").state == "partial"
 
 
-def test_confidence_is_the_mean_probability_of_the_tokens_of_a_sentence():
+def test_a_sentence_knows_the_mean_probability_of_its_tokens():
     tokens = ["Find", "ings:", " Asc", "ites.", " No", " nodule."]
     logprobs = [0.0, 0.0, math.log(0.5), math.log(0.7), math.log(0.9), math.log(0.9)]
     draft = draft_of("".join(tokens), tokens=tokens, token_logprobs=logprobs)
-    confidence = [sentence.confidence for sentence in draft.sections[0].sentences]
-    assert confidence == pytest.approx([0.6, 0.9])
+    means = [sentence.token_probability for sentence in draft.sections[0].sentences]
+    assert means == pytest.approx([0.6, 0.9])
 
 
-def test_tokens_that_do_not_spell_the_text_give_no_confidence():
+def test_tokens_that_do_not_spell_the_text_give_no_probability():
     draft = draft_of("Ascites.", tokens=["Asc"], token_logprobs=[-0.1])
-    assert draft.sections[0].sentences[0].confidence is None
+    assert draft.sections[0].sentences[0].token_probability is None
 
 
 def test_evidence_is_named_before_the_full_stop():
