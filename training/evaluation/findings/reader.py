@@ -122,6 +122,8 @@ _SIZE = re.compile(
     r"(\d+(?:\.\d+)?)(?:\s*(?:mm|cm)?\s*(?:x|×|\*|by|-|–|to)\s*(\d+(?:\.\d+)?))?"
     r"(?:\s*(?:mm|cm)?\s*(?:x|×|\*|by)\s*(\d+(?:\.\d+)?))?\s*(mm|cm)\b"
 )
+# Two sizes of one thing, then and now
+_EARLIER = re.compile(r"\b(?:previous(?:ly)?|prior|before|formerly|compared|was|were)\b")
 _REFERS_BACK = re.compile(
     r"^(?:it|this|that|these|they|the (?:largest|largest one)|largest|measur)"
 )
@@ -235,9 +237,32 @@ class _Sentence:
             status = status_of(self.text, one.span)
             if status is None:
                 continue
+            if each := list(self._listed(one)):
+                for side, size in each:
+                    yield Mention(one.term.finding, status, side, size)
+                continue
             size = self._size(one) if one.term.sized else None
             for side in self._sides(one) if one.term.sided else (None,):
                 yield Mention(one.term.finding, status, side, size)
+
+    def _listed(self, named: Named) -> Iterator[tuple[str, float]]:
+        """Yield each of "nodules: 4 mm in the RUL and 8 mm in the LLL", or with sides first."""
+        if not (named.term.sized and named.term.sided):
+            return
+        start = named.span[1]
+        others = [one.span[0] for one in self.named if one.span[0] > start]
+        tail = self.text[start : min([*others, len(self.text)])]
+        sizes = list(_SIZE.finditer(tail))
+        if len(sizes) < 2 or _EARLIER.search(tail):
+            return
+        starts, ends = ([place(size) for size in sizes] for place in (re.Match.start, re.Match.end))
+        after = pairwise([*starts, len(tail)])
+        before = pairwise([0, *ends])
+        for chunks in (after, before):
+            sides = [_sides_in(tail[first:last]) for first, last in chunks]
+            if all(len(one) == 1 for one in sides):
+                yield from zip((one[0] for one in sides), map(_millimetres, sizes), strict=True)
+                return
 
     def _parts(self, named: Named) -> list[Span]:
         """The part of a term, then those before it."""

@@ -83,6 +83,19 @@ def words(mention: Mention) -> str:
         ("The heart is not enlarged.", set()),
         ("The left nodule is not enlarged.", {"left pulmonary nodule"}),
         ("Neither effusion nor pneumothorax.", set()),
+        (
+            "Two nodules: 4 mm in the RUL and 8 mm in the LLL.",
+            {"right pulmonary nodule 4", "left pulmonary nodule 8"},
+        ),
+        (
+            "Nodules measure 4 mm in the RUL, 5 mm in the lingula and 9 mm in the RLL.",
+            {"right pulmonary nodule 4", "left pulmonary nodule 5", "right pulmonary nodule 9"},
+        ),
+        (
+            "Renal cysts, on the right 12 mm and on the left 30 mm.",
+            {"right renal cyst 12", "left renal cyst 30"},
+        ),
+        ("Left nodule, 8 mm, previously 4 mm.", {"left pulmonary nodule 8"}),
         ("Lungs are free of nodules.", set()),
         (
             "No focal consolidation, effusion, or pneumothorax. Small hiatal hernia.",
@@ -175,6 +188,133 @@ def test_every_label_of_ct_rate_is_read_alone(text, label):
     assert [name for name, there in said.items() if there] == [label]
     negated = labels_of(read_findings(f"There is no {text[0].lower()}{text[1:]}"))
     assert not negated[label]
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        (
+            "Trachea and both main bronchi are open. No occlusive pathology was "
+            "observed in the trachea and both main bronchi.",
+            [],
+        ),
+        (
+            "Mediastinal main vascular structures, heart contour, size are "
+            "normal. Pericardial effusion-thickening was not observed.",
+            [],
+        ),
+        (
+            "Calcific atheroma plaques are observed in the aortic arch and coronary arteries.",
+            ["Arterial wall calcification", "Coronary artery wall calcification"],
+        ),
+        (
+            "Calcified atherosclerotic changes are observed in the wall of the thoracic aorta.",
+            ["Arterial wall calcification"],
+        ),
+        ("Heart size increased.", ["Cardiomegaly"]),
+        ("The heart is larger than normal.", ["Cardiomegaly"]),
+        (
+            "No enlarged lymph nodes in prevascular, pre-paratracheal, "
+            "subcarinal or bilateral hilar-axillary pathological dimensions were detected.",
+            [],
+        ),
+        ("There are lymph nodes in the mediastinum with short diameters below 1 cm.", []),
+        ("Multiple lymphadenopathies in the mediastinum, the largest 18 mm.", ["Lymphadenopathy"]),
+        (
+            "Sequelae fibrotic density increases are observed in the apical "
+            "segments of both lungs.",
+            ["Pulmonary fibrotic sequela"],
+        ),
+        (
+            "Pleuroparenchymal sequela fibrotic recessions in the left upper lobe.",
+            ["Pulmonary fibrotic sequela"],
+        ),
+        (
+            "Linear atelectasis areas were observed in the lower lobes of both lungs.",
+            ["Atelectasis"],
+        ),
+        ("Millimetric nonspecific nodules were observed in both lungs.", ["Lung nodule"]),
+        (
+            "A 4 mm nonspecific nodule is observed in the anterior segment of "
+            "the right lung upper lobe.",
+            ["Lung nodule"],
+        ),
+        ("Bilateral peribronchial thickening is observed.", ["Peribronchial thickening"]),
+        ("Thickening of the bronchial walls in both lungs.", ["Peribronchial thickening"]),
+        (
+            "Interlobular septal thickenings are seen in the bases.",
+            ["Interlobular septal thickening"],
+        ),
+        (
+            "Crazy paving pattern is observed in the right lower lobe.",
+            ["Interlobular septal thickening"],
+        ),
+        ("Mosaic attenuation pattern is present in both lungs.", ["Mosaic attenuation pattern"]),
+        (
+            "A sliding type hiatal hernia is observed at the lower end of the esophagus.",
+            ["Hiatal hernia"],
+        ),
+        ("Hiatus hernia is present.", ["Hiatal hernia"]),
+        (
+            "A port chamber is observed in the right chest wall, the catheter "
+            "tip is in the superior vena cava.",
+            ["Medical material"],
+        ),
+        ("Sternal suture materials due to bypass are observed.", ["Medical material"]),
+        ("There is a stent in the LAD.", ["Medical material"]),
+        ("Ground glass densities are observed in both lungs.", ["Lung opacity"]),
+        (
+            "Patchy ground-glass consolidations in both lungs, compatible with Covid-19 pneumonia.",
+            ["Lung opacity", "Consolidation"],
+        ),
+        ("Emphysematous changes are observed in both lungs.", ["Emphysema"]),
+        (
+            "Paraseptal emphysema in the upper lobes; bulla formation in the right apex.",
+            ["Emphysema"],
+        ),
+        (
+            "Bilateral pleural effusion reaching 3 cm in its thickest part on "
+            "the right and 1 cm on the left.",
+            ["Pleural effusion"],
+        ),
+        ("Pleural effusion-thickening was not observed in both hemithorax.", []),
+        ("There is no mass or infiltrative lesion in both lungs.", []),
+        ("No active infiltration or mass lesion was detected in both lung parenchyma.", []),
+        (
+            "Ventilation of both lungs is normal and no nodular or infiltrative "
+            "lesion is detected.",
+            [],
+        ),
+        ("Minimal bronchiectatic changes are observed in the lower lobes.", ["Bronchiectasis"]),
+        ("Pericardial effusion with a thickness of 8 mm is observed.", ["Pericardial effusion"]),
+        ("Minimal effusion is observed in the pericardial space.", ["Pericardial effusion"]),
+        ("Consolidation with air bronchograms in the left lower lobe.", ["Consolidation"]),
+        (
+            "When examined in the lung parenchyma window; aeration of both lung "
+            "parenchyma is normal.",
+            [],
+        ),
+        ("As far as can be observed, the upper abdominal organs are normal.", []),
+        ("Liver parenchyma density decreased in line with adiposity.", []),
+        ("Thyroid nodule 12 mm.", []),
+        ("Nodular consolidation in the right lung.", ["Consolidation"]),
+        ("Coronary arteries are calcified.", ["Coronary artery wall calcification"]),
+        (
+            "Calcifications in the wall of the aorta and coronary vessels.",
+            ["Arterial wall calcification", "Coronary artery wall calcification"],
+        ),
+        ("Tracheostomy cannula is present.", ["Medical material"]),
+        ("A nasogastric catheter is observed.", ["Medical material"]),
+        ("Infiltrative density increases in the right lung.", ["Lung opacity"]),
+        (
+            "Areas of increased density compatible with infection in the left lower lobe.",
+            ["Lung opacity"],
+        ),
+    ],
+)
+def test_the_labels_are_read_in_the_words_of_their_reports(text, labels):
+    said = labels_of(read_findings(text))
+    assert sorted(name for name, there in said.items() if there) == sorted(labels)
 
 
 def test_every_label_has_findings_of_the_vocabulary():
