@@ -238,8 +238,8 @@ class _Sentence:
             if status is None:
                 continue
             if each := list(self._listed(one)):
-                for side, size in each:
-                    yield Mention(one.term.finding, status, side, size)
+                for its_side, its_size in each:
+                    yield Mention(one.term.finding, status, its_side, its_size)
                 continue
             size = self._size(one) if one.term.sized else None
             for side in self._sides(one) if one.term.sided else (None,):
