@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from training.data.sections import said_of_images
-from training.evaluation.findings.assertion import Span, Status, status_of
+from training.evaluation.findings.assertion import Span, Status, says_gone, status_of
 
 SIDES = ("left", "right")
 
@@ -84,10 +84,20 @@ _UNFINISHED = re.compile(
     r"|which|may|could|than|both|bilateral|any|definite|pleural|lower|upper|middle))$",
     re.IGNORECASE,
 )
+# "Embolism: no" ends a line; "There is no" does not
+_ANSWERED = re.compile(r"[:=–-] *(?:no|none|yes|nil|absent|negative)$", re.IGNORECASE)
+_NEGATES = re.compile(r"(?<![:=–-] )\b(?:no|without|no evidence (?:of|for))$", re.IGNORECASE)
+_HEADS_A_NEGATED_LIST = re.compile(r"\b(?:no|without)\b[^.:;]*:(?: [^.;]*,)?$", re.IGNORECASE)
 # "Heart: enlarged": the label of an organ; "effusion: none" is read as it stands
-_LABEL = re.compile(r"^([a-z][a-z ,/&-]{2,40}): ?(?! |no\b|none\b|nil\b|absent\b|negative\b|not\b)")
+_LABEL = re.compile(
+    r"^([a-z][a-z ,/&-]{2,40}): ?(?! |no\b|none\b|nil\b|absent\b|negative\b|not\b|n/a\b|0)"
+)
 _ABBREVIATION = re.compile(r"\b(approx|lt|rt|e\.g|i\.e|dr|vs|cf|fig|ca)\.(?=\s+[\w(])", re.I)
-_SENTENCE = re.compile(r"(?<=[.!;])\s+|(?<=\?)\s+|\n+|\s+[•*-]\s+")
+# A dash before an answer, and a question with its answer, divide nothing
+_ANSWER = r"(?:no|none|nil|yes|absent|present|negative|not|n/a|normal)\b"
+_SENTENCE = re.compile(
+    rf"(?<=[.!;])\s+|(?<=\w\?)\s+(?!{_ANSWER})|\n+|\s+[•*-]\s+(?!{_ANSWER})", re.IGNORECASE
+)
 # "moderate right and small left", "left greater than right", "R>L"
 _AMOUNT = (
     r"(?:(?:\w+ly|\w+[- ]sized|tiny|trace|minimal|small(?:er)?|mild|moderate|larger?|new|stable) )*"
@@ -103,6 +113,39 @@ _OTHER_SIDE_FREE = re.compile(
     r"(?:,|;|\band\b|\bbut\b|\bwith\b)?\s*\b(?:none|not|nothing|neither)(?: (?:is|was|are))?"
     r"(?: (?:seen|present|identified|visible))?(?: (?:on|in|at))?(?: the)? (?:left|right)"
     r"(?:[ -](?:side|sided|one|lung|hemithorax))?(?= ?(?:$|[,;.)]|and\b|but\b))"
+)
+_THING = r"((?:small |trace |moderate |large |mild )?(?:pleural )?\w+)"
+_PLAINER: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"\bcan't\b"), "cannot"),
+    (re.compile(r"\b(is|are|was|were|do|does|did|has|have|could)n't\b"), r"\1 not"),
+    # Sides that are nobody's: where a mediastinum moves, an arch lies, a setting is apt
+    (
+        re.compile(r"\b(?:mediastinal )?shift(?:ed|ing)? (?:to|towards?) the (?:left|right)\b"),
+        "shift",
+    ),
+    (re.compile(r"\b(?:left|right)[ -]sided (?=aort|arch)"), ""),
+    (re.compile(r"\bin the right (?=(?:clinical )?(?:setting|context))"), "in the "),
+    (
+        re.compile(
+            r"(?:,| with| and)? (?:the )?(?:left|right) (?:lung|side|hemithorax|base)(?: is| are)?"
+            r" (?:clear|normal|unremarkable)\b"
+        ),
+        "",
+    ),
+    # "small right but no left effusion", "no left and small right effusion"
+    (
+        re.compile(rf"\b(left|right),? (?:but|and|with) no (left|right) {_THING}"),
+        r"\1 \3, but no \2 \3",
+    ),
+    (
+        re.compile(
+            rf"\bno (left|right),? (?:but|and|with)(?: a)? ((?:\w+ )?)(?!\1)(left|right) {_THING}"
+        ),
+        r"no \1 \4, but \2\3 \4",
+    ),
+    (re.compile(r"\bfrom \d+(?:\.\d+)?(?: ?(?:mm|cm))? to (?=\d)"), "to "),
+    (re.compile(r"(?<=\d),(?=\d ?(?:cm|mm)\b)"), "."),
+    (re.compile(r"\bversus (?=\d[\d.]* ?(?:mm|cm))"), "and before "),
 )
 _SIDE = re.compile(
     r"\b(?:(?P<both>bilateral(?:ly)?|both|b/l|biapical|bibasal|bibasilar)"
@@ -143,6 +186,8 @@ def read_findings(report: str, vocabulary: Vocabulary | None = None) -> list[Men
         found = list(_Sentence(sentence, known).mentions())
         if not found and mentions and _REFERS_BACK.match(sentence):
             mentions[-1] = _completed(mentions[-1], sentence, known)
+            if says_gone(sentence):
+                mentions[-1] = replace(mentions[-1], status="absent")
         mentions += found
     return mentions
 
@@ -198,6 +243,8 @@ def _sentences(report: str) -> Iterator[str]:
 
 def _plain(sentence: str) -> str:
     """Write sides and labels in one way."""
+    for pattern, plainer in _PLAINER:
+        sentence = pattern.sub(plainer, sentence)
     labelled = _LABEL.sub(r"\1 ", sentence)
     spelt = _LETTER_SIDE.sub(lambda m: "right" if m["side"] == "r" else "left", labelled)
     both = _BOTH_LETTERS.sub("bilateral", _BOTH_SIDES.sub("bilateral", spelt))
@@ -209,7 +256,14 @@ def _with_whole_lines(body: str) -> str:
     lines = [""]
     for line in map(str.strip, body.split("\n")):
         before = lines[-1]
+        if not line and _NEGATES.search(before):
+            continue  # "There is no", and a blank line
+        if _ITEM.match(line) and (_HEADS_A_NEGATED_LIST.search(before)):
+            lines[-1] = f"{before} {_ITEM.sub('', line)},"
+            continue
+        answered = _ANSWERED.search(before)
         goes_on = before and line and before[-1] not in ".!?;:" and not _ITEM.match(line)
+        goes_on = goes_on and not answered
         if goes_on and (
             line[0].islower()
             or line[0].isdecimal()
@@ -349,6 +403,8 @@ def _organs_in(sentence: str, known: Vocabulary) -> Iterator[tuple[Span, str]]:
             rest = sentence[match.end() :]
             owned = re.match(r" of (?:the |both )?(?:left |right )?", rest)
             owner = match.end() + owned.end() if owned else -1
+            if match.group().endswith("lobe") and any(o == "thyroid" for _, o in strong):
+                organ = "thyroid"  # it has two lobes as well
             yield match.span(), next((o for span, o in strong if span[0] == owner), organ)
 
 
