@@ -78,6 +78,7 @@ def find_sections(text: str) -> Sections:
     parts = list(_parts(tidied(text)))
     if len(parts) == 1:
         return Sections(findings=_joined([parts[0][1]]), headed=False)
+    parts = _continued(parts)
     if not any(name in ("findings", "report") and body.strip() for name, body in parts):
         parts = _with_findings(parts)
     report: list[tuple[Name, str]] = []
@@ -104,17 +105,44 @@ _FIRST_LINE = re.compile(r"(?<=[.!?])[ \t]*\n[ \t]*(?=[^\W\d_a-z])")
 _FIRST_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[^\W\d_a-z])")
 # "PORTABLE AP VIEW OF THE CHEST:", "CT ABDOMEN WITHOUT CONTRAST:"
 _CAPITALS = re.compile(r"(?:\A|(?<=\n))[ \t]*[^\W\d_a-z][^\na-z:]{2,70}:")
+# "Lungs: clear." in lines of their own
+_LABEL_LINE = re.compile(r"\n[ \t]*(?=[^\W\d_][^\n:.]{2,30}:[ \t]*\S)")
 _SENTENCE = re.compile(r"(?:\S+\s+){2,}\S+[.!?]")
+# A letterhead has none of these
+_VERB = re.compile(
+    r"\b(?:is|are|was|were|there|no|seen|shows?|kein\w*|zeigt|ist|sind|pas|il y a|hay|se observa"
+    r"|geen|non|presenta)\b",
+    re.IGNORECASE,
+)
 
 
 def _with_findings(parts: list[tuple[Name, str]]) -> list[tuple[Name, str]]:
     """Take the findings out of sections that only begin with what their headings say."""
     before, *headed = parts
     found = _redivided(headed)
-    if not any(name in ("findings", "impression", "addendum") and b.strip() for name, b in found):
-        sentences = (one for one in _PARAGRAPH.split(before[1]) if _SENTENCE.search(one))
-        found.insert(0, ("findings", " ".join(sentences)))
-    return [before, *found]
+    if any(name in ("findings", "addendum") and body.strip() for name, body in found):
+        return [before, *found]
+    said = [one for one in _PARAGRAPH.split(before[1]) if _SENTENCE.search(one)]
+    if any(name == "impression" and body.strip() for name, body in found):
+        said = [one for one in said if _VERB.search(one)]
+    return [before, ("findings", " ".join(said)), *found]
+
+
+def _continued(parts: list[tuple[Name, str]]) -> list[tuple[Name, str]]:
+    """Let findings go on after a comparison among them: "No clot. Comparison: CT. Old scar"."""
+    found: list[tuple[Name, str]] = []
+    said: Name | None = None
+    for name, body in parts:
+        if name in ("findings", "report") and body.strip():
+            said = name
+        elif name == "comparison" and said is not None:
+            own, rest = _divided(name, body)
+            found += [(name, own), (said, rest)]
+            continue
+        elif name in ("impression", "addendum", "closing"):
+            said = None
+        found.append((name, body))
+    return found
 
 
 def _redivided(headed: list[tuple[Name, str]]) -> list[tuple[Name, str]]:
@@ -131,9 +159,9 @@ def _divided(name: Name, body: str) -> tuple[str, str]:
     """Divide the body of a section into what its heading is about, and findings."""
     if name not in ("comparison", "other"):
         return body, ""
-    ends = [_CAPITALS, _PARAGRAPH]
+    ends = [_CAPITALS, _PARAGRAPH, _LABEL_LINE, _FIRST_LINE]
     if name == "comparison":
-        ends += [_FIRST_LINE, _FIRST_SENTENCE]
+        ends.append(_FIRST_SENTENCE)
     # white space before the first word is no end
     start = len(body) - len(body.lstrip())
     for end in ends:
@@ -149,7 +177,7 @@ def said_of_images(text: str) -> list[str]:
     That is all but the sections on the examination itself, on other studies, on the patient's
     history, on recommendations, and who signed.
     """
-    parts = list(_parts(tidied(text)))
+    parts = _continued(list(_parts(tidied(text))))
     if not any(name in ("findings", "report") and body.strip() for name, body in parts):
         parts = [parts[0], *_redivided(parts[1:])]
     return [parts[0][1], *(body for name, body in parts[1:] if name not in _NOT_OF_IMAGES)]

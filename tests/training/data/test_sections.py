@@ -107,3 +107,22 @@ def test_what_holds_no_findings_gives_none(report):
 def test_a_technique_of_two_paragraphs_is_none_where_findings_are_headed():
     report = "TECHNIQUE: Native.\n\nDose 3 mGy.\n\nFINDINGS: Normal."
     assert find_sections(report).text == "Findings: Normal."
+
+
+@pytest.mark.parametrize(
+    ("report", "findings"),
+    [
+        ("TECHNIQUE: CT.\nLungs: 5 mm nodule.\nPleura: No effusion.\nIMPRESSION: x", (
+            "Lungs: 5 mm nodule. Pleura: No effusion.")),
+        ("Technik: nativ.\nThorax: Kein Infiltrat.\nAbdomen: Leberzyste 2 cm.", (
+            "Thorax: Kein Infiltrat. Abdomen: Leberzyste 2 cm.")),
+        ("Compte rendu :\nTechnique : spirale.\nPas d'embolie.", "Pas d'embolie."),
+        ("FINDINGS: No clot. Comparison: none available. Old infarct left.", (
+            "No clot. Old infarct left.")),
+        ("CT\n\nThere is a filling defect.\n\nOpinion\nPE.", "There is a filling defect."),
+        ("RESULT: Small effusion.\nCONCLUSION: Effusion.", "Small effusion."),
+        ("Clinical: pneumothorax.\nResult: no pneumothorax.", "no pneumothorax."),
+    ],
+)  # fmt: skip
+def test_findings_are_not_swallowed_by_what_stands_before(report, findings):
+    assert find_sections(report).findings == findings

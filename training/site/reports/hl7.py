@@ -93,7 +93,7 @@ def _reports(
         accession = _value(places.get(segment), number)
         if not accession and (segment, number) == ("OBR", 3):
             accession = _value(order.control, 3)
-        if accession and (text or status == "withdrawn"):
+        if accession and (text or parts or status == "withdrawn"):
             yield SignedReport(
                 accession_number=accession,
                 text=text,
@@ -140,8 +140,10 @@ def _status(order: _Order) -> Status:
     """What OBR-25 and OBX-11 say (tables 0123 and 0085); signed only where they agree."""
     request = order.request.first(25)
     stated = {one.first(11) or request for one in order.observations if _is_text(one)}
-    if request == "X" or (stated and stated <= _VOID):
+    if request == "X" or (stated and stated <= _VOID and request != "C"):
         return "withdrawn"
+    if request == "C" and stated and stated <= _VOID:
+        return "corrected"  # it only takes something away
     stated -= _VOID
     if request not in ("", "F", "C") or not stated or not stated <= {"F", "C", "U"}:
         return "preliminary"
@@ -149,19 +151,21 @@ def _status(order: _Order) -> Status:
 
 
 def _parts(observations: Sequence[Segment]) -> Iterator[Part]:
-    """Read the text observations that hold, each with its heading."""
+    """Read the text observations, each with its heading; deleted ones say what they delete."""
     for observation in observations:
-        if not _is_text(observation) or observation.first(11) in _VOID:
+        if not _is_text(observation):
             continue
         unescaped = observation.separators.unescaped
         lines = [unescaped(line) for line in observation.repetitions(5) or [""]]
         name = "|".join((*observation.components(3)[:1], observation.first(4)))
-        yield Part(observation.first(1), name, _heading(observation), "\n".join(lines))
+        deleted = observation.first(11) in _VOID
+        yield Part(observation.first(1), name, _heading(observation), "\n".join(lines), deleted)
 
 
 def _adds(parts: Sequence[Part]) -> bool:
     """Whether all of it is an addendum."""
-    return bool(parts) and all(kind_of_heading(one.heading) == "addendum" for one in parts)
+    held = [part for part in parts if not part.deleted]
+    return bool(held) and all(kind_of_heading(one.heading) == "addendum" for one in held)
 
 
 def _is_text(observation: Segment) -> bool:

@@ -11,17 +11,22 @@ from dicom_io.errors import UnusableData
 _Read = tuple[datetime, bool]
 """A moment, and whether it has a time of day."""
 
+_PARTS = ("%[YyGcx]", "%[mbBjcx]", "%[djcx]")
+_CLOCK = re.compile(r" (?:Uhr|h)$")
+# What stands in databases where nobody knows the day: 0001-01-01, 1900-01-01, 9999-12-31
+_FIRST_YEAR, _LAST_YEAR = 1970, 2100
+
 _DAY_FIRST, _MONTH_FIRST = "day first", "month first"
 _TIME = (
     r"(?:[T\ ,]+(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,]\d+)?)?"
-    r"\ *(?P<half>[AaPp]\.?[Mm]\.?)?\ *(?P<zone>Z|[+-]\d{2}:?\d{2})?)?"
+    r"\ *(?P<half>[AaPp]\.?[Mm]\.?)?\ *(?P<zone>Z|[+-]\d{2}(?::?\d{2})?)?)?"
 )
 # Years have four digits: of two nobody knows which century, or which number is the year
 _FORMS = (
     re.compile(rf"(?P<year>\d{{4}})([-./])(?P<month>\d{{1,2}})\2(?P<day>\d{{1,2}}){_TIME}"),
     re.compile(
         r"(?P<year>\d{4})(?P<month>\d{2})(?P<day>\d{2})"
-        r"(?:[T\ ]?(?P<hour>\d{2})(?P<minute>\d{2})(?P<second>\d{2})?(?:[.,]\d+)?"
+        r"(?:[T\ ]?(?P<hour>\d{2}):?(?P<minute>\d{2})(?::?(?P<second>\d{2}))?(?:[.,]\d+)?"
         r"(?P<half>)(?P<zone>Z|[+-]\d{2}:?\d{2})?)?"
     ),
     # With dots the day is first everywhere; with bars and hyphens it depends on the country
@@ -47,8 +52,11 @@ def moments(values: Sequence[tuple[int, str]], form: str | None = None) -> Itera
         A value is no time of the format, or 03/04/2024 could be either day. The message names the
         line, never what stands there.
     """
-    stated = [(line, value.strip()) for line, value in values]
+    stated = [(line, _CLOCK.sub("", " ".join(value.split()))) for line, value in values]
     read = _by_form(stated, form) if form else _found_out(stated)
+    for line, (moment, _) in read.items():
+        if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+            raise _refusal(f"no year from {_FIRST_YEAR} to {_LAST_YEAR}", line)
     zoned = {moment.tzinfo is not None for moment, _ in read.values()}
     if len(zoned) > 1:
         raise _refusal("some times have a time zone and some have none: which is later is unknown")
@@ -63,12 +71,14 @@ def _digits(moment: datetime, timed: bool) -> str:
 
 
 def _by_form(stated: Iterable[tuple[int, str]], form: str) -> dict[int, _Read]:
+    if not all(re.search(part, form) for part in _PARTS):
+        raise _refusal(f"the format {form} has no year, month and day")
     read = {}
     for line, value in stated:
         if value:
             try:
                 read[line] = datetime.strptime(value, form), "%H" in form or "%I" in form
-            except ValueError:
+            except (ValueError, re.error):
                 raise _refusal(f"no time of the format {form}", line) from None
     return read
 
@@ -125,7 +135,8 @@ def _moment(match: re.Match[str], order: str) -> datetime:
     zone = said["zone"]
     offset = None
     if zone:
-        offset = datetime.strptime("+0000" if zone == "Z" else zone, "%z").tzinfo
+        full = "+0000" if zone == "Z" else zone if len(zone) > 3 else f"{zone}00"
+        offset = datetime.strptime(full, "%z").tzinfo
     return datetime(year, month_, day_, hour, minute, second, tzinfo=offset)
 
 

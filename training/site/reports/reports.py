@@ -30,16 +30,15 @@ class Part:
         What it is (OBX-3 and OBX-4); all lines of a report may have the same.
     heading, text : str
         What stands above it, and what it says.
+    deleted : bool
+        Whether a correction takes it away.
     """
 
     number: str
     name: str
     heading: str
     text: str = field(repr=False)
-
-    def key(self, named: bool) -> str:
-        """What tells it from the others of its report: what it is, or else its number."""
-        return self.name if named else self.number
+    deleted: bool = False
 
 
 def text_of(parts: Iterable[Part]) -> str:
@@ -47,6 +46,8 @@ def text_of(parts: Iterable[Part]) -> str:
     lines: list[str] = []
     above = ""
     for part in parts:
+        if part.deleted:
+            continue
         if part.heading and part.heading != above:
             lines.append(f"{part.heading}:")
         above = part.heading
@@ -195,22 +196,53 @@ def _whole(report: SignedReport, reports: Sequence[SignedReport]) -> str:
 
 
 def _whole_parts(report: SignedReport, reports: Sequence[SignedReport]) -> tuple[Part, ...]:
-    before = [one for one in reports if one.parts and one.written < report.written]
+    gone = max((one.written for one in reports if one.status == "withdrawn"), default="")
+    before = [one for one in reports if one.parts and gone <= one.written < report.written]
+    before = [one for one in before if one.status != "withdrawn"]
     if report.status != "corrected" or not report.parts or not before:
         return report.parts
     earlier = _whole_parts(_latest(before), before)
-    named = len({part.name for part in earlier}) == len(earlier)
-    corrected = {part.key(named): part for part in report.parts}
-    known = [part.key(named) for part in earlier]
-    if not set(corrected) < set(known):
-        return report.parts
-    if not named and _begins(list(corrected), known):
-        # lines 1, 2, … of a report of more lines: a shorter report, or its first lines
+    named, known = ({part.name for part in parts} for parts in (report.parts, earlier))
+    if named < known:  # some sections of several
+        return _with_sections(earlier, report.parts)
+    if len(known) == 1 and named == known:
+        return _with_lines(earlier, report)
+    return report.parts
+
+
+def _with_sections(earlier: Sequence[Part], corrected: Sequence[Part]) -> tuple[Part, ...]:
+    """Put corrected sections in the places of those of the same name."""
+    found: list[Part] = []
+    placed: set[str] = set()
+    named = {part.name for part in corrected}
+    for part in earlier:
+        if part.name not in named:
+            found.append(part)
+        elif part.name not in placed:
+            placed.add(part.name)
+            found += [one for one in corrected if one.name == part.name and not one.deleted]
+    return tuple(found)
+
+
+def _with_lines(earlier: Sequence[Part], report: SignedReport) -> tuple[Part, ...]:
+    """Put corrected lines in the places of those of the same number.
+
+    Raises
+    ------
+    NoReport
+        Lines 1, 2, … of a report of more lines are a shorter report, or its first lines; lines that
+        were not there before are said of none.
+    """
+    numbers, known = ([part.number for part in parts] for parts in (report.parts, earlier))
+    deletes = any(part.deleted for part in report.parts)
+    if numbers == known[: len(numbers)] and len(numbers) < len(known) and not deletes:
         if not find_sections(report.text).headed:
             raise NoReport("its correction is of some lines or of all, which cannot be told")
         return report.parts
-    return tuple(corrected.get(part.key(named), part) for part in earlier)
-
-
-def _begins(some: Sequence[str], every: Sequence[str]) -> bool:
-    return list(some) == list(every[: len(some)])
+    if set(numbers) <= set(known):
+        corrected = {part.number: part for part in report.parts}
+        merged = [corrected.get(part.number, part) for part in earlier]
+        return tuple(part for part in merged if not part.deleted)
+    if numbers[:1] != ["1"] and numbers[:1] != [""]:
+        raise NoReport("its correction has lines that the report before had not")
+    return report.parts

@@ -286,3 +286,31 @@ def test_a_shorter_report_with_headings_takes_the_place_of_a_longer_one(tmp_path
 def test_the_first_line_alone_may_be_all_and_is_refused(tmp_path):
     with pytest.raises(NoReport, match="some lines or of all"):
         corrected(tmp_path, LINES, [an_obx(1, "R", "The lungs are not clear.", "C")])
+
+
+def test_a_correction_that_deletes_a_section_takes_it_away(tmp_path):
+    later = [an_obx(1, "F&GDT", "", "D"), an_obx(2, "F&IMP", "No effusion.", "C")]
+    assert corrected(tmp_path, FIRST, later) == "Impression: No effusion."
+    assert corrected(tmp_path, FIRST, [an_obx(2, "F&IMP", "", "D")]) == (
+        "Findings: The lungs are clear."
+    )
+
+
+def test_a_correction_after_a_withdrawal_brings_nothing_back(tmp_path):
+    messages = (
+        message(*FIRST, time="20240301120000"),
+        message(an_obx(1, "F&GDT", "", "X"), status="X", time="20240302120000"),
+        message(an_obx(1, "F&IMP", "A nodule.", "C"), status="C", time="20240303120000"),
+    )
+    assert reading_of(read(tmp_path, *messages)).text == "Impression: A nodule."
+
+
+def test_a_section_of_several_lines_is_corrected_as_a_whole(tmp_path):
+    first = [an_obx(n, "F&GDT", f"Line {n}.") for n in (1, 2)] + [an_obx(3, "F&IMP", "Old.")]
+    text = corrected(tmp_path, first, [an_obx(1, "F&IMP", "New.", "C")])
+    assert text == "Findings: Line 1. Line 2.\nImpression: New."
+
+
+def test_lines_that_were_not_there_before_are_refused(tmp_path):
+    with pytest.raises(NoReport, match="had not"):
+        corrected(tmp_path, LINES, [an_obx(6, "R", "More.", "C")])
