@@ -26,7 +26,7 @@ from engine.checkpoints.decoding import Decoding
 from engine.inference.device import DTYPES, choose_device, choose_dtype
 from engine.inference.generation import Generator
 from engine.inference.quantization import QUANTIZATIONS, quantize
-from engine.network.med3dvlm import Med3DVLM, Med3DVLMConfig, without_weights
+from engine.network.med3dvlm import Med3DVLM, Med3DVLMConfig
 from engine.network.projector import PUBLISHED
 from engine.protocol import Sampling
 from engine.sizes.memory import (
@@ -55,7 +55,7 @@ SHAPES = {"published": PUBLISHED_MODEL, "small": SMALL}
 
 def random_network(config: Med3DVLMConfig, device: torch.device, dtype: torch.dtype) -> Med3DVLM:
     """Build a network with normal weights; the logits are spread out, so that no two tie."""
-    network = without_weights(config).to(dtype).to_empty(device=device)
+    network = Med3DVLM.without_weights(config).to(dtype).to_empty(device=device)
     network.model.rotary_emb = type(network.model.rotary_emb)(config.llm).to(device)
     torch.manual_seed(0)
     for tensor in [*network.parameters(), *network.buffers()]:
@@ -186,7 +186,9 @@ def speed(
 ) -> dict[str, float]:
     """Rates of both sides, and what the device could do at most."""
     llm, parts = network.config.llm, weight_bytes(network)
-    weights = sum(p.numel() for p in without_weights(network.config).llm_layers.parameters())
+    weights = sum(
+        p.numel() for p in Med3DVLM.without_weights(network.config).llm_layers.parameters()
+    )
     context = PROMPT_TOKENS + mine.tokens // 2
     read = parts["layers"] + parts["head"] + context * bytes_per_token(llm, dtype)
     limit = copy_bandwidth(device) / read

@@ -13,7 +13,7 @@ from transformers import AutoConfig, PreTrainedConfig
 
 from dicom_io.errors import CheckpointMismatch
 from engine.checkpoints.description import CONFIG
-from engine.network import ct_chat, m3d_lamed, med3dvlm, merlin, merlin_pair, nv_reason, pmc_clip
+from engine.network import merlin_pair, pmc_clip
 from engine.network.contrastive import ContrastiveConfig, ContrastivePair, pair_without_weights
 from engine.network.ct_chat import CTChat, CTChatConfig
 from engine.network.ct_vit import CTViTConfig
@@ -90,18 +90,18 @@ class Family:
 
 
 FAMILIES = {
-    "med3dvlm": Family(Med3DVLMConfig, Med3DVLM, med3dvlm.without_weights, VISION_TOWER),
+    "med3dvlm": Family(Med3DVLMConfig, Med3DVLM, Med3DVLM.without_weights, VISION_TOWER),
     "m3d_lamed": Family(
-        M3DLaMedConfig, M3DLaMed, m3d_lamed.without_weights, VISION_TOWER, only_tower="vit3d"
+        M3DLaMedConfig, M3DLaMed, M3DLaMed.without_weights, VISION_TOWER, only_tower="vit3d"
     ),
     "merlin": Family(
-        MerlinConfig, Merlin, merlin.without_weights, VISION_TOWER, only_tower="resnet3d"
+        MerlinConfig, Merlin, Merlin.without_weights, VISION_TOWER, only_tower="resnet3d"
     ),
     "nv_reason": Family(
-        NVReasonConfig, NVReason, nv_reason.without_weights, VISION_TOWER, only_tower="primus"
+        NVReasonConfig, NVReason, NVReason.without_weights, VISION_TOWER, only_tower="primus"
     ),
     "ct_chat": Family(
-        CTChatConfig, CTChat, ct_chat.without_weights, VISION_TOWER, only_tower="ct_vit"
+        CTChatConfig, CTChat, CTChat.without_weights, VISION_TOWER, only_tower="ct_vit"
     ),
     "contrastive": Family(
         ContrastiveConfig,

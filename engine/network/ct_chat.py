@@ -7,12 +7,11 @@ from pydantic import InstanceOf
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers.cache_utils import Cache
 from transformers.models.llama import LlamaConfig, LlamaModel
 
 from dicom_io.errors import EngineError
 from engine.network.ct_vit import CTViT, CTViTConfig
-from engine.network.language_model import logits, without_memory
+from engine.network.language_model import WritingNetwork
 
 POOL_HEADS = 8
 """Of the pooling, whose width is the tower's; no tensor tells it."""
@@ -84,47 +83,16 @@ class Projector(nn.Module):
         return out
 
 
-class CTChat(nn.Module):
-    """Volume and prompt to text; a `VisionLanguageModel`."""
+class CTChat(WritingNetwork):
+    """Volume and prompt to text; its tower's hidden states are the codebook's vectors."""
 
-    def __init__(self, config: CTChatConfig):
-        super().__init__()
-        self.config = config
-        self.model = LlamaModel(config.llm)
-        self.model.vision_tower = CTViT(config.vision)
-        self.model.mm_projector = Projector(
-            config.vision.width, config.llm.hidden_size, config.image_tokens
-        )
-        self.lm_head = nn.Linear(config.llm.hidden_size, config.llm.vocab_size, bias=False)
+    config: CTChatConfig
 
-    @property
-    def llm_config(self) -> LlamaConfig:
-        return self.config.llm
-
-    @property
-    def llm_layers(self) -> nn.ModuleList:
-        layers: nn.ModuleList = self.model.layers
-        return layers
-
-    @property
-    def image_token_count(self) -> int:
-        return self.config.image_tokens
-
-    def encode_image(self, volume: Tensor) -> list[Tensor]:
-        """(B, 1, D, H, W) -> the codebook vectors of its patches (B, tokens, channels)."""
-        hidden_states: list[Tensor] = self.model.get_submodule("vision_tower")(volume)
-        return hidden_states
-
-    def image_tokens(self, hidden_states: list[Tensor]) -> Tensor:
-        """Hidden states -> image tokens (B, n, hidden size)."""
-        projector = self.model.get_submodule("mm_projector")
-        image_tokens: Tensor = projector(hidden_states[-1].to(next(projector.parameters()).dtype))
-        return image_tokens
-
-    def embed_tokens(self, input_ids: Tensor) -> Tensor:
-        """(B, n) -> (B, n, hidden size)."""
-        embeddings: Tensor = self.model.embed_tokens(input_ids)
-        return embeddings
+    @staticmethod
+    def parts(config: CTChatConfig) -> tuple[LlamaModel, CTViT, Projector]:
+        width, hidden_size = config.vision.width, config.llm.hidden_size
+        llm, tower = LlamaModel(config.llm), CTViT(config.vision)
+        return llm, tower, Projector(width, hidden_size, config.image_tokens)
 
     def embed_prompt(self, input_ids: Tensor, image_tokens: Tensor) -> Tensor:
         """Put image tokens in the place of their placeholders, wherever the prompt has them.
@@ -136,28 +104,3 @@ class CTChat(nn.Module):
             raise EngineError(f"a prompt of this model has {image_tokens.shape[1]} image tokens")
         words = self.embed_tokens(input_ids)
         return words.masked_scatter(places[..., None], image_tokens.to(words.dtype))
-
-    def forward(
-        self,
-        inputs_embeds: Tensor,
-        *,
-        attention_mask: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        past_key_values: Cache | None = None,
-        logits_to_keep: int = 0,
-    ) -> Tensor:
-        """Return logits of embeddings (B, n, hidden size); see `VisionLanguageModel`."""
-        return logits(
-            self.model,
-            self.lm_head,
-            inputs_embeds,
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            past_key_values=past_key_values,
-            logits_to_keep=logits_to_keep,
-        )
-
-
-def without_weights(config: CTChatConfig) -> CTChat:
-    """Build the network with parameters that hold no memory, for `checkpoints.weights.assemble`."""
-    return without_memory(lambda: CTChat(config), config.llm)

@@ -13,11 +13,10 @@ from pydantic import InstanceOf
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers.cache_utils import Cache
 from transformers.models.llama import LlamaConfig, LlamaModel
 from transformers.models.phi3 import Phi3Config, Phi3Model
 
-from engine.network.language_model import logits, without_memory
+from engine.network.language_model import WritingNetwork
 from engine.network.vit3d import ViT3D, ViT3DConfig
 
 
@@ -82,48 +81,20 @@ class VisionTower(nn.Module):
         return [hidden[:, 1:] for hidden in self.vision_tower(volume)]
 
 
-class M3DLaMed(nn.Module):
-    """Volume and prompt to text; a `VisionLanguageModel`."""
+class M3DLaMed(WritingNetwork):
+    """Volume and prompt to text; the last hidden state of its tower is normalised."""
 
-    def __init__(self, config: M3DLaMedConfig):
-        super().__init__()
+    config: M3DLaMedConfig
+
+    @staticmethod
+    def parts(
+        config: M3DLaMedConfig,
+    ) -> tuple[LlamaModel | Phi3Model, VisionTower, SpatialPooling]:
         vision, llm = config.vision, config.llm
-        self.config = config
-        self.model = LlamaModel(llm) if isinstance(llm, LlamaConfig) else Phi3Model(llm)
-        self.model.vision_tower = VisionTower(vision)
-        self.model.mm_projector = SpatialPooling(
-            vision.grid, config.pooling, vision.width, llm.hidden_size
-        )
-        self.lm_head = nn.Linear(llm.hidden_size, llm.vocab_size, bias=False)
-
-    @property
-    def llm_config(self) -> LlamaConfig | Phi3Config:
-        return self.config.llm
-
-    @property
-    def llm_layers(self) -> nn.ModuleList:
-        layers: nn.ModuleList = self.model.layers
-        return layers
-
-    @property
-    def image_token_count(self) -> int:
-        return self.config.image_tokens
-
-    def encode_image(self, volume: Tensor) -> list[Tensor]:
-        """(B, 1, D, H, W) -> hidden states (B, patches, channels), the last one normalised."""
-        hidden_states: list[Tensor] = self.model.get_submodule("vision_tower")(volume)
-        return hidden_states
-
-    def image_tokens(self, hidden_states: list[Tensor]) -> Tensor:
-        """Hidden states of the vision tower -> image tokens (B, n, hidden size)."""
-        perceiver = self.model.get_submodule("mm_projector")
-        image_tokens: Tensor = perceiver(hidden_states[-1].to(next(perceiver.parameters()).dtype))
-        return image_tokens
-
-    def embed_tokens(self, input_ids: Tensor) -> Tensor:
-        """(B, n) -> (B, n, hidden size)."""
-        embeddings: Tensor = self.model.embed_tokens(input_ids)
-        return embeddings
+        model = LlamaModel(llm) if isinstance(llm, LlamaConfig) else Phi3Model(llm)
+        tower = VisionTower(vision)
+        pooling = SpatialPooling(vision.grid, config.pooling, vision.width, llm.hidden_size)
+        return model, tower, pooling
 
     def embed_prompt(self, input_ids: Tensor, image_tokens: Tensor) -> Tensor:
         """Put image tokens behind the first token, which Llama's tokenizer begins a text with.
@@ -135,28 +106,3 @@ class M3DLaMed(nn.Module):
         embeddings = self.embed_tokens(input_ids)
         rest = embeddings[:, 1 + image_tokens.shape[1] :]
         return torch.cat([embeddings[:, :1], image_tokens, rest], dim=1)
-
-    def forward(
-        self,
-        inputs_embeds: Tensor,
-        *,
-        attention_mask: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        past_key_values: Cache | None = None,
-        logits_to_keep: int = 0,
-    ) -> Tensor:
-        """Return logits of embeddings (B, n, hidden size); see `VisionLanguageModel`."""
-        return logits(
-            self.model,
-            self.lm_head,
-            inputs_embeds,
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            past_key_values=past_key_values,
-            logits_to_keep=logits_to_keep,
-        )
-
-
-def without_weights(config: M3DLaMedConfig) -> M3DLaMed:
-    """Build the network with parameters that hold no memory, for `checkpoints.weights.assemble`."""
-    return without_memory(lambda: M3DLaMed(config), config.llm)

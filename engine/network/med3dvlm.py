@@ -11,10 +11,9 @@ import torch
 from pydantic import InstanceOf
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
-from transformers.cache_utils import Cache
 from transformers.models.qwen2 import Qwen2Config, Qwen2Model
 
-from engine.network.language_model import logits, without_memory
+from engine.network.language_model import WritingNetwork
 from engine.network.projector import ProjectorConfig, projector
 from engine.network.vision import VisionConfig, vision_tower
 
@@ -42,6 +41,10 @@ class Med3DVLMConfig:
     projector: ProjectorConfig
     llm: InstanceOf[Qwen2Config]
     splice: Splice = "clean"
+
+    @property
+    def image_tokens(self) -> int:
+        return self.projector.image_tokens
 
     def __post_init__(self) -> None:
         low, high = self.vision.shapes[-2:]
@@ -79,34 +82,15 @@ class VisionTower(nn.Module):
         return hidden_states
 
 
-class Med3DVLM(nn.Module):
+class Med3DVLM(WritingNetwork):
     """Volume and prompt to text."""
 
-    def __init__(self, config: Med3DVLMConfig):
-        super().__init__()
-        self.config = config
-        self.model = Qwen2Model(config.llm)
-        self.model.vision_tower = VisionTower(config.vision)
-        self.model.mm_projector = projector(config.projector)
-        self.lm_head = nn.Linear(config.llm.hidden_size, config.llm.vocab_size, bias=False)
+    config: Med3DVLMConfig
 
-    @property
-    def llm_config(self) -> Qwen2Config:
-        return self.config.llm
-
-    @property
-    def llm_layers(self) -> nn.ModuleList:
-        layers: nn.ModuleList = self.model.layers
-        return layers
-
-    @property
-    def image_token_count(self) -> int:
-        return self.config.projector.image_tokens
-
-    def encode_image(self, volume: Tensor) -> list[Tensor]:
-        """(B, 1, D, H, W) -> the vision tower's hidden states (B, tokens, C)."""
-        hidden_states: list[Tensor] = self.model.get_submodule("vision_tower")(volume)
-        return hidden_states
+    @staticmethod
+    def parts(config: Med3DVLMConfig) -> tuple[Qwen2Model, VisionTower, nn.Module]:
+        llm, tower = Qwen2Model(config.llm), VisionTower(config.vision)
+        return llm, tower, projector(config.projector)
 
     def project(self, low: Tensor, high: Tensor) -> Tensor:
         """Last stage of the vision tower but one, and last -> image tokens (B, n, hidden size)."""
@@ -119,11 +103,6 @@ class Med3DVLM(nn.Module):
         dtype = next(self.model.get_submodule("mm_projector").parameters()).dtype
         low, high = (hidden.to(dtype) for hidden in hidden_states[-2:])
         return self.project(low, high)
-
-    def embed_tokens(self, input_ids: Tensor) -> Tensor:
-        """(B, n) -> (B, n, hidden size)."""
-        embeddings: Tensor = self.model.embed_tokens(input_ids)
-        return embeddings
 
     def embed_prompt(self, input_ids: Tensor, image_tokens: Tensor) -> Tensor:
         """Splice image tokens into the embeddings of a prompt that begins with their placeholders.
@@ -141,28 +120,3 @@ class Med3DVLM(nn.Module):
         start = 1 if self.config.splice == "published" else 0
         end = start + image_tokens.shape[1]
         return torch.cat([embeddings[:, :start], image_tokens, embeddings[:, end:]], dim=1)
-
-    def forward(
-        self,
-        inputs_embeds: Tensor,
-        *,
-        attention_mask: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        past_key_values: Cache | None = None,
-        logits_to_keep: int = 0,
-    ) -> Tensor:
-        """Return logits of embeddings (B, n, hidden size); see `VisionLanguageModel`."""
-        return logits(
-            self.model,
-            self.lm_head,
-            inputs_embeds,
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            past_key_values=past_key_values,
-            logits_to_keep=logits_to_keep,
-        )
-
-
-def without_weights(config: Med3DVLMConfig) -> Med3DVLM:
-    """Build the network with parameters that hold no memory, for `checkpoints.weights.assemble`."""
-    return without_memory(lambda: Med3DVLM(config), config.llm)

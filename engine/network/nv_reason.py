@@ -11,12 +11,12 @@ from math import prod
 import torch
 from pydantic import InstanceOf
 from pydantic.dataclasses import dataclass
-from torch import Tensor, nn
+from torch import Tensor
 from transformers.cache_utils import Cache
 from transformers.models.qwen3_5 import Qwen3_5TextConfig, Qwen3_5TextModel
 
 from dicom_io.errors import EngineError
-from engine.network.language_model import logits, without_memory
+from engine.network.language_model import WritingNetwork
 from engine.network.primus import Merger, Primus, PrimusConfig
 
 
@@ -41,45 +41,15 @@ class NVReasonConfig:
         return prod(self.vision.grid)
 
 
-class NVReason(nn.Module):
-    """Volume and prompt to text; a `VisionLanguageModel`."""
+class NVReason(WritingNetwork):
+    """Volume and prompt to text; its tower has one hidden state."""
 
-    def __init__(self, config: NVReasonConfig):
-        super().__init__()
-        self.config = config
-        self.model = Qwen3_5TextModel(config.llm)
-        self.model.vision_tower = Primus(config.vision)
-        self.model.mm_projector = Merger(config.vision.width, config.llm.hidden_size)
-        self.lm_head = nn.Linear(config.llm.hidden_size, config.llm.vocab_size, bias=False)
+    config: NVReasonConfig
 
-    @property
-    def llm_config(self) -> Qwen3_5TextConfig:
-        return self.config.llm
-
-    @property
-    def llm_layers(self) -> nn.ModuleList:
-        layers: nn.ModuleList = self.model.layers
-        return layers
-
-    @property
-    def image_token_count(self) -> int:
-        return self.config.image_tokens
-
-    def encode_image(self, volume: Tensor) -> list[Tensor]:
-        """(B, 1, D, H, W) -> the last hidden state (B, tokens, channels)."""
-        hidden_states: list[Tensor] = self.model.get_submodule("vision_tower")(volume)
-        return hidden_states
-
-    def image_tokens(self, hidden_states: list[Tensor]) -> Tensor:
-        """Hidden states -> image tokens (B, n, hidden size)."""
-        merger = self.model.get_submodule("mm_projector")
-        image_tokens: Tensor = merger(hidden_states[-1].to(next(merger.parameters()).dtype))
-        return image_tokens
-
-    def embed_tokens(self, input_ids: Tensor) -> Tensor:
-        """(B, n) -> (B, n, hidden size)."""
-        embeddings: Tensor = self.model.embed_tokens(input_ids)
-        return embeddings
+    @staticmethod
+    def parts(config: NVReasonConfig) -> tuple[Qwen3_5TextModel, Primus, Merger]:
+        llm, tower = Qwen3_5TextModel(config.llm), Primus(config.vision)
+        return llm, tower, Merger(config.vision.width, config.llm.hidden_size)
 
     def embed_prompt(self, input_ids: Tensor, image_tokens: Tensor) -> Tensor:
         """Put image tokens in the place of their placeholders.
@@ -122,17 +92,10 @@ class NVReason(nn.Module):
             seen = 0 if past_key_values is None else past_key_values.get_seq_length()
             places = torch.arange(inputs_embeds.shape[1], device=inputs_embeds.device)
             position_ids = (seen + places).expand(len(inputs_embeds), -1)
-        return logits(
-            self.model,
-            self.lm_head,
+        return super().forward(
             inputs_embeds,
             attention_mask=attention_mask,
             position_ids=self.axes(position_ids),
             past_key_values=past_key_values,
             logits_to_keep=logits_to_keep,
         )
-
-
-def without_weights(config: NVReasonConfig) -> NVReason:
-    """Build the network with parameters that hold no memory, for `checkpoints.weights.assemble`."""
-    return without_memory(lambda: NVReason(config), config.llm)

@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers.models.qwen3_5 import Qwen3_5TextConfig
 
 from engine.checkpoints.weights import assemble
-from engine.network.nv_reason import NVReason, NVReasonConfig, without_weights
+from engine.network.nv_reason import NVReason, NVReasonConfig
 from engine.network.primus import PrimusConfig
 from tests.engine.golden import FAMILIES, filled_tensor
 
@@ -49,7 +49,7 @@ def filled_network(config: NVReasonConfig) -> NVReason:
     with torch.device("meta"):
         names = list(NVReason(config).state_dict())
     own = {name: tensors[published_name(name)] for name in names}
-    return assemble(without_weights(config), own, tied=True)
+    return assemble(NVReason.without_weights(config), own, tied=True)
 
 
 def write_folder(folder: Path) -> Path:

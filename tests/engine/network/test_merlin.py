@@ -7,7 +7,7 @@ from engine.checkpoints.decoding import Decoding
 from engine.checkpoints.layouts.merlin import report_names
 from engine.checkpoints.weights import assemble
 from engine.inference.generation import Generator
-from engine.network.merlin import Merlin, MerlinConfig, without_weights
+from engine.network.merlin import Merlin, MerlinConfig
 from engine.network.resnet3d import ResNet3D, ResNet3DConfig
 from engine.protocol import Sampling
 from tests.engine.golden import assert_equals_golden, filled_tensor, uniform
@@ -19,7 +19,7 @@ REPORT = GOLDEN["report"]
 def report_model() -> Merlin:
     size = tuple(REPORT["volume_shape"][i] for i in (4, 2, 3))
     config = MerlinConfig(ResNet3DConfig(size, BLOCKS), LlamaConfig(**LLAMA))
-    return assemble(without_weights(config), report_names(published_tensors(config)))
+    return assemble(Merlin.without_weights(config), report_names(published_tensors(config)))
 
 
 def as_seen(seed: int, shape: list[int]) -> torch.Tensor:
