@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,6 +55,16 @@ def open_sessions(settings: Settings) -> SessionFactory:
     """Open the database, migrated to the current tables."""
     make_private(settings.storage.spool)
     return session_factory(open_database(settings.storage.database_url))
+
+
+@contextmanager
+def passing_sessions(settings: Settings) -> Iterator[SessionFactory]:
+    """Open the database for one command, and close it afterwards."""
+    sessions = open_sessions(settings)
+    try:
+        yield sessions
+    finally:
+        sessions.kw["bind"].dispose()
 
 
 def await_sessions(
@@ -193,12 +203,8 @@ def alert(settings: Settings, kind: Kind, message: str) -> None:
     message : str
         What to tell; it names no patient.
     """
-    sessions = open_sessions(settings)
-    try:
-        with sessions.begin() as session:
-            add_event(session, kind, message, now=now_of(session), level=Level.ALERT)
-    finally:
-        sessions.kw["bind"].dispose()
+    with passing_sessions(settings) as sessions, sessions.begin() as session:
+        add_event(session, kind, message, now=now_of(session), level=Level.ALERT)
 
 
 def run_engine(settings: Settings) -> None:

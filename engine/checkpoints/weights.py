@@ -44,6 +44,17 @@ class TensorInfo:
         return self.dtype.startswith(("float", "bfloat"))
 
 
+def count_layers(headers: Mapping[str, TensorInfo], begin: str) -> int:
+    """Count the numbers that follow `begin`, such as "model.layers.", in the names of tensors."""
+    return len({n.removeprefix(begin).split(".")[0] for n in headers if n.startswith(begin)})
+
+
+def begin_as(own: Mapping[str, str], name: str) -> str:
+    """Return a tensor's name with its beginning replaced; the first of `own` that fits counts."""
+    begin = next((begin for begin in own if name.startswith(begin)), "")
+    return own.get(begin, "") + name.removeprefix(begin)
+
+
 TORCH_NAMES = {"F": "float", "BF": "bfloat", "I": "int", "U": "uint", "BOOL": "bool"}
 """Torch's names of types by the letters that safetensors has for them; the bits follow in both."""
 

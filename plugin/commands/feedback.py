@@ -6,18 +6,17 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 import click
 
 from dicom_io.errors import ConfigurationError, PluginError, UnusableData
-from plugin.assembly import open_sessions, open_spool
+from plugin.assembly import open_spool, passing_sessions
 from plugin.commands.moments import moment
+from plugin.commands.other_packages import brought
 from plugin.console import say
 from plugin.endpoints import archive_of
 from plugin.feedback.agreement import KINDS, Month
@@ -25,7 +24,6 @@ from plugin.feedback.signed import FILES, Find, in_archive, keep, months, waitin
 from plugin.feedback.signed import signed_texts as texts_of
 from plugin.settings import ArchiveDestination, Settings
 from plugin.state.clock import now_by
-from plugin.state.database import SessionFactory
 from plugin.state.private import make_private
 
 # Most of a table on a page; the rest stands in the CSV file
@@ -64,9 +62,9 @@ def fetch_signed(
     PeerUnreachable, AssociationRejected
         It does not answer, or refuses; what was found so far is kept.
     """
-    find, read = _finder(settings, source), _loaded("ctscribe.findings", "reader")
+    find, read = _finder(settings, source), brought("ctscribe.findings", "reader")
     found, lacking = 0, Counter[str]()
-    with _sessions(settings) as sessions:
+    with passing_sessions(settings) as sessions:
         drafts = waiting(
             sessions, open_spool(settings), moment(since) if since else None, moment(after)
         )
@@ -107,7 +105,7 @@ def print_months(
     as_json : bool
         Whether one JSON object is printed.
     """
-    with _sessions(settings) as sessions:
+    with passing_sessions(settings) as sessions:
         found = months(sessions, moment(since) if since else None)
     if html:
         html.write_text(page(found), "utf-8")
@@ -143,7 +141,7 @@ def prepare_pairs(settings: Settings, out: Path, options: Sequence[str]) -> None
     PluginError
         No signed report is known, or training is not installed.
     """
-    with _sessions(settings) as sessions:
+    with passing_sessions(settings) as sessions:
         rows = list(texts_of(sessions))
     if not rows:
         raise PluginError("no signed report is known yet: run `ctscribe feedback fetch`")
@@ -155,7 +153,7 @@ def prepare_pairs(settings: Settings, out: Path, options: Sequence[str]) -> None
         writer = csv.DictWriter(file, ["accession", "text", "status"])
         writer.writeheader()
         writer.writerows(rows)
-    command: click.Group = _loaded("ctscribe.commands", "prepare")
+    command: click.Group = brought("ctscribe.commands", "prepare")
     spool = str(settings.storage.spool / "instances")
     arguments = ["site", spool, str(out), "--reports", str(path), *options]
     command.main(arguments, prog_name="ctscribe prepare", standalone_mode=False)
@@ -207,7 +205,7 @@ def _section(one: Month) -> str:
 
 def _finder(settings: Settings, source: Source) -> Find:
     if source.reports is not None:
-        find = _loaded("ctscribe.reports", "files")(source.reports, source.time_format)
+        find = brought("ctscribe.reports", "files")(source.reports, source.time_format)
         return lambda drafted: str(find(drafted.accession_number, drafted.patient_id))
     archives = [one for one in settings.destinations if isinstance(one, ArchiveDestination)]
     chosen = next((one for one in archives if one.name == source.archive), None)
@@ -216,31 +214,7 @@ def _finder(settings: Settings, source: Source) -> Find:
         raise ConfigurationError(
             f"no archive is called {source.archive}; the settings have {named}"
         )
-    return in_archive(archive_of(chosen), _loaded("ctscribe.reports", "objects"))
-
-
-def _loaded(group: str, name: str) -> Any:
-    """Load what another package brings.
-
-    Raises
-    ------
-    PluginError
-        It is not installed.
-    """
-    for point in entry_points(group=group, name=name):
-        return point.load()
-    raise PluginError(
-        f"nothing here brings {group} {name}: install ctscribe with its package training"
-    )
-
-
-@contextmanager
-def _sessions(settings: Settings) -> Iterator[SessionFactory]:
-    sessions = open_sessions(settings)
-    try:
-        yield sessions
-    finally:
-        sessions.kw["bind"].dispose()
+    return in_archive(archive_of(chosen), brought("ctscribe.reports", "objects"))
 
 
 def _heads() -> str:

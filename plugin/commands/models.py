@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import asdict
-from importlib.metadata import entry_points
 from typing import Any
 
 import click
 from sqlalchemy import func, select
 
 from dicom_io.errors import PluginError
-from plugin.assembly import open_sessions, open_spool
+from plugin.assembly import open_spool, passing_sessions
 from plugin.commands.moments import moment
+from plugin.commands.other_packages import brought
 from plugin.console import say
 from plugin.feedback.bad_model import TakenBack, digest_like, retract_drafts, standing_drafts
 from plugin.feedback.comparison import Comparison, pairs
@@ -29,7 +28,7 @@ from plugin.workplace import taking_notes
 
 def print_models(settings: Settings, *, as_json: bool) -> None:
     """Print the models of the settings, and whose drafts the service has."""
-    with _sessions(settings) as sessions:
+    with passing_sessions(settings) as sessions:
         current = current_model(sessions)
         wrote = _drafts_of(sessions)
         trials = _shadows_of(sessions)
@@ -67,7 +66,7 @@ def print_comparison(settings: Settings, model: str, since: str | None, *, as_js
         The installation has nothing that reads findings.
     """
     read, found = findings_reader(), Comparison()
-    with _sessions(settings) as sessions:
+    with passing_sessions(settings) as sessions:
         for pair in pairs(sessions, open_spool(settings), model, moment(since) if since else None):
             found.add(pair, read)
     if as_json:
@@ -108,14 +107,12 @@ def findings_reader() -> Any:
     PluginError
         None does.
     """
-    for point in entry_points(group="ctscribe.findings"):
-        read = point.load()
-        return lambda text: [
-            " ".join(filter(None, (one.side, one.finding, _MARK.get(one.status))))
-            for one in read(text)
-            if one.status != "absent"
-        ]
-    raise PluginError("nothing here reads findings: install ctscribe with its package training")
+    read = brought("ctscribe.findings", "reader")
+    return lambda text: [
+        " ".join(filter(None, (one.side, one.finding, _MARK.get(one.status))))
+        for one in read(text)
+        if one.status != "absent"
+    ]
 
 
 _MARK = {"uncertain": "(uncertain)"}
@@ -132,7 +129,7 @@ def change_model(settings: Settings, name: str | None) -> None:
     known = [one.name for one in settings.models]
     if name is not None and name not in (*known, OWN):
         raise PluginError(f"no model is called {name}; the settings have: {', '.join(known)}")
-    with _sessions(settings) as sessions:
+    with passing_sessions(settings) as sessions:
         now = now_by(sessions)
         if name is None:
             say(f"the service's model is {roll_back(sessions, now)} again")
@@ -160,7 +157,7 @@ def retract_model(settings: Settings, digest: str, *, dry_run: bool, as_json: bo
     PluginError
         No model, or more than one, is meant.
     """
-    with _sessions(settings) as sessions:
+    with passing_sessions(settings) as sessions:
         whole = digest_like(sessions, digest)
         if dry_run:
             say(f"{len(standing_drafts(sessions, whole))} drafts of {whole} would be retracted")
@@ -183,15 +180,6 @@ def _line(one: TakenBack) -> str:
     told = f"; rejection note to {', '.join(one.where.told)}" if one.where.told else ""
     hand = f"; remove by hand at {', '.join(one.where.by_hand)}" if one.where.by_hand else ""
     return f"{one.study}  draft {one.revision}  {one.draft}{told}{hand}"
-
-
-@contextmanager
-def _sessions(settings: Settings) -> Iterator[SessionFactory]:
-    sessions = open_sessions(settings)
-    try:
-        yield sessions
-    finally:
-        sessions.kw["bind"].dispose()
 
 
 def _drafts_of(sessions: SessionFactory) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ from engine.checkpoints.adapters import LORA_A, LORA_B, merge_lora
 from engine.checkpoints.description import Layout, Prompt
 from engine.checkpoints.layouts.vlm_qwen import llm_config
 from engine.checkpoints.tokenizer_files import read_tokenizer
-from engine.checkpoints.weights import HEAD, TensorInfo
+from engine.checkpoints.weights import HEAD, TensorInfo, count_layers
 from engine.network.ct_chat import CTChatConfig
 from engine.network.ct_vit import CTViTConfig
 
@@ -158,14 +158,10 @@ def _tower(config: Mapping[str, Any], headers: Mapping[str, TensorInfo]) -> CTVi
         width=width,
         heads=headers[f"{begin}position_bias.4.bias"].shape[0],
         head_width=head_width,
-        spatial_layers=_count(headers, f"{begin}spatial.layers."),
-        temporal_layers=_count(headers, f"{begin}temporal.layers."),
+        spatial_layers=count_layers(headers, f"{begin}spatial.layers."),
+        temporal_layers=count_layers(headers, f"{begin}temporal.layers."),
         codebook=headers[f"{begin}codebook"].shape[0],
     )
-
-
-def _count(headers: Mapping[str, TensorInfo], begin: str) -> int:
-    return len({n.removeprefix(begin).split(".")[0] for n in headers if n.startswith(begin)})
 
 
 def _preprocess(network: CTChatConfig) -> PreprocessSpec:

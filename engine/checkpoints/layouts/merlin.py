@@ -19,7 +19,7 @@ from dicom_io.model_input.preprocess import PreprocessSpec
 from engine.checkpoints.adapters import LORA_A, LORA_B, merge_lora
 from engine.checkpoints.description import Layout, Prompt
 from engine.checkpoints.layouts.vlm_qwen import llm_config
-from engine.checkpoints.weights import TensorInfo
+from engine.checkpoints.weights import TensorInfo, begin_as, count_layers
 from engine.network.merlin import ORGANS, MerlinConfig
 from engine.network.merlin_pair import MerlinPairConfig
 from engine.network.resnet3d import ResNet3DConfig
@@ -69,7 +69,7 @@ def _merlin(
     config: Mapping[str, Any], headers: Mapping[str, TensorInfo], folder: Path
 ) -> MerlinConfig:
     first, second, third, fourth = (
-        _blocks(headers, f"model.vision_tower.layer{stage}.") for stage in (1, 2, 3, 4)
+        count_layers(headers, f"model.vision_tower.layer{stage}.") for stage in (1, 2, 3, 4)
     )
     if not (first and second and third and fourth):
         raise CheckpointMismatch(f"{folder} holds no vision tower of Merlin")
@@ -99,25 +99,23 @@ TEXT_HEAD_WIDTH = 64
 
 def pair_names(stored: Mapping[str, Any]) -> dict[str, Any]:
     """Names of the pair's file -> the network's; what retrieval does not read is left out."""
-    names = {}
-    for name, value in stored.items():
-        if name.startswith(DEAD) or name.endswith("embeddings.position_ids"):
-            continue
-        begin = next((begin for begin in PAIR if name.startswith(begin)), "")
-        names[PAIR.get(begin, "") + name.removeprefix(begin)] = value
-    return names
+    return {
+        begin_as(PAIR, name): value
+        for name, value in stored.items()
+        if not name.startswith(DEAD) and not name.endswith("embeddings.position_ids")
+    }
 
 
 def _pair(
     config: Mapping[str, Any], headers: Mapping[str, TensorInfo], folder: Path
 ) -> MerlinPairConfig:
     first, second, third, fourth = (
-        _blocks(headers, f"vision_encoder.layer{stage}.") for stage in (1, 2, 3, 4)
+        count_layers(headers, f"vision_encoder.layer{stage}.") for stage in (1, 2, 3, 4)
     )
     vocabulary, width = headers["text_encoder.embeddings.word_embeddings.weight"].shape
     positions, _ = headers["text_encoder.embeddings.position_embeddings.weight"].shape
     inner = headers["text_encoder.encoder.layer.0.intermediate.dense.bias"].shape[0]
-    layers = _blocks(headers, "text_encoder.encoder.layer.")
+    layers = count_layers(headers, "text_encoder.encoder.layer.")
     text = LongformerConfig(
         vocab_size=vocabulary,
         hidden_size=width,
@@ -138,10 +136,6 @@ def _pair(
 def _pair_provenance(stored: Mapping[str, TensorInfo]) -> dict[str, Any]:
     left = sum(name.startswith(DEAD) for name in stored)
     return {"left out": f"{left} tensors that retrieval does not read"} if left else {}
-
-
-def _blocks(headers: Mapping[str, TensorInfo], begin: str) -> int:
-    return len({n.removeprefix(begin).split(".")[0] for n in headers if n.startswith(begin)})
 
 
 def _preprocess(network: MerlinConfig | MerlinPairConfig) -> PreprocessSpec:

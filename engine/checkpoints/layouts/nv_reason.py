@@ -13,7 +13,7 @@ from transformers.models.qwen3_5 import Qwen3_5TextConfig
 
 from dicom_io.model_input.preprocess import PreprocessSpec
 from engine.checkpoints.description import Layout, Prompt
-from engine.checkpoints.weights import HEAD, TensorInfo
+from engine.checkpoints.weights import HEAD, TensorInfo, begin_as, count_layers
 from engine.network.nv_reason import NVReasonConfig
 from engine.network.primus import PrimusConfig
 
@@ -45,13 +45,11 @@ PROMPT = Prompt(
 
 def own_names(stored: Mapping[str, Any]) -> dict[str, Any]:
     """Names of the file -> the network's; what nothing reads, and the tied head, are left out."""
-    names = {}
-    for name, value in stored.items():
-        if name.startswith(DEAD) or name == HEAD:
-            continue
-        begin = next((begin for begin in OWN if name.startswith(begin)), "")
-        names[OWN.get(begin, "") + name.removeprefix(begin)] = value
-    return names
+    return {
+        begin_as(OWN, name): value
+        for name, value in stored.items()
+        if not name.startswith(DEAD) and name != HEAD
+    }
 
 
 def _nv_reason(
@@ -63,12 +61,11 @@ def _nv_reason(
         raise ValueError("tie_word_embeddings is false; the published head is the embeddings")
     width, _, patch, _, _ = headers["model.vision_tower.down_projection.proj.weight"].shape
     begin = "model.vision_tower.eva.blocks."
-    layers = {name.removeprefix(begin).split(".")[0] for name in headers if name.startswith(begin)}
     vision = PrimusConfig(
         input_size=tuple(config.get("vit3d_input_shape", PrimusConfig().input_size)),
         patch=patch,
         width=width,
-        layers=len(layers),
+        layers=count_layers(headers, begin),
         heads=width // HEAD_WIDTH,
         mlp=headers[f"{begin}0.mlp.fc1_g.bias"].shape[0],
     )

@@ -13,7 +13,7 @@ from transformers.models.bert import BertConfig
 
 from engine.checkpoints.description import Layout
 from engine.checkpoints.layouts.vlm_qwen import published_names
-from engine.checkpoints.weights import TensorInfo
+from engine.checkpoints.weights import TensorInfo, count_layers
 from engine.network.pmc_clip import HEAD_WIDTH, PMCClipConfig, SliceEncoderConfig
 
 DEAD = (
@@ -37,7 +37,9 @@ def pair_names(stored: Mapping[str, Any]) -> dict[str, Any]:
 def _pmc_clip(
     config: Mapping[str, Any], headers: Mapping[str, TensorInfo], folder: Path
 ) -> PMCClipConfig:
-    first, second, third, fourth = (_count(headers, f"visual.layer{n}.") for n in (1, 2, 3, 4))
+    first, second, third, fourth = (
+        count_layers(headers, f"visual.layer{n}.") for n in (1, 2, 3, 4)
+    )
     vocabulary, width = headers["text_encoder.embeddings.word_embeddings.weight"].shape
     positions, _ = headers["text_encoder.embeddings.position_embeddings.weight"].shape
     return PMCClipConfig(
@@ -50,7 +52,7 @@ def _pmc_clip(
         text=BertConfig(
             vocab_size=vocabulary,
             hidden_size=width,
-            num_hidden_layers=_count(headers, "text_encoder.encoder.layer."),
+            num_hidden_layers=count_layers(headers, "text_encoder.encoder.layer."),
             num_attention_heads=width // HEAD_WIDTH,
             intermediate_size=headers["text_encoder.encoder.layer.0.intermediate.dense.bias"].shape[
                 0
@@ -58,10 +60,6 @@ def _pmc_clip(
             max_position_embeddings=positions,
         ),
     )
-
-
-def _count(headers: Mapping[str, TensorInfo], begin: str) -> int:
-    return len({n.removeprefix(begin).split(".")[0] for n in headers if n.startswith(begin)})
 
 
 def _provenance(stored: Mapping[str, TensorInfo]) -> dict[str, Any]:
