@@ -80,16 +80,26 @@ class Archive:
             .order_by(Instance.id)
         )
         with self.sessions() as session:
-            return [
-                Kept(
-                    study=study,
-                    series=series,
-                    sop_instance=row.sop_instance_uid,
-                    sop_class=row.sop_class_uid,
-                    transfer_syntax=row.transfer_syntax_uid,
-                    path=self.spool.absolute(row.path),
-                    size=row.size,
-                    sha256=row.sha256,
-                )
-                for row, series, study in session.execute(query)
-            ]
+            rows = session.execute(query)
+            return [self.kept(row, series, study) for row, series, study in rows]
+
+    def kept(self, row: Instance, series: str, study: str) -> Kept:
+        """Return what a row tells of an instance.
+
+        Parameters
+        ----------
+        row : Instance
+            Of the database.
+        series, study : str
+            UIDs that it belongs to.
+        """
+        return Kept(
+            study=study,
+            series=series,
+            sop_instance=row.sop_instance_uid,
+            sop_class=row.sop_class_uid,
+            transfer_syntax=row.transfer_syntax_uid,
+            path=self.spool.absolute(row.path),
+            size=row.size,
+            sha256=row.sha256,
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from pydicom.uid import (
@@ -61,15 +61,17 @@ def media_type(syntax: str) -> str:
     return f"{MEDIA_TYPES[uid]}; transfer-syntax={uid}"
 
 
-def read_frames(kept: Kept, numbers: Sequence[int], *, decoded: bool = False) -> list[bytes]:
-    """Read frames of an instance; uncompressed ones are little endian.
+def read_frames(
+    kept: Kept, numbers: Sequence[int] | None = None, *, decoded: bool = False
+) -> Iterator[bytes]:
+    """Read frames of an instance; uncompressed ones are little endian, and read as they are sent.
 
     Parameters
     ----------
     kept : Kept
         The instance.
     numbers : sequence of int
-        Which, 1 first.
+        Which, 1 first; None is all.
     decoded : bool
         Whether compressed ones are decoded.
 
@@ -81,14 +83,16 @@ def read_frames(kept: Kept, numbers: Sequence[int], *, decoded: bool = False) ->
     try:
         instance = read_instance(kept.path)
         count = whole_number(instance.header, "NumberOfFrames", 1)
+        numbers = range(1, count + 1) if numbers is None else numbers
         if instance.pixel_data is None or not numbers or not all(0 < n <= count for n in numbers):
             raise Refused(404, "no-such-frame", f"the instance has {count} frames")
         syntax = syntax_of(instance)
         if not is_encapsulated(syntax):
-            return [_uncompressed(instance, syntax, n - 1) for n in numbers]
+            _uncompressed(instance, syntax, max(numbers) - 1)  # a fault is told before the answer
+            return (_uncompressed(instance, syntax, n - 1) for n in numbers)
         frames = frames_of(_value(instance), syntax, count)
         found = [frames[n - 1] for n in numbers]
-        return _decoded(instance, syntax, found, numbers) if decoded else found
+        return iter(_decoded(instance, syntax, found, numbers) if decoded else found)
     except DicomError as error:
         raise Refused(409, "unreadable", f"the frame cannot be read: {error}") from error
 

@@ -109,10 +109,6 @@ class Metadata:
             yield "," * (k > 0) + self._series(list(own))
         yield "]"
 
-    def one(self, kept: Kept) -> dict[str, Any]:
-        """Return the header of one instance."""
-        return header_json(kept)
-
     def _series(self, instances: list[Kept]) -> str:
         """Return the objects of an array, without its brackets."""
         if len(instances) == 1:

@@ -204,16 +204,7 @@ def _modalities(session: Session, study_ids: list[int]) -> dict[int, tuple[set[s
 def _attributes(
     archive: Archive, level: str, row: Any, counted: Mapping[int, tuple[set[str], int, int]]
 ) -> Attributes:
-    kept = Kept(
-        study=row.study_instance_uid,
-        series=row.series_instance_uid,
-        sop_instance=row.Instance.sop_instance_uid,
-        sop_class=row.Instance.sop_class_uid,
-        transfer_syntax=row.Instance.transfer_syntax_uid,
-        path=archive.spool.absolute(row.Instance.path),
-        size=row.Instance.size,
-        sha256=row.Instance.sha256,
-    )
+    kept = archive.kept(row.Instance, row.series_instance_uid, row.study_instance_uid)
     modalities, series, instances = counted.get(row.study_id, (set(), 1, 1))
     depth = ["studies", "series", "instances"].index(level)
     address = "/".join(kept.address.split("/")[: 2 * depth + 2])

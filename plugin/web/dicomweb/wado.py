@@ -144,11 +144,8 @@ class Wado:
 
     def _pixel_data(self, kept: Kept) -> Response:
         """All frames, each in a part of its own (PS3.18 8.7.3)."""
-        header = self._metadata.one(kept)
-        (count,) = header.get("00280008", {}).get("Value", [1])
         sent = media_type(kept.transfer_syntax)
-        read = (read_frames(kept, [k + 1])[0] for k in range(int(count)))
-        return multipart(((sent, [frame]) for frame in read), sent)
+        return multipart(((sent, [frame]) for frame in read_frames(kept)), sent)
 
     def rendered(
         self,
