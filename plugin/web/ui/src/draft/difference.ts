@@ -1,0 +1,19 @@
+/** What a reader changed of the draft, word by word. */
+import { diffWordsWithSpace } from 'diff';
+
+export interface Piece {
+  kind: 'same' | 'added' | 'removed';
+  text: string;
+}
+
+export function difference(draft: string, final: string): Piece[] {
+  return diffWordsWithSpace(draft, final).map(({ added, removed, value }) => ({
+    kind: added ? 'added' : removed ? 'removed' : 'same',
+    text: value,
+  }));
+}
+
+/** Whether a reader changed anything but space at the ends. */
+export function isEdited(draft: string, final: string): boolean {
+  return draft.trim() !== final.trim();
+}
