@@ -1,14 +1,23 @@
 import type { JSX } from 'preact';
-import { useEffect } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
+import { loadSession, session } from './api/session';
 import { language, t } from './i18n/i18n';
+import { SignIn } from './pages/sign-in';
 import { usePlace } from './router';
 
-/** The page of the present address. */
-export function Application(): JSX.Element {
+/** The page of the present address, for whoever is signed in. */
+export function Application(): JSX.Element | null {
   const place = usePlace();
+  const [unreachable, setUnreachable] = useState(false);
   useEffect(() => {
     document.documentElement.lang = language.value;
   }, [language.value]);
+  useEffect(() => {
+    loadSession().catch(() => setUnreachable(true));
+  }, []);
+  if (unreachable) return <Unreachable />;
+  if (session.value === undefined) return null;
+  if (session.value.user === null) return <SignIn />;
   switch (place.page) {
     default:
       return (
@@ -18,4 +27,13 @@ export function Application(): JSX.Element {
         </main>
       );
   }
+}
+
+function Unreachable(): JSX.Element {
+  return (
+    <main class="notice">
+      <p role="alert">{t('sign-in.unreachable')}</p>
+      <button onClick={() => location.reload()}>{t('application.again')}</button>
+    </main>
+  );
 }
