@@ -1,9 +1,11 @@
 import type { JSX } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { loadSession, session } from './api/session';
+import { Shell } from './components/shell';
 import { language, t } from './i18n/i18n';
 import { SignIn } from './pages/sign-in';
-import { usePlace } from './router';
+import { WorklistPage } from './pages/worklist/worklist';
+import { type Place, usePlace } from './router';
 
 /** The page of the present address, for whoever is signed in. */
 export function Application(): JSX.Element | null {
@@ -18,13 +20,24 @@ export function Application(): JSX.Element | null {
   if (unreachable) return <Unreachable />;
   if (session.value === undefined) return null;
   if (session.value.user === null) return <SignIn />;
+  return (
+    <Shell>
+      <Page place={place} />
+    </Shell>
+  );
+}
+
+function Page({ place }: { place: Place }): JSX.Element {
   switch (place.page) {
+    case 'sign-in':
+    case 'worklist':
+      return <WorklistPage />;
     default:
       return (
-        <main class="notice">
+        <div class="notice">
           <p>{t('application.unknown')}</p>
           <a href="/">{t('application.home')}</a>
-        </main>
+        </div>
       );
   }
 }

@@ -1,5 +1,7 @@
 /** Who is signed in. */
 import { signal } from '@preact/signals';
+import { forgetUnsaved } from '../draft/autosave';
+import { isLanguage, language } from '../i18n/i18n';
 import { ask, onExpired, useCsrf } from './client';
 
 export type Role = 'reader' | 'radiologist' | 'administrator';
@@ -8,6 +10,8 @@ export interface User {
   name: string;
   display_name: string;
   roles: Role[];
+  /** What the reader chose; null where the browser's holds. */
+  language?: string | null;
 }
 
 export interface Session {
@@ -36,12 +40,28 @@ export async function signIn(name: string, password: string): Promise<void> {
   expired.value = false;
 }
 
+type Leaving = () => Promise<boolean>;
+
+const leaving = new Set<Leaving>();
+
+/** Ask this before somebody leaves; false keeps them. The returned function takes it back. */
+export function beforeLeaving(action: Leaving): () => void {
+  leaving.add(action);
+  return () => leaving.delete(action);
+}
+
+/** End the session, once all is saved. Nothing of a patient stays in this browser. */
 export async function signOut(): Promise<void> {
+  const answers = await Promise.all([...leaving].map((action) => action()));
+  if (answers.includes(false)) return;
   await ask('DELETE', '/api/session');
+  forgetUnsaved();
   await loadSession();
 }
 
 function keep(told: Session): void {
   useCsrf(told.csrf);
+  const chosen = told.user?.language;
+  if (isLanguage(chosen)) language.value = chosen;
   session.value = told;
 }

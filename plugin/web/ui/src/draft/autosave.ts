@@ -32,6 +32,14 @@ export type Outcome =
   | { kind: 'conflict'; theirs: Review; mine: Section[] }
   | { kind: 'waiting'; why: Refusal };
 
+const UNSAVED = 'ctscribe.unsaved.';
+
+/** Take all unsaved texts out of this browser: its reader leaves. */
+export function forgetUnsaved(storage: Storage = localStorage): void {
+  const keys = Array.from({ length: storage.length }, (_, index) => storage.key(index));
+  for (const key of keys) if (key?.startsWith(UNSAVED)) storage.removeItem(key);
+}
+
 /** One reader's unsaved text of one study; another reader of this browser does not see it. */
 export class Shelf {
   private readonly key: string;
@@ -41,7 +49,7 @@ export class Shelf {
     study: string,
     private readonly storage: Storage = localStorage,
   ) {
-    this.key = `ctscribe.unsaved.${JSON.stringify([reader, study])}`;
+    this.key = `${UNSAVED}${JSON.stringify([reader, study])}`;
   }
 
   /** False where the browser keeps nothing (full, or forbidden): the page says so. */

@@ -1,5 +1,6 @@
 /** The words of the pages, in the language of the reader. */
 import { signal } from '@preact/signals';
+import { ask } from '../api/client';
 import de from './de.json';
 import en from './en.json';
 
@@ -8,8 +9,22 @@ export type Key = keyof typeof en;
 
 const words: Record<Language, Record<Key, string>> = { en, de };
 
+/** What each language calls itself. */
+export const LANGUAGES: Record<Language, string> = { en: 'English', de: 'Deutsch' };
+
 /** Texts change at once where it is set: every page that calls `t` follows. */
 export const language = signal<Language>(preferred(navigator.languages));
+
+/** Speak a language from now on; the server keeps it for the reader's next session. */
+export function chooseLanguage(code: string): void {
+  if (!isLanguage(code)) return;
+  language.value = code;
+  ask('PUT', '/api/session/language', { language: code }).catch(() => undefined);
+}
+
+export function isLanguage(code: string | null | undefined): code is Language {
+  return code !== null && code !== undefined && Object.hasOwn(words, code);
+}
 
 /** The first language that the pages are written in; English where there is none. */
 export function preferred(languages: readonly string[]): Language {
