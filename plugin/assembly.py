@@ -27,8 +27,6 @@ from plugin.housekeeping import audited_settings, duties, metrics_duties
 from plugin.section import is_loopback
 from plugin.settings import ArchiveDestination, FhirDestination, Hl7Destination, Settings
 from plugin.settings import Destination as DestinationSettings
-from plugin.state import audit
-from plugin.state.audit import Action, Entry, this_person
 from plugin.state.bell import Bell
 from plugin.state.clock import now_by, now_of
 from plugin.state.completeness import Patience
@@ -233,36 +231,24 @@ def run_engine(settings: Settings) -> None:
     serve(app, server.host, server.port, drain_s=server.drain_s)
 
 
-def redeliver(settings: Settings, selection: Selection) -> int:
-    """Make deliveries due again; returns how many.
-
-    Raises
-    ------
-    ConfigurationError
-        The settings know no such destination.
-    """
-    from plugin.delivery.redelivery import redeliver as queue
-
-    _require_known(settings, selection)
-    sessions = open_sessions(settings)
-    with sessions.begin() as session:
-        asked = f"deliver again: {selection}"
-        entry = Entry(action=Action.ASKED, who=this_person(), detail=asked)
-        audit.record(session, entry, now=now_of(session))
-    return queue(sessions, selection, now_by(sessions))
-
-
 def verify(settings: Settings, selection: Selection) -> Iterator[tuple[str, str, Verdict]]:
     """Look again for what was proved; see `plugin.delivery.redelivery.verify`."""
     from plugin.delivery.redelivery import verify as look_again
 
-    _require_known(settings, selection)
+    require_known(settings, selection)
     targets = {one.name: destination(one) for one in settings.destinations}
     sessions, spool = open_sessions(settings), settings.storage.spool
     return look_again(sessions, spool, targets, selection, now_by(sessions))
 
 
-def _require_known(settings: Settings, selection: Selection) -> None:
+def require_known(settings: Settings, selection: Selection) -> None:
+    """Refuse the name of a destination that the settings do not have.
+
+    Raises
+    ------
+    ConfigurationError
+        They know none of that name.
+    """
     name, known = selection.destination, [one.name for one in settings.destinations]
     if name is not None and name not in known:
         raise ConfigurationError(

@@ -9,7 +9,7 @@ import warnings
 
 import click
 
-from plugin.cli import service, studies, watch
+from plugin.cli import drafts, service, studies, watch
 from plugin.cli.backup import backup, restore
 from plugin.cli.feedback import feedback
 from plugin.cli.model import model
@@ -28,6 +28,7 @@ def main() -> None:
 
 for command in (
     *service.COMMANDS,
+    *drafts.COMMANDS,
     *studies.COMMANDS,
     *watch.COMMANDS,
     backup,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +16,7 @@ from plugin.console import LogLine
 from plugin.settings import load_settings
 
 if TYPE_CHECKING:
-    from plugin.delivery.redelivery import Selection
+    pass
 
 
 @click.command()
@@ -120,7 +118,7 @@ def engine(config: Path | None) -> None:
     run_engine(load_settings(config))
 
 
-SINCE = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M"])
+_SINCE = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M"])
 
 
 @click.command()
@@ -138,7 +136,7 @@ SINCE = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M"])
 @click.option("--sender", metavar="AE_TITLE", help="List only studies of this sender.")
 @click.option(
     "--since",
-    type=SINCE,
+    type=_SINCE,
     help="List only studies of which something arrived since this day, or minute, in local time.",
 )
 @click.option(
@@ -155,8 +153,8 @@ def status(study: str | None, config: Path | None, as_json: bool, **which: Any) 
 
     STUDY is an accession number or a Study Instance UID. Without it, the latest studies are listed.
     """
+    from plugin.administration.study_list import StudyList
     from plugin.commands.status import print_studies, print_timeline
-    from plugin.commands.study_list import StudyList
 
     settings = load_settings(config)
     storage, since = settings.storage, which.pop("since")
@@ -170,63 +168,6 @@ def status(study: str | None, config: Path | None, as_json: bool, **which: Any) 
         raise click.UsageError("name a study, or say which are listed")
     else:
         print_timeline(storage.database_url, study, as_json=as_json)
-
-
-def selection_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add what says which drafts are meant."""
-    options = (
-        click.argument("destination", required=False),
-        click.option("--study", help="Accession number or Study Instance UID."),
-        click.option("--draft", help="SOP Instance UID of a draft."),
-        click.option(
-            "--since",
-            type=SINCE,
-            help="Drafts written since this day, or minute, in local time.",
-        ),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
-@click.command()
-@selection_options
-@config_option
-def redeliver(config: Path | None, **which: Any) -> None:
-    """Deliver drafts again, or all that wait for a destination.
-
-    DESTINATION is its name in the settings: the drafts that it refused, and those that wait for
-    it, are due at once. Of a study, a draft or a time, drafts that were delivered are looked for
-    again, too, and sent where they are missing.
-    """
-    from plugin.assembly import redeliver as deliver_again
-
-    selection = _selection(**which)
-    if not (selection.destination or selection.names_drafts):
-        raise click.UsageError("name a destination, --study, --draft or --since")
-    count = deliver_again(load_settings(config), selection)
-    where = f" at {selection.destination}" if selection.destination else ""
-    click.echo(f"{count} {'draft is' if count == 1 else 'drafts are'} due again{where}")
-
-
-@click.command()
-@selection_options
-@config_option
-def verify(config: Path | None, **which: Any) -> None:
-    """Look again for delivered drafts, as after a restore.
-
-    Without DESTINATION, at all of them. A draft that is missing is sent again by the worker.
-    """
-    from dicom_io.archives.proof import STANDING
-    from plugin.assembly import verify as look_again
-
-    looked = list(look_again(load_settings(config), _selection(**which)))
-    astray = [one for one in looked if one[-1] not in STANDING]
-    for uid, destination, verdict in astray:
-        click.echo(f"{uid} at {destination}: {verdict.value}")
-    drafts = "draft" if len(looked) == 1 else "drafts"
-    click.echo(f"{len(looked)} {drafts} looked for, {len(astray)} not found where they belong")
-    sys.exit(1 if astray else 0)
 
 
 @click.command()
@@ -246,14 +187,6 @@ def prune(config: Path | None, dry_run: bool, as_json: bool) -> None:
     settings = load_settings(config)
     sessions, spool = open_sessions(settings), open_spool(settings)
     print_pruning(sessions, spool, limits_of(settings), dry_run=dry_run, as_json=as_json)
-
-
-def _selection(
-    destination: str | None, study: str | None, draft: str | None, since: datetime | None
-) -> Selection:
-    from plugin.delivery.redelivery import Selection
-
-    return Selection(destination, study, draft, since and since.astimezone())
 
 
 @click.command()
@@ -327,8 +260,6 @@ COMMANDS = (
     upkeep,
     engine,
     status,
-    redeliver,
-    verify,
     prune,
     doctor,
     service_unit,

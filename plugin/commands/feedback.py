@@ -14,9 +14,9 @@ from typing import Any
 import click
 
 from dicom_io.errors import ConfigurationError, PluginError, UnusableData
+from plugin.administration.other_packages import brought
 from plugin.assembly import open_spool, passing_sessions
 from plugin.commands.moments import moment
-from plugin.commands.other_packages import brought
 from plugin.console import say
 from plugin.endpoints import archive_of
 from plugin.feedback.agreement import KINDS, Month

@@ -5,44 +5,41 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
-from typing import Any
 
 import click
-from sqlalchemy import func, select
 
-from dicom_io.errors import PluginError
+from plugin.administration.models import (
+    compared,
+    comparison_to_dict,
+    models_to_dict,
+    promote_named,
+)
 from plugin.assembly import open_spool, passing_sessions
 from plugin.commands.moments import moment
-from plugin.commands.other_packages import brought
 from plugin.console import say
-from plugin.feedback.bad_model import TakenBack, digest_like, retract_drafts, standing_drafts
-from plugin.feedback.comparison import Comparison, pairs
-from plugin.feedback.promotion import OWN, current_model, promote, roll_back
+from plugin.drafting.retraction import TakenBack
+from plugin.feedback.bad_model import digest_like, retract_drafts, standing_drafts
+from plugin.feedback.comparison import Comparison
+from plugin.feedback.promotion import roll_back
 from plugin.settings import Settings
+from plugin.state.audit import this_person
 from plugin.state.clock import now_by
-from plugin.state.database import SessionFactory
-from plugin.state.tables import Draft
-from plugin.state.trials import Shadow
 from plugin.workplace import taking_notes
 
 
 def print_models(settings: Settings, *, as_json: bool) -> None:
     """Print the models of the settings, and whose drafts the service has."""
     with passing_sessions(settings) as sessions:
-        current = current_model(sessions)
-        wrote = _drafts_of(sessions)
-        trials = _shadows_of(sessions)
-    known = [OWN, *(one.name for one in settings.models)]
+        found = models_to_dict(settings, sessions)
     if as_json:
-        found = {"current": current or OWN, "models": known, "drafts": wrote, "shadows": trials}
         click.echo(json.dumps(found, indent=2))
         return
-    for name in known:
-        say(f"{'* ' if name == (current or OWN) else '  '}{name}")
-    for one in wrote:
+    for name in found["models"]:
+        say(f"{'* ' if name == found['current'] else '  '}{name}")
+    for one in found["drafts"]:
         name, digest = one["model"] or "unknown", one["digest"] or ""
         say(f"{one['drafts']} drafts by {name}  {digest[:12]}  {one['retracted']} retracted")
-    for one in trials:
+    for one in found["shadows"]:
         say(f"{one['drafts']} shadow drafts by {one['model']}: {one['state']}")
 
 
@@ -65,13 +62,11 @@ def print_comparison(settings: Settings, model: str, since: str | None, *, as_js
     PluginError
         The installation has nothing that reads findings.
     """
-    read, found = findings_reader(), Comparison()
+    began = moment(since) if since else None
     with passing_sessions(settings) as sessions:
-        for pair in pairs(sessions, open_spool(settings), model, moment(since) if since else None):
-            found.add(pair, read)
+        found = compared(sessions, open_spool(settings), model, began)
     if as_json:
-        shown = {key: value for key, value in asdict(found).items() if key != "alike"}
-        click.echo(json.dumps({**shown, "words_alike": found.words_alike}, indent=2))
+        click.echo(json.dumps(comparison_to_dict(found), indent=2))
         return
     _say_comparison(found, model)
 
@@ -99,25 +94,6 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(names) or "nothing more"
 
 
-def findings_reader() -> Any:
-    """Return what names the findings that a text asserts; another package brings it.
-
-    Raises
-    ------
-    PluginError
-        None does.
-    """
-    read = brought("ctscribe.findings", "reader")
-    return lambda text: [
-        " ".join(filter(None, (one.side, one.finding, _MARK.get(one.status))))
-        for one in read(text)
-        if one.status != "absent"
-    ]
-
-
-_MARK = {"uncertain": "(uncertain)"}
-
-
 def change_model(settings: Settings, name: str | None) -> None:
     """Make a model the service's own, or with None the one before, and say so.
 
@@ -126,15 +102,12 @@ def change_model(settings: Settings, name: str | None) -> None:
     PluginError
         The settings have no such model, or it is the service's own already.
     """
-    known = [one.name for one in settings.models]
-    if name is not None and name not in (*known, OWN):
-        raise PluginError(f"no model is called {name}; the settings have: {', '.join(known)}")
     with passing_sessions(settings) as sessions:
-        now = now_by(sessions)
         if name is None:
-            say(f"the service's model is {roll_back(sessions, now)} again")
+            back = roll_back(sessions, now_by(sessions), this_person())
+            say(f"the service's model is {back} again")
             return
-        before = promote(sessions, None if name == OWN else name, now)
+        before = promote_named(settings, sessions, name, this_person())
     say(f"the service's model is {name}, in place of {before}; workers start again with it")
 
 
@@ -164,7 +137,7 @@ def retract_model(settings: Settings, digest: str, *, dry_run: bool, as_json: bo
             return
         notes, now = taking_notes(settings), now_by(sessions)
         taken = []
-        for one in retract_drafts(sessions, open_spool(settings), whole, notes, now):
+        for one in retract_drafts(sessions, open_spool(settings), whole, notes, this_person(), now):
             taken.append(one)
             if not as_json:
                 say(_line(one))
@@ -180,20 +153,3 @@ def _line(one: TakenBack) -> str:
     told = f"; rejection note to {', '.join(one.where.told)}" if one.where.told else ""
     hand = f"; remove by hand at {', '.join(one.where.by_hand)}" if one.where.by_hand else ""
     return f"{one.study}  draft {one.revision}  {one.draft}{told}{hand}"
-
-
-def _drafts_of(sessions: SessionFactory) -> list[dict[str, Any]]:
-    of_model = Draft.model_name, Draft.model_digest
-    counts = func.count(), func.count(Draft.retraction_path)
-    with sessions() as session:
-        rows = session.execute(select(*of_model, *counts).group_by(*of_model).order_by(*of_model))
-        keys = ("model", "digest", "drafts", "retracted")
-        return [dict(zip(keys, row, strict=True)) for row in rows]
-
-
-def _shadows_of(sessions: SessionFactory) -> list[dict[str, Any]]:
-    of_model = Shadow.model_name, Shadow.state
-    with sessions() as session:
-        rows = session.execute(select(*of_model, func.count()).group_by(*of_model))
-        keys = ("model", "state", "drafts")
-        return [dict(zip(keys, row, strict=True)) for row in rows]

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from typing import TYPE_CHECKING
 
 import click
-
-from dicom_io.errors import PluginError
 
 if TYPE_CHECKING:
     from plugin.state.database import SessionFactory
     from plugin.state.spool import Spool
     from plugin.upkeep.limits import Limits
-    from plugin.upkeep.retention import Doomed
 
 _WHAT = {
     "images": ("study loses its images", "studies lose their images"),
@@ -49,48 +45,22 @@ def print_pruning(
     PluginError
         Some files cannot be deleted.
     """
-    from plugin.state.clock import now_by
-    from plugin.upkeep.retention import kept, plan, prune
+    from plugin.administration.disk import pruning
 
-    now = now_by(sessions)
-    try:
-        gone = (plan if dry_run else prune)(sessions, spool, limits, now)
-    except OSError as error:
-        raise PluginError(f"{error.filename} cannot be deleted: {error.strerror}") from error
-    counts: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for one in gone:
-        counts[one.rule, one.why].append(one.size)
-    with sessions() as session:
-        staying = kept(session, now)
-    if dry_run:
-        _leave_out(staying, gone)
+    found = pruning(sessions, spool, limits, dry_run=dry_run)
     if as_json:
-        rows = [
-            {"rule": rule, "why": why, "count": len(sizes), "bytes": sum(sizes)}
-            for (rule, why), sizes in counts.items()
-        ]
-        stays = [{"why": why, "studies": n, "bytes": size} for why, (n, size) in staying.items()]
-        click.echo(json.dumps({"dry_run": dry_run, "deleted": rows, "kept": stays}, indent=2))
+        click.echo(json.dumps({"dry_run": dry_run, **found.to_dict()}, indent=2))
         return
-    for (rule, why), sizes in counts.items():
+    for (rule, why), sizes in found.gone.items():
         click.echo(f"{len(sizes)} {_WHAT[rule][len(sizes) != 1]}: {shown(sum(sizes))} ({why})")
-    if not counts:
+    if not found.gone:
         click.echo("nothing is old enough, or takes too much of the disk")
-    for why, (count, size) in staying.items():
+    for why, (count, size) in found.staying.items():
         if count:
             studies = "study stays" if count == 1 else "studies stay"
             click.echo(f"{count} {studies}, {why}: {shown(size)}")
     if dry_run:
         click.echo("nothing was deleted: this was a dry run")
-
-
-def _leave_out(staying: dict[str, tuple[int, int]], gone: list[Doomed]) -> None:
-    """Leave out of what stays what would go: a dry run leaves it where it is."""
-    from plugin.upkeep.candidates import UNDRAFTED
-
-    count, size = staying[UNDRAFTED]
-    going = [one.size for one in gone if one.rule == "undrafted"]
-    staying[UNDRAFTED] = count - len(going), size - sum(going)
 
 
 def shown(size: int) -> str:

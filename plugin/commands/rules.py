@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,20 +11,18 @@ from typing import Any
 import click
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
-from sqlalchemy import or_, select
-from sqlalchemy.orm import Session
 
 from dicom_io.errors import PluginError
-from plugin.assembly import open_sessions, open_spool
+from plugin.administration.replay import latest_seen, replay
+from plugin.assembly import open_spool, passing_sessions
 from plugin.commands.moments import moment
 from plugin.console import say
-from plugin.drafting.judging import Seen, seen_in
+from plugin.drafting.judging import Seen
 from plugin.reception.intake import is_document
-from plugin.rules.decision import Decision, Judgement
+from plugin.rules.decision import Judgement
 from plugin.rules.facts import Arrived
 from plugin.rules.rules import Rules
 from plugin.settings import Settings
-from plugin.state.tables import Job, Study
 
 
 def print_judgement(
@@ -58,8 +54,8 @@ def print_judgement(
         if not seen.series:
             raise PluginError(f"{wanted} holds no DICOM image")
     else:
-        with closing(_Database(settings)) as database:
-            seen = database.latest(wanted)
+        with passing_sessions(settings) as sessions:
+            seen = latest_seen(sessions, open_spool(settings), wanted)
     judged = seen.judge(Rules(settings.rules))
     if as_json:
         click.echo(json.dumps(_as_dict(judged), indent=2))
@@ -83,11 +79,12 @@ def print_replay(settings: Settings, new: Settings, since: str, *, as_json: bool
     as_json : bool
         Whether one JSON object is printed in place of a table.
     """
-    with closing(_Database(settings)) as database:
-        replay = list(database.replay(Rules(settings.rules), Rules(new.rules), moment(since)))
-    told = [one for one in replay if one.after is not None]
+    rules = Rules(settings.rules), Rules(new.rules)
+    with passing_sessions(settings) as sessions:
+        found = list(replay(sessions, open_spool(settings), rules, moment(since)))
+    told = [one for one in found if one.after is not None]
     changed = [one for one in told if one.differs]
-    gone = len(replay) - len(told)
+    gone = len(found) - len(told)
     if as_json:
         rows = [one.as_dict() for one in changed]
         click.echo(json.dumps({"judged": len(told), "gone": gone, "changed": rows}, indent=2))
@@ -98,72 +95,6 @@ def print_replay(settings: Settings, new: Settings, since: str, *, as_json: bool
     say(f"{len(changed)} of {len(told)} drafts would be decided otherwise")
     if gone:
         say(f"{gone} more cannot be told: their images were deleted")
-
-
-@dataclass(frozen=True)
-class _Replayed:
-    study: str
-    sender: str | None
-    opened: datetime
-    before: Decision
-    after: Decision | None
-    """None where no image is left to judge by."""
-
-    @property
-    def differs(self) -> bool:
-        """Whether something is done otherwise, by whichever rule."""
-        assert self.after is not None
-        return self.before.words() != self.after.words()
-
-    def as_dict(self) -> dict[str, Any]:
-        assert self.after is not None
-        return {
-            "study": self.study,
-            "sender": self.sender,
-            "time": self.opened.isoformat(),
-            "now": str(self.before),
-            "new": str(self.after),
-        }
-
-
-class _Database:
-    """The studies of a service."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._sessions, self._spool = open_sessions(settings), open_spool(settings)
-
-    def close(self) -> None:
-        self._sessions.kw["bind"].dispose()
-
-    def latest(self, wanted: str) -> Seen:
-        """Return what is known of the study with a number."""
-        numbered = or_(Study.study_instance_uid == wanted, Study.accession_number == wanted)
-        with self._sessions() as session:
-            jobs = select(Job).join(Job.study).where(numbered).order_by(Job.id.desc())
-            job = session.scalar(jobs.limit(1))
-            if job is None:
-                raise PluginError("no such file or folder, and no study has this number now")
-            return seen_in(session, self._spool, job)
-
-    def replay(self, old: Rules, new: Rules, since: datetime) -> Iterator[_Replayed]:
-        """Judge every draft that was to be made since a moment, one after the other."""
-        with self._sessions() as session:
-            ids = session.scalars(select(Job.id).where(Job.created_at >= since)).all()
-        for job_id in ids:  # a transaction each: the service works meanwhile
-            with self._sessions() as session:
-                yield self._judged(session, session.get_one(Job, job_id), old, new)
-
-    def _judged(self, session: Session, job: Job, old: Rules, new: Rules) -> _Replayed:
-        seen, study = seen_in(session, self._spool, job), job.study
-        kept = job.decision
-        before = seen.judge(old).decision if kept is None else Decision.of_kept(kept)
-        return _Replayed(
-            study.accession_number or study.study_instance_uid,
-            study.sender,
-            job.created_at.astimezone(),
-            before,
-            seen.judge(new).decision if seen.series else None,
-        )
 
 
 def _series_in(path: Path) -> Iterable[tuple[Dataset, int]]:

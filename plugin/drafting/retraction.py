@@ -22,6 +22,7 @@ from plugin.state.bell import ring
 from plugin.state.database import SessionFactory
 from plugin.state.kinds import Kind
 from plugin.state.spool import Spool
+from plugin.state.studies import lock_study
 from plugin.state.tables import Delivery, DeliveryState, Draft, Level, Study
 from plugin.state.timeline import add_event
 
@@ -46,6 +47,28 @@ class Retracted(NamedTuple):
     """They get a rejection note."""
     by_hand: tuple[str, ...]
     """A person must remove it there."""
+
+
+@dataclass(frozen=True)
+class TakenBack:
+    """A draft that was taken back, and where it may stand.
+
+    Parameters
+    ----------
+    study : str
+        Accession number, or Study Instance UID where there is none.
+    draft : str
+        SOP Instance UID of the report object.
+    revision : int
+        Which draft of its study it is.
+    where : Retracted
+        Destinations that get a rejection note, and those where a person must remove it.
+    """
+
+    study: str
+    draft: str
+    revision: int
+    where: Retracted
 
 
 def prepare_retraction(
@@ -134,6 +157,66 @@ def retract(
     entry = Entry(action=Action.RETRACTED, who=this_process(), study=drafted(draft), detail=message)
     audit.record(session, entry, now=now)
     return Retracted(tuple(told), tuple(by_hand))
+
+
+def take_back(
+    sessions: SessionFactory,
+    spool: Spool,
+    draft_id: int,
+    why: str,
+    rejection_notes: Collection[str],
+    *,
+    now: datetime,
+    asked: Entry | None = None,
+) -> TakenBack | None:
+    """Take one draft back, delivered or not; None where that was done meanwhile.
+
+    Parameters
+    ----------
+    sessions, spool
+        The service's database and spool.
+    draft_id : int
+        Of the draft.
+    why : str
+        For the timeline; names no patient.
+    rejection_notes : collection of str
+        Names of the destinations that take rejection notes.
+    now : datetime
+        The moment, in UTC.
+    asked : Entry, optional
+        Stands in the audit trail before it: who wanted it.
+
+    Raises
+    ------
+    StoreFull
+        The disk takes no rejection note.
+    """
+    with sessions() as session:
+        note = _note_on(spool, session.get_one(Draft, draft_id).path)
+    with sessions.begin() as session:
+        draft = session.get_one(Draft, draft_id)
+        study = lock_study(session, draft.study_id)
+        session.refresh(draft)
+        if draft.retraction_path is not None:  # meanwhile, for another reason
+            return None
+        if asked is not None:
+            audit.record(session, asked, now=now)
+        where = retract(session, study, Retraction(draft_id, note, why), rejection_notes, now)
+        number = study.accession_number or study.study_instance_uid
+        taken = TakenBack(number, draft.sop_instance_uid, draft.revision, where)
+    if note:
+        spool.recorded(note)
+    return taken
+
+
+def _note_on(spool: Spool, path: str) -> str:
+    """Write the note that rejects a report object; empty where the object was deleted."""
+    from reporting.rejection import rejection_note  # highdicom takes a second to import
+
+    if not path:
+        return ""
+    rejected = dcmread(spool.absolute(path))
+    return spool.write_draft(rejection_note(rejected, rejected))
 
 
 def _earlier(session: Session, draft: Draft) -> list[tuple[int, list[str]]]:

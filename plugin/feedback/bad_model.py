@@ -3,46 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 
-from pydicom import dcmread
 from sqlalchemy import select
 
 from dicom_io.errors import PluginError
-from plugin.drafting.retraction import Retracted, Retraction, retract
-from plugin.state.audit import Action, Entry, record, this_person
+from plugin.drafting.retraction import TakenBack, take_back
+from plugin.state.audit import Action, Entry, Who, record
 from plugin.state.database import SessionFactory
 from plugin.state.kinds import Kind
 from plugin.state.spool import Spool
-from plugin.state.studies import lock_study
 from plugin.state.tables import Draft, Level
 from plugin.state.timeline import add_event
 
 # Enough to mean one model among those of a service, as with commits
 SHORTEST_DIGEST = 8
-
-
-@dataclass(frozen=True)
-class TakenBack:
-    """A draft of the model, and where it may stand.
-
-    Parameters
-    ----------
-    study : str
-        Accession number, or Study Instance UID where there is none.
-    draft : str
-        SOP Instance UID of the report object.
-    revision : int
-        Which draft of its study it is.
-    where : Retracted
-        Destinations that get a rejection note, and those where a person must remove it.
-    """
-
-    study: str
-    draft: str
-    revision: int
-    where: Retracted
 
 
 def digest_like(sessions: SessionFactory, beginning: str) -> str:
@@ -76,6 +51,7 @@ def retract_drafts(
     spool: Spool,
     digest: str,
     rejection_notes: Collection[str],
+    who: Who,
     now: datetime,
 ) -> Iterator[TakenBack]:
     """Take back every draft of a model, delivered or not, one after the other.
@@ -90,6 +66,8 @@ def retract_drafts(
         Of the model.
     rejection_notes : collection of str
         Names of the destinations that take rejection notes.
+    who : Who
+        Wants it.
     now : datetime
         The moment, in UTC.
 
@@ -98,53 +76,13 @@ def retract_drafts(
     StoreFull
         The disk takes no rejection note.
     """
-    count = 0
+    count, why = 0, f"its model {digest[:12]} turned out bad"
     for draft_id in standing_drafts(sessions, digest):
-        one = _take_back(sessions, spool, draft_id, digest, rejection_notes, now)
+        one = take_back(sessions, spool, draft_id, why, rejection_notes, now=now)
         if one is not None:
             count += 1
             yield one
     with sessions.begin() as session:
         message = f"{count} drafts of the model {digest[:12]} were retracted"
         add_event(session, Kind.MODEL_RETRACTED, message, now=now, level=Level.ALERT)
-        record(session, Entry(action=Action.ASKED, who=this_person(), detail=message), now=now)
-
-
-def _take_back(
-    sessions: SessionFactory,
-    spool: Spool,
-    draft_id: int,
-    digest: str,
-    rejection_notes: Collection[str],
-    now: datetime,
-) -> TakenBack | None:
-    with sessions() as session:
-        note = _note(spool, session.get_one(Draft, draft_id).path)
-    with sessions.begin() as session:
-        draft = session.get_one(Draft, draft_id)
-        study = lock_study(session, draft.study_id)
-        session.refresh(draft)
-        if draft.retraction_path is not None:  # meanwhile, for another reason
-            return None
-        why = f"its model {digest[:12]} turned out bad"
-        where = retract(session, study, Retraction(draft_id, note, why), rejection_notes, now)
-        taken = _taken(draft, where)
-    if note:
-        spool.recorded(note)
-    return taken
-
-
-def _note(spool: Spool, path: str) -> str:
-    """Write the note that rejects a report object; empty where the object was deleted."""
-    from reporting.rejection import rejection_note  # highdicom takes a second to import
-
-    if not path:
-        return ""
-    rejected = dcmread(spool.absolute(path))
-    return spool.write_draft(rejection_note(rejected, rejected))
-
-
-def _taken(draft: Draft, where: Retracted) -> TakenBack:
-    study = draft.study
-    number = study.accession_number or study.study_instance_uid
-    return TakenBack(number, draft.sop_instance_uid, draft.revision, where)
+        record(session, Entry(action=Action.ASKED, who=who, detail=message), now=now)

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dicom_io.errors import PluginError
-from plugin.state.audit import Action, Entry, record, this_person
+from plugin.state.audit import Action, Entry, Who, record
 from plugin.state.bell import ring
 from plugin.state.database import SessionFactory, one_at_a_time
 from plugin.state.kinds import Kind
@@ -25,7 +25,7 @@ def current_model(sessions: SessionFactory) -> str | None:
         return _current(session)
 
 
-def promote(sessions: SessionFactory, name: str | None, now: datetime) -> str:
+def promote(sessions: SessionFactory, name: str | None, now: datetime, who: Who) -> str:
     """Make a model the service's own; workers start again with it. Returns the one before.
 
     Parameters
@@ -36,6 +36,8 @@ def promote(sessions: SessionFactory, name: str | None, now: datetime) -> str:
         Of a table [[models]]; None is the model of [engine].
     now : datetime
         The moment, in UTC.
+    who : Who
+        Wants it.
 
     Raises
     ------
@@ -47,12 +49,21 @@ def promote(sessions: SessionFactory, name: str | None, now: datetime) -> str:
         before = _current(session)
         if before == name:
             raise PluginError(f"{name or OWN} is the service's model already")
-        _change(session, before, name, now)
+        _change(session, before, name, now, who)
         return before or OWN
 
 
-def roll_back(sessions: SessionFactory, now: datetime) -> str:
+def roll_back(sessions: SessionFactory, now: datetime, who: Who) -> str:
     """Undo the latest change; returns the model that is the service's own now.
+
+    Parameters
+    ----------
+    sessions : SessionFactory
+        Of the service's database.
+    now : datetime
+        The moment, in UTC.
+    who : Who
+        Wants it.
 
     Raises
     ------
@@ -71,7 +82,7 @@ def roll_back(sessions: SessionFactory, now: datetime) -> str:
                 f"the latest change went back to {latest.model_name or OWN} already: name the "
                 "model that you want, `ctscribe models promote NAME`"
             )
-        _change(session, latest.model_name, latest.before, now)
+        _change(session, latest.model_name, latest.before, now, who)
         return latest.before or OWN
 
 
@@ -79,11 +90,13 @@ def _current(session: Session) -> str | None:
     return session.scalar(select(Promotion.model_name).order_by(Promotion.id.desc()).limit(1))
 
 
-def _change(session: Session, before: str | None, name: str | None, now: datetime) -> None:
+def _change(
+    session: Session, before: str | None, name: str | None, now: datetime, who: Who
+) -> None:
     session.add(Promotion(time=now, model_name=name, before=before))
     message = f"the service's model is {name or OWN}, in place of {before or OWN}"
     add_event(session, Kind.PROMOTED, message, now=now)
     values = {"model": name or OWN}
-    entry = Entry(action=Action.CONFIGURED, who=this_person(), detail=message, values=values)
+    entry = Entry(action=Action.CONFIGURED, who=who, detail=message, values=values)
     record(session, entry, now=now)
     ring(session)

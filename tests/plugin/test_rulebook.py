@@ -13,6 +13,7 @@ from sqlalchemy import select
 from plugin.assembly import open_sessions
 from plugin.feedback.promotion import promote
 from plugin.settings import load_settings
+from plugin.state.audit import this_person
 from plugin.state.clock import now_by
 from plugin.state.kinds import Kind
 from plugin.state.tables import Event
@@ -74,7 +75,7 @@ def test_rules_and_model_change_while_the_service_runs(tmp_path):
         config.write_text(base + FIRST)
         assert eventually(lambda: last(Kind.RULES_CHANGED, ": first; new: first; gone: second"))
         assert len(told(Kind.RULES_REFUSED)) == 1
-        promote(sessions, "other", now_by(sessions))
+        promote(sessions, "other", now_by(sessions), this_person())
         assert eventually(lambda: "another model was promoted" in log.read_text())
         assert eventually(lambda: log.read_text().count(": work -c") == 2)
         assert service.poll() is None

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from plugin.administration.models import findings_reader
 from plugin.cli import main
-from plugin.commands.models import findings_reader
 from plugin.feedback.promotion import current_model, promote
 from plugin.settings import load_settings
+from plugin.state.audit import this_person
 from plugin.state.database import open_database, session_factory
 from plugin.state.tables import Draft, Job, Study
 from plugin.workplace import with_current_model
@@ -100,7 +101,7 @@ def test_a_promoted_model_that_the_settings_know_no_more_stops_workers_with_advi
 ):
     from dicom_io.errors import ConfigurationError
 
-    promote(sessions, "gone", NOW)
+    promote(sessions, "gone", NOW, this_person())
     with pytest.raises(ConfigurationError, match="is called so: write it"):
         with_current_model(load_settings(config), sessions)
 

@@ -9,6 +9,7 @@ from sqlalchemy import update
 
 from dicom_io.errors import PluginError
 from plugin.feedback.bad_model import digest_like, retract_drafts, standing_drafts
+from plugin.state.audit import this_person
 from plugin.state.tables import Delivery, Draft, Event
 
 NOW = datetime.now(UTC)
@@ -18,7 +19,7 @@ NOW = datetime.now(UTC)
 def retract(sessions):
     def retract(ward):
         digest = ward.own.identity.digest
-        return retract_drafts(sessions, ward.spool, digest, ["strict"], NOW)
+        return retract_drafts(sessions, ward.spool, digest, ["strict"], this_person(), NOW)
 
     return retract
 

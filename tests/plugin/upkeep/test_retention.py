@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import delete, update
 
 from bench.year import files_below
-from plugin.commands.status import study_to_dict
+from plugin.administration.overview import study_to_dict
 from plugin.state.tables import (
     Absent,
     Base,
