@@ -143,6 +143,10 @@ class ConfigurationError(PluginError):
     """A setting is wrong; the message names the key."""
 
 
+class NotKnown(PluginError):
+    """No study, draft or delivery has the number that was given."""
+
+
 class PeerUnreachable(PluginError):
     """A destination does not answer, or has a fault that is not the request's.
 

@@ -374,12 +374,7 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _rules_name_what_there_is(self) -> Settings:
-        require_known(
-            self.rules,
-            destinations=[one.name for one in self.destinations],
-            models=[one.name for one in self.models],
-            bound=[one.name for one in self.destinations if _needs_the_sr(one)],
-        )
+        _require_known(self.rules, self)
         return self
 
     @model_validator(mode="after")
@@ -426,3 +421,44 @@ def load_settings(path: Path | None) -> Settings:
     spool = path.parent / settings.storage.spool
     storage = settings.storage.model_copy(update={"spool": spool})
     return settings.model_copy(update={"storage": storage})
+
+
+def _require_known(rules: tuple[Rule, ...], settings: Settings) -> None:
+    require_known(
+        rules,
+        destinations=[one.name for one in settings.destinations],
+        models=[one.name for one in settings.models],
+        bound=[one.name for one in settings.destinations if _needs_the_sr(one)],
+    )
+
+
+class _RulesAlone(Section):
+    rules: tuple[Rule, ...] = ()
+
+
+def with_rules(settings: Settings, text: str) -> Settings:
+    """Put other rules in the place of the settings' own, to be tried.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of the service.
+    text : str
+        Tables [[rules]], in TOML.
+
+    Raises
+    ------
+    ConfigurationError
+        They are not TOML, hold something else, or name what the settings do not have.
+    """
+    try:
+        tables = tomllib.loads(text)
+        rules = _RulesAlone.model_validate(tables).rules
+        _require_known(rules, settings)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"not valid TOML: {error}") from error
+    except ValidationError as error:
+        raise ConfigurationError(first_problem(error, tables, text)) from None
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None
+    return settings.model_copy(update={"rules": rules})

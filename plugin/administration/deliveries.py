@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 
-from dicom_io.errors import PluginError
+from dicom_io.errors import NotKnown, PluginError
 from plugin.assembly import require_known
 from plugin.delivery.redelivery import Selection
 from plugin.delivery.redelivery import redeliver as queue
@@ -65,7 +65,7 @@ def retry(settings: Settings, sessions: SessionFactory, delivery_id: int, who: W
 
     Raises
     ------
-    LookupError
+    NotKnown
         There is none.
     PluginError
         Its draft was replaced, or deleted.
@@ -73,7 +73,7 @@ def retry(settings: Settings, sessions: SessionFactory, delivery_id: int, who: W
     with sessions() as session:
         found = session.get(Delivery, delivery_id)
         if found is None:
-            raise LookupError(delivery_id)
+            raise NotKnown("there is no such delivery")
         selection = Selection(found.destination, draft=found.draft.sop_instance_uid)
     if not (count := redeliver(settings, sessions, selection, who)):
         raise PluginError("the draft was replaced by a newer one, or its file was deleted")

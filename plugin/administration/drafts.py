@@ -9,7 +9,7 @@ from datetime import timedelta
 from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import Session
 
-from dicom_io.errors import PluginError
+from dicom_io.errors import NotKnown, PluginError
 from plugin.drafting.retraction import TakenBack, take_back
 from plugin.state import audit
 from plugin.state.audit import Action, Entry, Subject, Who
@@ -37,13 +37,13 @@ def study_named(session: Session, wanted: str) -> Study:
 
     Raises
     ------
-    PluginError
+    NotKnown
         There is none.
     """
     named = or_(Study.study_instance_uid == wanted, Study.accession_number == wanted)
     found = session.scalar(select(Study).where(named).order_by(Study.id.desc()).limit(1))
     if found is None:
-        raise PluginError("no such study: try the Study Instance UID")
+        raise NotKnown("no such study: try the Study Instance UID")
     return found
 
 

@@ -101,8 +101,8 @@ def promote_named(settings: Settings, sessions: SessionFactory, name: str, who: 
     PluginError
         The settings have no such model, or it is the service's own already.
     """
-    known = [OWN, *(one.name for one in settings.models)]
-    if name not in known:
+    known = [one.name for one in settings.models]
+    if name not in (OWN, *known):
         raise PluginError(f"no model is called {name}; the settings have: {', '.join(known)}")
     return promote(sessions, None if name == OWN else name, now_by(sessions), who)
 

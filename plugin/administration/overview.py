@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from dicom_io.errors import PluginError
+from dicom_io.errors import NotKnown
 from plugin.delivery.outbox import OPEN
 from plugin.drafting.engine_watch import DOWN, latest_engine_event
 from plugin.rules.decision import Decision
@@ -33,13 +33,13 @@ def timelines(session: Session, wanted: str) -> list[dict[str, Any]]:
 
     Raises
     ------
-    PluginError
+    NotKnown
         No study has it now.
     """
     match = or_(Study.study_instance_uid == wanted, Study.accession_number == wanted)
     studies = session.scalars(select(Study).where(match).order_by(Study.id)).all()
     if not studies:
-        raise PluginError(
+        raise NotKnown(
             "no study has this number now: it has not arrived, or its number was corrected; "
             "try the Study Instance UID"
         )

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from dicom_io.errors import PluginError
+from dicom_io.errors import NotKnown
 from plugin.drafting.judging import Seen, seen_in
 from plugin.rules.decision import Decision
 from plugin.rules.rules import Rules
@@ -47,6 +47,28 @@ class Replayed:
         }
 
 
+@dataclass(frozen=True)
+class Replay:
+    """The sum of a replay.
+
+    Parameters
+    ----------
+    judged, gone : int
+        Drafts that both sets of rules judge, and those whose images were deleted.
+    changed : list of Replayed
+        The judged ones that would be treated otherwise.
+    """
+
+    judged: int
+    gone: int
+    changed: list[Replayed]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        rows = [one.as_dict() for one in self.changed]
+        return {"judged": self.judged, "gone": self.gone, "changed": rows}
+
+
 def latest_seen(sessions: SessionFactory, spool: Spool, wanted: str) -> Seen:
     """Return what is known of the study with an accession number or Study Instance UID.
 
@@ -59,7 +81,7 @@ def latest_seen(sessions: SessionFactory, spool: Spool, wanted: str) -> Seen:
 
     Raises
     ------
-    PluginError
+    NotKnown
         There is none.
     """
     numbered = or_(Study.study_instance_uid == wanted, Study.accession_number == wanted)
@@ -67,14 +89,14 @@ def latest_seen(sessions: SessionFactory, spool: Spool, wanted: str) -> Seen:
         jobs = select(Job).join(Job.study).where(numbered).order_by(Job.id.desc())
         job = session.scalar(jobs.limit(1))
         if job is None:
-            raise PluginError("no such file or folder, and no study has this number now")
+            raise NotKnown("no such file or folder, and no study has this number now")
         return seen_in(session, spool, job)
 
 
 def replay(
     sessions: SessionFactory, spool: Spool, rules: tuple[Rules, Rules], since: datetime
-) -> Iterator[Replayed]:
-    """Judge every draft that was to be made since a moment, one after the other.
+) -> Replay:
+    """Judge every draft that was to be made since a moment, and sum up what differs.
 
     Parameters
     ----------
@@ -85,6 +107,14 @@ def replay(
     since : datetime
         The moment.
     """
+    found = list(_replayed(sessions, spool, rules, since))
+    told = [one for one in found if one.after is not None]
+    return Replay(len(told), len(found) - len(told), [one for one in told if one.differs])
+
+
+def _replayed(
+    sessions: SessionFactory, spool: Spool, rules: tuple[Rules, Rules], since: datetime
+) -> Iterator[Replayed]:
     with sessions() as session:
         ids = session.scalars(select(Job.id).where(Job.created_at >= since)).all()
     for job_id in ids:  # a transaction each: the service works meanwhile

@@ -1,4 +1,4 @@
-"""Which studies `ctscribe status` lists."""
+"""Which studies a person wants to see listed."""
 
 from __future__ import annotations
 
@@ -29,6 +29,10 @@ class StudyList:
         Only those of which something arrived since then.
     limit : int
         So many of the latest.
+    number : str, optional
+        Only those with this accession number or Study Instance UID.
+    before : datetime, optional
+        Only those of which nothing arrived since then: the next page.
     """
 
     failed: bool = False
@@ -36,6 +40,8 @@ class StudyList:
     sender: str | None = None
     since: datetime | None = None
     limit: int = LATEST
+    number: str | None = None
+    before: datetime | None = None
 
     @property
     def chooses(self) -> bool:
@@ -54,7 +60,12 @@ class StudyList:
             None if self.state is None else Study.state == self.state,
             None if self.sender is None else Study.sender == self.sender,
             None if self.since is None else Study.last_received_at >= self.since,
+            None if self.number is None else self._has_the_number(),
+            None if self.before is None else Study.last_received_at < self.before,
         ]
+
+    def _has_the_number(self) -> ColumnElement[bool]:
+        return or_(Study.study_instance_uid == self.number, Study.accession_number == self.number)
 
 
 def _wants_a_person() -> ColumnElement[bool]:

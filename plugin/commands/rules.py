@@ -81,20 +81,16 @@ def print_replay(settings: Settings, new: Settings, since: str, *, as_json: bool
     """
     rules = Rules(settings.rules), Rules(new.rules)
     with passing_sessions(settings) as sessions:
-        found = list(replay(sessions, open_spool(settings), rules, moment(since)))
-    told = [one for one in found if one.after is not None]
-    changed = [one for one in told if one.differs]
-    gone = len(found) - len(told)
+        found = replay(sessions, open_spool(settings), rules, moment(since))
     if as_json:
-        rows = [one.as_dict() for one in changed]
-        click.echo(json.dumps({"judged": len(told), "gone": gone, "changed": rows}, indent=2))
+        click.echo(json.dumps(found.to_dict(), indent=2))
         return
-    for one in changed:
+    for one in found.changed:
         say(f"{one.opened:%Y-%m-%d %H:%M}  {one.study}  {one.sender or '-'}")
         say(f"    now: {one.before}\n    new: {one.after}")
-    say(f"{len(changed)} of {len(told)} drafts would be decided otherwise")
-    if gone:
-        say(f"{gone} more cannot be told: their images were deleted")
+    say(f"{len(found.changed)} of {found.judged} drafts would be decided otherwise")
+    if found.gone:
+        say(f"{found.gone} more cannot be told: their images were deleted")
 
 
 def _series_in(path: Path) -> Iterable[tuple[Dataset, int]]:
