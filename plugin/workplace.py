@@ -99,6 +99,7 @@ def at_work(place: Place, engine: ReportEngine) -> Iterator[Worker]:
     from plugin.drafting.desk import Desk
     from plugin.drafting.engine_watch import EngineWatch
     from plugin.drafting.named_models import NamedModels
+    from plugin.drafting.questions import Questions
     from plugin.drafting.worker import Worker
     from plugin.feedback.shadows import Shadows
     from plugin.rulebook import Rulebook
@@ -117,11 +118,21 @@ def at_work(place: Place, engine: ReportEngine) -> Iterator[Worker]:
     book = Rulebook(settings, place.path, sessions, watch, models.forget, place.stop)
     longest_s = settings.worker.longest_draft_s
     shadows = Shadows(sessions, spool, models.named, longest_s, partial(now_by, sessions))
+    own = pipeline(settings, engine, desk)
+    questions = Questions(
+        sessions,
+        spool,
+        engine,
+        longest_s,
+        partial(now_by, sessions),
+        own.while_writing,
+        own.default_character_set,
+    )
     with closing(models), reread_on_hangup(book.ask):
         yield Worker(
             sessions,
             spool,
-            make_report=pipeline(settings, engine, desk).make_report,
+            make_report=own.make_report,
             destinations={one.name: one.kind for one in settings.destinations},
             rejection_notes=taking_notes(settings),
             attempts=settings.worker.attempts,
@@ -139,6 +150,7 @@ def at_work(place: Place, engine: ReportEngine) -> Iterator[Worker]:
             judge=book.judge(spool),
             named=models.named,
             shadows=book.shadows,
+            questions=questions.work_once,
             idle=shadows.work_once,
             wait=place.bell.wait,
         )

@@ -91,6 +91,8 @@ class Worker:
         Whether such a study gets no draft, unless somebody asks for one; else the draft says so.
     shadows : callable
         Names the models on trial, which draft every study too.
+    questions : callable
+        Answers a reader who waits for it; returns whether there was anybody.
     idle : callable
         Does something less urgent while no study is due; returns whether there was anything.
     wait : callable
@@ -117,6 +119,7 @@ class Worker:
     reported: Missing = nothing_known
     drop_reported: bool = True
     shadows: Callable[[], Sequence[str]] = tuple
+    questions: Callable[[], bool] = lambda: False
     idle: Callable[[], bool] = lambda: False
     wait: Wait = threading.Event.wait
     end_process: Callable[[], None] = lambda: os._exit(1)
@@ -145,8 +148,13 @@ class Worker:
                 self.wait(stop, pause_s)
 
     def work_once(self) -> bool:
-        """Do one job if one is due and the engine is ready; return whether there was one."""
+        """Answer a question or do one job, if one is due and the engine is ready.
+
+        Returns whether there was anything to do.
+        """
         with self.desk.taken(_ASKING_S):
+            if self._done_meanwhile(self.questions):
+                return True
             if self.judge is not None:
                 self.judge.look(self._now())
             if not self.ready():
@@ -154,10 +162,14 @@ class Worker:
             now = self._now()
             claim = jobs.claim_job(self.sessions, self.watch, attempts=self.attempts, now=now)
             if claim is None:
-                with self.desk.in_hand(alone=False, seconds=self.longest_draft_s + _ASKING_S):
-                    return self.idle()
+                return self._done_meanwhile(self.idle)
             self._work_on(claim)
         return True
+
+    def _done_meanwhile(self, work: Callable[[], bool]) -> bool:
+        """Do what is no job, beside the studies that others have in hand."""
+        with self.desk.in_hand(alone=False, seconds=self.longest_draft_s + _ASKING_S):
+            return work()
 
     def _work_on(self, claim: Claim) -> None:
         longest_s = self.longest_draft_s + _ASKING_S
