@@ -15,7 +15,9 @@ from plugin.web.beside.questions import ask, asked_of, growing
 from plugin.web.dicomweb.problems import may_answer
 from plugin.web.dicomweb.routes import Identify, Views
 
-_EVENTS = {200: {"content": {"text/event-stream": {}}, "description": "Pieces, and the answer"}}
+_EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/event-stream": {}}, "description": "Pieces, and the answer"}
+}
 # Models read some thousand tokens; nobody types more than a page
 Words = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
 
