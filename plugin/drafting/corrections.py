@@ -27,6 +27,7 @@ from plugin.drafting.retraction import Retraction, prepare_retraction, retract
 from plugin.state.absent import what_is_lacking
 from plugin.state.database import SessionFactory
 from plugin.state.kinds import Kind
+from plugin.state.listings import forget_listing
 from plugin.state.pruned import latest_pruning
 from plugin.state.spool import Spool
 from plugin.state.studies import lock_study
@@ -175,6 +176,8 @@ def _apply_all(
 ) -> None:
     for one in settled:
         _apply(session, spool, study, one)
+    if any(one.is_newer for one in settled):
+        forget_listing(session, study.id)
     _tell(session, study, settled, now)
 
 

@@ -2,7 +2,14 @@
 
 from alembic import context
 
-from plugin.state import embeddings, people, signed, trials  # noqa: F401  beside all other tables
+from plugin.state import (  # noqa: F401  beside all other tables
+    embeddings,
+    listings,
+    people,
+    reviews,
+    signed,
+    trials,
+)
 from plugin.state.tables import Base
 
 context.configure(

@@ -1,7 +1,8 @@
 """One database, SQLite or PostgreSQL, with the same promises: what is committed stays.
 
 SQLite runs in WAL mode with synchronous=FULL, so a commit survives a power cut, and every
-transaction begins as a writer, so that none fails half-way because another one wrote first.
+transaction begins as a writer, so that none fails half-way because another one wrote first; but
+for those of `reading`, which never write.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ _NETWORK = {
     "keepalives_count": 4,
     "tcp_user_timeout": 30_000,
 }
+_ONLY_READS = "only_reads"
 _MIGRATIONS = Path(__file__).parents[1] / "migrations"
 # Several processes start at once; one migrates, the others wait. The number is arbitrary.
 _MIGRATION_LOCK = 7246911
@@ -90,7 +92,7 @@ def connect(url: str) -> Engine:
         make_private_file(Path(parsed.database))
     engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_S})
     event.listen(engine, "connect", _configure_sqlite)
-    event.listen(engine, "begin", _begin_as_writer)
+    event.listen(engine, "begin", _begin)
     return engine
 
 
@@ -129,6 +131,13 @@ def session_factory(engine: Engine) -> SessionFactory:
     return sessionmaker(engine, expire_on_commit=False)
 
 
+def reading(sessions: SessionFactory) -> SessionFactory:
+    """Return a factory of sessions that only read: with SQLite, they hold up nobody who writes."""
+    with sessions() as session:
+        engine = session.get_bind().engine
+    return session_factory(engine.execution_options(**{_ONLY_READS: True}))
+
+
 def one_at_a_time(session: Session) -> None:
     """Wait for every other transaction that called this; SQLite's wait for one another anyway."""
     if session.get_bind().dialect.name == "postgresql":
@@ -136,7 +145,7 @@ def one_at_a_time(session: Session) -> None:
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:
-    # The driver's own transaction handling is off; _begin_as_writer begins them
+    # The driver's own transaction handling is off; _begin begins them
     connection.isolation_level = None
     for pragma in (
         f"busy_timeout = {BUSY_TIMEOUT_S * 1000}",
@@ -147,5 +156,6 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
         connection.execute(f"PRAGMA {pragma}").close()
 
 
-def _begin_as_writer(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+def _begin(connection: Connection) -> None:
+    reads = connection.get_execution_options().get(_ONLY_READS)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")

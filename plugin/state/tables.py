@@ -1,7 +1,8 @@
 """The tables: what has arrived, what is to be done, what was drafted and delivered.
 
 Patient identity is not kept here. The one exception is the accession number, by which a
-radiologist asks for a study; it is looked up and shown on request, and never logged.
+radiologist asks for a study; it is looked up and shown on request, and never logged. Names stand
+in `plugin.state.listings`, for the reading room.
 """
 
 from __future__ import annotations

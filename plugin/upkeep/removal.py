@@ -22,6 +22,7 @@ from plugin.state import audit
 from plugin.state.audit import Action, Entry, Subject, this_process
 from plugin.state.database import SessionFactory
 from plugin.state.kinds import Kind
+from plugin.state.listings import forget_listing
 from plugin.state.pruned import tell_pruned
 from plugin.state.spool import Spool
 from plugin.state.studies import lock_study
@@ -58,6 +59,7 @@ def forget_images(session: Session, study: Study, _: Study, rule: str, now: date
     _audit(session, study, f"images, by the rule {rule}", now)
     session.execute(delete(Quarantine).where(Quarantine.study_id == study.id))
     session.execute(delete(Instance).where(Instance.study_id == study.id))
+    forget_listing(session, study.id)
     study.image_bytes = 0
     session.add(Removal(study_id=study.id, path=f"instances/{study.study_instance_uid}"))
 
@@ -67,6 +69,7 @@ def forget_draft(session: Session, study: Study, draft: Draft, rule: str, now: d
     for path in filter(None, (draft.path, draft.retraction_path)):
         session.add(Removal(study_id=study.id, path=path))
     draft.path = ""
+    forget_listing(session, study.id)
     message = f"draft {draft.revision} was deleted from the spool by the rule {rule}"
     add_event(session, Kind.DRAFT_PRUNED, message, now=now, study_id=study.id)
 

@@ -52,10 +52,10 @@ class Views:
         self._identify = identify
         self._what = what
         self._lock = threading.Lock()
-        self._until: dict[tuple[str, str], float] = {}
+        self._until: dict[tuple[str, str | None], float] = {}
 
-    def note(self, request: Request, study: str) -> None:
-        """Write that a study is shown, unless that was just written."""
+    def note(self, request: Request, study: str | None) -> None:
+        """Write that a study is shown, or a list of them, unless that was just written."""
         who = self._identify(request)
         now, key = time.monotonic(), (str(who), study)
         with self._lock:
@@ -64,7 +64,7 @@ class Views:
             if len(self._until) > _MOST_VIEWS:
                 self._until = {one: until for one, until in self._until.items() if until > now}
             self._until[key] = now + _ONE_VIEW_S
-        subject = Subject(study_instance_uid=study)
+        subject = Subject(study_instance_uid=study) if study else None
         entry = Entry(action=Action.VIEWED, who=who, study=subject, detail=self._what)
         with self._sessions.begin() as session:
             audit.record(session, entry, now=now_of(session))

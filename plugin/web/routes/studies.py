@@ -1,0 +1,61 @@
+"""One study, its draft, and who has it open: `/api/studies/{study}`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from sqlalchemy import select
+
+from plugin.state.clock import now_of
+from plugin.state.people import SignIn
+from plugin.state.tables import Study
+from plugin.web.access.sessions import Role
+from plugin.web.dicomweb.problems import Refused, may_answer
+from plugin.web.reading.drafts import current_draft, told
+from plugin.web.reading.presence import readers_of, tell_presence
+from plugin.web.reading.room import Room
+from plugin.web.reading.studies import study_told
+
+
+def studies_router(room: Room) -> APIRouter:
+    """Return the routes of a study."""
+    router = APIRouter(prefix="/api/studies/{study}", tags=["reading"], responses=may_answer(404))
+    reader, reads = room.gate.allowed(Role.READER), room.signed_in(Role.READER)
+    sessions, spool = room.archive.sessions, room.archive.spool
+
+    @router.get("")
+    def show(study: str, request: Request, me: SignIn = reads) -> dict[str, Any]:
+        """Return a study's row, its series, and what has happened to it."""
+        found = study_told(room.archive, room.worklist, study, room.ohif)
+        room.views.note(request, study)
+        return {**found, "may_review": Role.RADIOLOGIST in me.person.roles}
+
+    @router.get("/draft", dependencies=[reader])
+    def draft(study: str, request: Request) -> dict[str, Any]:
+        """Return the current draft, sentence by sentence."""
+        room.worklist.row(study)
+        written = current_draft(sessions, spool, study)
+        room.views.note(request, study)
+        return told(written, sessions, spool)
+
+    @router.get("/heat/{sentence}", dependencies=[reader])
+    def heat(study: str, sentence: str) -> None:
+        """Return where a sentence was seen; no model of this version tells it."""
+        room.worklist.row(study)
+        raise Refused(404, "no-heat-map", "the model does not tell where it saw a sentence")
+
+    @router.post("/presence")
+    def presence(study: str, me: SignIn = reads) -> dict[str, Any]:
+        """Tell that a page has the study open, every 20 seconds."""
+        room.worklist.row(study)
+        with sessions.begin() as session:
+            now = now_of(session)
+            uid = Study.study_instance_uid == study
+            study_id = session.scalars(select(Study.id).where(uid)).one()
+            tell_presence(session, study_id, me.person_name, now)
+            session.flush()
+            readers = readers_of(session, [study_id], now)
+        return {"readers": readers.get(study_id, [])}
+
+    return router

@@ -1,0 +1,73 @@
+"""A study's page: its series, its draft, and who else has it open."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sqlalchemy import select, update
+
+from plugin.state.reviews import Presence
+from plugin.state.tables import Draft
+from plugin.web.reading.presence import GONE_AFTER
+from tests.plugin.web.people import refusal
+from tests.plugin.web.reading.conftest import Rooms
+
+STUDY = "/api/studies/1.2.0"
+
+
+def test_a_study_is_told_with_its_series(rooms: Rooms) -> None:
+    told = rooms.rob.get(STUDY).json()
+    (series,) = told["series"]
+    assert series["series_instance_uid"] == "1.2.0.5"
+    assert (series["images"], series["modality"], series["drafted"]) == (6, "CT", True)
+    assert told["timeline"][-1]["text"].startswith("draft 1 written")
+    assert (told["ohif"], told["may_review"]) == (None, False)
+    assert rooms.ann.get(STUDY).json()["may_review"]
+
+
+def test_a_draft_is_told_sentence_by_sentence(rooms: Rooms) -> None:
+    draft = rooms.rob.get(f"{STUDY}/draft").json()
+    sentences = {
+        section["heading"]: [one["text"] for one in section["sentences"]]
+        for section in draft["sections"]
+    }
+    assert sentences["FINDINGS"] == ["Small left pleural effusion."]
+    assert sentences["IMPRESSION"] == ["None."]
+    assert list(sentences) == ["IMPRESSION", "FINDINGS", "TECHNIQUE"]
+    assert draft["notices"][0].startswith("AI DRAFT - NOT VERIFIED")
+    assert (draft["has_confidence"], draft["has_evidence"]) == (False, False)
+    assert {one["destination"]: one["state"] for one in draft["deliveries"]} == {
+        "strict": "pending",
+        "plain": "pending",
+    }
+    identities = [one["id"] for section in draft["sections"] for one in section["sentences"]]
+    assert len(set(identities)) == len(identities)
+    assert refusal(rooms.rob.get(f"{STUDY}/heat/s1")) == (404, "no-heat-map")
+
+
+def test_a_draft_that_was_deleted(rooms: Rooms) -> None:
+    with rooms.service.sessions.begin() as session:
+        session.execute(update(Draft).values(path=""))
+    assert refusal(rooms.rob.get(f"{STUDY}/draft")) == (404, "draft-deleted")
+    assert rooms.rob.get(STUDY).json()["series"][0]["drafted"] is False
+
+
+def test_studies_that_there_are_not(rooms: Rooms) -> None:
+    rooms.service.arrive(1)
+    assert refusal(rooms.rob.get("/api/studies/1.2.1/draft")) == (404, "no-draft")
+    for uid in ("1.2.99", "%00", "..%2F..", "x"):
+        assert rooms.rob.get(f"/api/studies/{uid}/draft").status_code == 404
+
+
+def test_who_has_a_study_open_is_told(rooms: Rooms) -> None:
+    assert [one["name"] for one in rooms.ann.post(f"{STUDY}/presence").json()["readers"]] == ["Ann"]
+    both = rooms.rob.post(f"{STUDY}/presence").json()["readers"]
+    assert [one["name"] for one in both] == ["Ann", "Rob"]
+    assert rooms.rob.get(STUDY).json()["readers"] == ["Ann", "Rob"]
+    with rooms.service.sessions.begin() as session:
+        ann = session.scalars(select(Presence).where(Presence.person == "ann")).one()
+        ann.seen_at -= GONE_AFTER + timedelta(seconds=1)
+    assert rooms.rob.get(STUDY).json()["readers"] == ["Rob"]
+    rooms.rob.post(f"{STUDY}/presence")
+    with rooms.service.sessions() as session:
+        assert [one.person for one in session.scalars(select(Presence))] == ["rob"]
