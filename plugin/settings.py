@@ -37,6 +37,7 @@ from plugin.section import (
 )
 from plugin.settings_problems import first_problem
 from plugin.upkeep_settings import Alarms, Audit, Metrics, Retention
+from plugin.web_settings import Web
 
 FormName = Literal["enhanced-sr", "text-sr", "pdf", "image"]
 _PROOF = "what the destination owes before a draft counts as delivered"
@@ -371,6 +372,7 @@ class Settings(Section):
     rules: tuple[Rule, ...] = ()
     alarms: Alarms = Alarms()
     audit: Audit = Audit()
+    web: Web = Web()
 
     @model_validator(mode="after")
     def _rules_name_what_there_is(self) -> Settings:

@@ -15,6 +15,7 @@ from plugin.cli.feedback import feedback
 from plugin.cli.model import model
 from plugin.cli.models import models
 from plugin.cli.rules import rules
+from plugin.cli.users import tokens, users
 from plugin.command_group import Commands
 
 
@@ -37,5 +38,7 @@ for command in (
     model,
     models,
     rules,
+    users,
+    tokens,
 ):
     main.add_command(command)

@@ -43,7 +43,10 @@ def demo(out: Path, seed: int) -> None:
 @click.command()
 @config_option
 def serve(config: Path | None) -> None:
-    """Run the whole service: receiver, worker, delivery and upkeep."""
+    """Run the whole service.
+
+    It is the receiver, workers, delivery, upkeep, and the reading room where it is enabled.
+    """
     from plugin.assembly import alert
     from plugin.state.kinds import Kind
     from plugin.state.pulse import alone, last_beat
@@ -56,7 +59,8 @@ def serve(config: Path | None) -> None:
         supervise(
             [["receive", *where]] * settings.receiver.processes
             + [["work", *where]] * settings.worker.processes
-            + [["deliver", *where], ["upkeep", *where]],
+            + [["deliver", *where], ["upkeep", *where]]
+            + [["web", *where]] * settings.web.enabled,
             last_beat=partial(last_beat, settings.storage.spool),
             report=partial(alert, settings, Kind.REPLACED),
         )
@@ -106,6 +110,19 @@ def upkeep(config: Path | None) -> None:
 
     configure_logging()
     run_upkeep(load_settings(config))
+
+
+@click.command()
+@config_option
+def web(config: Path | None) -> None:
+    """Run only the reading room and DICOMweb.
+
+    Browsers and viewers reach it where the settings say in [web].
+    """
+    from plugin.web.serving import run_web
+
+    configure_logging()
+    run_web(load_settings(config))
 
 
 @click.command()
@@ -210,7 +227,7 @@ def doctor(config: Path | None, as_json: bool, send: bool) -> None:
 @click.command("service-unit")
 @click.argument(
     "part",
-    type=click.Choice(["serve", "receive", "work", "deliver", "upkeep", "engine"]),
+    type=click.Choice(["serve", "receive", "work", "deliver", "upkeep", "web", "engine"]),
     default="serve",
 )
 @click.option(
@@ -234,7 +251,7 @@ def service_unit(part: str, config: Path, user: str, secrets: Path) -> None:
     """Print the systemd unit of the service, or of a part of it.
 
     PART is what the unit runs: the whole service (serve, the default), or receive, work, deliver,
-    upkeep or engine.
+    upkeep, web or engine.
     """
     from plugin.commands.service_unit import unit
 
@@ -258,6 +275,7 @@ COMMANDS = (
     work,
     deliver,
     upkeep,
+    web,
     engine,
     status,
     prune,

@@ -14,11 +14,12 @@ from plugin.settings import Settings
 from plugin.supervisor import CTSCRIBE, PATIENCE_S
 
 PARTS = {
-    "serve": "receiver, worker, delivery and upkeep",
+    "serve": "receiver, worker, delivery, upkeep, and what else the settings enable",
     "receive": "the DICOM receiver",
     "work": "a worker",
     "deliver": "delivery",
     "upkeep": "what looks after the service",
+    "web": "the reading room and DICOMweb",
     "engine": "the model as an HTTP server",
 }
 # What systemd waits for beyond the time that a part needs to end: then it kills
@@ -37,7 +38,7 @@ def unit(part: str, config: Path, settings: Settings, *, user: str, secrets: Pat
     Parameters
     ----------
     part : str
-        serve, receive, work, deliver, upkeep or engine.
+        serve, receive, work, deliver, upkeep, web or engine.
     config : Path
         The settings file that the part is started with.
     settings : Settings
@@ -102,4 +103,5 @@ def _port(part: str, settings: Settings) -> int:
     """Return the port that a part listens on; one that listens on none needs no right to."""
     if part in ("work", "deliver", "upkeep"):
         return FIRST_FREE_PORT
-    return settings.engine_server.port if part == "engine" else settings.receiver.port
+    listening = {"engine": settings.engine_server.port, "web": settings.web.port}
+    return listening.get(part, settings.receiver.port)

@@ -1,4 +1,4 @@
-"""Who may open the reading room, and who has it open."""
+"""Who may open the reading room, who has it open, and which programs may ask it."""
 
 from __future__ import annotations
 
@@ -39,3 +39,18 @@ class SignIn(Base):
     used_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
     person: Mapped[Person] = relationship()
+
+
+class ApiToken(Base):
+    """A program that may ask, such as a viewer."""
+
+    __tablename__ = "api_tokens"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    # SHA-256 of the token, which is shown once and kept nowhere
+    digest: Mapped[str] = mapped_column(String(64), unique=True)
+    scopes: Mapped[list[str]] = mapped_column(JSON)
+    made_by: Mapped[str] = mapped_column(String(64))
+    made_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    ends_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 from fastapi import Depends, Request
 from fastapi import params as fastapi_params
 
+from plugin.state.audit import Who
 from plugin.state.database import SessionFactory
 from plugin.state.people import SignIn
-from plugin.web.access.sessions import Role, current
+from plugin.web.access.sessions import Limits, Role, current
+from plugin.web.access.tokens import Scope, token_with
 from plugin.web.dicomweb.problems import Refused
 
 COOKIE = "ctscribe_session"
@@ -31,21 +33,40 @@ class Gate:
     ----------
     sessions : SessionFactory
         Of the service's database.
+    limits : Limits
+        How long sessions last.
     now : callable
         The moment, in UTC.
     """
 
-    def __init__(self, sessions: SessionFactory, now: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self,
+        sessions: SessionFactory,
+        limits: Limits | None = None,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
         self.sessions = sessions
+        self.limits = limits or Limits()
         self.now = now
 
-    def allowed(self, role: Role) -> fastapi_params.Depends:
+    def allowed(self, role: Role, scope: Scope | None = None) -> fastapi_params.Depends:
         """Return the dependency of a route that people with a role may call.
 
         Whoever may review or administer may read, too; nothing else implies another role.
+
+        Parameters
+        ----------
+        role : Role
+            That people need.
+        scope : Scope, optional
+            That programs need; without one, no program may call the route.
         """
 
-        def check(request: Request) -> SignIn:
+        def check(request: Request) -> SignIn | None:
+            token = _bearer(request)
+            if token is not None:
+                self._let_in(request, token, scope)
+                return None
             found = self.session_of(request)
             if found is None:
                 raise Refused(401, "no-session", "sign in first")
@@ -54,10 +75,23 @@ class Gate:
             sent = request.headers.get(CSRF_HEADER, "")
             if request.method not in _SAFE and not _same(sent, found.csrf):
                 raise Refused(403, "no-csrf-token", f"the header {CSRF_HEADER} is missing or wrong")
+            name, address = found.person.name, address_of(request)
+            request.state.who = Who(kind="person", name=name, address=address)
             return found
 
         dependency: fastapi_params.Depends = Depends(check)
         return dependency
+
+    def _let_in(self, request: Request, secret: str, scope: Scope | None) -> None:
+        """Let a program in, by its token."""
+        token = token_with(self.sessions, secret, self.now())
+        if token is None:
+            raise Refused(401, "no-token", "the token is unknown, or over")
+        if scope is None or scope not in token.scopes:
+            needed = f"the scope {scope}" if scope else "a person"
+            raise Refused(403, "wrong-scope", f"this needs {needed}")
+        name = f"token {token.name}"
+        request.state.who = Who(kind="process", name=name, address=address_of(request))
 
     def session_of(self, request: Request) -> SignIn | None:
         """Return the session that a request belongs to."""
@@ -66,7 +100,23 @@ class Gate:
 
     def session_with(self, secret: str) -> SignIn | None:
         """Return the session of a cookie."""
-        return current(self.sessions, secret, self.now())
+        return current(self.sessions, secret, self.now(), self.limits)
+
+
+def identify(request: Request) -> Who:
+    """Name who asks; of a request that was let in."""
+    who: Who = request.state.who
+    return who
+
+
+def address_of(request: Request) -> str:
+    """Return where a request comes from."""
+    return request.client.host if request.client else ""
+
+
+def _bearer(request: Request) -> str | None:
+    kind, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if kind.lower() == "bearer" else None
 
 
 def _same(sent: str, kept: str) -> bool:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from datetime import UTC, datetime, timedelta
+import threading
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cache
 
@@ -18,10 +20,23 @@ from plugin.state.people import Person, SignIn
 from plugin.web.access.passwords import hashed, matches
 from plugin.web.dicomweb.problems import Refused
 
-# A reader who goes for lunch signs in again; nobody stays for longer than a long shift
-IDLE, LONGEST = timedelta(minutes=30), timedelta(hours=12)
-# Guessing at this rate takes years; a person who forgot a password waits a quarter of an hour
-FAILURES, LOCKED = 10, timedelta(minutes=15)
+# A password takes 64 MiB and all cores for a moment: two at a time, and nobody waits for long
+_AT_A_TIME = threading.BoundedSemaphore(2)
+_PATIENCE_S = 5.0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long sessions last, and when a person is locked out.
+
+    A reader who goes for lunch signs in again; nobody stays for longer than a long shift. Guessing
+    at this rate takes years; a person who forgot a password waits a quarter of an hour.
+    """
+
+    idle: timedelta = timedelta(minutes=30)
+    longest: timedelta = timedelta(hours=12)
+    failures: int = 10
+    locked: timedelta = timedelta(minutes=15)
 
 
 class Role(StrEnum):
@@ -33,7 +48,12 @@ class Role(StrEnum):
 
 
 def sign_in(
-    sessions: SessionFactory, name: str, password: str, address: str, now: datetime
+    sessions: SessionFactory,
+    name: str,
+    password: str,
+    address: str,
+    now: datetime,
+    limits: Limits,
 ) -> tuple[str, SignIn]:
     """Begin a session, and return the secret of its cookie with it.
 
@@ -47,21 +67,23 @@ def sign_in(
         Where the browser is, for the audit trail.
     now : datetime
         The moment, in UTC.
+    limits : Limits
+        When a person is locked out.
 
     Raises
     ------
     Refused
-        They belong to nobody, or too many wrong passwords were typed.
+        They belong to nobody, too many wrong passwords were typed, or too many people sign in.
     """
     with sessions() as session:
         person = session.get(Person, name)
+        _require_unlocked(person, now)
         kept = person.password if person else _nobody()
     # Outside the transaction: it takes a while, and as long for a name that nobody has
-    right = matches(password, kept)
+    right = _is_right(password, kept)
     with sessions.begin() as session:
         person = session.get(Person, name, with_for_update=True)
-        if person is not None and person.locked_until and now < person.locked_until:
-            raise Refused(429, "locked", "too many wrong passwords: try again in 15 minutes")
+        _require_unlocked(person, now)
         # A name that nobody has may be a password in the wrong field
         who = Who(kind="person", name=person.name if person else "unknown", address=address)
         outcome = Outcome.SUCCESS if person and right else Outcome.MINOR_FAILURE
@@ -70,13 +92,29 @@ def sign_in(
         if begun is not None:
             session.add(begun[1])
         elif person is not None:
-            _count_failure(person, now)
+            _count_failure(person, now, limits)
     if begun is None:
         raise Refused(401, "wrong-password", "the name or the password is wrong")
     return begun
 
 
-def current(sessions: SessionFactory, secret: str, now: datetime) -> SignIn | None:
+def _require_unlocked(person: Person | None, now: datetime) -> None:
+    if person is not None and person.locked_until and now < person.locked_until:
+        minutes = -(-(person.locked_until - now) // timedelta(minutes=1))
+        when = "in a minute" if minutes == 1 else f"in {minutes} minutes"
+        raise Refused(429, "locked", f"too many wrong passwords: try again {when}")
+
+
+def _is_right(password: str, kept: str) -> bool:
+    if not _AT_A_TIME.acquire(timeout=_PATIENCE_S):
+        raise Refused(429, "busy", "too many people sign in at the moment: try again")
+    try:
+        return matches(password, kept)
+    finally:
+        _AT_A_TIME.release()
+
+
+def current(sessions: SessionFactory, secret: str, now: datetime, limits: Limits) -> SignIn | None:
     """Return the session of a cookie, which is used by this; None where there is none, or no more.
 
     Parameters
@@ -87,10 +125,12 @@ def current(sessions: SessionFactory, secret: str, now: datetime) -> SignIn | No
         The cookie.
     now : datetime
         The moment, in UTC.
+    limits : Limits
+        How long it lasts.
     """
     with sessions(expire_on_commit=False) as session, session.begin():
         found = session.get(SignIn, _digest(secret), options=[joinedload(SignIn.person)])
-        if found is None or now - found.used_at > IDLE or now - found.began_at > LONGEST:
+        if found is None or _is_over(found, now, limits):
             return None
         # Once a minute is enough; a page asks for hundreds of frames
         if now - found.used_at > timedelta(minutes=1):
@@ -98,9 +138,25 @@ def current(sessions: SessionFactory, secret: str, now: datetime) -> SignIn | No
         return found
 
 
-def sign_out(sessions: SessionFactory, secret: str) -> None:
-    """End the session of a cookie, and forget those that are over."""
-    over = datetime.now(UTC) - LONGEST
+def _is_over(one: SignIn, now: datetime, limits: Limits) -> bool:
+    return now - one.used_at > limits.idle or now - one.began_at > limits.longest
+
+
+def sign_out(sessions: SessionFactory, secret: str, now: datetime, limits: Limits) -> None:
+    """End the session of a cookie, and forget those that are over.
+
+    Parameters
+    ----------
+    sessions : SessionFactory
+        Of the service's database.
+    secret : str
+        The cookie.
+    now : datetime
+        The moment, in UTC.
+    limits : Limits
+        How long sessions last.
+    """
+    over = now - limits.longest
     with sessions.begin() as session:
         gone = (SignIn.digest == _digest(secret)) | (SignIn.began_at < over)
         session.execute(delete(SignIn).where(gone))
@@ -115,10 +171,10 @@ def _begin(person: Person, now: datetime) -> tuple[str, SignIn]:
     return secret, begun
 
 
-def _count_failure(person: Person, now: datetime) -> None:
+def _count_failure(person: Person, now: datetime, limits: Limits) -> None:
     person.failures += 1
-    if person.failures >= FAILURES:
-        person.failures, person.locked_until = 0, now + LOCKED
+    if person.failures >= limits.failures:
+        person.failures, person.locked_until = 0, now + limits.locked
 
 
 def _digest(secret: str) -> str:

@@ -8,8 +8,9 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from plugin.state.people import SignIn
-from plugin.web.access.gate import COOKIE, Gate
-from plugin.web.access.sessions import LONGEST, Role, sign_in, sign_out
+from plugin.web.access.attempts import Attempts
+from plugin.web.access.gate import COOKIE, Gate, address_of
+from plugin.web.access.sessions import Role, sign_in, sign_out
 from plugin.web.dicomweb.problems import may_answer
 
 
@@ -48,6 +49,7 @@ def session_router(gate: Gate, *, secure: bool) -> APIRouter:
         Whether browsers come by TLS, and send the cookie no other way.
     """
     router = APIRouter(prefix="/api/session", tags=["session"])
+    attempts = Attempts()
 
     @router.get("")
     def show(request: Request) -> Session:
@@ -55,12 +57,13 @@ def session_router(gate: Gate, *, secure: bool) -> APIRouter:
 
     @router.post("", responses=may_answer(429))
     def begin(typed: Credentials, request: Request, response: Response) -> Session:
-        address = request.client.host if request.client else ""
-        secret, _ = sign_in(gate.sessions, typed.name, typed.password, address, gate.now())
+        address, now = address_of(request), gate.now()
+        attempts.require(address)
+        secret, _ = sign_in(gate.sessions, typed.name, typed.password, address, now, gate.limits)
         response.set_cookie(
             COOKIE,
             secret,
-            max_age=int(LONGEST.total_seconds()),
+            max_age=int(gate.limits.longest.total_seconds()),
             httponly=True,
             samesite="lax",
             secure=secure,
@@ -71,7 +74,8 @@ def session_router(gate: Gate, *, secure: bool) -> APIRouter:
         "", status_code=204, dependencies=[gate.allowed(Role.READER)], responses=may_answer()
     )
     def end(request: Request, response: Response) -> None:
-        sign_out(gate.sessions, request.cookies[COOKIE])
+        if COOKIE in request.cookies:
+            sign_out(gate.sessions, request.cookies[COOKIE], gate.now(), gate.limits)
         response.delete_cookie(COOKIE)
 
     return router

@@ -17,12 +17,13 @@ from plugin.state.database import SessionFactory, connect, session_factory
 from plugin.state.people import Person, SignIn
 from plugin.web.access.gate import COOKIE, CSRF_HEADER, Gate
 from plugin.web.access.passwords import hashed
-from plugin.web.access.sessions import FAILURES, IDLE, LOCKED, LONGEST, Role, sign_in, sign_out
+from plugin.web.access.sessions import Limits, Role, sign_in, sign_out
 from plugin.web.dicomweb.problems import Refused, answer_refused
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 PASSWORD = "correct horse"
 KEPT = hashed(PASSWORD)
+LIMITS = Limits()
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def clock() -> list[datetime]:
 
 @pytest.fixture
 def client(sessions: SessionFactory, clock: list[datetime]) -> TestClient:
-    gate = Gate(sessions, lambda: clock[0])
+    gate = Gate(sessions, now=lambda: clock[0])
     app = FastAPI()
     app.add_exception_handler(Refused, answer_refused)
     for role in Role:
@@ -52,7 +53,7 @@ def client(sessions: SessionFactory, clock: list[datetime]) -> TestClient:
 
 
 def begin(sessions: SessionFactory, client: TestClient) -> SignIn:
-    secret, begun = sign_in(sessions, "ann", PASSWORD, "192.0.2.1", NOW)
+    secret, begun = sign_in(sessions, "ann", PASSWORD, "192.0.2.1", NOW, LIMITS)
     client.cookies.set(COOKIE, secret)
     return begun
 
@@ -85,9 +86,9 @@ def test_a_session_ends_when_idle(
     sessions: SessionFactory, client: TestClient, clock: list[datetime]
 ) -> None:
     begin(sessions, client)
-    clock[0] += IDLE
+    clock[0] += LIMITS.idle
     assert client.get("/reader").status_code == 200
-    clock[0] += IDLE + timedelta(seconds=1)
+    clock[0] += LIMITS.idle + timedelta(seconds=1)
     assert client.get("/reader").status_code == 401
 
 
@@ -95,8 +96,8 @@ def test_a_session_ends_after_a_long_shift_whatever_is_done(
     sessions: SessionFactory, client: TestClient, clock: list[datetime]
 ) -> None:
     begin(sessions, client)
-    while clock[0] + IDLE <= NOW + LONGEST:
-        clock[0] += IDLE
+    while clock[0] + LIMITS.idle <= NOW + LIMITS.longest:
+        clock[0] += LIMITS.idle
         assert client.get("/reader").status_code == 200
     clock[0] += timedelta(seconds=1)
     assert client.get("/reader").status_code == 401
@@ -104,7 +105,7 @@ def test_a_session_ends_after_a_long_shift_whatever_is_done(
 
 def test_who_signs_out_is_out(sessions: SessionFactory, client: TestClient) -> None:
     begin(sessions, client)
-    sign_out(sessions, client.cookies[COOKIE])
+    sign_out(sessions, client.cookies[COOKIE], NOW, LIMITS)
     assert client.get("/reader").status_code == 401
 
 
@@ -112,27 +113,27 @@ def test_wrong_passwords_lock_a_name_for_a_while(
     sessions: SessionFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("plugin.web.access.sessions.matches", lambda typed, _: typed == PASSWORD)
-    for _ in range(FAILURES):
+    for _ in range(LIMITS.failures):
         with pytest.raises(Refused, match="is wrong"):
-            sign_in(sessions, "ann", "guess", "192.0.2.1", NOW)
+            sign_in(sessions, "ann", "guess", "192.0.2.1", NOW, LIMITS)
     with pytest.raises(Refused, match="too many"):
-        sign_in(sessions, "ann", PASSWORD, "192.0.2.1", NOW)
-    sign_in(sessions, "ann", PASSWORD, "192.0.2.1", NOW + LOCKED)
+        sign_in(sessions, "ann", PASSWORD, "192.0.2.1", NOW, LIMITS)
+    sign_in(sessions, "ann", PASSWORD, "192.0.2.1", NOW + LIMITS.locked, LIMITS)
 
 
 def test_the_trail_knows_who_signed_in_and_not_what_strangers_typed(
     sessions: SessionFactory,
 ) -> None:
-    sign_in(sessions, "ann", PASSWORD, "192.0.2.1", NOW)
+    sign_in(sessions, "ann", PASSWORD, "192.0.2.1", NOW, LIMITS)
     with pytest.raises(Refused, match="is wrong"):
-        sign_in(sessions, "a password", PASSWORD, "192.0.2.1", NOW)
+        sign_in(sessions, "a password", PASSWORD, "192.0.2.1", NOW, LIMITS)
     with sessions() as session:
         rows = session.scalars(select(AuditRow).order_by(AuditRow.position))
         assert [row.entry.who.name for row in rows] == ["ann", "unknown"]
 
 
 def test_neither_cookie_nor_password_is_in_the_database(sessions: SessionFactory) -> None:
-    secret, begun = sign_in(sessions, "ann", PASSWORD, "192.0.2.1", NOW)
+    secret, begun = sign_in(sessions, "ann", PASSWORD, "192.0.2.1", NOW, LIMITS)
     assert secret not in begun.digest
     assert KEPT.startswith("$argon2id$")
     assert PASSWORD not in KEPT

@@ -1,0 +1,179 @@
+"""The process that serves the reading room: `ctscribe web`."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from datetime import timedelta
+from importlib.resources import files
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import uvicorn
+from fastapi import APIRouter
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.types import ASGIApp
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+from dicom_io.errors import ConfigurationError
+from plugin.assembly import await_sessions, open_spool
+from plugin.endpoints import certificates
+from plugin.settings import Settings
+from plugin.state.completeness import Patience
+from plugin.state.pulse import SILENT_S, Pulse
+from plugin.state.skew import watching_clock
+from plugin.state.tally import counting
+from plugin.supervisor import stop_on_signals
+from plugin.upkeep.audited import audited
+from plugin.web.access.gate import Gate, identify
+from plugin.web.access.sessions import Limits, Role
+from plugin.web.access.tokens import Scope
+from plugin.web.application import create_app
+from plugin.web.beside.routes import beside_router
+from plugin.web.dicomweb.archive import Archive
+from plugin.web.dicomweb.readiness import keeping_ready
+from plugin.web.dicomweb.routes import dicomweb_router
+from plugin.web.dicomweb.stow import Storing
+from plugin.web.only_proxies import OnlyProxies
+from plugin.web_settings import Web
+
+LOGGER = logging.getLogger(__name__)
+# A page's live news end with the process; what is stored is acknowledged in less
+_DRAIN_S = 5
+# What this host calls itself, beside the name that others use
+_OWN_NAMES = ("127.0.0.1", "localhost", "[::1]")
+
+
+def run_web(settings: Settings, stop: threading.Event | None = None) -> None:
+    """Serve until a signal, or `stop`.
+
+    Raises
+    ------
+    ConfigurationError
+        Nobody can listen there, or a certificate cannot be read.
+    """
+    stop = stop or stop_on_signals()
+    with closing(Pulse(settings.storage.spool, "web")) as pulse, ExitStack() as stack:
+        listener = stack.enter_context(_listening(settings.web))
+        sessions = await_sessions(settings, stop, pulse)
+        if sessions is None:
+            return
+        archive = Archive(sessions, open_spool(settings))
+        storing = Storing(sessions, archive.spool, _patience(settings))
+        gate = Gate(sessions, limits_of(settings.web))
+        app = create_app(
+            gate,
+            routers(archive, storing, gate),
+            secure=settings.web.is_secure,
+            built=built_pages(),
+        )
+        for one in (audited(sessions, "web"), watching_clock(sessions), counting(sessions)):
+            stack.enter_context(one)
+        stack.enter_context(storing.running())
+        stack.enter_context(keeping_ready(archive))
+        stack.enter_context(_answering(guarded(app, settings.web), settings.web, listener))
+        while not stop.wait(1.0):
+            pulse.expect(SILENT_S)
+
+
+def routers(archive: Archive, storing: Storing, gate: Gate) -> Sequence[APIRouter]:
+    """Return the routes of everything but the session.
+
+    Parameters
+    ----------
+    archive : Archive
+        The studies.
+    storing : Storing
+        Stores what comes by STOW-RS.
+    gate : Gate
+        Every route stands behind it.
+    """
+    may_view = [gate.allowed(Role.READER, Scope.DICOMWEB_READ)]
+    return (
+        dicomweb_router(
+            archive,
+            storing,
+            identify,
+            may_read=may_view,
+            may_store=[gate.allowed(Role.ADMINISTRATOR, Scope.DICOMWEB_WRITE)],
+        ),
+        beside_router(archive, identify, [gate.allowed(Role.READER, Scope.READING)]),
+    )
+
+
+def limits_of(web: Web) -> Limits:
+    """Return how long sessions last, and when a person is locked out."""
+    chosen = web.sign_in
+    return Limits(
+        idle=timedelta(minutes=chosen.idle_minutes),
+        longest=timedelta(hours=chosen.longest_hours),
+        failures=chosen.failures,
+        locked=timedelta(minutes=chosen.locked_minutes),
+    )
+
+
+def built_pages() -> Path | None:
+    """Return the folder of the built pages, where there is one."""
+    folder = Path(str(files("plugin.web") / "static"))
+    return folder if (folder / "index.html").is_file() else None
+
+
+def guarded(app: ASGIApp, web: Web) -> ASGIApp:
+    """Let in only who calls the service by its name, and comes through its proxies if it has some.
+
+    A page of another site whose name was made to lead here could read what it likes otherwise.
+    """
+    named = urlsplit(web.public_url).hostname if web.public_url else None
+    app = TrustedHostMiddleware(app, [*_OWN_NAMES, *filter(None, (named, web.host))])
+    if not web.proxies:
+        return app
+    proxies = [str(one) for one in web.proxies]
+    return OnlyProxies(ProxyHeadersMiddleware(app, proxies), web.proxies)  # type: ignore[arg-type]
+
+
+def _patience(settings: Settings) -> Patience:
+    return Patience.of_seconds(settings.completeness.quiet_s, settings.completeness.cap_s)
+
+
+@contextmanager
+def _listening(web: Web) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in web.host else socket.AF_INET
+    try:
+        listener = socket.create_server((web.host, web.port), family=family, backlog=128)
+    except OSError as error:
+        raise ConfigurationError(
+            f"web: cannot listen at {web.host}:{web.port}: {error.strerror}"
+        ) from error
+    with listener:
+        yield listener
+
+
+@contextmanager
+def _answering(app: ASGIApp, web: Web, listener: socket.socket) -> Iterator[None]:
+    """Answer requests in a thread of their own for the length of a `with` block."""
+    tls = certificates(web.tls)
+    context = tls.server() if tls else None
+    config = uvicorn.Config(
+        app,
+        http="h11",  # httptools takes headers of any length, also from who is not signed in
+        log_config=None,
+        access_log=False,  # addresses of studies would stand in it
+        server_header=False,
+        proxy_headers=False,  # `guarded` believes proxies that the settings name, and no others
+        timeout_graceful_shutdown=_DRAIN_S,
+        ssl_context_factory=(lambda *_: context) if context else None,
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(
+        target=server.run, kwargs={"sockets": [listener]}, name="web", daemon=True
+    )
+    thread.start()
+    LOGGER.info("the reading room listens at %s:%d", *listener.getsockname()[:2])
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join()

@@ -1,0 +1,73 @@
+"""The settings of the reading room: where it listens, how it is reached, how long people stay."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import BeforeValidator, Field, IPvAnyNetwork, field_validator, model_validator
+
+from plugin.section import Certificates, HttpUrl, Port, Section, is_loopback
+
+
+class SignInLimits(Section):
+    """How long people stay signed in, and how often a wrong password is taken."""
+
+    idle_minutes: int = Field(
+        default=30, ge=1, description="without a request for so long, a session is over"
+    )
+    longest_hours: int = Field(default=12, ge=1, description="no session lasts for longer")
+    failures: int = Field(
+        default=10, ge=3, description="wrong passwords in a row that lock a person out"
+    )
+    locked_minutes: int = Field(default=15, ge=1, description="how long a person is locked out")
+
+
+Networks = Annotated[
+    tuple[IPvAnyNetwork, ...],
+    BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
+]
+
+
+class Web(Section):
+    """The reading room and DICOMweb, by HTTP."""
+
+    enabled: bool = Field(default=False, description="whether `ctscribe serve` runs it, too")
+    host: str = "127.0.0.1"
+    port: Port = 11185
+    public_url: HttpUrl | None = Field(
+        default=None, description="what browsers call it, such as https://reading.example.org"
+    )
+    tls: Certificates | None = None
+    proxies: Networks = Field(
+        default=(),
+        description="addresses of reverse proxies that speak TLS with browsers; nobody else is "
+        "answered then",
+    )
+    sign_in: SignInLimits = SignInLimits()
+
+    @field_validator("tls")
+    @classmethod
+    def _has_a_certificate(cls, value: Certificates | None) -> Certificates | None:
+        if value is not None and value.certificate is None:
+            raise ValueError("the reading room needs a certificate")
+        return value
+
+    @model_validator(mode="after")
+    def _others_come_by_tls(self) -> Self:
+        if is_loopback(self.host):
+            return self
+        if self.tls is None and not self.proxies:
+            raise ValueError(
+                f"host {self.host} is reached from other hosts: name a certificate as tls, or the "
+                "proxies that speak TLS in its place"
+            )
+        if self.public_url is None:
+            raise ValueError(
+                f"host {self.host} is reached from other hosts: say as public_url what they call it"
+            )
+        return self
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether browsers come by TLS."""
+        return self.tls is not None or bool(self.proxies)
