@@ -9,19 +9,6 @@ from pydantic import BeforeValidator, Field, IPvAnyNetwork, field_validator, mod
 from plugin.section import Certificates, HttpUrl, Port, Section, is_loopback
 
 
-class SignInLimits(Section):
-    """How long people stay signed in, and how often a wrong password is taken."""
-
-    idle_minutes: int = Field(
-        default=30, ge=1, description="without a request for so long, a session is over"
-    )
-    longest_hours: int = Field(default=12, ge=1, description="no session lasts for longer")
-    failures: int = Field(
-        default=10, ge=3, description="wrong passwords in a row that lock a person out"
-    )
-    locked_minutes: int = Field(default=15, ge=1, description="how long a person is locked out")
-
-
 Networks = Annotated[
     tuple[IPvAnyNetwork, ...],
     BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
@@ -43,7 +30,14 @@ class Web(Section):
         description="addresses of reverse proxies that speak TLS with browsers; nobody else is "
         "answered then",
     )
-    sign_in: SignInLimits = SignInLimits()
+    idle_minutes: int = Field(
+        default=30, ge=1, description="without a request for so long, a session is over"
+    )
+    longest_hours: int = Field(default=12, ge=1, description="no session lasts for longer")
+    failures: int = Field(
+        default=10, ge=3, description="wrong passwords in a row that lock a person out"
+    )
+    locked_minutes: int = Field(default=15, ge=1, description="how long a person is locked out")
 
     @field_validator("tls")
     @classmethod

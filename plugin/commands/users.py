@@ -69,14 +69,32 @@ def remove_user(settings: Settings, name: str) -> None:
 
 
 def change_password(settings: Settings, name: str, password: str) -> None:
-    """Give somebody another password."""
+    """Give somebody another password.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of the service.
+    name, password : str
+        Who, and the new one.
+    """
     with passing_sessions(settings) as sessions:
         People(sessions, this_person()).set_password(name, password)
     say(f"{name} has another password, and must sign in again")
 
 
 def change_roles(settings: Settings, name: str, roles: Sequence[str]) -> None:
-    """Give somebody other roles."""
+    """Give somebody other roles.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of the service.
+    name : str
+        Who.
+    roles : sequence of str
+        In place of those they have.
+    """
     with passing_sessions(settings) as sessions:
         People(sessions, this_person()).set_roles(name, roles)
     say(f"{name} is {', '.join(roles)} from now on")

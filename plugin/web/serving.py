@@ -106,12 +106,11 @@ def routers(archive: Archive, storing: Storing, gate: Gate) -> Sequence[APIRoute
 
 def limits_of(web: Web) -> Limits:
     """Return how long sessions last, and when a person is locked out."""
-    chosen = web.sign_in
     return Limits(
-        idle=timedelta(minutes=chosen.idle_minutes),
-        longest=timedelta(hours=chosen.longest_hours),
-        failures=chosen.failures,
-        locked=timedelta(minutes=chosen.locked_minutes),
+        idle=timedelta(minutes=web.idle_minutes),
+        longest=timedelta(hours=web.longest_hours),
+        failures=web.failures,
+        locked=timedelta(minutes=web.locked_minutes),
     )
 
 
