@@ -8,7 +8,6 @@ from pydantic import BeforeValidator, Field, IPvAnyNetwork, field_validator, mod
 
 from plugin.section import Certificates, HttpUrl, Port, Section, is_loopback
 
-
 Networks = Annotated[
     tuple[IPvAnyNetwork, ...],
     BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
