@@ -126,6 +126,7 @@ def work(url: str, what: str, seconds: float, barrier: Barrier, results: Queue[R
 
     engine = connect(url)
     claim = claimer(session_factory(engine), what)
+    claim()  # the first one makes the statements, which a worker does once in weeks
     with engine.connect() as connection:
         server = [int(connection.scalar(text("SELECT pg_backend_pid()")) or 0)]
     barrier.wait()

@@ -7,15 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, Select, bindparam, exists, or_, select, update
+from sqlalchemy import bindparam, exists, literal_column, or_, select, update
 from sqlalchemy.orm import Session, contains_eager
 
 from plugin.delivery.destinations import CLAIM_S
 from plugin.state import audit
 from plugin.state.audit import Action, Entry, Outcome, Who, drafted, this_process
-from plugin.state.clock import doubled, now_of, too_far
+from plugin.state.clock import CLOCK_SLACK, doubled, now_of, too_far
 from plugin.state.commitments import begin_commitment, is_committed
 from plugin.state.database import SessionFactory
 from plugin.state.kinds import Kind
@@ -28,7 +27,8 @@ FIRST_PAUSE_S = 10.0
 LONGEST_PAUSE_S = 3600.0
 # Pauses differ by so much, so that what failed together does not come back together
 JITTER = 0.2
-_LONGEST = timedelta(seconds=LONGEST_PAUSE_S * (1 + JITTER))
+# Farther ahead no delivery is put off
+_FAR = timedelta(seconds=LONGEST_PAUSE_S * (1 + JITTER)) + CLOCK_SLACK
 # An archive may take an object in some time before it shows it: with the pauses above it is sent
 # again after five minutes (10 + 20 + 40 + 80 + 160 s), and three times in all: whatever makes the
 # archive hide it then is not cured by another copy
@@ -40,7 +40,6 @@ NEVER_FOUND = (
     "SOP Instance UID"
 )
 OPEN = (DeliveryState.PENDING, DeliveryState.SENT)
-_OPEN_LITERALS: BindParameter[Any] = bindparam("open", OPEN, expanding=True, literal_execute=True)
 DONE = (DeliveryState.PROVED, DeliveryState.ACCEPTED)
 
 
@@ -69,30 +68,38 @@ class Due:
     forms: tuple[str, ...] | None = None
 
 
-def _is_being_corrected() -> ColumnElement[bool]:
-    """Whether what came again of a draft's study is not compared: it may name another patient."""
-    return exists().where(
-        Draft.id == Delivery.draft_id,
-        Quarantine.study_id == Draft.study_id,
-        Quarantine.verdict.in_((Verdict.WAITING, Verdict.ASKED)),
+# The draft's study is not compared with what came again of it, which may name another patient
+_IS_BEING_CORRECTED = exists().where(
+    Draft.id == Delivery.draft_id,
+    Quarantine.study_id == Draft.study_id,
+    Quarantine.verdict.in_([Verdict.WAITING, Verdict.ASKED]),
+)
+# The delivery that has been due longest, locked; those that others lock are passed over. A
+# statement is made once, which takes longer than to run it; what is open stands in it as literals:
+# parameters hide from the database that the index of open deliveries is enough, and one row wanted
+_FIRST_DUE = (
+    select(Delivery)
+    .join(Delivery.draft)
+    .join(Draft.job)
+    .join(Draft.study)
+    .options(
+        contains_eager(Delivery.draft).options(
+            contains_eager(Draft.job), contains_eager(Draft.study)
+        )
     )
-
-
-def _first_due(destination: str, now: datetime) -> Select[Delivery]:
-    """The delivery that has been due longest, locked; those that others lock are passed over."""
-    far = too_far(Delivery.not_before, now, _LONGEST)
-    return (
-        select(Delivery)
-        .join(Delivery.draft)
-        .join(Draft.job)
-        .options(contains_eager(Delivery.draft).contains_eager(Draft.job))
-        .where(Delivery.destination == destination, Delivery.state.in_(_OPEN_LITERALS))
-        .where(or_(Delivery.not_before <= now, far))
-        .where(or_(Delivery.retracts, ~_is_being_corrected()))
-        .order_by(Delivery.not_before)
-        .limit(1)
-        .with_for_update(of=Delivery, skip_locked=True)
+    .where(
+        Delivery.destination == bindparam("destination"),
+        Delivery.state.in_([literal_column(f"'{state}'") for state in OPEN]),
+        or_(
+            Delivery.not_before <= bindparam("now", type_=Delivery.not_before.type),
+            too_far(Delivery.not_before, "far"),
+        ),
+        or_(Delivery.retracts, ~_IS_BEING_CORRECTED),
     )
+    .order_by(Delivery.not_before)
+    .limit(literal_column("1"))
+    .with_for_update(of=Delivery, skip_locked=True)
+)
 
 
 def _why_unwanted(delivery: Delivery, now: datetime) -> tuple[Level, str] | None:
@@ -136,7 +143,8 @@ class Outbox:
         """
         with self._sessions.begin() as session:
             now = self._now(session)
-            while (delivery := session.scalar(_first_due(destination, now))) is not None:
+            values = {"destination": destination, "now": now, "far": now + _FAR}
+            while (delivery := session.scalar(_FIRST_DUE, values)) is not None:
                 if (unwanted := _why_unwanted(delivery, now)) is not None:
                     level, why = unwanted
                     delivery.state = DeliveryState.CANCELLED

@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from plugin.drafting.jobs import LONGEST_PAUSE_S, Claim, set_own
+from plugin.drafting.due import LONGEST_PAUSE_S
+from plugin.drafting.jobs import Claim, set_own
 from plugin.state import audit
 from plugin.state.audit import Action, Entry, Subject, this_process
 from plugin.state.bell import ring

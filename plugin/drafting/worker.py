@@ -29,6 +29,7 @@ from plugin.drafting import job_ends, jobs
 from plugin.drafting.age import why_too_old
 from plugin.drafting.corrections import settle_corrections
 from plugin.drafting.desk import Desk
+from plugin.drafting.due import due_in_s
 from plugin.drafting.job_ends import NewDraft
 from plugin.drafting.jobs import Claim
 from plugin.drafting.judging import Judge, wanted_until
@@ -140,7 +141,7 @@ class Worker:
             pause_s = poll_s
             try:
                 busy = self.work_once()
-                pause_s = 0.0 if busy else min(poll_s, jobs.due_in_s(self.sessions, self._now()))
+                pause_s = 0.0 if busy else min(poll_s, due_in_s(self.sessions, self._now()))
                 outage.over()
             except DBAPIError as error:
                 outage.met(error)

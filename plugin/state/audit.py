@@ -23,7 +23,18 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 from pydicom import Dataset
 from pydicom.uid import EnhancedSRStorage, KeyObjectSelectionDocumentStorage
-from sqlalchemy import BigInteger, Connection, String, Text, event, insert, select, text
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    String,
+    Text,
+    bindparam,
+    event,
+    insert,
+    literal_column,
+    select,
+    text,
+)
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from dicom_io.cleaned import cleaned_values
@@ -152,6 +163,20 @@ class AuditForwarding(Base):
 
 
 _AUDIT = AuditRow.metadata.tables["audit"]
+# Others wait while these run, so they are made once: that takes longer than to run them
+_LOCKED = text(f"SELECT pg_advisory_xact_lock({_LOCK})")
+_NEWEST = (
+    select(_AUDIT.c.position, _AUDIT.c.hash)
+    .order_by(_AUDIT.c.position.desc())
+    .limit(literal_column("1"))
+)
+_LATEST = (
+    select(_AUDIT.c.record)
+    .where(_AUDIT.c.study_instance_uid == bindparam("study"))
+    .order_by(_AUDIT.c.position.desc())
+    .limit(literal_column("1"))
+)
+_INSERT = insert(_AUDIT)
 
 
 def this_process(part: str = "ctscribe") -> Who:
@@ -215,16 +240,15 @@ def _append(session: Session) -> None:
     session.flush()
     connection = session.connection()
     if connection.dialect.name == "postgresql":  # SQLite has one writer at a time
-        connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
-    newest = select(_AUDIT.c.position, _AUDIT.c.hash).order_by(_AUDIT.c.position.desc()).limit(1)
-    position, latest = connection.execute(newest).one_or_none() or (0, NO_HASH)
+        connection.execute(_LOCKED)
+    position, latest = connection.execute(_NEWEST).one_or_none() or (0, NO_HASH)
     for position, (moment, entry) in enumerate(pending, position + 1):  # noqa: B020
         entry = _identified(connection, entry)
         uid = entry.study.study_instance_uid if entry.study else None
         written = _written(position, moment, entry)
         latest = chained(latest, written)
         row = {"position": position, "time": moment, "study_instance_uid": uid}
-        connection.execute(insert(_AUDIT), {**row, "record": written, "hash": latest})
+        connection.execute(_INSERT, {**row, "record": written, "hash": latest})
 
 
 @event.listens_for(Session, "after_rollback")
@@ -243,9 +267,7 @@ def _identified(connection: Connection, entry: Entry) -> Entry:
     study = entry.study
     if study is None or study.patient_id is not None:
         return entry
-    of_study = _AUDIT.c.study_instance_uid == study.study_instance_uid
-    latest = select(_AUDIT.c.record).where(of_study).order_by(_AUDIT.c.position.desc()).limit(1)
-    before = connection.execute(latest).scalar()
+    before = connection.execute(_LATEST, {"study": study.study_instance_uid}).scalar()
     if before is None:
         return entry
     known = Entry.model_validate(json.loads(before)["entry"]).study

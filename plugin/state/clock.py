@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, bindparam
 from sqlalchemy.engine import Dialect
 from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.orm import InstrumentedAttribute, Session
@@ -62,7 +62,7 @@ def skew_s(session: Session) -> float:
     return (min(max(there, before), after) - there).total_seconds()
 
 
-def too_far(moment: Moment, now: datetime, longest: timedelta) -> ColumnElement[bool]:
+def too_far(moment: Moment, bound: str) -> ColumnElement[bool]:
     """Whether a moment lies farther ahead than any is written, as a condition of a query.
 
     It was written before the clock was set back, nobody knows how far: it counts as past.
@@ -71,12 +71,11 @@ def too_far(moment: Moment, now: datetime, longest: timedelta) -> ColumnElement[
     ----------
     moment : column
         A deadline, the end of a lease or of a pause.
-    now : datetime
-        The present, in UTC.
-    longest : timedelta
-        How far ahead such moments are written.
+    bound : str
+        Name of the query's parameter for the present, how far ahead such moments are written, and
+        `CLOCK_SLACK`, together.
     """
-    return moment > now + longest + CLOCK_SLACK
+    return moment > bindparam(bound, type_=moment.type)
 
 
 def doubled(first_s: float, longest_s: float, times: int) -> float:

@@ -14,7 +14,6 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
-    ColumnElement,
     and_,
     bindparam,
     case,
@@ -61,6 +60,20 @@ _LATER = (
 )
 MOVE_JOB, _FORCE = Prepared(_LATER), Prepared(_LATER.values(forced=True))
 """Move the deadline of a study's pending job; takes what `deadlines` returns."""
+
+NOW = bindparam("now", type_=_JOBS.c.deadline.type)
+# Parameters, and not values: a condition is made once, which takes longer than to run it
+_HELD = exists().where(
+    Hold.study_id == Job.study_id,
+    Hold.association.not_in(bindparam("dead", expanding=True)),
+)
+IS_QUIET = and_(
+    or_(Job.deadline <= NOW, too_far(Job.deadline, "far_deadline")),
+    ~_HELD,
+)
+"""Nothing more of the study of a `Job` is coming; takes what `moments` returns."""
+IS_COMPLETE = or_(Job.hard_deadline <= NOW, IS_QUIET)
+"""The study of a `Job` counts as complete; takes the same."""
 
 
 @dataclass(frozen=True)
@@ -257,8 +270,8 @@ def _received(session: Session, hold: Hold, since: datetime, outcome: Outcome) -
     )
 
 
-def is_complete(now: datetime, patience: Patience, dead: Sequence[str] = ()) -> ColumnElement[bool]:
-    """Whether the study of a `Job` counts as complete, as a condition of a query for jobs.
+def moments(now: datetime, patience: Patience, dead: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the values of `IS_QUIET` and `IS_COMPLETE`.
 
     Parameters
     ----------
@@ -269,32 +282,24 @@ def is_complete(now: datetime, patience: Patience, dead: Sequence[str] = ()) -> 
     dead : sequence of str
         Associations that hold nothing, because their receivers have died.
     """
-    return or_(Job.hard_deadline <= now, is_quiet(now, patience, dead))
+    far = now + patience.longest_quiet + CLOCK_SLACK
+    return {"now": now, "far_deadline": far, "dead": list(dead)}
 
 
-def why_incomplete(job: Job, quiet: bool) -> str | None:
-    """Say so if only the cap made the study of a job due; None where it is quiet."""
-    if quiet:
-        return None
-    waited = job.hard_deadline - job.created_at
-    return f"instances were still arriving after {waited.total_seconds():.0f} s"
-
-
-def is_quiet(now: datetime, patience: Patience, dead: Sequence[str] = ()) -> ColumnElement[bool]:
-    """Whether nothing more of the study of a `Job` is coming; takes what `is_complete` takes.
+def why_incomplete(hard_deadline: datetime, created_at: datetime, quiet: bool) -> str | None:
+    """Say so if only the cap made the study of a job due; None where it is quiet.
 
     Parameters
     ----------
-    now : datetime
-        The moment that counts as now.
-    patience : Patience
-        How long to wait.
-    dead : sequence of str
-        Associations that give no sign of life.
+    hard_deadline, created_at : datetime
+        Of the job.
+    quiet : bool
+        Whether nothing more is coming.
     """
-    held = exists().where(Hold.study_id == Job.study_id, Hold.association.not_in(list(dead)))
-    quiet = or_(Job.deadline <= now, too_far(Job.deadline, now, patience.longest_quiet))
-    return and_(quiet, ~held)
+    if quiet:
+        return None
+    waited = hard_deadline - created_at
+    return f"instances were still arriving after {waited.total_seconds():.0f} s"
 
 
 def nothing_known(study_id: int, study_instance_uid: str) -> None:

@@ -21,6 +21,7 @@ from plugin.state.completeness import Patience, release
 from plugin.state.tables import Hold, Job, JobState
 
 LOGGER = logging.getLogger(__name__)
+_LATEST_BEATS = select(Hold.association, func.max(Hold.heartbeat)).group_by(Hold.association)
 # Six heartbeats of a receiver: one that has not spoken for so long is dead, and holds nothing
 STALE_S = 30.0
 # A receiver that was only stopped may go on; after so long its row is of no use
@@ -60,9 +61,7 @@ class Watch:
         """
         self._give_back_time(session, now)
         steady = self.steady()
-        latest = session.execute(
-            select(Hold.association, func.max(Hold.heartbeat)).group_by(Hold.association)
-        )
+        latest = session.execute(_LATEST_BEATS)
         before, self._beats = self._beats, {}
         for name, beat in latest:
             known = before.get(name)
