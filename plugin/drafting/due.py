@@ -134,9 +134,9 @@ def _first(
 def _first_waiting(order: Sequence[ColumnExpressionArgument[Any]]) -> Select[Any]:
     """The first job of a complete study, and whether that is quiet."""
     running = aliased(Job)
-    in_work = exists().where(
-        running.study_id == Job.study_id, running.state == _state(JobState.RUNNING)
-    )
+    of_study = running.study_id == Job.study_id, running.state == _state(JobState.RUNNING)
+    # Asked for as a value: PostgreSQL would make a join with all running jobs of a mere EXISTS
+    in_work = select(exists().where(*of_study).correlate(Job)).scalar_subquery()
     paused_enough = or_(Job.not_before <= NOW, too_far(Job.not_before, "far_pause"))
     return _first(order, _WAITS, paused_enough, ~in_work, IS_COMPLETE, quiet=IS_QUIET)
 

@@ -164,17 +164,14 @@ class AuditForwarding(Base):
 
 _AUDIT = AuditRow.metadata.tables["audit"]
 # Others wait while these run, so they are made once: that takes longer than to run them
+_ONE = literal_column("1")
 _LOCKED = text(f"SELECT pg_advisory_xact_lock({_LOCK})")
-_NEWEST = (
-    select(_AUDIT.c.position, _AUDIT.c.hash)
-    .order_by(_AUDIT.c.position.desc())
-    .limit(literal_column("1"))
-)
+_NEWEST = select(_AUDIT.c.position, _AUDIT.c.hash).order_by(_AUDIT.c.position.desc()).limit(_ONE)
 _LATEST = (
     select(_AUDIT.c.record)
     .where(_AUDIT.c.study_instance_uid == bindparam("study"))
     .order_by(_AUDIT.c.position.desc())
-    .limit(literal_column("1"))
+    .limit(_ONE)
 )
 _INSERT = insert(_AUDIT)
 

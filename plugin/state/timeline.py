@@ -6,7 +6,7 @@ import logging
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from dicom_io.cleaned import cleaned, cleaned_values
@@ -14,6 +14,8 @@ from plugin.state.kinds import Kind
 from plugin.state.tables import Event, Level
 from plugin.state.tally import TALLY, Counted
 
+# Not by way of an object: most transactions write an event, and some nothing else
+_INSERT = insert(Event.metadata.tables["events"])
 LOGGER = logging.getLogger(__name__)
 _LOG_LEVEL = {Level.INFO: logging.INFO, Level.WARNING: logging.WARNING, Level.ALERT: logging.ERROR}
 
@@ -49,9 +51,9 @@ def add_event(
         Further values for programs.
     """
     message = cleaned(message)
-    event = Event(time=now, study_id=study_id, kind=kind, level=level, message=message)
-    event.detail, event.unnoticed = cleaned_values(detail), level is Level.ALERT
-    session.add(event)
+    event = {"time": now, "study_id": study_id, "kind": kind, "level": level, "message": message}
+    event |= {"detail": cleaned_values(detail), "unnoticed": level is Level.ALERT}
+    session.connection().execute(_INSERT, event)
     TALLY.count(Counted.EVENTS, kind=str(kind), level=str(level))
     LOGGER.log(_LOG_LEVEL[level], "%s: %s%s", kind, message, _of_study(study_id))
 
