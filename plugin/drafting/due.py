@@ -116,7 +116,7 @@ def _first(
     order: Sequence[ColumnExpressionArgument[Any]],
     *conditions: ColumnElement[bool],
     quiet: ColumnElement[bool],
-) -> Select[Any]:
+) -> Select[*tuple[Any, ...]]:
     """The first of some jobs and its study, both locked.
 
     One that somebody else changed meanwhile is looked at again before it is locked.
@@ -131,7 +131,7 @@ def _first(
     )
 
 
-def _first_waiting(order: Sequence[ColumnExpressionArgument[Any]]) -> Select[Any]:
+def _first_waiting(order: Sequence[ColumnExpressionArgument[Any]]) -> Select[*tuple[Any, ...]]:
     """The first job of a complete study, and whether that is quiet."""
     running = aliased(Job)
     of_study = running.study_id == Job.study_id, running.state == _state(JobState.RUNNING)

@@ -25,6 +25,7 @@ from pydicom import Dataset
 from pydicom.uid import EnhancedSRStorage, KeyObjectSelectionDocumentStorage
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     Connection,
     String,
     Text,
@@ -164,7 +165,7 @@ class AuditForwarding(Base):
 
 _AUDIT = AuditRow.metadata.tables["audit"]
 # Others wait while these run, so they are made once: that takes longer than to run them
-_ONE = literal_column("1")
+_ONE: ColumnElement[int] = literal_column("1")
 _LOCKED = text(f"SELECT pg_advisory_xact_lock({_LOCK})")
 _NEWEST = select(_AUDIT.c.position, _AUDIT.c.hash).order_by(_AUDIT.c.position.desc()).limit(_ONE)
 _LATEST = (
