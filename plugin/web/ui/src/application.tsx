@@ -4,6 +4,7 @@ import { loadSession, session } from './api/session';
 import { Shell } from './components/shell';
 import { language, t } from './i18n/i18n';
 import { SignIn } from './pages/sign-in';
+import { StudyPage } from './pages/study/study';
 import { WorklistPage } from './pages/worklist/worklist';
 import { type Place, usePlace } from './router';
 
@@ -32,6 +33,8 @@ function Page({ place }: { place: Place }): JSX.Element {
     case 'sign-in':
     case 'worklist':
       return <WorklistPage />;
+    case 'study':
+      return <StudyPage key={place.study} uid={place.study} />;
     default:
       return (
         <div class="notice">

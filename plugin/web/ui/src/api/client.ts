@@ -42,7 +42,59 @@ export async function ask<T>(
   body?: unknown,
   headers: Record<string, string> = {},
 ): Promise<T> {
-  const answer = await fetch(path, {
+  const answer = await send(method, path, body, headers);
+  const told: unknown = await answer.json().catch(() => null);
+  if (answer.ok) return told as T;
+  throw refused(answer.status, told);
+}
+
+/** One event of a stream (server-sent events). */
+export interface Told {
+  event: string;
+  data: string;
+}
+
+/**
+ * Ask the server, and take its answer event by event.
+ *
+ * @throws Refusal - The server refuses, or does not answer.
+ */
+export async function* stream(
+  path: string,
+  body: unknown,
+  signal: AbortSignal,
+): AsyncGenerator<Told> {
+  const answer = await send('POST', path, body, { Accept: 'text/event-stream' }, signal);
+  if (!answer.ok || !answer.body) {
+    throw refused(answer.status, await answer.json().catch(() => null));
+  }
+  let rest = '';
+  const decoder = new TextDecoder();
+  for (const reader = answer.body.getReader(); ;) {
+    const { done, value } = await reader.read();
+    rest += decoder.decode(value, { stream: !done }).replaceAll('\r\n', '\n');
+    const blocks = rest.split('\n\n');
+    rest = blocks.pop() ?? '';
+    yield* blocks.map(eventOf).filter((one) => one.data !== '');
+    if (done) return;
+  }
+}
+
+/** Lines that begin with a colon are comments: the server says that it is there. */
+function eventOf(block: string): Told {
+  const fields = block.split('\n').map((line) => /^(event|data): ?(.*)$/.exec(line));
+  const all = (name: string) => fields.filter((one) => one?.[1] === name).map((one) => one?.[2]);
+  return { event: all('event').at(-1) ?? 'message', data: all('data').join('\n') };
+}
+
+async function send(
+  method: string,
+  path: string,
+  body: unknown,
+  headers: Record<string, string>,
+  signal?: AbortSignal,
+): Promise<Response> {
+  const init: RequestInit = {
     method,
     headers: {
       Accept: 'application/json',
@@ -51,14 +103,17 @@ export async function ask<T>(
       ...headers,
     },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-  }).catch((error: unknown) => {
+    ...(signal ? { signal } : {}),
+  };
+  return fetch(path, init).catch((error: unknown) => {
     throw new Refusal(0, 'unreachable', String(error));
   });
-  const told: unknown = await answer.json().catch(() => null);
-  if (answer.ok) return told as T;
-  const refusal = refusalOf(answer.status, told);
+}
+
+function refused(status: number, told: unknown): Refusal {
+  const refusal = refusalOf(status, told);
   if (refusal.code === 'no-session') whenExpired();
-  throw refusal;
+  return refusal;
 }
 
 function refusalOf(status: number, told: unknown): Refusal {

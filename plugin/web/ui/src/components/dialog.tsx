@@ -9,12 +9,17 @@ interface Asked {
   wide?: boolean;
 }
 
-/** Something that must be answered first. The browser keeps the focus inside; Escape closes it. */
+/**
+ * Something that must be answered first. The browser keeps the focus inside; Escape closes it.
+ *
+ * The focus goes to what `data-first` marks, else to the first control.
+ */
 export function Dialog({ title, onClose, children, wide }: Asked): JSX.Element {
   const place = useRef<HTMLDialogElement>(null);
   useEffect(() => {
     const before = document.activeElement;
     place.current?.showModal();
+    place.current?.querySelector<HTMLElement>('[data-first=true]')?.focus();
     return () => {
       if (before instanceof HTMLElement) before.focus();
     };

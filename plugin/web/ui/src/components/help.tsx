@@ -21,7 +21,11 @@ export function Help(): JSX.Element | null {
       <dl class="keys">
         {present.value.map((one) => (
           <div key={one.text}>
-            <dt>{namesOf(one).map((name) => <kbd key={name}>{name}</kbd>)}</dt>
+            <dt>
+              {namesOf(one).map((name) => (
+                <kbd key={name}>{name}</kbd>
+              ))}
+            </dt>
             <dd>{t(one.text)}</dd>
           </div>
         ))}

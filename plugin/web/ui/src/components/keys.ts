@@ -17,6 +17,8 @@ export interface Shortcut {
   control?: boolean;
   /** Whether Shift must be held; unsaid, it does not matter. */
   shift?: boolean;
+  /** Whether it does anything at this moment; else the key is the browser's. */
+  when?: () => boolean;
 }
 
 const STORED = 'ctscribe.single-keys';
@@ -40,7 +42,8 @@ export function meant(event: KeyboardEvent, all: readonly Shortcut[]): Shortcut 
     (one) =>
       one.keys.includes(event.key) &&
       (one.control ?? false) === control &&
-      (one.shift === undefined || one.shift === event.shiftKey),
+      (one.shift === undefined || one.shift === event.shiftKey) &&
+      (one.when?.() ?? true),
   );
 }
 

@@ -4,7 +4,12 @@ import { type Review, type Section, Shelf, reopened, save } from './autosave';
 const section = (text: string): Section[] => [{ heading: 'FINDINGS', title: 'Findings', text }];
 const review = (version: number, text: string): Review => ({
   version,
+  draft_revision: 1,
   sections: section(text),
+  state: 'open',
+  reason: null,
+  history: [],
+  object: null,
   saved_by: 'Dr. B',
   saved_at: '2026-01-01T00:00:00Z',
 });

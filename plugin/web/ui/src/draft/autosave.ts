@@ -13,11 +13,19 @@ export interface Section {
   text: string;
 }
 
+/** What a reader made of a draft so far. */
 export interface Review {
   version: number;
+  /** Revision of the draft that the text was begun with. */
+  draft_revision: number;
   sections: Section[];
+  state: 'open' | 'later' | 'accepted' | 'rejected';
   saved_by: string | null;
   saved_at: string | null;
+  reason: string | null;
+  history: { at: string; by: string; action: string }[];
+  /** The report object that acceptance wrote. */
+  object: { sop_instance_uid: string; state: string } | null;
 }
 
 /** What this browser holds that the server has not taken yet. */

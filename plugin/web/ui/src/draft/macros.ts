@@ -48,7 +48,5 @@ export function inserted({ text, caret }: Typed, piece: string, instead = 0): Ty
 
 function named(all: readonly Template[], name: string, heading: string): Template | undefined {
   const same = all.filter((one) => one.name.toLowerCase() === name.toLowerCase());
-  return (
-    same.find((one) => one.heading === heading) ?? same.find((one) => one.heading === null)
-  );
+  return same.find((one) => one.heading === heading) ?? same.find((one) => one.heading === null);
 }

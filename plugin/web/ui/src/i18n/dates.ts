@@ -49,7 +49,10 @@ export function since(at: string, now: number = Date.now()): string {
 /** DICOM's "DOE^JANE" as "DOE, JANE". */
 export function nameOf(name: string | null): string {
   const [family = '', given = ''] = (name ?? '').split('=')[0]?.split('^') ?? [];
-  return [family, given].map((part) => part.trim()).filter(Boolean).join(', ');
+  return [family, given]
+    .map((part) => part.trim())
+    .filter(Boolean)
+    .join(', ');
 }
 
 function locale(): string {

@@ -16,11 +16,7 @@ export function Filters({ chosen, choose, counts, models, search }: Given): JSX.
     <search class="filters">
       <div class="views" role="group" aria-label={t('worklist.views')}>
         {(Object.keys(VIEWS) as View[]).map((view) => (
-          <button
-            key={view}
-            aria-pressed={chosen.view === view}
-            onClick={() => choose({ view })}
-          >
+          <button key={view} aria-pressed={chosen.view === view} onClick={() => choose({ view })}>
             {t(`view.${view}`)} <span class="count">{countOf(view, counts)}</span>
           </button>
         ))}

@@ -65,7 +65,9 @@ function Table({ list, body }: { list: List; body: { current: HTMLTableSectionEl
           </tr>
         </thead>
         <tbody ref={body}>
-          {list.shown?.studies.map((row) => <StudyRow key={row.study_instance_uid} row={row} />)}
+          {list.shown?.studies.map((row) => (
+            <StudyRow key={row.study_instance_uid} row={row} />
+          ))}
         </tbody>
       </table>
       {list.shown?.studies.length === 0 && <p class="empty">{t('worklist.empty')}</p>}

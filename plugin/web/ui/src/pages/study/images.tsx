@@ -1,0 +1,37 @@
+import type { ComponentType, JSX } from 'preact';
+import { useEffect, useState } from 'preact/hooks';
+import type { Shown, Slice } from '../../api/studies';
+import { t } from '../../i18n/i18n';
+
+export interface Given {
+  study: string;
+  show: Shown | null;
+  onSlice: (slice: Slice) => void;
+}
+
+type Viewer = ComponentType<Given>;
+
+/** Fetched with the first study: it weighs a hundred times the other pages. */
+const found = import.meta.glob<{ Viewer: Viewer }>('../../viewer/viewer.tsx');
+
+/** The left half: the images. */
+export function Images(given: Given): JSX.Element {
+  const [loaded, setLoaded] = useState<{ Viewer: Viewer } | null>(null);
+  const [failed, setFailed] = useState(false);
+  useEffect(() => {
+    const [load] = Object.values(found);
+    if (load) load().then(setLoaded, () => setFailed(true));
+    else setFailed(true);
+  }, []);
+  return (
+    <section class="images" aria-label={t('study.images')}>
+      {loaded ? (
+        <loaded.Viewer {...given} />
+      ) : (
+        <p class="notice quiet" role={failed ? 'alert' : 'status'}>
+          {t(failed ? 'study.no-viewer' : 'study.images-loading')}
+        </p>
+      )}
+    </section>
+  );
+}

@@ -1,0 +1,294 @@
+import { render } from 'preact';
+import { act } from 'preact/test-utils';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { session } from '../../api/session';
+import type { Draft, Sentence } from '../../api/studies';
+import type { Review } from '../../draft/autosave';
+import { language } from '../../i18n/i18n';
+import { queue } from '../worklist/list';
+import { StudyPage } from './study';
+
+const sentence = (id: string, text: string, more: Partial<Sentence> = {}): Sentence => ({
+  id,
+  text,
+  confidence: { level: 'high', uncalibrated: false },
+  withheld: null,
+  evidence: [],
+  ...more,
+});
+const evidence = {
+  series_instance_uid: '1.2.3',
+  sop_instance_uid: '1.2.3.44',
+  series_number: 2,
+  instance_number: 44,
+};
+const doubtful = sentence('w', 'The gallbladder was removed.', { withheld: { reason: 'Unsure.' } });
+const draft: Draft = {
+  sop_instance_uid: '1.9',
+  revision: 1,
+  state: 'draft',
+  model: { name: 'm', version: '1', digest: null, demonstration: false },
+  notices: ['Slices are missing.'],
+  sections: [
+    {
+      heading: 'findings',
+      title: 'Findings',
+      sentences: [
+        sentence('a', 'The lungs are clear.'),
+        sentence('b', 'A nodule of 9 mm lies in the right upper lobe.', {
+          confidence: { level: 'low', uncalibrated: true },
+          evidence: [evidence],
+        }),
+        doubtful,
+      ],
+    },
+  ],
+  has_confidence: true,
+  has_evidence: true,
+  deliveries: [{ destination: 'PACS', state: 'proved', proved_at: null }],
+};
+const text = 'The lungs are clear. A nodule of 9 mm lies in the right upper lobe.';
+const review = (version: number, more: Partial<Review> = {}): Review => ({
+  version,
+  draft_revision: 1,
+  sections: [{ heading: 'findings', title: 'Findings', text }],
+  state: 'open',
+  saved_by: null,
+  saved_at: null,
+  reason: null,
+  history: [],
+  object: null,
+  ...more,
+});
+const study = {
+  study_instance_uid: '1.2',
+  accession_number: 'A1',
+  patient: { name: 'DOE^JANE', id: 'P1', birth_date: null, sex: null },
+  description: 'CT chest',
+  study_date: null,
+  received_at: '2026-11-28T10:00:00Z',
+  urgency: 'routine',
+  state: 'draft',
+  model: 'm',
+  revision: 1,
+  readers: [],
+  reviewed_by: null,
+  undelivered: 0,
+  series: [],
+  ohif: null,
+  timeline: [{ at: '2026-11-28T10:00:00Z', text: 'The first slice came.' }],
+};
+
+class Silent extends EventTarget {
+  close(): void {
+    return undefined;
+  }
+}
+
+describe('the study page', () => {
+  const page = document.createElement('div');
+  let answers: Record<string, [number, unknown]>;
+  let asked: [string, unknown][];
+  const settle = () => act(() => new Promise((done) => setTimeout(done, 20)));
+  const open = async (roles: ('reader' | 'radiologist')[] = ['radiologist']) => {
+    session.value = {
+      user: { name: 'ann', display_name: 'Ann', roles },
+      csrf: 'x',
+      version: '1',
+    };
+    void act(() => render(<StudyPage uid="1.2" />, page));
+    await settle();
+  };
+  const press = async (key: string, more: KeyboardEventInit = {}) => {
+    const target = document.activeElement ?? document.body;
+    void act(() => {
+      target.dispatchEvent(
+        new KeyboardEvent('keydown', { key, bubbles: true, cancelable: true, ...more }),
+      );
+    });
+    await settle();
+  };
+  const click = async (words: string) => {
+    const all = [...page.querySelectorAll<HTMLElement>('button, summary')];
+    void act(() => all.find((one) => one.textContent.includes(words))?.click());
+    await settle();
+  };
+  const type = (words: string) =>
+    act(() => {
+      const field = document.activeElement as HTMLTextAreaElement;
+      field.value = words;
+      field.dispatchEvent(new InputEvent('input', { bubbles: true }));
+    });
+  const sentences = () =>
+    [...page.querySelectorAll('[data-sentence]')].map((one) => one.textContent);
+  beforeEach(() => {
+    language.value = 'en';
+    queue.value = ['1.2', '1.3'];
+    localStorage.clear();
+    asked = [];
+    answers = {
+      'GET /api/studies/1.2': [200, study],
+      'GET /api/studies/1.2/draft': [200, draft],
+      'GET /api/studies/1.2/review': [200, review(1)],
+      'POST /api/studies/1.2/presence': [200, { readers: [{ name: 'Ann' }, { name: 'Bob' }] }],
+      'GET /api/templates': [
+        200,
+        {
+          house: [],
+          mine: [{ name: 'fu', kind: 'macro', heading: null, text: 'Follow up.', language: 'en' }],
+        },
+      ],
+    };
+    vi.stubGlobal('EventSource', Silent);
+    vi.stubGlobal('fetch', (path: string, init: { method: string; body?: string }) => {
+      const key = `${init.method} ${path}`;
+      asked.push([key, JSON.parse(init.body ?? 'null')]);
+      const [status, body] = answers[key] ?? [404, { error: 'no such thing', code: 'none' }];
+      return Promise.resolve(new Response(JSON.stringify(body), { status }));
+    });
+    document.body.append(page);
+  });
+  afterEach(() => {
+    render(null, page);
+    vi.unstubAllGlobals();
+  });
+
+  it('says what the text is, how sure each sentence is, and who else reads', async () => {
+    await open();
+    expect(page.querySelector('.banner')?.textContent).toMatch(
+      /^AI draft, not verified.*Slices are missing/,
+    );
+    expect(sentences()).toEqual([
+      'The lungs are clear.high',
+      'A nodule of 9 mm lies in the right upper lobe.lowImage 44',
+    ]);
+    expect(page.querySelector('.legend')?.textContent).toMatch(/high.*medium.*low.*Not calibrated/);
+    expect(page.querySelector('.about')?.textContent).toContain('Bob also has this study open');
+    expect(page.querySelector('.withheld')?.textContent).toContain('Unsure.');
+  });
+
+  it('says plainly where a model gives neither confidence nor images', async () => {
+    answers['GET /api/studies/1.2/draft'] = [
+      200,
+      { ...draft, has_confidence: false, has_evidence: false },
+    ];
+    await open();
+    expect(page.querySelector('.legend')?.textContent).toMatch(
+      /gives no confidence.*does not say which images/,
+    );
+    expect(page.querySelector('.level')).toBeNull();
+  });
+
+  it('is edited by keys, sentence by sentence, and undone', async () => {
+    await open();
+    await press('j');
+    await press('j');
+    await press('e');
+    void type('A nodule of 12 mm lies in the right upper lobe.');
+    await press('Enter');
+    expect(sentences()[1]).toBe('A nodule of 12 mm lies in the right upper lobe.editedImage 44');
+    await press('z', { ctrlKey: true });
+    expect(sentences()[1]).toContain('9 mm');
+    await press('Delete');
+    expect(sentences()).toEqual(['The lungs are clear.high']);
+    await click('Changes');
+    expect(page.querySelector('del')?.textContent).toContain('A nodule of 9 mm');
+  });
+
+  it('writes macros out, and takes withheld sentences only when asked to', async () => {
+    await open();
+    await click('Add a sentence');
+    void type('.fu');
+    (document.activeElement as HTMLTextAreaElement).setSelectionRange(3, 3);
+    await press('Tab');
+    expect((document.activeElement as HTMLTextAreaElement).value).toBe('Follow up.');
+    await press('Enter');
+    expect(sentences().at(-1)).toBe('Follow up.written by a reader');
+    await click('Take into the report');
+    expect(sentences().at(-1)).toContain(doubtful.text);
+    expect(page.querySelector('.withheld')).toBeNull();
+  });
+
+  it('is accepted by a key and one more, with what was typed saved before', async () => {
+    answers['PUT /api/studies/1.2/review'] = [
+      200,
+      review(2, { sections: [{ heading: 'findings', title: 'Findings', text: 'Short.' }] }),
+    ];
+    answers['POST /api/studies/1.2/review/accept'] = [
+      200,
+      review(3, {
+        state: 'accepted',
+        sections: [{ heading: 'findings', title: 'Findings', text: 'Short.' }],
+        history: [{ at: '2026-11-28T10:00:00Z', by: 'Ann', action: 'accepted' }],
+        object: { sop_instance_uid: '1.10', state: 'proved' },
+      }),
+    ];
+    await open();
+    await click('Free text');
+    page.querySelector('textarea')?.focus();
+    void type('Short.');
+    await press('a');
+    expect(page.querySelector('dialog')).toBeNull();
+    (document.activeElement as HTMLElement).blur();
+    await press('a');
+    expect(page.querySelector('dialog')?.textContent).toContain('with your changes');
+    void act(() => {
+      page.querySelector('dialog form')?.dispatchEvent(new SubmitEvent('submit'));
+    });
+    await settle();
+    expect(asked.slice(-2).map(([key]) => key)).toEqual([
+      'PUT /api/studies/1.2/review',
+      'POST /api/studies/1.2/review/accept',
+    ]);
+    expect(page.querySelector('.banner')?.textContent).toMatch(/^Accepted report/);
+    expect(page.querySelector('.decide')?.textContent).toMatch(
+      /^Accepted by Ann.*Proved at the archive\..*Next study/,
+    );
+    expect(page.querySelector('textarea')?.readOnly).toBe(true);
+  });
+
+  it('is only read by who may only read', async () => {
+    await open(['reader']);
+    await press('a');
+    expect(page.querySelector('dialog')).toBeNull();
+    expect(page.querySelector('.decide')?.textContent).toContain('Only radiologists');
+    expect(page.textContent).not.toContain('Add a sentence');
+  });
+
+  it('says why there is no draft, or no study', async () => {
+    answers['GET /api/studies/1.2/draft'] = [404, { error: 'the study waits', code: 'no-draft' }];
+    await open();
+    expect(page.querySelector('#panel-report')?.textContent).toBe('the study waits');
+    await click('Record');
+    expect(page.querySelector('#panel-record')?.textContent).toContain('The first slice came.');
+    render(null, page);
+    answers['GET /api/studies/1.2'] = [404, { error: 'there is no such study', code: 'none' }];
+    await open();
+    expect(page.querySelector('[role=alert]')?.textContent).toBe('there is no such study');
+  });
+
+  it('shows priors and questions apart from the report, and says so', async () => {
+    answers['GET /api/studies/1.2/priors'] = [
+      200,
+      {
+        priors: [
+          {
+            study_instance_uid: null,
+            date: '20250102',
+            description: 'CT chest',
+            modality: 'CT',
+            source: 'PACS',
+            report: 'Nodule of 6 mm.',
+            state: null,
+          },
+        ],
+      },
+    ];
+    await open();
+    await click('Earlier studies');
+    const panel = page.querySelector('#panel-priors');
+    expect(panel?.textContent).toMatch(/not the present study.*2 Jan 2025.*archive PACS.*6 mm/);
+    await click('Ask');
+    expect(page.querySelector('#panel-ask')?.textContent).toContain('never enters the report');
+  });
+});
