@@ -6,6 +6,7 @@ from plugin.state import (  # noqa: F401  beside all other tables
     embeddings,
     listings,
     people,
+    questions,
     reviews,
     signed,
     trials,

@@ -133,9 +133,7 @@ def session_factory(engine: Engine) -> SessionFactory:
 
 def reading(sessions: SessionFactory) -> SessionFactory:
     """Return a factory of sessions that only read: with SQLite, they hold up nobody who writes."""
-    with sessions() as session:
-        engine = session.get_bind().engine
-    return session_factory(engine.execution_options(**{_ONLY_READS: True}))
+    return session_factory(sessions.kw["bind"].execution_options(**{_ONLY_READS: True}))
 
 
 def one_at_a_time(session: Session) -> None:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -22,6 +23,8 @@ from dicom_io.errors import ConfigurationError
 from plugin.assembly import await_sessions, open_spool
 from plugin.endpoints import certificates
 from plugin.settings import Settings
+from plugin.state.background import in_background
+from plugin.state.bell import Bell
 from plugin.state.completeness import Patience
 from plugin.state.pulse import SILENT_S, Pulse
 from plugin.state.skew import watching_clock
@@ -38,6 +41,10 @@ from plugin.web.dicomweb.readiness import keeping_ready
 from plugin.web.dicomweb.routes import dicomweb_router
 from plugin.web.dicomweb.stow import Storing
 from plugin.web.only_proxies import OnlyProxies
+from plugin.web.reading.feed import Feed
+from plugin.web.reading.naming import keep_named
+from plugin.web.reading.room import Room
+from plugin.web.routes.reading import reading_routers
 from plugin.web_settings import Web
 
 LOGGER = logging.getLogger(__name__)
@@ -64,9 +71,11 @@ def run_web(settings: Settings, stop: threading.Event | None = None) -> None:
         archive = Archive(sessions, open_spool(settings))
         storing = Storing(sessions, archive.spool, _patience(settings))
         gate = Gate(sessions, limits_of(settings.web))
+        bell = stack.enter_context(closing(Bell(sessions.kw["bind"])))
+        room = Room(gate, archive, Feed(sessions, bell.wait), identify)
         app = create_app(
             gate,
-            routers(archive, storing, gate),
+            [*routers(archive, storing, gate), *reading_routers(room)],
             secure=settings.web.is_secure,
             built=built_pages(),
         )
@@ -74,6 +83,8 @@ def run_web(settings: Settings, stop: threading.Event | None = None) -> None:
             stack.enter_context(one)
         stack.enter_context(storing.running())
         stack.enter_context(keeping_ready(archive))
+        news, names = ("news", room.feed.run), ("names", partial(keep_named, archive))
+        stack.enter_context(in_background(news, names))
         stack.enter_context(_answering(guarded(app, settings.web), settings.web, listener))
         while not stop.wait(1.0):
             pulse.expect(SILENT_S)

@@ -49,7 +49,9 @@ class Gate:
         self.limits = limits or Limits()
         self.now = now
 
-    def allowed(self, role: Role, scope: Scope | None = None) -> fastapi_params.Depends:
+    def allowed(
+        self, role: Role, scope: Scope | None = None, *, uses: bool = True
+    ) -> fastapi_params.Depends:
         """Return the dependency of a route that people with a role may call.
 
         Whoever may review or administer may read, too; nothing else implies another role.
@@ -60,6 +62,8 @@ class Gate:
             That people need.
         scope : Scope, optional
             That programs need; without one, no program may call the route.
+        uses : bool
+            False for what an open page asks by itself: its session ends all the same.
         """
 
         def check(request: Request) -> SignIn | None:
@@ -67,7 +71,7 @@ class Gate:
             if token is not None:
                 self._let_in(request, token, scope)
                 return None
-            found = self.session_of(request)
+            found = self.session_of(request, uses=uses)
             if found is None:
                 raise Refused(401, "no-session", "sign in first")
             if role not in found.person.roles and (role != Role.READER or not found.person.roles):
@@ -93,14 +97,14 @@ class Gate:
         name = f"token {token.name}"
         request.state.who = Who(kind="process", name=name, address=address_of(request))
 
-    def session_of(self, request: Request) -> SignIn | None:
-        """Return the session that a request belongs to."""
+    def session_of(self, request: Request, *, uses: bool = True) -> SignIn | None:
+        """Return the session that a request belongs to, and uses unless a page asks by itself."""
         secret = request.cookies.get(COOKIE)
-        return self.session_with(secret) if secret else None
+        return self.session_with(secret, uses=uses) if secret else None
 
-    def session_with(self, secret: str) -> SignIn | None:
+    def session_with(self, secret: str, *, uses: bool = True) -> SignIn | None:
         """Return the session of a cookie."""
-        return current(self.sessions, secret, self.now(), self.limits)
+        return current(self.sessions, secret, self.now(), self.limits, uses=uses)
 
 
 def identify(request: Request) -> Who:

@@ -114,8 +114,10 @@ def _is_right(password: str, kept: str) -> bool:
         _AT_A_TIME.release()
 
 
-def current(sessions: SessionFactory, secret: str, now: datetime, limits: Limits) -> SignIn | None:
-    """Return the session of a cookie, which is used by this; None where there is none, or no more.
+def current(
+    sessions: SessionFactory, secret: str, now: datetime, limits: Limits, *, uses: bool = True
+) -> SignIn | None:
+    """Return the session of a cookie; None where there is none, or no more.
 
     Parameters
     ----------
@@ -127,13 +129,15 @@ def current(sessions: SessionFactory, secret: str, now: datetime, limits: Limits
         The moment, in UTC.
     limits : Limits
         How long it lasts.
+    uses : bool
+        Whether somebody works with it, so that it lasts longer.
     """
     with sessions(expire_on_commit=False) as session, session.begin():
         found = session.get(SignIn, _digest(secret), options=[joinedload(SignIn.person)])
         if found is None or _is_over(found, now, limits):
             return None
         # Once a minute is enough; a page asks for hundreds of frames
-        if now - found.used_at > timedelta(minutes=1):
+        if uses and now - found.used_at > timedelta(minutes=1):
             found.used_at = now
         return found
 

@@ -51,8 +51,8 @@ class Room:
         shown = "its draft, in the reading room"
         object.__setattr__(self, "views", Views(sessions, self.identify, shown))
 
-    def signed_in(self, role: Role) -> SignIn:
+    def signed_in(self, role: Role, *, uses: bool = True) -> SignIn:
         """Return the default of a route's parameter: it becomes the session of who asks."""
-        dependency: Any = self.gate.allowed(role)
+        dependency: Any = self.gate.allowed(role, uses=uses)
         found: SignIn = dependency
         return found

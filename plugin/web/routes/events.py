@@ -22,7 +22,7 @@ def events_router(room: Room) -> APIRouter:
 
     @router.get(
         "",
-        dependencies=[room.gate.allowed(Role.READER)],
+        dependencies=[room.gate.allowed(Role.READER, uses=False)],
         responses=may_answer(),
         response_class=StreamingResponse,
     )

@@ -11,6 +11,7 @@ from plugin.state.clock import now_of
 from plugin.state.people import SignIn
 from plugin.state.tables import Study
 from plugin.web.access.sessions import Role
+from plugin.web.access.tokens import Scope
 from plugin.web.dicomweb.problems import Refused, may_answer
 from plugin.web.reading.drafts import current_draft, told
 from plugin.web.reading.presence import readers_of, tell_presence
@@ -21,15 +22,16 @@ from plugin.web.reading.studies import study_told
 def studies_router(room: Room) -> APIRouter:
     """Return the routes of a study."""
     router = APIRouter(prefix="/api/studies/{study}", tags=["reading"], responses=may_answer(404))
-    reader, reads = room.gate.allowed(Role.READER), room.signed_in(Role.READER)
+    reader = room.gate.allowed(Role.READER, Scope.READING)
+    looks_on = room.signed_in(Role.READER, uses=False)
     sessions, spool = room.archive.sessions, room.archive.spool
 
-    @router.get("")
-    def show(study: str, request: Request, me: SignIn = reads) -> dict[str, Any]:
+    @router.get("", dependencies=[reader])
+    def show(study: str, request: Request) -> dict[str, Any]:
         """Return a study's row, its series, and what has happened to it."""
         found = study_told(room.archive, room.worklist, study, room.ohif)
         room.views.note(request, study)
-        return {**found, "may_review": Role.RADIOLOGIST in me.person.roles}
+        return found
 
     @router.get("/draft", dependencies=[reader])
     def draft(study: str, request: Request) -> dict[str, Any]:
@@ -46,7 +48,7 @@ def studies_router(room: Room) -> APIRouter:
         raise Refused(404, "no-heat-map", "the model does not tell where it saw a sentence")
 
     @router.post("/presence")
-    def presence(study: str, me: SignIn = reads) -> dict[str, Any]:
+    def presence(study: str, me: SignIn = looks_on) -> dict[str, Any]:
         """Tell that a page has the study open, every 20 seconds."""
         room.worklist.row(study)
         with sessions.begin() as session:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request
 
 from dicom_io.cleaned import cleaned
 from plugin.web.access.sessions import Role
+from plugin.web.access.tokens import Scope
 from plugin.web.dicomweb.problems import Refused, may_answer
 from plugin.web.dicomweb.routes import Views
 from plugin.web.reading.room import Room
@@ -27,7 +28,7 @@ def worklist_router(room: Room) -> APIRouter:
 
     @router.get(
         "",
-        dependencies=[room.gate.allowed(Role.READER)],
+        dependencies=[room.gate.allowed(Role.READER, Scope.READING)],
         responses=may_answer(400, 422),
     )
     def show(

@@ -73,6 +73,7 @@ def test_a_person_signs_in_and_reads(url: str) -> None:
         begun = browser.post("/api/session", json=typed)
         assert begun.json()["user"]["roles"] == ["reader"]
         assert browser.get("/dicom-web/studies").json() == []
+        assert browser.get("/api/worklist").json()["studies"] == []
         csrf = {"X-CSRF-Token": begun.json()["csrf"]}
         assert browser.post("/dicom-web/studies", headers=csrf).status_code == 403
         assert browser.delete("/api/session", headers=csrf).status_code == 204

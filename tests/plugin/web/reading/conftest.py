@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from plugin.state.audit import Who
-from plugin.web.access.gate import COOKIE, Gate
+from plugin.web.access.gate import Gate, identify
 from plugin.web.application import create_app
 from plugin.web.dicomweb.archive import Archive
 from plugin.web.reading.feed import Feed
@@ -41,15 +40,11 @@ class Rooms:
     rob: TestClient
 
 
-def _who(request: Request) -> Who:
-    return Who(kind="person", name=request.cookies[COOKIE], address="192.0.2.7")
-
-
 def reading_room(service: Ward) -> Rooms:
     """Open a reading room over a service."""
     gate = Gate(service.sessions)
     archive = Archive(service.sessions, service.spool)
-    room = Room(gate, archive, Feed(service.sessions), _who)
+    room = Room(gate, archive, Feed(service.sessions), identify)
     app = create_app(gate, reading_routers(room), secure=False)
     add_person(service.sessions, "ann", "radiologist")
     add_person(service.sessions, "rob", "reader")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select, update
 
+from plugin.state.people import SignIn
 from plugin.state.reviews import Presence
 from plugin.state.tables import Draft
 from plugin.web.reading.presence import GONE_AFTER
@@ -21,8 +22,7 @@ def test_a_study_is_told_with_its_series(rooms: Rooms) -> None:
     assert series["series_instance_uid"] == "1.2.0.5"
     assert (series["images"], series["modality"], series["drafted"]) == (6, "CT", True)
     assert told["timeline"][-1]["text"].startswith("draft 1 written")
-    assert (told["ohif"], told["may_review"]) == (None, False)
-    assert rooms.ann.get(STUDY).json()["may_review"]
+    assert told["ohif"] is None
 
 
 def test_a_draft_is_told_sentence_by_sentence(rooms: Rooms) -> None:
@@ -71,3 +71,17 @@ def test_who_has_a_study_open_is_told(rooms: Rooms) -> None:
     rooms.rob.post(f"{STUDY}/presence")
     with rooms.service.sessions() as session:
         assert [one.person for one in session.scalars(select(Presence))] == ["rob"]
+
+
+def test_a_page_that_is_only_open_keeps_no_session_alive(rooms: Rooms) -> None:
+    def used_at() -> datetime:
+        with rooms.service.sessions() as session:
+            return session.scalars(select(SignIn.used_at).where(SignIn.person_name == "ann")).one()
+
+    with rooms.service.sessions.begin() as session:
+        session.execute(update(SignIn).values(used_at=datetime.now(UTC) - timedelta(minutes=20)))
+    before = used_at()
+    rooms.ann.post(f"{STUDY}/presence")
+    assert used_at() == before
+    rooms.ann.get(STUDY)
+    assert used_at() > before
