@@ -29,6 +29,9 @@ class Web(Section):
         description="addresses of reverse proxies that speak TLS with browsers; nobody else is "
         "answered then",
     )
+    ohif_url: HttpUrl | None = Field(
+        default=None, description="an OHIF viewer that reaches our DICOMweb: studies link to it"
+    )
     idle_minutes: int = Field(
         default=30, ge=1, description="without a request for so long, a session is over"
     )

@@ -122,7 +122,7 @@ def web(config: Path | None) -> None:
     from plugin.web.serving import run_web
 
     configure_logging()
-    run_web(load_settings(config))
+    run_web(load_settings(config), path=config)
 
 
 @click.command()

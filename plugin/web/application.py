@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Send
+from starlette.types import Scope as Call
 
 from plugin.web.access.gate import Gate
-from plugin.web.dicomweb.problems import Refused, answer_refused
+from plugin.web.access.sessions import Role
+from plugin.web.access.tokens import Scope
+from plugin.web.dicomweb.problems import Refused, answer_refused, may_answer
 from plugin.web.pages import pages
 from plugin.web.routes.session import session_router
 
@@ -57,9 +61,24 @@ def create_app(
     app.add_middleware(_Guarded)
     for router in (session_router(gate, secure=secure), *routers):
         app.include_router(router)
+    _describe(app, gate)
     if built is not None:  # last, as it takes every other address
         app.mount("/", pages(built))
     return app
+
+
+def _describe(app: FastAPI, gate: Gate) -> None:
+    """Give the OpenAPI description to whoever may read."""
+
+    @app.get(
+        "/api/openapi.json",
+        dependencies=[gate.allowed(Role.READER, Scope.READING)],
+        responses=may_answer(),
+        tags=["description"],
+    )
+    def openapi() -> dict[str, Any]:
+        """Describe this interface, as OpenAPI does."""
+        return app.openapi()
 
 
 class _Guarded:
@@ -68,7 +87,7 @@ class _Guarded:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Call, receive: Receive, send: Send) -> None:
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update(_HEADERS)

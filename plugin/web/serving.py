@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
 from functools import partial
@@ -22,10 +22,11 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from dicom_io.errors import ConfigurationError
 from plugin.assembly import await_sessions, open_spool
 from plugin.endpoints import certificates
-from plugin.settings import Settings
+from plugin.settings import Settings, load_settings
 from plugin.state.background import in_background
 from plugin.state.bell import Bell
 from plugin.state.completeness import Patience
+from plugin.state.database import SessionFactory
 from plugin.state.pulse import SILENT_S, Pulse
 from plugin.state.skew import watching_clock
 from plugin.state.tally import counting
@@ -44,6 +45,9 @@ from plugin.web.only_proxies import OnlyProxies
 from plugin.web.reading.feed import Feed
 from plugin.web.reading.naming import keep_named
 from plugin.web.reading.room import Room
+from plugin.web.routes.admin import administration_router
+from plugin.web.routes.office import Office
+from plugin.web.routes.questions import questions_router
 from plugin.web.routes.reading import reading_routers
 from plugin.web_settings import Web
 
@@ -54,8 +58,19 @@ _DRAIN_S = 5
 _OWN_NAMES = ("127.0.0.1", "localhost", "[::1]")
 
 
-def run_web(settings: Settings, stop: threading.Event | None = None) -> None:
+def run_web(
+    settings: Settings, stop: threading.Event | None = None, path: Path | None = None
+) -> None:
     """Serve until a signal, or `stop`.
+
+    Parameters
+    ----------
+    settings : Settings
+        All that it needs.
+    stop : threading.Event, optional
+        Without one signals end it, and only the main thread may call this.
+    path : Path, optional
+        The settings' file, whose rules administrators are shown as they stand.
 
     Raises
     ------
@@ -68,51 +83,85 @@ def run_web(settings: Settings, stop: threading.Event | None = None) -> None:
         sessions = await_sessions(settings, stop, pulse)
         if sessions is None:
             return
-        archive = Archive(sessions, open_spool(settings))
-        storing = Storing(sessions, archive.spool, _patience(settings))
-        gate = Gate(sessions, limits_of(settings.web))
         bell = stack.enter_context(closing(Bell(sessions.kw["bind"])))
-        room = Room(gate, archive, Feed(sessions, bell.wait), identify)
-        app = create_app(
-            gate,
-            [*routers(archive, storing, gate), *reading_routers(room)],
-            secure=settings.web.is_secure,
-            built=built_pages(),
-        )
+        served = Served(settings, path, sessions, bell)
         for one in (audited(sessions, "web"), watching_clock(sessions), counting(sessions)):
             stack.enter_context(one)
-        stack.enter_context(storing.running())
-        stack.enter_context(keeping_ready(archive))
-        news, names = ("news", room.feed.run), ("names", partial(keep_named, archive))
-        stack.enter_context(in_background(news, names))
-        stack.enter_context(_answering(guarded(app, settings.web), settings.web, listener))
+        stack.enter_context(served.running())
+        app = guarded(served.app, settings.web)
+        stack.enter_context(_answering(app, settings.web, listener))
         while not stop.wait(1.0):
             pulse.expect(SILENT_S)
 
 
-def routers(archive: Archive, storing: Storing, gate: Gate) -> Sequence[APIRouter]:
-    """Return the routes of everything but the session.
+class Served:
+    """The application of a service, and what runs beside it.
 
     Parameters
     ----------
-    archive : Archive
-        The studies.
-    storing : Storing
-        Stores what comes by STOW-RS.
-    gate : Gate
-        Every route stands behind it.
+    settings : Settings
+        Of the service.
+    path : Path, optional
+        Their file.
+    sessions : SessionFactory
+        Of its database.
+    bell : Bell
+        Rings when something changes.
     """
-    may_view = [gate.allowed(Role.READER, Scope.DICOMWEB_READ)]
-    return (
-        dicomweb_router(
-            archive,
-            storing,
-            identify,
-            may_read=may_view,
-            may_store=[gate.allowed(Role.ADMINISTRATOR, Scope.DICOMWEB_WRITE)],
-        ),
-        beside_router(archive, identify, [gate.allowed(Role.READER, Scope.READING)]),
+
+    def __init__(
+        self, settings: Settings, path: Path | None, sessions: SessionFactory, bell: Bell
+    ) -> None:
+        web = settings.web
+        self._archive = archive = Archive(sessions, open_spool(settings))
+        self._storing = Storing(sessions, archive.spool, _patience(settings))
+        self._feed = Feed(sessions, bell.wait)
+        gate = Gate(sessions, limits_of(web))
+        room = Room(gate, archive, self._feed, identify, partial(ohif_address, web.ohif_url))
+        read = partial(load_settings, path) if path else lambda: settings
+        administrator = [gate.allowed(Role.ADMINISTRATOR, Scope.ADMINISTRATION)]
+        office = Office(read, sessions, archive.spool, identify, administrator)
+        routers = (
+            _dicomweb(archive, self._storing, gate),
+            beside_router(archive, identify, [gate.allowed(Role.READER, Scope.READING)]),
+            questions_router(sessions, identify, [gate.allowed(Role.READER)]),
+            *reading_routers(room),
+            administration_router(office),
+        )
+        self.app = create_app(gate, routers, secure=web.is_secure, built=built_pages())
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Run what requests stand on for the length of a `with` block."""
+        with (
+            self._storing.running(),
+            keeping_ready(self._archive),
+            in_background(("news", self._feed.run), ("names", partial(keep_named, self._archive))),
+        ):
+            yield
+
+
+def _dicomweb(archive: Archive, storing: Storing, gate: Gate) -> APIRouter:
+    return dicomweb_router(
+        archive,
+        storing,
+        identify,
+        may_read=[gate.allowed(Role.READER, Scope.DICOMWEB_READ)],
+        may_store=[gate.allowed(Role.ADMINISTRATOR, Scope.DICOMWEB_WRITE)],
     )
+
+
+def ohif_address(root: str | None, study: str) -> str | None:
+    """Return the address of a study in OHIF; None where the settings name none.
+
+    Parameters
+    ----------
+    root : str, optional
+        Where OHIF is.
+    study : str
+        StudyInstanceUID.
+    """
+    return f"{root.rstrip('/')}/viewer?StudyInstanceUIDs={study}" if root else None
 
 
 def limits_of(web: Web) -> Limits:
