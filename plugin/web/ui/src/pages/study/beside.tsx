@@ -75,7 +75,7 @@ interface CardGiven {
 function Card({ study, title, report, children }: CardGiven): JSX.Element {
   return (
     <article class="card">
-      <h3>{title.filter(Boolean).join(' · ')}</h3>
+      <h2>{title.filter(Boolean).join(' · ')}</h2>
       <p class="quiet">
         {children}{' '}
         {study && (

@@ -27,7 +27,7 @@ export function Record({ study, draft, editing }: Given): JSX.Element {
 function Provenance({ draft: { model, revision } }: { draft: Draft }): JSX.Element {
   return (
     <section>
-      <h3>{t('record.draft')}</h3>
+      <h2>{t('record.draft')}</h2>
       <p>
         {t('record.model', { name: model.name, version: model.version, revision })}
         {model.digest && <small class="quiet digest">{model.digest}</small>}
@@ -39,7 +39,7 @@ function Provenance({ draft: { model, revision } }: { draft: Draft }): JSX.Eleme
 function Deliveries({ draft }: { draft: Draft }): JSX.Element {
   return (
     <section>
-      <h3>{t('record.deliveries')}</h3>
+      <h2>{t('record.deliveries')}</h2>
       <ul>
         {draft.deliveries.map((one) => (
           <li key={one.destination}>
@@ -56,7 +56,7 @@ function Steps({ title, steps }: { title: string; steps: Study['timeline'] }): J
   if (steps.length === 0) return null;
   return (
     <section>
-      <h3>{title}</h3>
+      <h2>{title}</h2>
       <ol class="steps">
         {steps.map((one, index) => (
           <li key={index}>

@@ -2,7 +2,6 @@ import type { JSX } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { beforeLeaving, session } from '../../api/session';
 import type { Draft, Shown, Slice } from '../../api/studies';
-import type { Editing } from '../../draft/editing';
 import { t } from '../../i18n/i18n';
 import { Ask } from './ask';
 import { Priors, Similar } from './beside';
@@ -67,7 +66,7 @@ function Written({ uid, opened, slice, onShow }: Given): JSX.Element {
   };
   return (
     <section class="written" aria-label={t('study.written')}>
-      {opened.draft && <Banner draft={opened.draft} editing={opened.editing} />}
+      {opened.draft && <Banner {...opened} draft={opened.draft} />}
       <Tabs tab={tab} onTab={open} />
       {TABS.map((one) => (
         <div
@@ -112,7 +111,7 @@ function Tabs({ tab, onTab }: { tab: Tab; onTab: (tab: Tab) => void }): JSX.Elem
 }
 
 /** What this text is: it stays in sight, whatever is scrolled. */
-function Banner({ draft, editing }: { draft: Draft; editing: Editing | null }): JSX.Element {
+function Banner({ draft, editing, problem }: Opened & { draft: Draft }): JSX.Element {
   const review = editing?.review.value;
   const accepted = review?.state === 'accepted';
   const newer = review && review.draft_revision !== draft.revision;
@@ -126,6 +125,7 @@ function Banner({ draft, editing }: { draft: Draft; editing: Editing | null }): 
           {t('banner.newer', { revision: draft.revision, own: review.draft_revision })}
         </p>
       )}
+      {problem && <p role="alert">{problem.message}</p>}
       {draft.notices.map((notice) => (
         <p key={notice}>{notice}</p>
       ))}
