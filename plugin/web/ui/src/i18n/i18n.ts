@@ -34,7 +34,12 @@ export function preferred(languages: readonly string[]): Language {
 
 /** The text of a key; `{name}` in it is replaced by that value. */
 export function t(key: Key, values: Record<string, string | number> = {}): string {
-  return words[language.value][key].replace(/\{(\w+)\}/g, (whole, name: string) =>
+  return filled(words[language.value][key], values);
+}
+
+/** A text with its values in the place of their names. */
+export function filled(text: string, values: Record<string, string | number>): string {
+  return text.replace(/\{(\w+)\}/g, (whole, name: string) =>
     name in values ? String(values[name]) : whole,
   );
 }
