@@ -35,6 +35,8 @@ function Page({ place }: { place: Place }): JSX.Element {
       return <WorklistPage />;
     case 'study':
       return <StudyPage key={place.study} uid={place.study} />;
+    case 'admin':
+      return <AdminPage page={place.admin} />;
     default:
       return (
         <div class="notice">
@@ -43,6 +45,17 @@ function Page({ place }: { place: Place }): JSX.Element {
         </div>
       );
   }
+}
+
+type Loaded = typeof import('./pages/admin/admin');
+
+/** The pages of administrators are loaded when somebody opens one. */
+function AdminPage({ page }: { page: string }): JSX.Element | null {
+  const [loaded, setLoaded] = useState<Loaded | null>(null);
+  useEffect(() => {
+    void import('./pages/admin/admin').then(setLoaded);
+  }, []);
+  return loaded && <loaded.Admin page={page} />;
 }
 
 function Unreachable(): JSX.Element {

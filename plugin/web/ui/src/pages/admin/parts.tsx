@@ -124,12 +124,14 @@ interface Asked {
   text: string;
   action: string;
   danger?: boolean;
+  /** Whether a reason is asked for. */
+  why?: boolean;
   onClose: () => void;
   onDone: (reason: string) => void;
 }
 
-/** Ask once more before something is done, and why; the reason goes into the audit trail. */
-export function Confirm({ title, text, action, danger, onClose, onDone }: Asked): JSX.Element {
+/** Ask once more before something is done, and perhaps why: for the audit trail. */
+export function Confirm({ title, text, action, danger, why, onClose, onDone }: Asked): JSX.Element {
   const [reason, setReason] = useState('');
   const send = (event: SubmitEvent): void => {
     event.preventDefault();
@@ -139,14 +141,16 @@ export function Confirm({ title, text, action, danger, onClose, onDone }: Asked)
     <Dialog title={title} onClose={onClose}>
       <form onSubmit={send}>
         <p>{text}</p>
-        <label class="field">
-          {w('reason')}
-          <input
-            value={reason}
-            maxLength={1000}
-            onInput={(event) => setReason(event.currentTarget.value)}
-          />
-        </label>
+        {why && (
+          <label class="field">
+            {w('reason')}
+            <input
+              value={reason}
+              maxLength={1000}
+              onInput={(event) => setReason(event.currentTarget.value)}
+            />
+          </label>
+        )}
         <div class="actions">
           <button type="button" onClick={onClose}>
             {t('dialog.cancel')}

@@ -158,6 +158,7 @@ function One({ study, onClose, changed }: Opened): JSX.Element {
           text={w(`studies.${asking}.text`)}
           action={w(`studies.${asking}`)}
           danger={asking === 'retract'}
+          why
           onClose={() => setAsking(null)}
           onDone={act}
         />
