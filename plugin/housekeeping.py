@@ -82,6 +82,8 @@ def limits_of(settings: Settings) -> Limits:
         high=rules.high_percent / 100,
         low=rules.low_percent / 100,
         floor_bytes=settings.storage.floor_mb * 2**20,
+        audit=limit(rules.audit_days),
+        repositories=tuple(one.name for one in settings.audit.repositories),
     )
 
 

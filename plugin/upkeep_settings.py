@@ -47,6 +47,9 @@ class Retention(Section):
         default=730, description="timelines of studies of which no file is left"
     )
     rows_percent: Percent = 10
+    audit_days: Days = Field(
+        default="never", description="entries of the audit trail; they are moved into files"
+    )
     high_percent: Percent = Field(
         default=85,
         description="a fuller disk loses images of delivered studies, whatever their age",

@@ -16,10 +16,10 @@ from plugin.console import say
 from plugin.housekeeping import source_of
 from plugin.settings import Settings
 from plugin.state import audit
-from plugin.state.audit import Action, AuditRow, Entry, this_person
+from plugin.state.audit import Action, Entry, this_person
 from plugin.state.private import make_private_file
 from plugin.upkeep.audit_message import audit_message
-from plugin.upkeep.audit_trail import Verified, rows, verify
+from plugin.upkeep.audit_trail import Verified, line_of, rows, verify
 
 Form = Literal["json", "dicom"]
 
@@ -27,7 +27,7 @@ Form = Literal["json", "dicom"]
 def verify_trail(settings: Settings, head: str | None) -> Verified:
     """Read the whole trail, and compare it with its hashes; see `plugin.upkeep.audit_trail`."""
     with open_sessions(settings)() as session:
-        return verify(session, head)
+        return verify(session, head, settings.storage.spool)
 
 
 def export_trail(
@@ -50,11 +50,7 @@ def export_trail(
         audit.record(session, entry, now=now)
     with sessions() as session:
         for row in rows(session, since, until):
-            yield _json(row) if form == "json" else audit_message(row.entry, row.time, source)
-
-
-def _json(row: AuditRow) -> str:
-    return f'{row.record[:-1]}, "hash": "{row.hash}"}}'
+            yield line_of(row) if form == "json" else audit_message(row.entry, row.time, source)
 
 
 def print_verified(found: Verified, *, as_json: bool) -> None:
@@ -66,7 +62,8 @@ def print_verified(found: Verified, *, as_json: bool) -> None:
     if found.problem is not None:
         say(f"BROKEN after {entries}: {found.problem}")
         return
-    say(f"{entries}, unbroken; newest hash {found.head}")
+    cut = f"; the first {found.cut} were cut, {found.read} of them read again" if found.cut else ""
+    say(f"{entries}, unbroken{cut}; newest hash {found.head}")
 
 
 def write_lines(lines: Iterator[str], out: Path | None) -> None:

@@ -19,6 +19,7 @@ _WHAT = {
     "quarantine": ("replaced copy of an image", "replaced copies of images"),
     "orphans": ("damaged file", "damaged files"),
     "rows": ("study is forgotten", "studies are forgotten"),
+    "audit": ("part of the audit trail goes to a file", "parts of the audit trail go to files"),
 }
 # Powers of ten, as disks are sold
 _UNITS = (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3))

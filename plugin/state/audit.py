@@ -70,6 +70,8 @@ class Action(StrEnum):
     LOGIN = "login"
     LOGOUT = "logout"
     TRAIL_READ = "trail read"
+    TRAIL_CUT = "trail cut"
+    """Old entries went to a file."""
 
 
 class Outcome(IntEnum):
@@ -146,6 +148,19 @@ class AuditRow(Base):
     @property
     def entry(self) -> Entry:
         return Entry.model_validate(json.loads(self.record)["entry"])
+
+
+class AuditCut(Base):
+    """A cut: older entries are in a file, and the chain begins behind this hash."""
+
+    __tablename__ = "audit_cuts"
+
+    # Of the newest entry that it took
+    position: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    hash: Mapped[str] = mapped_column(String(64))
+    # In the spool, until somebody moves it away
+    file: Mapped[str] = mapped_column(Text)
+    cut_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class AuditForwarding(Base):

@@ -58,7 +58,9 @@ _EVENTS = {
     Action.LOGIN: _Event(_AUTHENTICATION, "E", ("110122", "DCM", "Login")),
     Action.LOGOUT: _Event(_AUTHENTICATION, "E", ("110123", "DCM", "Logout")),
     Action.TRAIL_READ: _Event(("110101", "DCM", "Audit Log Used"), "R"),
+    Action.TRAIL_CUT: _Event(_SECURITY, "E", ("110132", "DCM", "Use of Restricted Function")),
 }
+_OF_THE_TRAIL = (Action.TRAIL_READ, Action.TRAIL_CUT)
 _TRANSFERS = (_BEGIN, _TRANSFERRED)
 
 
@@ -180,7 +182,7 @@ def _patient(message: ET.Element, study: Subject) -> None:
 
 def _resource(message: ET.Element, entry: Entry) -> None:
     """What an event without a study is about: the trail, or what was configured or asked for."""
-    name = "Security Audit Log" if entry.action is Action.TRAIL_READ else "ctscribe"
+    name = "Security Audit Log" if entry.action in _OF_THE_TRAIL else "ctscribe"
     uri = f"urn:ctscribe:{entry.action.value.replace(' ', '-')}"
     found = _object(message, uri, _URI, name, type="2", role="13")
     if entry.detail:

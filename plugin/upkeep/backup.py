@@ -203,7 +203,8 @@ def _columns(connection: Connection) -> dict[str, list[str]]:
 def _listed(connection: Connection, target: Path) -> dict[str, Any]:
     write(target / FILES, "")
     with (target / FILES).open("w", encoding="utf-8") as file:
-        for column in path_columns():
+        # The files of cuts of the audit trail may have been moved away
+        for column in (*path_columns(), Base.metadata.tables["audit_cuts"].c.file):
             paths = select(column).where(column != "").distinct()
             for (path,) in connection.execution_options(yield_per=10_000).execute(paths):
                 file.write(f"0 {path}\n")

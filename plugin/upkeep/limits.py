@@ -45,6 +45,10 @@ class Limits:
         it is down to the second.
     floor_bytes : int
         Free space under which senders are refused.
+    audit : Limit
+        Of entries of the audit trail; only their age counts.
+    repositories : tuple of str
+        That must have an entry before it goes.
     """
 
     images: Limit = field(default_factory=Limit)
@@ -56,6 +60,8 @@ class Limits:
     high: float = 1.0
     low: float = 1.0
     floor_bytes: int = 0
+    audit: Limit = field(default_factory=Limit)
+    repositories: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,13 @@ from plugin.state.kinds import Kind
 from plugin.state.spool import Spool
 from plugin.state.tables import Event, Level, Quarantine, Study, Verdict
 from plugin.state.timeline import add_event
+from plugin.upkeep.audit_cut import Part, cut, due_part
 from plugin.upkeep.candidates import HAS_IMAGES, kept_back, uncounted
 from plugin.upkeep.limits import Disk, Limit, Limits
 from plugin.upkeep.removal import RULES, count_images, finish_removals, remove
 
 ORPHANS = "orphans"
+AUDIT = "audit"
 # Of one rule in one turn: choosing them keeps nobody waiting, and the next turn comes soon
 MOST = 500
 
@@ -33,9 +35,9 @@ class Doomed:
     Parameters
     ----------
     rule : str
-        One of `RULES`, or orphans.
-    target : int or Path
-        A row, or a file that no row names.
+        One of `RULES`, orphans, or audit.
+    target : int, Path or Part
+        A row, a file that no row names, or entries of the audit trail.
     size : int
         Bytes on the disk.
     why : str
@@ -43,7 +45,7 @@ class Doomed:
     """
 
     rule: str
-    target: int | Path
+    target: int | Path | Part
     size: int
     why: str
 
@@ -82,7 +84,7 @@ def prune(
     """
     finish_removals(sessions, spool)
     doomed = plan(sessions, spool, limits, now, measure)
-    gone = [one for one in doomed if _delete(sessions, one, now)]
+    gone = [one for one in doomed if _delete(sessions, spool, one, now)]
     finish_removals(sessions, spool)
     if len(gone) < MOST:  # else the next turn goes on
         _tell(sessions, measure(spool.root).above_high(limits) > 0, limits, now)
@@ -127,6 +129,11 @@ def plan(
         before = now if any_age or limit.age is None else now - limit.age
         found = _candidates(sessions, spool, rule, now, before)
         planned += _chosen(rule, found, limit, shared, marked, limits, now)
+    with sessions() as session:
+        part = due_part(session, limits, now)
+    if part is not None and limits.audit.age is not None:
+        why = f"audit_days = {limits.audit.age / timedelta(days=1):g}"
+        planned.append(Doomed(AUDIT, part, part.size, why))
     return planned
 
 
@@ -220,7 +227,9 @@ def _orphans(spool: Spool) -> list[_Candidate]:
     return sorted(aged, key=lambda one: one.since)
 
 
-def _delete(sessions: SessionFactory, one: Doomed, now: datetime) -> bool:
+def _delete(sessions: SessionFactory, spool: Spool, one: Doomed, now: datetime) -> bool:
+    if isinstance(one.target, Part):
+        return cut(sessions, spool.root, one.target, one.why, now)
     if isinstance(one.target, Path):
         one.target.unlink(missing_ok=True)
         return True

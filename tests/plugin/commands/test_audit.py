@@ -42,6 +42,8 @@ def test_verify_prints_a_hash_and_takes_it_again(service):
         "entries": 1,
         "head": head,
         "problem": None,
+        "cut": 0,
+        "read": 0,
     }
 
 
