@@ -37,6 +37,9 @@ class Kind(StrEnum):
     UNCHANGED = "unchanged"
     FAILED = "failed"
     RETRACTED = "retracted"
+    # Reading
+    REVIEWED = "reviewed"
+    DECIDED = "decided"
     # Delivery
     SENT = "sent"
     FORM = "form"

@@ -11,6 +11,7 @@ from plugin.web.access.sessions import Role
 from plugin.web.dicomweb.archive import Archive
 from plugin.web.dicomweb.routes import Identify, Views
 from plugin.web.reading.feed import Feed
+from plugin.web.reading.reviews import Reviews
 from plugin.web.reading.studies import Link
 from plugin.web.reading.worklist import Worklist
 
@@ -44,12 +45,14 @@ class Room:
     ohif: Link = no_other_viewer
     worklist: Worklist = field(init=False)
     views: Views = field(init=False)
+    reviews: Reviews = field(init=False)
 
     def __post_init__(self) -> None:
         sessions = self.archive.sessions
         object.__setattr__(self, "worklist", Worklist(self.archive))
         shown = "its draft, in the reading room"
         object.__setattr__(self, "views", Views(sessions, self.identify, shown))
+        object.__setattr__(self, "reviews", Reviews(sessions, self.archive.spool))
 
     def signed_in(self, role: Role, *, uses: bool = True) -> SignIn:
         """Return the default of a route's parameter: it becomes the session of who asks."""
