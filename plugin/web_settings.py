@@ -2,16 +2,47 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, IPvAnyNetwork, field_validator, model_validator
 
-from plugin.section import Certificates, HttpUrl, Port, Section, is_loopback
+from plugin.section import Certificates, HttpUrl, Port, Section, is_loopback, require_unique
 
 Networks = Annotated[
     tuple[IPvAnyNetwork, ...],
     BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
 ]
+
+
+RoleName = Literal["reader", "radiologist", "administrator"]
+
+
+class Directory(Section):
+    """A directory that people sign in with, by OpenID Connect."""
+
+    id: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,32}$")]
+    title: str = Field(description="what the button on the sign-in page says")
+    issuer: HttpUrl = Field(description="as the provider calls itself; its description is below it")
+    client_id: str
+    secret_env: str | None = Field(
+        default=None, description="environment variable holding the client's secret"
+    )
+    scopes: tuple[str, ...] = Field(default=("openid", "profile"), description="asked for")
+    name_claim: str = Field(default="preferred_username", description="a person's name here")
+    roles_claim: str = Field(
+        default="groups", description="claim with a person's groups; dots lead into tables"
+    )
+    roles: dict[RoleName, tuple[str, ...]] = Field(
+        min_length=1, description="groups that have a role; who is in none is not let in"
+    )
+
+    @field_validator("issuer")
+    @classmethod
+    def _is_safe(cls, value: str) -> str:
+        if value.startswith("http:") and not is_loopback(urlsplit(value).hostname or ""):
+            raise ValueError("a directory is asked by https")
+        return value
 
 
 class Web(Section):
@@ -40,6 +71,14 @@ class Web(Section):
         default=10, ge=3, description="wrong passwords in a row that lock a person out"
     )
     locked_minutes: int = Field(default=15, ge=1, description="how long a person is locked out")
+    loopback_without_login: bool = Field(
+        default=False,
+        description="whoever uses this machine is let in with all roles; only where no other "
+        "machine reaches the reading room",
+    )
+    oidc: tuple[Directory, ...] = Field(
+        default=(), description="directories that people sign in with, beside their passwords here"
+    )
 
     @field_validator("tls")
     @classmethod
@@ -47,6 +86,18 @@ class Web(Section):
         if value is not None and value.certificate is None:
             raise ValueError("the reading room needs a certificate")
         return value
+
+    @field_validator("oidc")
+    @classmethod
+    def _have_ids(cls, value: tuple[Directory, ...]) -> tuple[Directory, ...]:
+        require_unique([one.id for one in value], "directories of [[web.oidc]]")
+        return value
+
+    @model_validator(mode="after")
+    def _only_this_machine_comes_without_login(self) -> Self:
+        if self.loopback_without_login and (not is_loopback(self.host) or self.proxies):
+            raise ValueError("loopback_without_login is for a loopback host without proxies")
+        return self
 
     @model_validator(mode="after")
     def _others_come_by_tls(self) -> Self:

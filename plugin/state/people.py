@@ -20,6 +20,10 @@ class Person(Base):
     roles: Mapped[list[str]] = mapped_column(JSON)
     # Argon2id in the PHC format, which names its own cost
     password: Mapped[str] = mapped_column(Text)
+    # Whom a directory calls so, as `directory|subject`; None for who is known here only
+    subject: Mapped[str | None] = mapped_column(String(320), unique=True)
+    # Of the pages; None where the browser's holds
+    language: Mapped[str | None] = mapped_column(String(8))
     failures: Mapped[int] = mapped_column(default=0)
     locked_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
 

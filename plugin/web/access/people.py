@@ -74,7 +74,7 @@ class People:
         PluginError
             There is such a person, or a value is not allowed.
         """
-        if not (0 < len(name) <= LONGEST_NAME and name == name.strip() and name.isprintable()):
+        if not is_name(name):
             raise PluginError(f"a name has 1 to {LONGEST_NAME} printable characters")
         _require_roles(roles)
         kept = _kept(password)
@@ -129,6 +129,11 @@ class People:
     def _note(self, session: Session, detail: str) -> None:
         entry = Entry(action=Action.CONFIGURED, who=self._by, detail=detail)
         audit.record(session, entry, now=now_of(session))
+
+
+def is_name(name: str) -> bool:
+    """Whether somebody may be called so."""
+    return 0 < len(name) <= LONGEST_NAME and name == name.strip() and name.isprintable()
 
 
 def _person(session: Session, name: str) -> Person:

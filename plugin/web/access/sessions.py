@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import secrets
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cache
 
 from sqlalchemy import delete
-from sqlalchemy.orm import joinedload
+from sqlalchemy.orm import Session, joinedload
 
 from plugin.state import audit
 from plugin.state.audit import Action, Entry, Outcome, Who
@@ -78,7 +79,7 @@ def sign_in(
     with sessions() as session:
         person = session.get(Person, name)
         _require_unlocked(person, now)
-        kept = person.password if person else _nobody()
+        kept = person.password if person else unknown_password()
     # Outside the transaction: it takes a while, and as long for a name that nobody has
     right = _is_right(password, kept)
     with sessions.begin() as session:
@@ -96,6 +97,31 @@ def sign_in(
     if begun is None:
         raise Refused(401, "wrong-password", "the name or the password is wrong")
     return begun
+
+
+def let_in(
+    sessions: SessionFactory, find: Callable[[Session], Person], address: str, now: datetime
+) -> str:
+    """Begin a session of a person who needs no password here, and return its cookie's secret.
+
+    Parameters
+    ----------
+    sessions : SessionFactory
+        Of the service's database.
+    find : callable
+        Returns the person, or raises `Refused`; the session begins in its transaction.
+    address : str
+        Where the browser is, for the audit trail.
+    now : datetime
+        The moment, in UTC.
+    """
+    with sessions.begin() as session:
+        person = find(session)
+        secret, begun = _begin(person, now)
+        session.add(begun)
+        who = Who(kind="person", name=person.name, address=address)
+        audit.record(session, Entry(action=Action.LOGIN, who=who), now=now)
+    return secret
 
 
 def _require_unlocked(person: Person | None, now: datetime) -> None:
@@ -186,6 +212,6 @@ def _digest(secret: str) -> str:
 
 
 @cache
-def _nobody() -> str:
-    """The password of a name that nobody has."""
+def unknown_password() -> str:
+    """Return what is kept of a password that nobody knows."""
     return hashed(secrets.token_urlsafe(32))
