@@ -6,7 +6,7 @@ import hmac
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
 from fastapi import params as fastapi_params
 
 from plugin.state.audit import Who
@@ -116,6 +116,30 @@ def identify(request: Request) -> Who:
 def address_of(request: Request) -> str:
     """Return where a request comes from."""
     return request.client.host if request.client else ""
+
+
+def keep_cookie(response: Response, secret: str, limits: Limits, *, secure: bool) -> None:
+    """Give a browser the cookie of its session.
+
+    Parameters
+    ----------
+    response : Response
+        To the browser.
+    secret : str
+        Of the session.
+    limits : Limits
+        How long it lasts.
+    secure : bool
+        Whether browsers come by TLS, and send the cookie no other way.
+    """
+    response.set_cookie(
+        COOKIE,
+        secret,
+        max_age=int(limits.longest.total_seconds()),
+        httponly=True,
+        samesite="lax",
+        secure=secure,
+    )
 
 
 def _bearer(request: Request) -> str | None:
