@@ -19,7 +19,7 @@ from plugin.web.access.sessions import Role
 from plugin.web.access.tokens import Scope
 from plugin.web.dicomweb.problems import Refused, answer_refused, may_answer
 from plugin.web.pages import pages
-from plugin.web.routes.session import session_router
+from plugin.web.routes.session import Entrance, session_router
 
 # Decoders of compressed images are WebAssembly; the viewer's mouse cursors are blobs
 _POLICY = (
@@ -39,6 +39,7 @@ def create_app(
     routers: Iterable[APIRouter] = (),
     *,
     secure: bool,
+    entrance: Entrance | None = None,
     built: Path | None = None,
 ) -> FastAPI:
     """Put the application together.
@@ -51,6 +52,8 @@ def create_app(
         Of all resources but the session; each route depends on `gate.allowed`.
     secure : bool
         Whether browsers come by TLS.
+    entrance : Entrance, optional
+        How people come in, beside their passwords.
     built : Path, optional
         Folder of the built pages.
     """
@@ -59,7 +62,7 @@ def create_app(
     app.add_exception_handler(RequestValidationError, _answer_invalid)
     app.add_exception_handler(HTTPException, _answer_http)
     app.add_middleware(_Guarded)
-    for router in (session_router(gate, secure=secure), *routers):
+    for router in (session_router(gate, entrance or Entrance(), secure=secure), *routers):
         app.include_router(router)
     _describe(app, gate)
     if built is not None:  # last, as it takes every other address

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib.metadata import version
+from typing import Literal
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from plugin.state.people import SignIn
+from plugin.state.people import Person, SignIn
 from plugin.web.access.attempts import Attempts
-from plugin.web.access.gate import COOKIE, Gate, address_of
-from plugin.web.access.sessions import Role, sign_in, sign_out
+from plugin.web.access.gate import COOKIE, Gate, address_of, keep_cookie
+from plugin.web.access.sessions import Role, let_in, sign_in, sign_out
+from plugin.web.access.vouched import THIS_MACHINE
 from plugin.web.dicomweb.problems import may_answer
 
 
@@ -22,29 +25,66 @@ class Credentials(BaseModel):
     password: str = Field(max_length=1024)
 
 
+class Language(BaseModel):
+    """What the pages are read in."""
+
+    language: Literal["en", "de"]
+
+
 class User(BaseModel):
     """Who is signed in."""
 
     name: str
     display_name: str
     roles: list[Role]
+    language: str | None
+
+
+class Provider(BaseModel):
+    """A directory that people sign in with: `/api/session/oidc/{id}` leads there."""
+
+    id: str
+    title: str
 
 
 class Session(BaseModel):
-    """What a page needs to know of its session."""
+    """What a page needs to know of its session, and of this service."""
 
     user: User | None
     csrf: str | None
     version: str
+    providers: list[Provider]
+    ohif: bool
 
 
-def session_router(gate: Gate, *, secure: bool) -> APIRouter:
+@dataclass(frozen=True)
+class Entrance:
+    """How people come in, beside their passwords.
+
+    Parameters
+    ----------
+    providers : tuple of (str, str)
+        Id and title of each directory.
+    without_login : bool
+        Whether whoever reaches the service is let in: only this machine does.
+    ohif : bool
+        Whether studies link to OHIF.
+    """
+
+    providers: tuple[tuple[str, str], ...] = ()
+    without_login: bool = False
+    ohif: bool = False
+
+
+def session_router(gate: Gate, entrance: Entrance, *, secure: bool) -> APIRouter:
     """Return the routes; the first two need no session.
 
     Parameters
     ----------
     gate : Gate
         Knows the sessions.
+    entrance : Entrance
+        How people come in, beside their passwords.
     secure : bool
         Whether browsers come by TLS, and send the cookie no other way.
     """
@@ -52,28 +92,45 @@ def session_router(gate: Gate, *, secure: bool) -> APIRouter:
     attempts = Attempts()
 
     @router.get("")
-    def show(request: Request) -> Session:
-        return _session(gate.session_of(request))
+    def show(request: Request, response: Response) -> Session:
+        """Tell who is signed in."""
+        found = gate.session_of(request)
+        if found is None and entrance.without_login:
+            address, now = address_of(request), gate.now()
+            secret = let_in(gate.sessions, THIS_MACHINE.person, address, now)
+            return welcome(secret, response)
+        return _told(found, entrance)
 
     @router.post("", responses=may_answer(429))
     def begin(typed: Credentials, request: Request, response: Response) -> Session:
+        """Begin a session."""
         address, now = address_of(request), gate.now()
         attempts.require(address)
         secret, _ = sign_in(gate.sessions, typed.name, typed.password, address, now, gate.limits)
-        response.set_cookie(
-            COOKIE,
-            secret,
-            max_age=int(gate.limits.longest.total_seconds()),
-            httponly=True,
-            samesite="lax",
-            secure=secure,
-        )
-        return _session(gate.session_with(secret))
+        return welcome(secret, response)
+
+    def welcome(secret: str, response: Response) -> Session:
+        keep_cookie(response, secret, gate.limits, secure=secure)
+        return _told(gate.session_with(secret), entrance)
+
+    @router.put(
+        "/language",
+        status_code=204,
+        dependencies=[gate.allowed(Role.READER)],
+        responses=may_answer(),
+    )
+    def choose(chosen: Language, request: Request) -> None:
+        """Keep the language of whoever asks."""
+        found = gate.session_of(request)
+        with gate.sessions.begin() as session:
+            if found and (person := session.get(Person, found.person_name)):
+                person.language = chosen.language
 
     @router.delete(
         "", status_code=204, dependencies=[gate.allowed(Role.READER)], responses=may_answer()
     )
     def end(request: Request, response: Response) -> None:
+        """End the session."""
         if COOKIE in request.cookies:
             sign_out(gate.sessions, request.cookies[COOKIE], gate.now(), gate.limits)
         response.delete_cookie(COOKIE)
@@ -81,11 +138,20 @@ def session_router(gate: Gate, *, secure: bool) -> APIRouter:
     return router
 
 
-def _session(found: SignIn | None) -> Session:
-    ours = version("ctscribe")
-    if found is None:
-        return Session(user=None, csrf=None, version=ours)
-    person = found.person
-    roles = [Role(role) for role in person.roles]
-    user = User(name=person.name, display_name=person.display_name, roles=roles)
-    return Session(user=user, csrf=found.csrf, version=ours)
+def _told(found: SignIn | None, entrance: Entrance) -> Session:
+    return Session(
+        user=_user(found.person) if found else None,
+        csrf=found.csrf if found else None,
+        version=version("ctscribe"),
+        providers=[Provider(id=key, title=title) for key, title in entrance.providers],
+        ohif=entrance.ohif,
+    )
+
+
+def _user(person: Person) -> User:
+    return User(
+        name=person.name,
+        display_name=person.display_name,
+        roles=[Role(role) for role in person.roles],
+        language=person.language,
+    )

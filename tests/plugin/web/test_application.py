@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,25 +15,32 @@ from plugin.state.people import Person
 from plugin.web.access.gate import COOKIE, CSRF_HEADER, Gate
 from plugin.web.access.passwords import hashed
 from plugin.web.application import create_app
+from plugin.web.routes.session import Entrance
 
 TYPED = {"name": "ann", "password": "correct horse"}
 
 
 @pytest.fixture
-def client(sqlite_template: Path, tmp_path: Path) -> Iterator[TestClient]:
+def gate(sqlite_template: Path, tmp_path: Path) -> Iterator[Gate]:
     engine = connect(f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'ctscribe.db')}")
     sessions = session_factory(engine)
     with sessions.begin() as session:
         kept = hashed(TYPED["password"])
         session.add(Person(name="ann", display_name="Ann", roles=["reader"], password=kept))
-    yield TestClient(create_app(Gate(sessions), secure=True), base_url="https://testserver")
+    yield Gate(sessions)
     engine.dispose()
+
+
+@pytest.fixture
+def client(gate: Gate) -> TestClient:
+    return TestClient(create_app(gate, secure=True), base_url="https://testserver")
 
 
 def test_a_person_signs_in_and_out(client: TestClient) -> None:
     assert client.get("/api/session").json()["user"] is None
     begun = client.post("/api/session", json=TYPED)
-    assert begun.json()["user"] == {"name": "ann", "display_name": "Ann", "roles": ["reader"]}
+    ann = {"name": "ann", "display_name": "Ann", "roles": ["reader"], "language": None}
+    assert begun.json()["user"] == ann
     assert all(word in begun.headers["set-cookie"] for word in ("HttpOnly", "Secure", "lax"))
     assert client.get("/api/session").json() == begun.json()
     assert client.delete("/api/session").status_code == 403
@@ -41,6 +49,24 @@ def test_a_person_signs_in_and_out(client: TestClient) -> None:
     assert client.delete("/api/session", headers=headers).status_code == 204
     client.cookies.set(COOKIE, secret)
     assert client.get("/api/session").json()["user"] is None
+
+
+def test_a_person_keeps_a_language(client: TestClient) -> None:
+    headers = {CSRF_HEADER: client.post("/api/session", json=TYPED).json()["csrf"]}
+    put = partial(client.put, "/api/session/language", headers=headers)
+    assert put(json={"language": "de"}).status_code == 204
+    assert client.get("/api/session").json()["user"]["language"] == "de"
+    assert put(json={"language": "<script>"}).status_code == 422
+
+
+def test_this_machine_comes_without_login_where_that_is_wanted(gate: Gate) -> None:
+    app = create_app(gate, secure=True, entrance=Entrance(without_login=True))
+    browser = TestClient(app, base_url="https://testserver")
+    begun = browser.get("/api/session").json()
+    assert begun["user"]["roles"] == ["reader", "radiologist", "administrator"]
+    assert browser.get("/api/session").json() == begun
+    # Its cookie alone changes nothing: pages of other sites send it, too
+    assert browser.delete("/api/session").status_code == 403
 
 
 @pytest.mark.parametrize(
