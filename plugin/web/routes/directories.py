@@ -18,7 +18,7 @@ from plugin.web.dicomweb.problems import Refused, may_answer
 
 Provider = Annotated[str, Path(pattern="^[a-z0-9-]{1,32}$")]
 # A page of ours: browsers take `//` and `/\` for another host
-Page = Annotated[str, Query(max_length=512, pattern=r"^/(?![/\\])[\x21-\x7e]*$")]
+Page = Annotated[str, Query(max_length=512, pattern=r"^/([!-.0-\[\]-~][!-~]*)?$")]
 _NEXT = "next"
 
 

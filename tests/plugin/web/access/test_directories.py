@@ -29,6 +29,7 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", "authlib.jose module is deprecated")
     from oidc_provider_mock import User, run_server_in_thread
 
+pytestmark = pytest.mark.filterwarnings(r"ignore:get_jwt_config\(self, grant\):DeprecationWarning")
 READER = {"preferred_username": "ann", "name": "Ann Example", "groups": ["ct-readers"]}
 ROLES = {"reader": ("ct-readers",), "radiologist": ("ct-radiologists",)}
 
@@ -42,6 +43,11 @@ def issuer() -> Iterator[str]:
     ]
     with run_server_in_thread(user_claims=users, require_nonce=True) as server:
         yield f"http://localhost:{server.server_port}"
+
+
+@pytest.fixture(autouse=True)
+def secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIRECTORY_SECRET", "of the client")
 
 
 @pytest.fixture
@@ -66,7 +72,8 @@ def application(sessions: SessionFactory, issuer: str, **others: Any) -> Any:
 
 
 def settings(issuer: str, **others: Any) -> Settings:
-    known = {"id": "house", "title": "House", "client_id": "ctscribe", "roles": ROLES}
+    known: dict[str, Any] = {"id": "house", "title": "House", "client_id": "ctscribe", "roles": ROLES}
+    known["secret_env"] = "DIRECTORY_SECRET"
     return Settings.model_validate({**known, "issuer": issuer, **others})
 
 
