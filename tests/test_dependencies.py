@@ -27,6 +27,7 @@ MODULES = sorted(
 ROOMS = {
     "reporting/forms": ("forms",),
     "plugin/delivery/mllp.py": ("forms",),
+    "plugin/web/access/directories.py": ("oidc",),
     "training": ("training",),
     "training/evaluation": ("evaluation",),
     "training/site": ("site", "recognizer"),
@@ -40,6 +41,7 @@ ELSEWHERE = {"orthanc", "radgraph", "RaTEScore", "CRIMSON", "green_score"}
 # Needed by a library, or found by name, and never imported here
 UNSEEN = {
     "fontpkg-noto-sans": "reporting/forms/pdf.py opens its file",
+    "itsdangerous": "starlette's sessions sign with it",
     "noto-cjk-sans-otc": "reporting/forms/pdf.py opens its file",
     "protobuf": "transformers reads sentencepiece's files with it",
     "psycopg": "SQLAlchemy, for a URL of PostgreSQL",

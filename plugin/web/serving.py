@@ -49,6 +49,7 @@ from plugin.web.routes.admin import administration_router
 from plugin.web.routes.office import Office
 from plugin.web.routes.questions import questions_router
 from plugin.web.routes.reading import reading_routers
+from plugin.web.routes.session import Entrance
 from plugin.web_settings import Web
 
 LOGGER = logging.getLogger(__name__)
@@ -126,9 +127,21 @@ class Served:
             beside_router(archive, identify, [gate.allowed(Role.READER, Scope.READING)]),
             questions_router(sessions, identify, [gate.allowed(Role.READER)]),
             *reading_routers(room),
+            *_of_directories(gate, web),
             administration_router(office),
         )
-        self.app = create_app(gate, routers, secure=web.is_secure, built=built_pages())
+        entrance = Entrance(
+            tuple((one.id, one.title) for one in web.oidc),
+            without_login=web.loopback_without_login,
+            ohif=web.ohif_url is not None,
+        )
+        self.app = create_app(
+            gate, routers, secure=web.is_secure, entrance=entrance, built=built_pages()
+        )
+        if web.oidc:
+            from plugin.web.access.directories import keep_pending  # its libraries are an extra
+
+            keep_pending(self.app, secure=web.is_secure)
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -149,6 +162,17 @@ def _dicomweb(archive: Archive, storing: Storing, gate: Gate) -> APIRouter:
         may_read=[gate.allowed(Role.READER, Scope.DICOMWEB_READ)],
         may_store=[gate.allowed(Role.ADMINISTRATOR, Scope.DICOMWEB_WRITE)],
     )
+
+
+def _of_directories(gate: Gate, web: Web) -> list[APIRouter]:
+    if not web.oidc:
+        return []
+    # The libraries of both are an extra
+    from plugin.web.access.directories import directories_of
+    from plugin.web.routes.directories import directories_router
+
+    directories = directories_of(web.oidc)
+    return [directories_router(gate, directories, web.public_url, secure=web.is_secure)]
 
 
 def ohif_address(root: str | None, study: str) -> str | None:

@@ -47,9 +47,12 @@ def directories_router(
         return known[provider]
 
     @router.get(
-        "/{provider}", status_code=302, response_class=Response, responses=may_answer(404, 422)
+        "/{provider}",
+        status_code=302,
+        response_class=Response,
+        responses={303: {"description": "to the page that says why not"}, **may_answer(404, 422)},
     )
-    async def ask(provider: Provider, request: Request, next: Page = "/") -> Response:  # noqa: A002
+    async def ask(provider: Provider, request: Request, next: Page = "/") -> Response:
         """Send a browser to the directory; it comes back to the page `next`."""
         root = (public_url or str(request.base_url)).rstrip("/")
         chosen = directory(provider)

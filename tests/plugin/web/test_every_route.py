@@ -31,10 +31,19 @@ from plugin.web.access.passwords import hashed
 from plugin.web.access.sessions import Limits, Role, sign_in
 from plugin.web.access.tokens import Scope, Tokens
 from plugin.web.serving import Served
+from plugin.web_settings import Directory, Web
 
 PASSWORD = "correct horse battery"
 # What a person without a session may ask: whether there is one, and for one
-OPEN = {("get", "/api/session"), ("post", "/api/session")}
+OPEN = {
+    ("get", "/api/session"),
+    ("post", "/api/session"),
+    ("get", "/api/session/oidc/{provider}"),
+    ("get", "/api/session/oidc/{provider}/callback"),
+}
+DIRECTORY = Directory(
+    id="house", title="House", issuer="http://127.0.0.1:1", client_id="us", roles={"reader": ("a",)}
+)
 
 
 class House(NamedTuple):
@@ -60,7 +69,8 @@ def house(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         cookies[name] = {"Cookie": f"{COOKIE}={secret}", CSRF_HEADER: begun.csrf}
     making = Tokens(sessions, Who(kind="person", name="ann"))
     tokens = {str(scope): making.make(str(scope), [scope], 1) for scope in Scope}
-    chosen = Settings(storage=Storage(spool=folder / "spool", floor_mb=0))
+    storage = Storage(spool=folder / "spool", floor_mb=0)
+    chosen = Settings(storage=storage, web=Web(oidc=(DIRECTORY,)))
     with closing(Bell(engine)) as bell:
         served = Served(chosen, None, sessions, bell)
         with served.running():

@@ -72,7 +72,12 @@ def application(sessions: SessionFactory, issuer: str, **others: Any) -> Any:
 
 
 def settings(issuer: str, **others: Any) -> Settings:
-    known: dict[str, Any] = {"id": "house", "title": "House", "client_id": "ctscribe", "roles": ROLES}
+    known: dict[str, Any] = {
+        "id": "house",
+        "title": "House",
+        "client_id": "ctscribe",
+        "roles": ROLES,
+    }
     known["secret_env"] = "DIRECTORY_SECRET"
     return Settings.model_validate({**known, "issuer": issuer, **others})
 
