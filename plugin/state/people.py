@@ -21,7 +21,7 @@ class Person(Base):
     # Argon2id in the PHC format, which names its own cost
     password: Mapped[str] = mapped_column(Text)
     # Whom a directory calls so, as `directory|subject`; None for who is known here only
-    subject: Mapped[str | None] = mapped_column(String(320), unique=True)
+    subject: Mapped[str | None] = mapped_column(String(320), unique=True, index=True)
     # Of the pages; None where the browser's holds
     language: Mapped[str | None] = mapped_column(String(8))
     failures: Mapped[int] = mapped_column(default=0)

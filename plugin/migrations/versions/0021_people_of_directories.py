@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    with op.batch_alter_table("people") as table:
-        table.add_column(sa.Column("subject", sa.String(length=320), nullable=True))
-        table.add_column(sa.Column("language", sa.String(length=8), nullable=True))
-        table.create_unique_constraint("uq_people_subject", ["subject"])
+    # Not as a batch: SQLite would write `people` anew, and who is signed in would go with the old one
+    op.add_column("people", sa.Column("subject", sa.String(length=320), nullable=True))
+    op.add_column("people", sa.Column("language", sa.String(length=8), nullable=True))
+    op.create_index("ix_people_subject", "people", ["subject"], unique=True)
