@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    # Not as a batch: SQLite would write `people` anew, and who is signed in would go with the old one
+    # Not as a batch: SQLite would write `people` anew, and the sessions would go with the old one
     op.add_column("people", sa.Column("subject", sa.String(length=320), nullable=True))
     op.add_column("people", sa.Column("language", sa.String(length=8), nullable=True))
     op.create_index("ix_people_subject", "people", ["subject"], unique=True)
