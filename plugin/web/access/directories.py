@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Mapping, Sequence
-from functools import reduce
 from typing import Any
 
 import httpx2
@@ -131,11 +130,9 @@ def vouched(settings: Settings, claims: Mapping[str, Any]) -> Vouched:
     Refused
         None of the person's groups has a role.
     """
-    found = reduce(
-        lambda table, key: table.get(key) if isinstance(table, Mapping) else None,
-        settings.roles_claim.split("."),
-        claims,
-    )
+    found: Any = claims
+    for key in settings.roles_claim.split("."):
+        found = found.get(key) if isinstance(found, Mapping) else None
     groups = {found} if isinstance(found, str) else {*map(str, found or ())}
     roles = tuple(role for role in Role if groups & {*settings.roles.get(role.value, ())})
     if not roles:
