@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -121,3 +122,10 @@ def test_pieces_come_through_as_they_are_written(cluster):
 def test_loopback_is_all_that_the_file_opens():
     configuration = yaml.safe_load(CONFIGURATION.read_text())
     assert configuration["http_options"]["host"] == "127.0.0.1"
+
+
+def test_four_replicas_answer_nearly_four_times_as_much_as_one(tmp_path):
+    record = tmp_path / "rates.json"
+    how = ["--replicas", "1", "4", "--delay", "0.4", "--seconds", "6", "--record", str(record)]
+    subprocess.run([sys.executable, "-m", "bench.replicas", *how], cwd=ROOT, check=True)
+    assert json.loads(record.read_text())["of_linear"]["4"] >= 0.9
