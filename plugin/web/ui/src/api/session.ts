@@ -14,10 +14,17 @@ export interface User {
   language?: string | null;
 }
 
+/** A directory that people sign in with. */
+export interface Provider {
+  id: string;
+  title: string;
+}
+
 export interface Session {
   user: User | null;
   csrf: string | null;
   version: string;
+  providers?: Provider[];
 }
 
 /** Undefined until the server has said who it is. */
@@ -38,6 +45,12 @@ export async function loadSession(): Promise<void> {
 export async function signIn(name: string, password: string): Promise<void> {
   keep(await ask<Session>('POST', '/api/session', { name, password }));
   expired.value = false;
+}
+
+/** Where the browser signs in with a directory; it comes back to the present page. */
+export function wayTo(provider: Provider): string {
+  const page = location.pathname === '/sign-in' ? '/' : location.pathname + location.search;
+  return `/api/session/oidc/${provider.id}?${new URLSearchParams({ next: page }).toString()}`;
 }
 
 type Leaving = () => Promise<boolean>;

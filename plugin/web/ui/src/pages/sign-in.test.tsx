@@ -61,6 +61,22 @@ describe('signing in', () => {
     expect(page.querySelector('button')?.disabled).toBe(false);
   });
 
+  it('leads to directories, and back to the present page', async () => {
+    answers(200, { ...nobody, providers: [{ id: 'house', title: 'House' }] });
+    await act(loadSession);
+    const way = page.querySelector<HTMLAnchorElement>('a.way');
+    expect(way?.textContent).toBe('House');
+    expect(way?.getAttribute('href')).toBe('/api/session/oidc/house?next=%2F');
+  });
+
+  it('says what a directory said', () => {
+    history.replaceState(null, '', '/sign-in?problem=no-role');
+    render(null, page);
+    void act(() => render(<SignIn />, page));
+    expect(page.querySelector('[role=alert]')?.textContent).toMatch(/no role here/);
+    history.replaceState(null, '', '/');
+  });
+
   it('says that a session has ended, once there was one', async () => {
     answers(200, nobody);
     await loadSession();

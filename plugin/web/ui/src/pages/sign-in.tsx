@@ -1,12 +1,12 @@
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import { Refusal } from '../api/client';
-import { expired, signIn } from '../api/session';
+import { expired, session, signIn, wayTo } from '../api/session';
 import { type Key, t } from '../i18n/i18n';
 
 /** Name and password. The address stays, so that a reader comes back to the same page. */
 export function SignIn(): JSX.Element {
-  const [problem, setProblem] = useState<Key | null>(null);
+  const [problem, setProblem] = useState<Key | null>(met);
   const [busy, setBusy] = useState(false);
   const send = async (event: SubmitEvent): Promise<void> => {
     event.preventDefault();
@@ -37,9 +37,21 @@ export function SignIn(): JSX.Element {
         <button class="main" disabled={busy}>
           {t('sign-in.send')}
         </button>
+        {session.value?.providers?.map((provider) => (
+          <a key={provider.id} class="way" href={wayTo(provider)}>
+            {provider.title}
+          </a>
+        ))}
       </form>
     </main>
   );
+}
+
+/** What a directory said to whoever comes back from it and was not let in. */
+function met(): Key | null {
+  const code = new URLSearchParams(location.search).get('problem');
+  if (location.pathname !== '/sign-in' || code === null) return null;
+  return code === 'no-role' || code === 'name-taken' ? `sign-in.${code}` : 'sign-in.directory';
 }
 
 /** Why somebody was not let in, and what to do. */
