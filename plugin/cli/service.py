@@ -29,15 +29,23 @@ if TYPE_CHECKING:
     help="Folder for the study, the draft and the log. An earlier demo there is deleted.",
 )
 @click.option("--seed", default=7, show_default=True, help=seed_help)
-def demo(out: Path, seed: int) -> None:
+@click.option(
+    "--no-browser",
+    is_flag=True,
+    help="End once the draft is delivered, as it does where no terminal is or no page was built.",
+)
+def demo(out: Path, seed: int, no_browser: bool) -> None:
     """Try the whole service on this machine with a phantom study.
 
     The study is sent over the network to the service, the embedded model drafts its report, and
-    the report is delivered to a small archive. Nothing leaves this machine.
+    the report is delivered to a small archive. Then the draft's page opens in a browser. Nothing
+    leaves this machine.
     """
     from plugin.commands.demo import run_demo
+    from plugin.web.pages import built_pages
 
-    run_demo(out, seed)
+    browse = not no_browser and sys.stdout.isatty() and built_pages() is not None
+    run_demo(out, seed, browse=browse)
 
 
 @click.command()
@@ -290,6 +298,6 @@ def configure_logging() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LogLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(handlers=[handler], level=logging.INFO)
-    services = ("pynetdicom", "pydicom", "highdicom", "httpx", "alembic", "uvicorn")
+    services = ("pynetdicom", "pydicom", "highdicom", "httpx", "httpx2", "alembic", "uvicorn")
     for library in (*services, "transformers", "bitsandbytes"):
         logging.getLogger(library).setLevel(logging.ERROR)

@@ -20,6 +20,7 @@ from dicom_io.phantoms.dicom_study import write_study
 from dicom_io.phantoms.phantom import make_phantom
 from plugin.assembly import open_sessions
 from plugin.commands.demo_archive import running_archive
+from plugin.commands.demo_page import show_page
 from plugin.commands.status import print_timeline
 from plugin.console import say
 from plugin.settings import Settings, load_settings
@@ -32,7 +33,7 @@ PATIENCE_S = 300.0
 ARCHIVE = "ARCHIVE"
 
 
-def run_demo(output: Path, seed: int) -> None:
+def run_demo(output: Path, seed: int, *, browse: bool = False) -> None:
     """Send a phantom study through the whole service, and show the draft.
 
     Parameters
@@ -41,6 +42,8 @@ def run_demo(output: Path, seed: int) -> None:
         Emptied first; keeps the study, the spool, the archive and the service's log.
     seed : int
         Which phantom.
+    browse : bool
+        Whether to end with the draft's page in a browser, and stay until Ctrl-C.
 
     Raises
     ------
@@ -54,14 +57,16 @@ def run_demo(output: Path, seed: int) -> None:
     with running_archive(output / "archive", ae_title=ARCHIVE) as archive_port:
         settings = load_settings(_configuration(output, archive_port))
         receiver = _receiver(settings)
-        with _running_service(output) as service:
+        with running_service(output) as service:
             with steps.timed("start the service"):
-                _wait_for(service, lambda: _answers(receiver))
+                wait_for(service, lambda: _answers(receiver))
             with steps.timed("send the study by C-STORE"):
                 receiver.store(*sorted(series.iterdir()))
             with steps.timed("wait for the quiet period, the draft and the proof of delivery"):
-                _wait_for(service, lambda: _proved(settings) is not None)
-    _show(settings, output)
+                wait_for(service, lambda: _proved(settings) is not None)
+            study = _show(settings, output)
+            if browse:
+                show_page(service, settings.web.port, study, wait_for)
 
 
 class _Steps:
@@ -87,9 +92,11 @@ def _empty(output: Path) -> None:
 
 
 def _configuration(output: Path, archive_port: int) -> Path:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    with (
+        socket.create_server(("127.0.0.1", 0)) as one,
+        socket.create_server(("127.0.0.1", 0)) as other,
+    ):
+        port, web_port = one.getsockname()[1], other.getsockname()[1]
     path = output / "ctscribe.toml"
     path.write_text(
         f"""\
@@ -112,6 +119,11 @@ kind = "dimse"
 host = "127.0.0.1"
 port = {archive_port}
 ae_title = "{ARCHIVE}"
+
+[web]
+enabled = true
+port = {web_port}
+loopback_without_login = true
 """,
         "utf-8",
     )
@@ -119,7 +131,8 @@ ae_title = "{ARCHIVE}"
 
 
 @contextmanager
-def _running_service(output: Path) -> Iterator[subprocess.Popen[bytes]]:
+def running_service(output: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the service of a demo for the length of a `with` block."""
     with (output / "service.log").open("wb") as log:
         command = [*CTSCRIBE, "serve", "-c", str(output / "ctscribe.toml")]
         service = subprocess.Popen(command, stderr=log)
@@ -130,7 +143,14 @@ def _running_service(output: Path) -> Iterator[subprocess.Popen[bytes]]:
             service.wait()
 
 
-def _wait_for(service: subprocess.Popen[bytes], condition: Callable[[], bool]) -> None:
+def wait_for(service: subprocess.Popen[bytes], condition: Callable[[], bool]) -> None:
+    """Wait until something is so.
+
+    Raises
+    ------
+    PluginError
+        The service ended, or it took too long.
+    """
     deadline = time.monotonic() + PATIENCE_S
     while not condition():
         if service.poll() is not None or time.monotonic() > deadline:
@@ -164,7 +184,8 @@ def _proved(settings: Settings) -> Path | None:
         return settings.storage.spool / draft.path
 
 
-def _show(settings: Settings, output: Path) -> None:
+def _show(settings: Settings, output: Path) -> str:
+    """Print the draft, and return its StudyInstanceUID."""
     path = _proved(settings)
     if path is None:
         raise PluginError("the draft is no longer proved at the archive")
@@ -173,3 +194,4 @@ def _show(settings: Settings, output: Path) -> None:
     print_timeline(settings.storage.database_url, str(sr.StudyInstanceUID), as_json=False)
     say(f"\nSR in the archive: {output / 'archive' / path.name}")
     say(f"truth of the phantom: {output / 'study' / 'truth.json'}")
+    return str(sr.StudyInstanceUID)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
 from pathlib import Path
 
 from fastapi.staticfiles import StaticFiles
@@ -12,6 +13,12 @@ from starlette.types import ASGIApp, Scope
 
 _PAGES = frozenset({"sign-in", "study", "admin"})
 """First words of the addresses that are pages; all others are files, or nothing."""
+
+
+def built_pages() -> Path | None:
+    """Return the folder of the built pages, where there is one."""
+    folder = Path(str(files("plugin.web") / "static"))
+    return folder if (folder / "index.html").is_file() else None
 
 
 def pages(folder: Path) -> ASGIApp:

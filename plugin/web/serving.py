@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
 from functools import partial
-from importlib.resources import files
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -42,6 +41,7 @@ from plugin.web.dicomweb.readiness import keeping_ready
 from plugin.web.dicomweb.routes import dicomweb_router
 from plugin.web.dicomweb.stow import Storing
 from plugin.web.only_proxies import OnlyProxies
+from plugin.web.pages import built_pages
 from plugin.web.reading.feed import Feed
 from plugin.web.reading.naming import keep_named
 from plugin.web.reading.room import Room
@@ -196,12 +196,6 @@ def limits_of(web: Web) -> Limits:
         failures=web.failures,
         locked=timedelta(minutes=web.locked_minutes),
     )
-
-
-def built_pages() -> Path | None:
-    """Return the folder of the built pages, where there is one."""
-    folder = Path(str(files("plugin.web") / "static"))
-    return folder if (folder / "index.html").is_file() else None
 
 
 def guarded(app: ASGIApp, web: Web) -> ASGIApp:

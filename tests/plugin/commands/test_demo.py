@@ -6,12 +6,16 @@ import json
 import subprocess
 from pathlib import Path
 
+import httpx
 import pytest
 from click.testing import CliRunner
 from pydicom import dcmread
 
 from dicom_io.phantoms.truth import Truth
 from plugin.cli import main
+from plugin.commands.demo import running_service, wait_for
+from plugin.commands.demo_page import show_page
+from plugin.settings import load_settings
 from plugin.supervisor import CTSCRIBE
 from reporting.render import report_text
 from tests.plugin.foreign_packages import foreign_packages, has_run
@@ -67,3 +71,25 @@ def test_a_folder_that_is_no_earlier_demo_is_left_alone(tmp_path):
     assert result.exit_code == 1
     assert "choose another -o" in result.stderr
     assert (tmp_path / "thesis.txt").exists()
+
+
+def test_it_ends_with_the_draft_s_page(demo, tmp_path, monkeypatch):
+    """A browser that asks what the page asks, and then is Ctrl-C."""
+    met = {}
+
+    class Reader:
+        def open(self, url: str) -> bool:
+            with httpx.Client(base_url=url.partition("/study/")[0]) as browser:
+                met["user"] = browser.get("/api/session").json()["user"]
+                study = url.rpartition("/")[2]
+                met["draft"] = browser.get(f"/api/studies/{study}/draft").json()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("webbrowser.get", Reader)
+    study = dcmread(next((demo[1] / "archive").iterdir())).StudyInstanceUID
+    settings = load_settings(demo[1] / "ctscribe.toml")
+    with running_service(demo[1]) as service:
+        show_page(service, settings.web.port, study, wait_for)
+    assert "radiologist" in met["user"]["roles"]
+    assert met["draft"]["sections"]
+    assert service.returncode == 0
