@@ -144,7 +144,7 @@ class ConfigurationError(PluginError):
 
 
 class NotKnown(PluginError):
-    """No study, draft or delivery has the number that was given."""
+    """No study, draft, delivery or user has the number or name that was given."""
 
 
 class PeerUnreachable(PluginError):

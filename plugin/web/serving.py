@@ -46,6 +46,7 @@ from plugin.web.reading.feed import Feed
 from plugin.web.reading.naming import keep_named
 from plugin.web.reading.room import Room
 from plugin.web.routes.admin import administration_router
+from plugin.web.routes.admin_people import people_router
 from plugin.web.routes.office import Office
 from plugin.web.routes.questions import questions_router
 from plugin.web.routes.reading import reading_routers
@@ -129,6 +130,7 @@ class Served:
             *reading_routers(room),
             *_of_directories(gate, web),
             administration_router(office),
+            people_router(sessions, identify, [gate.allowed(Role.ADMINISTRATOR)]),
         )
         entrance = Entrance(
             tuple((one.id, one.title) for one in web.oidc),

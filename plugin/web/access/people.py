@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from dicom_io.errors import PluginError
+from dicom_io.errors import NotKnown, PluginError
 from plugin.state import audit
 from plugin.state.audit import Action, Entry, Who
 from plugin.state.clock import now_of
@@ -31,6 +31,7 @@ class Known:
     display_name: str
     roles: tuple[str, ...]
     locked_until: datetime | None = None
+    directory: str | None = None
 
 
 class People:
@@ -53,7 +54,13 @@ class People:
         with self._sessions() as session:
             rows = session.scalars(select(Person).order_by(Person.name))
             return [
-                Known(one.name, one.display_name, tuple(one.roles), one.locked_until)
+                Known(
+                    one.name,
+                    one.display_name,
+                    tuple(one.roles),
+                    one.locked_until,
+                    one.subject.partition("|")[0] if one.subject else None,
+                )
                 for one in rows
             ]
 
@@ -91,8 +98,10 @@ class People:
 
         Raises
         ------
+        NotKnown
+            There is no such person.
         PluginError
-            There is no such person, or it is too short.
+            It is too short.
         """
         kept = _kept(password)
         with self._sessions.begin() as session:
@@ -106,8 +115,10 @@ class People:
 
         Raises
         ------
+        NotKnown
+            There is no such person.
         PluginError
-            There is no such person or role.
+            There is no such role.
         """
         _require_roles(roles)
         with self._sessions.begin() as session:
@@ -119,7 +130,7 @@ class People:
 
         Raises
         ------
-        PluginError
+        NotKnown
             There is no such person.
         """
         with self._sessions.begin() as session:
@@ -139,7 +150,7 @@ def is_name(name: str) -> bool:
 def _person(session: Session, name: str) -> Person:
     person = session.get(Person, name, with_for_update=True)
     if person is None:
-        raise PluginError(f"there is no user called {name}")
+        raise NotKnown(f"there is no user called {name}")
     return person
 
 

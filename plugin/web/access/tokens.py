@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from sqlalchemy import select
 
-from dicom_io.errors import PluginError
+from dicom_io.errors import NotKnown, PluginError
 from plugin.state import audit
 from plugin.state.audit import Action, Entry, Who
 from plugin.state.clock import now_of
@@ -20,6 +20,8 @@ from plugin.state.people import ApiToken
 
 # So a token is known for one where it should not be, such as in a repository
 _BEGIN = "ctscribe_"
+# Ten years: who wants more forgets it
+LONGEST_DAYS = 3650
 
 
 class Scope(StrEnum):
@@ -105,13 +107,13 @@ class Tokens:
 
         Raises
         ------
-        PluginError
+        NotKnown
             There is none of this name.
         """
         with self._sessions.begin() as session:
             found = session.get(ApiToken, name)
             if found is None:
-                raise PluginError(f"there is no token called {name}")
+                raise NotKnown(f"there is no token called {name}")
             session.delete(found)
             entry = Entry(action=Action.CONFIGURED, who=self._by, detail=f"token {name} removed")
             audit.record(session, entry, now=now_of(session))
