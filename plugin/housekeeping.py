@@ -114,14 +114,16 @@ def metrics_server(settings: Settings, sessions: SessionFactory) -> MetricsServe
     Raises
     ------
     ConfigurationError
-        The variable that holds the token is not set.
+        The variable that holds the token is not set, or a certificate cannot be read.
     """
     from plugin.upkeep.metrics import ServiceMetrics
     from plugin.upkeep.metrics_server import MetricsServer
 
     storage, chosen = settings.storage, settings.metrics
     told = ServiceMetrics(sessions, storage.spool, storage.floor_mb * 2**20)
-    return MetricsServer(told, chosen.host, chosen.port, read_token(chosen.token_env))
+    tls = certificates(chosen.tls)
+    token = read_token(chosen.token_env)
+    return MetricsServer(told, chosen.host, chosen.port, token, tls.server() if tls else None)
 
 
 def watch_duties(settings: Settings, sessions: SessionFactory) -> list[Duty]:

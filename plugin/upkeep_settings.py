@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from plugin.section import (
     Certificates,
@@ -72,6 +72,14 @@ class Metrics(Section):
     token_env: str | None = Field(
         default=None, description="environment variable holding the token that is asked for"
     )
+    tls: Certificates | None = None
+
+    @field_validator("tls")
+    @classmethod
+    def _shows_a_certificate(cls, value: Certificates | None) -> Certificates | None:
+        if value is not None and value.certificate is None:
+            raise ValueError("a server shows a certificate: name its file")
+        return value
 
     @model_validator(mode="after")
     def _others_need_a_token(self) -> Metrics:

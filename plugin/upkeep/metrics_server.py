@@ -1,8 +1,10 @@
-"""`/metrics` over HTTP, for whoever knows the token."""
+"""`/metrics` over HTTP or HTTPS, for whoever knows the token."""
 
 from __future__ import annotations
 
 import hmac
+import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
@@ -30,13 +32,23 @@ class MetricsServer:
         Where to listen; port 0 takes a free one.
     token : str, optional
         Bearer token that is asked for.
+    tls : ssl.SSLContext, optional
+        Of a server; without it the line is not encrypted.
     """
 
-    def __init__(self, collector: Collector, host: str, port: int, token: str | None) -> None:
+    def __init__(
+        self,
+        collector: Collector,
+        host: str,
+        port: int,
+        token: str | None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         registry = CollectorRegistry(auto_describe=False)
         registry.register(collector)
         self._app = _guarded(make_wsgi_app(registry), token)
         self._address = host, port
+        self._tls = tls
         self._server: _Server | None = None
 
     @property
@@ -59,6 +71,7 @@ class MetricsServer:
         except OSError as error:
             where = "{}:{}".format(*self._address)
             raise PluginError(f"no metrics at {where}: {error.strerror}") from error
+        self._server.tls = self._tls
         self._server.set_app(self._app)
         threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True).start()
 
@@ -71,6 +84,14 @@ class MetricsServer:
 
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
+    tls: ssl.SSLContext | None = None
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Take the next connection; its own thread shakes hands, so that nobody keeps others."""
+        line, address = super().get_request()
+        if self.tls is not None:
+            line = self.tls.wrap_socket(line, server_side=True, do_handshake_on_connect=False)
+        return line, address
 
     def server_bind(self) -> None:
         # http.server's own asks DNS for the host's name, which may take long

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import socket
+import ssl
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -16,6 +18,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import update
 
+from dicom_io.archives.tls import Tls
 from dicom_io.errors import ConfigurationError, PluginError
 from plugin.commands.files import content
 from plugin.housekeeping import metrics_server
@@ -28,6 +31,7 @@ from plugin.state.tally import TALLY
 from plugin.state.timeline import add_event
 from plugin.upkeep.metrics import ServiceMetrics
 from plugin.upkeep.metrics_server import MetricsServer
+from tests.certificates import Authority
 from tests.repository import ROOT
 from tests.services import require
 
@@ -122,6 +126,24 @@ def test_whoever_lacks_the_token_is_told_nothing(metrics, path, headers, status)
         answer = httpx.get(f"http://127.0.0.1:{server.port}{path}", headers=headers)
         assert answer.status_code == status
         assert ("ctscribe" in answer.text) == (status == 200)
+
+
+def test_by_tls_the_line_is_encrypted_and_who_says_nothing_keeps_nobody(metrics, tmp_path):
+    authority = Authority(tmp_path / "ca")
+    issued = authority.issue()
+    tls = Tls(None, issued.certificate, issued.key).server()
+    with closing(MetricsServer(metrics, "127.0.0.1", 0, "right", tls)) as server:
+        server.start()
+        trust, token = ssl.create_default_context(cafile=authority.file), "Bearer right"
+        with socket.create_connection(("127.0.0.1", server.port)):  # and never a word
+            answer = httpx.get(
+                f"https://127.0.0.1:{server.port}/metrics",
+                headers={"Authorization": token},
+                verify=trust,
+            )
+        assert answer.status_code == 200
+        with pytest.raises(httpx.HTTPError):
+            httpx.get(f"http://127.0.0.1:{server.port}/metrics", headers={"Authorization": token})
 
 
 def test_a_port_that_is_taken_is_one_line_and_tried_again(metrics):
