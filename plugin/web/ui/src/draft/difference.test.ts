@@ -24,8 +24,8 @@ describe('the difference of draft and final text', () => {
     expect(without('removed')).toBe(final);
   });
 
-  it('is none where only space at the ends differs', () => {
-    expect(isEdited('Normal.', 'Normal.\n')).toBe(false);
+  it('is none where only space differs', () => {
+    expect(isEdited('Normal. No mass.', ' Normal.\nNo mass.\n')).toBe(false);
     expect(isEdited('Normal.', 'Abnormal.')).toBe(true);
   });
 });

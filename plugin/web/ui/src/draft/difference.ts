@@ -13,7 +13,12 @@ export function difference(draft: string, final: string): Piece[] {
   }));
 }
 
-/** Whether a reader changed anything but space at the ends. */
+/** Whether a reader changed anything but the space between words. */
 export function isEdited(draft: string, final: string): boolean {
-  return draft.trim() !== final.trim();
+  return inOneLine(draft) !== inOneLine(final);
+}
+
+/** The words alone: a draft comes sentence by sentence, without its lines. */
+export function inOneLine(text: string): string {
+  return text.trim().split(/\s+/).join(' ');
 }

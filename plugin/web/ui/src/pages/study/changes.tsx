@@ -1,7 +1,7 @@
 import type { JSX } from 'preact';
 import type { Draft } from '../../api/studies';
 import type { Section } from '../../draft/autosave';
-import { difference, isEdited } from '../../draft/difference';
+import { difference, inOneLine, isEdited } from '../../draft/difference';
 import { t } from '../../i18n/i18n';
 import { sectionOf } from './sentences';
 
@@ -11,7 +11,7 @@ const TAGS = { added: 'ins', removed: 'del', same: 'span' } as const;
 export function Changes({ draft, section }: { draft: Draft; section: Section }): JSX.Element {
   const before = draftTextOf(draft, section);
   if (!isEdited(before, section.text)) return <p class="quiet">{t('report.unchanged')}</p>;
-  return <Difference before={before} after={section.text} />;
+  return <Difference before={before} after={inOneLine(section.text)} />;
 }
 
 interface Given {
@@ -33,11 +33,11 @@ export function Difference({ before, after, onlyAfter = false }: Given): JSX.Ele
   );
 }
 
-/** The draft's text of a section as it entered the report: without what was withheld. */
+/** The draft's text of a section as it entered the report, in one line. */
 export function draftTextOf(draft: Draft, section: Section): string {
+  // What an abstaining model says of itself is no finding, and enters no report
+  if (draft.state === 'abstained' && section.heading === 'FINDINGS') return '';
   const sentences = sectionOf(draft, section)?.sentences ?? [];
-  return sentences
-    .filter((one) => !one.withheld)
-    .map((one) => one.text)
-    .join(' ');
+  const entered = sentences.filter((one) => !one.withheld);
+  return inOneLine(entered.map((one) => one.text).join(' '));
 }

@@ -119,6 +119,7 @@ function Banner({ draft, editing, problem }: Opened & { draft: Draft }): JSX.Ele
     <header class={`banner ${accepted ? 'accepted' : ''}`}>
       <strong>{t(accepted ? 'banner.accepted' : 'banner.draft')}</strong>
       <span>{t('banner.model', { name: draft.model.name, version: draft.model.version })}</span>
+      {draft.state === 'abstained' && <p>{t('banner.abstained')}</p>}
       {draft.model.demonstration && <span>{t('banner.demonstration')}</span>}
       {newer && (
         <p role="alert">
