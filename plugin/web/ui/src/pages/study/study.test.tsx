@@ -28,7 +28,7 @@ const draft: Draft = {
   revision: 1,
   state: 'draft',
   model: { name: 'm', version: '1', digest: null, demonstration: false },
-  notices: ['Slices are missing.'],
+  notices: ['AI DRAFT - NOT VERIFIED.', 'Slices are missing.'],
   sections: [
     {
       heading: 'findings',
@@ -156,7 +156,7 @@ describe('the study page', () => {
   it('says what the text is, how sure each sentence is, and who else reads', async () => {
     await open();
     expect(page.querySelector('.banner')?.textContent).toMatch(
-      /^AI draft, not verified.*Slices are missing/,
+      /^AI draft, not verified[^D]*Slices are missing/,
     );
     expect(sentences()).toEqual([
       'The lungs are clear.high',

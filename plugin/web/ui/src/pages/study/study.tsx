@@ -110,6 +110,9 @@ function Tabs({ tab, onTab }: { tab: Tab; onTab: (tab: Tab) => void }): JSX.Elem
   );
 }
 
+/** Notices of the report object that the banner says in the reader's language. */
+const SAID = /^(AI DRAFT|Draft \d+ of [^,]*$|Demonstration model)/;
+
 /** What this text is: it stays in sight, whatever is scrolled. */
 function Banner({ draft, editing, problem }: Opened & { draft: Draft }): JSX.Element {
   const review = editing?.review.value;
@@ -127,9 +130,11 @@ function Banner({ draft, editing, problem }: Opened & { draft: Draft }): JSX.Ele
         </p>
       )}
       {problem && <p role="alert">{problem.message}</p>}
-      {draft.notices.map((notice) => (
-        <p key={notice}>{notice}</p>
-      ))}
+      {draft.notices
+        .filter((notice) => !SAID.test(notice))
+        .map((notice) => (
+          <p key={notice}>{notice}</p>
+        ))}
     </header>
   );
 }
