@@ -6,7 +6,8 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, expect
+from fastapi.testclient import TestClient
+from playwright.sync_api import Browser, Page, expect
 
 from plugin.web.application import create_app
 from plugin.web.routes.reading import reading_routers
@@ -14,8 +15,11 @@ from tests.plugin.feedback.conftest import Ward
 from tests.plugin.feedback.conftest import drafted as drafted
 from tests.plugin.feedback.conftest import ward as ward
 from tests.plugin.web.chromium import BUILT, barriers, page_of, served
+from tests.plugin.web.people import add_person
 from tests.plugin.web.reading.conftest import Rooms, reading_room
 from tests.plugin.web.reading.conftest import database_url as database_url
+
+SENTENCE = "Small left pleural effusion."
 
 
 @pytest.fixture
@@ -48,3 +52,81 @@ def test_a_new_study_comes_into_an_open_list(
         page.keyboard.press("Enter")
         expect(page.get_by_role("heading", level=1)).to_be_visible()
         assert page.url == f"{address}/study/1.2.0"
+
+
+def test_a_report_goes_from_the_list_to_a_decision_by_keyboard(
+    chromium: Browser, address: str, drafted: Callable[..., Ward], rooms: Rooms
+) -> None:
+    drafted(1)
+    with page_of(chromium, address, "ann") as page:
+        complaints: list[str] = []
+        page.on("console", lambda message: complaints.append(message.text))
+        page.goto("/")
+        expect(page.get_by_role("row")).to_have_count(2)
+        press(page, "j", "Enter")
+        sentence = page.get_by_role("button", name=SENTENCE)
+        expect(sentence).to_be_visible()
+        assert barriers(page) == []
+        while not sentence.evaluate("one => one === document.activeElement"):
+            press(page, "j")
+        press(page, "e")
+        expect(page.get_by_role("textbox", name="Edit the sentence")).to_be_focused()
+        press(page, "Home", "Control+ArrowRight", "Shift+End")
+        page.keyboard.type(" right pleural effusion.")
+        press(page, "Enter")
+        expect(page.get_by_text("Saved", exact=True)).to_be_visible()
+        assert "Small right pleural effusion." in saved(rooms.ann)
+        press(page, "l")
+        expect(page.get_by_role("dialog")).to_be_visible()
+        assert barriers(page) == []
+        page.get_by_role("dialog").get_by_role("button", name="Later").press("Enter")
+        expect(page.get_by_text("Put off by Ann")).to_be_visible()
+        press(page, "u")
+        expect(page.get_by_text("by Ann")).to_be_visible()
+        assert complaints == []
+
+
+def test_nothing_that_was_typed_is_lost(
+    chromium: Browser, address: str, drafted: Callable[..., Ward], rooms: Rooms
+) -> None:
+    drafted(1)
+    add_person(rooms.service.sessions, "bea", "radiologist")
+    with page_of(chromium, address, "bea") as page:
+        write(page, "Seen by Bea.")
+        page.close()
+        # The browser was closed before anything was sent
+        again = page.context.new_page()
+        write(again, None)
+        expect(again.get_by_label("Impression")).to_have_value("Seen by Bea.")
+        # Ann saves while Bea types
+        again.get_by_label("Impression").fill("Seen by Bea twice.")
+        review = rooms.ann.get(REVIEW).json()
+        theirs = [dict(one, text="Seen by Ann.") for one in review["sections"]]
+        version = {"If-Match": str(review["version"])}
+        assert rooms.ann.put(REVIEW, json={"sections": theirs}, headers=version).is_success
+        choice = again.get_by_role("dialog")
+        expect(choice).to_contain_text("Ann changed this report meanwhile", timeout=10_000)
+        assert barriers(again) == []
+        choice.get_by_role("button", name="Put both together").click()
+        expect(again.get_by_text("Saved", exact=True)).to_be_visible()
+    assert {"Seen by Ann.", "Seen by Bea twice."} <= set(saved(rooms.ann).splitlines())
+
+
+REVIEW = "/api/studies/1.2.0/review"
+
+
+def write(page: Page, text: str | None) -> None:
+    """Open the study as free text, and type an impression."""
+    page.goto("/study/1.2.0")
+    page.get_by_role("button", name="Free text").click()
+    if text is not None:
+        page.get_by_label("Impression").fill(text)
+
+
+def press(page: Page, *keys: str) -> None:
+    for key in keys:
+        page.keyboard.press(key)
+
+
+def saved(reader: TestClient) -> str:
+    return "\n".join(one["text"] for one in reader.get(REVIEW).json()["sections"])

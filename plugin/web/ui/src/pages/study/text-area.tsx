@@ -1,5 +1,5 @@
 import type { JSX } from 'preact';
-import { useEffect, useRef } from 'preact/hooks';
+import { useLayoutEffect, useRef } from 'preact/hooks';
 import type { Templates } from '../../api/templates';
 import { type Typed, expanded } from '../../draft/macros';
 
@@ -19,7 +19,7 @@ interface Given {
 /** A text in which `.name` and Tab write a macro out; Tab alone leaves it, as everywhere. */
 export function TextArea(given: Given): JSX.Element {
   const field = useRef<HTMLTextAreaElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!given.focused || !field.current) return;
     field.current.focus();
     field.current.setSelectionRange(given.text.length, given.text.length);
