@@ -6,7 +6,7 @@ UI := plugin/web/ui
 # node and npm of .venv, where they had to be installed there, come before the system's
 WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: demo test quick lint ui docs bench coverage clean
+.PHONY: demo test quick lint ui docs screenshots bench coverage clean
 
 demo: .venv/.runtime ui
 	@$(BIN)/ctscribe demo
@@ -49,6 +49,10 @@ $(UI)/node_modules/.package-lock.json: $(UI)/package-lock.json .venv/.node
 docs: .venv/.test
 	$(BIN)/python docs/options.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# Takes the pictures of the reading room, from a service that runs for it
+screenshots: .venv/.test ui
+	$(BIN)/python docs/screenshots.py
 
 coverage: .venv/.test
 	$(BIN)/coverage run -m pytest $(ARGS)

@@ -4,13 +4,13 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from socket import socket
 from tempfile import TemporaryDirectory
 
 import httpx
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, ViewportSize, sync_playwright
 from pydicom import dcmread
 
 from dicom_io.archives.dimse import Dimse
@@ -22,7 +22,7 @@ from plugin.supervisor import CTSCRIBE
 IMAGES = Path(__file__).with_name("images")
 PASSWORD = "a synthetic password"  # noqa: S105  of a service that lives for a minute
 # A laptop of 2015; the pages are also looked at on large screens, but pictures of these are heavy
-SIZE = {"width": 1366, "height": 768}
+SIZE: ViewportSize = {"width": 1366, "height": 768}
 # Many times what the drafts take
 PATIENCE_S = 300.0
 
@@ -55,16 +55,17 @@ ae_title = "ARCHIVE"
 
 def main() -> None:
     """Write all pictures into docs/images."""
-    with TemporaryDirectory() as folder, running_archive(Path(folder) / "archive") as archive:
-        with running_service(Path(folder), archive) as (receiver, address):
-            for number, patient in enumerate(PATIENTS):
-                send(Path(folder), receiver, number, *patient)
-            with sync_playwright() as playwright:
-                browser = playwright.chromium.launch(
-                    executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-                )
-                page = browser.new_page(viewport=SIZE, locale="en-GB", base_url=address)
-                take_all(page)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory()))
+        archive = stack.enter_context(running_archive(folder / "archive"))
+        receiver, address = stack.enter_context(running_service(folder, archive))
+        for number, patient in enumerate(PATIENTS):
+            send(folder, receiver, number, *patient)
+        playwright = stack.enter_context(sync_playwright())
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
+        take_all(browser.new_page(viewport=SIZE, locale="en-GB", base_url=address))
 
 
 @contextmanager
