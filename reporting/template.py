@@ -18,40 +18,57 @@ _CONTEXT = [
     ("HAS OBS CONTEXT", "CODE", concepts.OBSERVER_TYPE),
     ("HAS OBS CONTEXT", "UIDREF", concepts.DEVICE_OBSERVER_UID),
 ]
+ACCEPTED_SERIES = "AI-assisted report, accepted"
+ACCEPTED_NOTICE = "AI-assisted report"
 _LIMITS = {"SeriesDescription": 64, "CompletionFlagDescription": 64, "ManufacturerModelName": 64}
 
 
-def check_report(dataset: Dataset) -> None:
-    """Refuse a report that breaks its template or could be taken for a verified one.
+def check_report(dataset: Dataset, *, accepted: bool = False) -> None:
+    """Refuse a report that breaks its template, or a draft that could be taken for a verified one.
 
     Parameters
     ----------
     dataset : pydicom.Dataset
         The Enhanced SR that is about to leave.
+    accepted : bool
+        Whether a physician has accepted it.
 
     Raises
     ------
     NonConformantReport
         The message lists every fault.
     """
-    faults = [*_document_faults(dataset), *_root_faults(dataset), *_content_faults(dataset)]
+    stated = _acceptance_faults(dataset) if accepted else _draft_faults(dataset)
+    notice = ACCEPTED_NOTICE if accepted else DRAFT_NOTICE
+    faults = [*stated, *_document_faults(dataset), *_root_faults(dataset)]
+    faults += _content_faults(dataset, notice)
     if faults:
         raise NonConformantReport("the report breaks TID 2000: " + "; ".join(faults))
 
 
-def _document_faults(dataset: Dataset) -> Iterator[str]:
-    wanted = {
-        "VerificationFlag": "UNVERIFIED",
-        "PreliminaryFlag": "PRELIMINARY",
-        "SpecificCharacterSet": "ISO_IR 192",
-    }
-    for keyword, value in wanted.items():
+def _draft_faults(dataset: Dataset) -> Iterator[str]:
+    for keyword, value in (("VerificationFlag", "UNVERIFIED"), ("PreliminaryFlag", "PRELIMINARY")):
         if dataset.get(keyword) != value:
             yield f"{keyword} must be {value}"
-    if dataset.get("CompletionFlag") not in {"COMPLETE", "PARTIAL"}:
-        yield "CompletionFlag must be COMPLETE or PARTIAL"
     if not str(dataset.get("SeriesDescription", "")).startswith(SERIES_NOTICE):
         yield f"SeriesDescription must begin with {SERIES_NOTICE}"
+
+
+def _acceptance_faults(dataset: Dataset) -> Iterator[str]:
+    if dataset.get("SeriesDescription") != ACCEPTED_SERIES:
+        yield f"SeriesDescription must be {ACCEPTED_SERIES}"
+    if not dataset.get("PredecessorDocumentsSequence"):
+        yield "the draft must be named as predecessor"
+    verified = dataset.get("VerificationFlag") == "VERIFIED"
+    if verified != bool(dataset.get("VerifyingObserverSequence")):
+        yield "VERIFIED and who verified it go together"
+
+
+def _document_faults(dataset: Dataset) -> Iterator[str]:
+    if dataset.get("SpecificCharacterSet") != "ISO_IR 192":
+        yield "SpecificCharacterSet must be ISO_IR 192"
+    if dataset.get("CompletionFlag") not in {"COMPLETE", "PARTIAL"}:
+        yield "CompletionFlag must be COMPLETE or PARTIAL"
     for keyword, limit in _LIMITS.items():
         if not 0 < len(str(dataset.get(keyword, ""))) <= limit:
             yield f"{keyword} must have 1 to {limit} characters"
@@ -65,7 +82,7 @@ def _root_faults(dataset: Dataset) -> Iterator[str]:
         yield f"the root must name template {concepts.TEMPLATE}"
 
 
-def _content_faults(dataset: Dataset) -> Iterator[str]:
+def _content_faults(dataset: Dataset, notice: str) -> Iterator[str]:
     items = list(dataset.get("ContentSequence") or [])
     head = items[: len(_CONTEXT)]
     for row, (relationship, value_type, name) in enumerate(_CONTEXT):
@@ -80,7 +97,7 @@ def _content_faults(dataset: Dataset) -> Iterator[str]:
         yield "only observer context may stand between the language and the sections"
     yield from _order_faults(sections)
     for section in sections:
-        yield from _section_faults(section)
+        yield from _section_faults(section, notice)
 
 
 def _order_faults(sections: Iterable[Dataset]) -> Iterator[str]:
@@ -94,15 +111,15 @@ def _order_faults(sections: Iterable[Dataset]) -> Iterator[str]:
         yield "a report needs a section beside its summary"
 
 
-def _section_faults(section: Dataset) -> Iterator[str]:
+def _section_faults(section: Dataset, notice: str) -> Iterator[str]:
     code = _code(section)
     items = section.get("ContentSequence") or []
     if section.get("RelationshipType") != "CONTAINS" or not items:
         yield f"section {code} must be contained and not be empty"
     if code == concepts.SUMMARY[0].value and items:
         first = str(items[0].get("TextValue", ""))
-        if not first.startswith(DRAFT_NOTICE):
-            yield f"the first section must begin with {DRAFT_NOTICE}"
+        if not first.startswith(notice):
+            yield f"the first section must begin with {notice}"
     for item in items:
         if item.get("ValueType") != "TEXT" or item.get("RelationshipType") != "CONTAINS":
             yield f"section {code} must contain texts"

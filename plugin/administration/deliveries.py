@@ -123,6 +123,7 @@ def _to_dict(one: Delivery) -> dict[str, Any]:
         "revision": one.draft.revision,
         "is_current": one.draft.is_current,
         "rejection_note": one.retracts,
+        "accepted_report": one.final_id is not None,
         "destination": one.destination,
         "kind": one.kind,
         "state": one.state,

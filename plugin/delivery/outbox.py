@@ -13,7 +13,16 @@ from sqlalchemy.orm import Session, contains_eager
 
 from plugin.delivery.destinations import CLAIM_S
 from plugin.state import audit
-from plugin.state.audit import Action, Entry, Outcome, Who, drafted, this_process
+from plugin.state.audit import (
+    Action,
+    Entry,
+    Outcome,
+    Subject,
+    Who,
+    accepted,
+    drafted,
+    this_process,
+)
 from plugin.state.clock import CLOCK_SLACK, doubled, now_of, too_far
 from plugin.state.commitments import begin_commitment, is_committed
 from plugin.state.database import SessionFactory
@@ -106,6 +115,9 @@ def _why_unwanted(delivery: Delivery, now: datetime) -> tuple[Level, str] | None
     """Why what has not been sent is sent no more, and how loud that is; None where it is sent."""
     if delivery.retracts or delivery.state != DeliveryState.PENDING:
         return None
+    if delivery.final is not None:
+        newer = not delivery.final.is_current
+        return (Level.INFO, "superseded by a newer report") if newer else None
     if not delivery.draft.is_current:
         return Level.INFO, "superseded by a newer draft"
     until = delivery.draft.job.wanted_until
@@ -336,11 +348,18 @@ class Outbox:
             action=action,
             who=this_process(),
             to=Who(kind="node", name=delivery.destination),
-            study=drafted(delivery.draft, note=delivery.retracts),
+            study=_sent(delivery),
             outcome=outcome,
             detail=detail,
         )
         audit.record(session, entry, now=self._now(session))
+
+
+def _sent(delivery: Delivery) -> Subject:
+    """Name what is delivered."""
+    if delivery.final is None:
+        return drafted(delivery.draft, note=delivery.retracts)
+    return accepted(delivery.final)
 
 
 def tell(
@@ -362,6 +381,7 @@ def tell(
     draft = delivery.draft
     TALLY.count(Counted.DELIVERIES, destination=delivery.destination, outcome=str(kind))
     what = "rejection note of draft" if delivery.retracts else "draft"
+    what = "accepted report of draft" if delivery.final_id is not None else what
     text = f"{what} {draft.revision}: {message}"
     about = {"destination": delivery.destination}
     add_event(session, kind, text, now=now, study_id=draft.study_id, level=level, detail=about)

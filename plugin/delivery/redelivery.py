@@ -19,7 +19,7 @@ from plugin.delivery.proving import WRONG, look
 from plugin.state.bell import ring
 from plugin.state.database import SessionFactory
 from plugin.state.kinds import Kind
-from plugin.state.tables import Delivery, DeliveryState, Draft, Level, Study
+from plugin.state.tables import Delivery, DeliveryState, Draft, Final, Level, Study
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,14 @@ class Selection:
 
     def deliveries(self) -> Select[Delivery]:
         """Choose them, oldest draft first."""
+        newest = Draft.is_current | Delivery.final.has(Final.is_current)
+        stands = newest & Draft.retraction_path.is_(None)
         chosen = (
             select(Delivery)
             .join(Draft)
             .join(Study)
             .where(Draft.path != "")  # deleted, as the retention says
-            .where(or_(Delivery.retracts, Draft.is_current & Draft.retraction_path.is_(None)))
+            .where(or_(Delivery.retracts, stands))
         )
         if self.destination is not None:
             chosen = chosen.where(Delivery.destination == self.destination)

@@ -147,16 +147,33 @@ def retract(
             told.append(delivery.destination)
         elif sent:
             by_hand.append(delivery.destination)
+    accepted = _withdraw_accepted(session, draft)
     ring(session)
     message = f"draft {draft.revision} is retracted: {retraction.why}"
     message += _where("; a rejection note goes to", told)
     message += _where("; remove it by hand at", by_hand)
+    message += _where("; remove the report that was accepted of it by hand at", accepted)
     for revision, destinations in _earlier(session, draft):
         message += _where(f"; remove draft {revision} by hand, too, at", destinations)
     add_event(session, Kind.RETRACTED, message, now=now, study_id=study.id, level=Level.ALERT)
     entry = Entry(action=Action.RETRACTED, who=this_process(), study=drafted(draft), detail=message)
     audit.record(session, entry, now=now)
-    return Retracted(tuple(told), tuple(by_hand))
+    return Retracted(tuple(told), tuple(sorted({*by_hand, *accepted})))
+
+
+def _withdraw_accepted(session: Session, draft: Draft) -> list[str]:
+    """End the deliveries of what was accepted of a draft; name the destinations that may have it.
+
+    A note rejects the draft only: what a physician answers for is taken back by a physician.
+    """
+    of_final = Delivery.draft_id == draft.id, Delivery.final_id.is_not(None)
+    found = set()
+    for delivery in session.scalars(select(Delivery).where(*of_final)):
+        if delivery.state != DeliveryState.PENDING or delivery.attempts > 0:
+            found.add(delivery.destination)
+        if delivery.state in _OPEN:
+            delivery.state = DeliveryState.CANCELLED
+    return sorted(found)
 
 
 def take_back(

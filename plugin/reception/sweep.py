@@ -36,7 +36,7 @@ from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory, reason_of
 from plugin.state.kinds import Kind
 from plugin.state.spool import Spool, digest_of, split_file
-from plugin.state.tables import Draft, Instance, Level, Quarantine
+from plugin.state.tables import Draft, Final, Instance, Level, Quarantine
 from plugin.state.timeline import add_event
 
 LOGGER = logging.getLogger(__name__)
@@ -183,7 +183,7 @@ def _look_after_drafts(sessions: SessionFactory, spool: Spool, paths: list[str])
     with sessions() as session:
         known = {
             path
-            for column in (Draft.path, Draft.retraction_path)
+            for column in (Draft.path, Draft.retraction_path, Final.path)
             for path in session.scalars(select(column).where(column.in_(paths)))
         }
     for path in paths:

@@ -39,7 +39,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from dicom_io.cleaned import cleaned_values
-from plugin.state.tables import UID, Base, CleanText, Draft, UtcDateTime
+from plugin.state.tables import UID, Base, CleanText, Draft, Final, UtcDateTime
 
 # Of the first entry: there is none before it
 NO_HASH = "0" * 64
@@ -223,6 +223,13 @@ def drafted(draft: Draft, *, note: bool = False) -> Subject:
         study_instance_uid=draft.study.study_instance_uid,
         objects=(Objects(sop_class_uid=class_uid, number=1, uids=uids),),
     )
+
+
+def accepted(final: Final) -> Subject:
+    """Name an accepted report by its row; without objects where the site wants none."""
+    uid = final.sop_instance_uid
+    objects = (Objects(sop_class_uid=EnhancedSRStorage, number=1, uids=(uid,)),) if uid else ()
+    return Subject(study_instance_uid=final.draft.study.study_instance_uid, objects=objects)
 
 
 def record(session: Session, entry: Entry, *, now: datetime) -> None:

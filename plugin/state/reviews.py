@@ -38,7 +38,8 @@ class Review(Base):
     sections: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
     reason: Mapped[str | None] = mapped_column(CleanText)
     until: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    saved_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    # Indexed: every open page is told of what was saved just now
+    saved_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
     # As people are shown; the audit trail has the names that they sign in with
     saved_by: Mapped[str] = mapped_column(String(128))
 

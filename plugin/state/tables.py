@@ -328,15 +328,49 @@ class Draft(Base):
 
     study: Mapped[Study] = relationship(back_populates="drafts")
     job: Mapped[Job] = relationship(back_populates="draft")
-    deliveries: Mapped[list[Delivery]] = relationship(back_populates="draft")
+    # Its own, and those of its note; what was accepted of it has others
+    deliveries: Mapped[list[Delivery]] = relationship(
+        back_populates="draft",
+        primaryjoin="and_(Draft.id == Delivery.draft_id, Delivery.final_id.is_(None))",
+    )
+    finals: Mapped[list[Final]] = relationship(back_populates="draft", order_by="Final.id")
+
+
+class Final(Base):
+    """The text of a draft as a radiologist accepted it, and the report object of it."""
+
+    __tablename__ = "finals"
+
+    id: Mapped[Key]
+    draft_id: Mapped[int] = mapped_column(ForeignKey("drafts.id", ondelete="CASCADE"), index=True)
+    # Until the same study's next one is accepted
+    is_current: Mapped[bool] = mapped_column(default=True)
+    # Findings and impression, which may name people, as reports do; it goes with its draft
+    text: Mapped[str] = mapped_column(CleanText)
+    edited: Mapped[bool]
+    accepted_by: Mapped[str] = mapped_column(String(128))
+    # None where the site wants no object
+    sop_instance_uid: Mapped[str | None] = mapped_column(UID, unique=True)
+    # Empty: there is no file, or it was deleted with the draft's
+    path: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+    draft: Mapped[Draft] = relationship(back_populates="finals")
+    deliveries: Mapped[list[Delivery]] = relationship(back_populates="final")
 
 
 class Delivery(Base):
-    """A draft, or the note that retracts it, on its way to one destination."""
+    """A draft, the note that retracts it, or its accepted report, on its way to a destination."""
 
     __tablename__ = "deliveries"
     __table_args__ = (
-        UniqueConstraint("draft_id", "destination", "retracts"),
+        _index(
+            "uq_deliveries_of_drafts",
+            *("draft_id", "destination", "retracts"),
+            unique=True,
+            where="final_id IS NULL",
+        ),
+        Index("uq_deliveries_of_finals", "final_id", "destination", unique=True),
         _index(
             "ix_deliveries_open", "destination", "not_before", where="state IN ('pending', 'sent')"
         ),
@@ -349,6 +383,7 @@ class Delivery(Base):
     # Names of the forms that a rule wants, the best first; None where the destination's own do
     forms: Mapped[list[str] | None] = mapped_column(JSON)
     retracts: Mapped[bool] = mapped_column(default=False)
+    final_id: Mapped[int | None] = mapped_column(ForeignKey("finals.id", ondelete="CASCADE"))
     state: Mapped[str] = mapped_column(String(16), default=DeliveryState.PENDING)
     # Begun since it was created, sent or released: how long the next pause is
     attempts: Mapped[int] = mapped_column(default=0)
@@ -364,11 +399,14 @@ class Delivery(Base):
     last_error: Mapped[str | None] = mapped_column(CleanText)
     proved_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
-    draft: Mapped[Draft] = relationship(back_populates="deliveries")
+    draft: Mapped[Draft] = relationship(back_populates="deliveries", foreign_keys=[draft_id])
+    final: Mapped[Final | None] = relationship(back_populates="deliveries")
 
     @property
     def path(self) -> str:
         """The report object that is sent and looked for, relative to the spool."""
+        if self.final is not None:
+            return self.final.path
         return str(self.draft.retraction_path if self.retracts else self.draft.path)
 
     @property

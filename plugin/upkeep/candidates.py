@@ -51,7 +51,7 @@ def untouched(now: datetime) -> ColumnElement[bool]:
     """Whether nothing is going on with a study."""
     # Not the tables themselves: a rule may choose from these
     draft, again = aliased(Draft), aliased(Quarantine)
-    unsettled = draft.deliveries.any(Delivery.state.in_(_UNSETTLED))
+    unsettled = exists().where(Delivery.draft_id == draft.id, Delivery.state.in_(_UNSETTLED))
     to_compare = again.verdict.in_((Verdict.WAITING, Verdict.ASKED))
     open_jobs = Job.state.in_((JobState.PENDING, JobState.RUNNING))
     on_trial = exists().where(Shadow.draft_id == draft.id, Shadow.state == ShadowState.PENDING)

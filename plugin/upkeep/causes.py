@@ -94,7 +94,10 @@ def is_over(session: Session, alarm: Alarm, now: datetime) -> bool:
         return session.scalar(latest) != kind
     if kind == Kind.DELIVERY_FAILED and subject:
         at = Delivery.destination == subject, Delivery.state == DeliveryState.FAILED
-        of_current = Delivery.draft_id == Draft.id, Draft.is_current | Delivery.retracts
+        of_current = (
+            Delivery.draft_id == Draft.id,
+            Draft.is_current | Delivery.retracts | Delivery.final_id.is_not(None),
+        )
         return not session.scalar(select(exists().where(*at, *of_current)))
     return now - alarm.last_at >= CALM
 

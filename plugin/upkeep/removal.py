@@ -65,10 +65,12 @@ def forget_images(session: Session, study: Study, _: Study, rule: str, now: date
 
 
 def forget_draft(session: Session, study: Study, draft: Draft, rule: str, now: datetime) -> None:
-    """Forget where a draft lies, and its rejection note; see `Rule.forget`."""
-    for path in filter(None, (draft.path, draft.retraction_path)):
+    """Forget where a draft lies, its note, and what was accepted of it; see `Rule.forget`."""
+    accepted = [final.path for final in draft.finals]
+    for path in filter(None, (draft.path, draft.retraction_path, *accepted)):
         session.add(Removal(study_id=study.id, path=path))
-    draft.path = ""
+    for row in (draft, *draft.finals):
+        row.path = ""
     forget_listing(session, study.id)
     message = f"draft {draft.revision} was deleted from the spool by the rule {rule}"
     add_event(session, Kind.DRAFT_PRUNED, message, now=now, study_id=study.id)

@@ -1,4 +1,4 @@
-"""A draft as a FHIR R4 DiagnosticReport with the status preliminary."""
+"""A report as a FHIR R4 DiagnosticReport: a draft is preliminary, an accepted one may be final."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from pydicom import Dataset
 
 from dicom_io.device import DEVICE_UID
 from dicom_io.errors import NonConformantReport
-from reporting.draft import DRAFT_NOTICE
-from reporting.forms.source import writer, written_at
+from reporting.forms.source import accepted_by, notice_of, writer, written_at
 from reporting.render import report_sections, report_text
 
 # One report of this software for each study: its identifier is the study's, in our own namespace
@@ -29,35 +28,37 @@ def diagnostic_report(sr: Dataset) -> dict[str, Any]:
     NonConformantReport
         The schema does not allow it. The message holds no value of the report.
     """
-    text = report_text(sr)
+    text, notice = report_text(sr), notice_of(sr)
     impressions = dict(report_sections(sr)).get("Impressions", [])
     resource = {
         "resourceType": "DiagnosticReport",
-        "text": {"status": "generated", "div": _narrative(text)},
+        "text": {"status": "generated", "div": _narrative(notice, text)},
         "identifier": [
             {"system": REPORT, "value": str(sr.StudyInstanceUID)},
             {"system": EDITION, "value": f"urn:oid:{sr.SOPInstanceUID}"},
         ],
-        "status": "preliminary",
+        "status": "final" if sr.PreliminaryFlag == "FINAL" else "preliminary",
         "category": [_coded("http://terminology.hl7.org/CodeSystem/v2-0074", "CT", "CAT Scan")],
         "code": {
             **_coded("http://loinc.org", "18748-4", "Diagnostic imaging study"),
-            "text": DRAFT_NOTICE,
+            "text": notice,
         },
         "subject": _subject(sr),
         "issued": written_at(sr).astimezone().isoformat(),
         "performer": [{"type": "Organization", "display": writer(sr)}],
         "imagingStudy": [_logical("ImagingStudy", EDITION, f"urn:oid:{sr.StudyInstanceUID}")],
-        "conclusion": "\n".join([DRAFT_NOTICE, *impressions]),
+        "conclusion": "\n".join([notice, *impressions]),
         "presentedForm": [
             {
                 "contentType": "text/plain; charset=utf-8",
                 "language": "en-US",
                 "data": b64encode(text.encode()).decode(),
-                "title": DRAFT_NOTICE,
+                "title": notice,
             }
         ],
     }
+    if physician := accepted_by(sr):
+        resource["resultsInterpreter"] = [{"type": "Practitioner", "display": physician}]
     if accession := str(sr.get("AccessionNumber") or ""):
         resource["basedOn"] = [{"type": "ServiceRequest", "identifier": {"value": accession}}]
     return _checked(resource)
@@ -95,6 +96,6 @@ def _logical(kind: str, system: str, value: str) -> dict[str, Any]:
     return {"type": kind, "identifier": {"system": system, "value": value}}
 
 
-def _narrative(text: str) -> str:
+def _narrative(notice: str, text: str) -> str:
     lines = "<br/>".join(escape(line) for line in text.splitlines())
-    return f'<div xmlns="http://www.w3.org/1999/xhtml"><b>{DRAFT_NOTICE}</b><p>{lines}</p></div>'
+    return f'<div xmlns="http://www.w3.org/1999/xhtml"><b>{escape(notice)}</b><p>{lines}</p></div>'

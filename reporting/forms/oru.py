@@ -9,8 +9,7 @@ from uuid import NAMESPACE_OID, uuid5
 
 from pydicom import Dataset
 
-from reporting.draft import DRAFT_NOTICE
-from reporting.forms.source import writer, written_at
+from reporting.forms.source import notice_of, writer, written_at
 from reporting.render import report_sections
 
 # HL7 v2.5.1 2.7.1; a line break inside a value is the formatting command .br
@@ -26,9 +25,9 @@ _SECTIONS = {
 }
 # MSH-10 has room for 20 characters
 _CONTROL_ID = 20
-# Table 0123 for the report: preliminary, or a correction of the one before; table 0085 for its
-# parts, which stay preliminary in a correction too
-PRELIMINARY, CORRECTION = "P", "C"
+# Table 0123 for the report: preliminary, a correction of the one before, or final; table 0085 for
+# its parts, which stay preliminary in a correction of a draft too
+PRELIMINARY, CORRECTION, FINAL = "P", "C", "F"
 
 
 @dataclass(frozen=True)
@@ -93,8 +92,16 @@ def _order(sr: Dataset) -> Sequence[str]:
     fields[18] = accession
     fields[22] = _moment(written_at(sr))
     fields[24] = "CT"  # table 0074: CAT scan
-    fields[25] = CORRECTION if "PredecessorDocumentsSequence" in sr else PRELIMINARY
+    fields[25] = _status(sr)
     return "OBR", *fields.values()
+
+
+def _status(sr: Dataset) -> str:
+    """Return OBR-25: a final report corrects only another accepted one, and not its draft."""
+    before = len(sr.get("PredecessorDocumentsSequence") or [])
+    if sr.PreliminaryFlag == "FINAL":
+        return FINAL if before < 2 else CORRECTION
+    return CORRECTION if before else PRELIMINARY
 
 
 def _results(sr: Dataset) -> Iterator[Sequence[str]]:
@@ -106,9 +113,10 @@ def _results(sr: Dataset) -> Iterator[Sequence[str]]:
         for text in texts
     ]
     for number, (kind, name, value) in enumerate(parts, 1):
-        observer = _text(f"{DRAFT_NOTICE}. {writer(sr)}")
+        observer = _text(f"{notice_of(sr)}. {writer(sr)}")
+        status = FINAL if sr.PreliminaryFlag == "FINAL" else PRELIMINARY
         yield (
-            *("OBX", str(number), kind, name, str(number), value, "", "", "", "", "", PRELIMINARY),
+            *("OBX", str(number), kind, name, str(number), value, "", "", "", "", "", status),
             *("", "", "", "", "", "", observer),
         )
 

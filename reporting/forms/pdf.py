@@ -13,8 +13,7 @@ from pydicom import Dataset
 from pydicom.uid import EncapsulatedPDFStorage
 
 from dicom_io.device import MODEL_NAME
-from reporting.draft import DRAFT_NOTICE
-from reporting.forms.source import new_object, written_at
+from reporting.forms.source import new_object, notice_of, written_at
 from reporting.render import report_sections
 
 FORM = "pdf"
@@ -37,9 +36,9 @@ def encapsulated_pdf(sr: Dataset) -> Dataset:
     made.ConversionType = "WSD"
     made.BurnedInAnnotation = "YES"
     made.AcquisitionDateTime = None
-    made.DocumentTitle = f"{DRAFT_NOTICE}. {_TITLE}"
+    made.DocumentTitle = f"{notice_of(sr)}. {_TITLE}"
     made.ConceptNameCodeSequence = sr.ConceptNameCodeSequence
-    made.VerificationFlag = "UNVERIFIED"
+    made.VerificationFlag = sr.VerificationFlag
     made.MIMETypeOfEncapsulatedDocument = "application/pdf"
     content = pdf_page(sr)
     made.EncapsulatedDocument = content + b"\0" * (len(content) % 2)
@@ -48,7 +47,7 @@ def encapsulated_pdf(sr: Dataset) -> Dataset:
 
 
 def pdf_page(sr: Dataset) -> bytes:
-    """Set a report on A4 pages; every page says at its top and bottom that it is a draft."""
+    """Set a report on A4 pages; every page says at its top and bottom whether it is a draft."""
     page = _Page(sr)
     page.add_page()
     page.identity()
@@ -64,20 +63,20 @@ class _Page(FPDF):
         super().__init__(format="A4")
         self.sr = sr
         self.set_creation_date(written_at(sr).astimezone())
-        self.set_title(f"{DRAFT_NOTICE}. {_TITLE}")
+        self.set_title(f"{notice_of(sr)}. {_TITLE}")
         self.set_creator(MODEL_NAME)
         self.add_font("text", "", str(_FONTS["text"]))
         self.set_auto_page_break(True, margin=18)
 
     def header(self) -> None:
         self.set_text_color(*_RED)
-        self._line(DRAFT_NOTICE, 16)
+        self._line(notice_of(self.sr), 16)
         self.set_text_color(0)
 
     def footer(self) -> None:
         self.set_y(-14)
         self.set_text_color(*_RED)
-        self._line(f"{DRAFT_NOTICE} - page {self.page_no()} of {{nb}}", 8)
+        self._line(f"{notice_of(self.sr)} - page {self.page_no()} of {{nb}}", 8)
         self.set_text_color(0)
 
     def identity(self) -> None:

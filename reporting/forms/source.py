@@ -10,8 +10,9 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from dicom_io.device import MANUFACTURER, MODEL_NAME, uid_in_form
+from reporting.draft import DRAFT_NOTICE
 from reporting.patient import IDENTITY, time_zone_of
-from reporting.sr import SERIES_NUMBER_BASE
+from reporting.template import ACCEPTED_NOTICE, ACCEPTED_SERIES
 
 _SAME = (
     *IDENTITY,
@@ -80,9 +81,23 @@ def name_in_form(made: Dataset, sr: Dataset, form: str) -> None:
     made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID
 
 
-def revision_of(sr: Dataset) -> int:
-    """Which draft of its study a report is."""
-    return int(sr.SeriesNumber) - SERIES_NUMBER_BASE
+def is_accepted(sr: Dataset) -> bool:
+    """Whether a physician has accepted a report; else it is a draft."""
+    return sr.get("SeriesDescription") == ACCEPTED_SERIES
+
+
+def accepted_by(sr: Dataset) -> str:
+    """Name the physician that accepted a report; empty for a draft."""
+    people = (one for one in sr.get("AuthorObserverSequence") or [] if one.ObserverType == "PSN")
+    return next((str(one.PersonName) for one in people), "")
+
+
+def notice_of(sr: Dataset) -> str:
+    """Return what stands over a report in every form."""
+    if not is_accepted(sr):
+        return DRAFT_NOTICE
+    verified = "" if sr.VerificationFlag == "VERIFIED" else ", not verified"
+    return f"{ACCEPTED_NOTICE}, accepted by {accepted_by(sr)}{verified}"
 
 
 def written_at(sr: Dataset) -> datetime:
