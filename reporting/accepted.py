@@ -57,8 +57,12 @@ class Acceptance:
 
     @property
     def name(self) -> str:
-        """Return the name as DICOM takes one (PS3.5 6.2, PN)."""
-        return " ".join(re.sub(r"[\\\\^=]", " ", self.by).split())[:64]
+        """Return the name as DICOM takes one (PS3.5 6.2, PN), all of it as one component.
+
+        Which of its words is the family's nobody knows; the separator at its end says that it is
+        no name in the retired form.
+        """
+        return " ".join(re.sub(r"[\\^=]", " ", self.by).split())[:63] + "^"
 
     @property
     def sentence(self) -> str:

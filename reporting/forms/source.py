@@ -89,7 +89,7 @@ def is_accepted(sr: Dataset) -> bool:
 def accepted_by(sr: Dataset) -> str:
     """Name the physician that accepted a report; empty for a draft."""
     people = (one for one in sr.get("AuthorObserverSequence") or [] if one.ObserverType == "PSN")
-    return next((str(one.PersonName) for one in people), "")
+    return next((str(one.PersonName).rstrip("^") for one in people), "")
 
 
 def notice_of(sr: Dataset) -> str:

@@ -64,8 +64,8 @@ def test_it_says_who_accepted_it_and_replaces_the_draft() -> None:
     assert named == before.SOPInstanceUID != made.SOPInstanceUID
     assert (made.VerificationFlag, made.PreliminaryFlag) == ("UNVERIFIED", "PRELIMINARY")
     assert "VerifyingObserverSequence" not in made
-    assert made.AuthorObserverSequence[-1].PersonName == "Dr. Rey"
-    text = made.to_json()
+    assert made.AuthorObserverSequence[-1].PersonName == "Dr. Rey^"
+    text = str(made)
     assert DRAFT_NOTICE not in text
     assert SERIES_NOTICE not in text
     assert before.SeriesDescription.startswith(SERIES_NOTICE)  # left as it was
@@ -76,7 +76,7 @@ def test_it_is_verified_only_where_the_site_says_so() -> None:
     (verifier,) = made.VerifyingObserverSequence
     assert verifier.VerifyingOrganization == "St. Mary"
     assert verifier.VerificationDateTime == "20261128093000+0100"
-    assert verifier.VerifyingObserverName == "Dr. Ann Rey"
+    assert verifier.VerifyingObserverName == "Dr. Ann Rey^"
     assert _status(made) == "final"
     assert _status(accepted(final=True)) == "preliminary"
 
