@@ -45,6 +45,28 @@ class Directory(Section):
         return value
 
 
+class Acceptance(Section):
+    """What follows where a radiologist accepts or rejects a draft."""
+
+    what: Literal["object", "none"] = Field(
+        default="object",
+        description="what is accepted becomes a report object for the draft's destinations, or "
+        "nothing is sent",
+    )
+    status: Literal["preliminary", "final"] = Field(
+        default="preliminary", description="of that object, and of its ORU message or FHIR report"
+    )
+    verified_for: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=64,
+        description="name of the organization: acceptance then verifies the report (VERIFIED)",
+    )
+    rejected: Literal["marked", "retracted"] = Field(
+        default="marked", description="whether a rejected draft is taken back, too"
+    )
+
+
 class Web(Section):
     """The reading room and DICOMweb, by HTTP."""
 
@@ -79,6 +101,8 @@ class Web(Section):
     oidc: tuple[Directory, ...] = Field(
         default=(), description="directories that people sign in with, beside their passwords here"
     )
+
+    acceptance: Acceptance = Acceptance()
 
     @field_validator("tls")
     @classmethod

@@ -20,10 +20,12 @@ from plugin.feedback.shadows import written_text
 from plugin.state.database import SessionFactory
 from plugin.state.signed import SignedText
 from plugin.state.spool import Spool
-from plugin.state.tables import Draft, DraftState
+from plugin.state.tables import Draft, DraftState, Final
 
 FILES = "files"
 """The source of reports that come from a table or messages."""
+READING_ROOM = "reading room"
+"""The source of reports that were accepted there."""
 
 Read = Callable[[str], Iterable[Mention]]
 
@@ -112,6 +114,20 @@ def in_archive(archive: Archive, read: Callable[[Iterable[Dataset], str], str]) 
                 one for one in objects if one.StudyInstanceUID == drafted.study_instance_uid
             ]
             return read(same_study, drafted.patient_id)
+
+    return find
+
+
+def accepted_here(sessions: SessionFactory) -> Find:
+    """Look for signed reports among those that radiologists accepted in the reading room."""
+
+    def find(drafted: Drafted) -> str:
+        wanted = Final.draft_id == drafted.draft_id, Final.is_current
+        with sessions() as session:
+            text = session.scalar(select(Final.text).where(*wanted))
+        if text is None:
+            raise UnusableData("nothing was accepted in the reading room")
+        return text
 
     return find
 

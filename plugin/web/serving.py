@@ -42,6 +42,7 @@ from plugin.web.dicomweb.routes import dicomweb_router
 from plugin.web.dicomweb.stow import Storing
 from plugin.web.only_proxies import OnlyProxies
 from plugin.web.pages import built_pages
+from plugin.web.reading.decisions import Consequences
 from plugin.web.reading.feed import Feed
 from plugin.web.reading.naming import keep_named
 from plugin.web.reading.room import Room
@@ -52,6 +53,7 @@ from plugin.web.routes.questions import questions_router
 from plugin.web.routes.reading import reading_routers
 from plugin.web.routes.session import Entrance
 from plugin.web_settings import Web
+from plugin.workplace import taking_notes
 
 LOGGER = logging.getLogger(__name__)
 # A page's live news end with the process; what is stored is acknowledged in less
@@ -119,7 +121,8 @@ class Served:
         self._storing = Storing(sessions, archive.spool, _patience(settings))
         self._feed = Feed(sessions, bell.wait)
         gate = Gate(sessions, limits_of(web))
-        room = Room(gate, archive, self._feed, identify, partial(ohif_address, web.ohif_url))
+        ohif, follows = partial(ohif_address, web.ohif_url), consequences_of(settings)
+        room = Room(gate, archive, self._feed, identify, ohif, follows)
         read = partial(load_settings, path) if path else lambda: settings
         administrator = [gate.allowed(Role.ADMINISTRATOR, Scope.ADMINISTRATION)]
         office = Office(read, sessions, archive.spool, identify, administrator)
@@ -188,6 +191,18 @@ def ohif_address(root: str | None, study: str) -> str | None:
         StudyInstanceUID.
     """
     return f"{root.rstrip('/')}/viewer?StudyInstanceUIDs={study}" if root else None
+
+
+def consequences_of(settings: Settings) -> Consequences:
+    """Return what follows where a radiologist accepts or rejects a draft."""
+    acceptance = settings.web.acceptance
+    return Consequences(
+        writes_object=acceptance.what == "object",
+        final=acceptance.status == "final",
+        verified_for=acceptance.verified_for,
+        retracts=acceptance.rejected == "retracted",
+        rejection_notes=tuple(taking_notes(settings)),
+    )
 
 
 def limits_of(web: Web) -> Limits:

@@ -7,7 +7,7 @@ import json
 import logging
 import threading
 from collections.abc import AsyncIterator, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from threading import Event as Flag
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from plugin.state.bell import Wait
 from plugin.state.clock import now_of
 from plugin.state.database import SessionFactory, reading, reason_of
-from plugin.state.reviews import Presence
+from plugin.state.reviews import Presence, Review
 from plugin.state.tables import Event, Study
 from plugin.web.reading.presence import GONE_AFTER, readers_of
 
@@ -27,6 +27,8 @@ LOGGER = logging.getLogger(__name__)
 _PAUSE_S = 2.0
 # Proxies end a connection that is silent for a minute
 HEARTBEAT_S = 15.0
+# Longer than a look and its pause take
+_SAVED_JUST_NOW = timedelta(minutes=1)
 # PostgreSQL commits in another order than it numbers: so many rows are looked at again
 _LOOKED_AT_AGAIN = 500
 
@@ -59,6 +61,7 @@ class Feed:
         self._listeners: dict[asyncio.Queue[str], asyncio.AbstractEventLoop] = {}
         self._newest: int | None = None
         self._seen: set[int] = set()
+        self._saved: dict[str, int] | None = None
         self._present: dict[int, tuple[str, ...]] = {}
 
     def run(self, ended: Flag) -> None:
@@ -74,7 +77,9 @@ class Feed:
         """Tell what has changed since the last look."""
         with self._sessions() as session:
             now = now_of(session)
-            told = [*self._studies(session), *self._presence(session, now)]
+            changed = dict.fromkeys((*self._studies(session), *self._reviews(session, now)))
+            told = [Told("study", {"study_instance_uid": uid}) for uid in changed]
+            told += self._presence(session, now)
         self.tell(told)
 
     def tell(self, told: Iterable[Told]) -> None:
@@ -100,7 +105,7 @@ class Feed:
             with self._lock:
                 del self._listeners[queue]
 
-    def _studies(self, session: Session) -> list[Told]:
+    def _studies(self, session: Session) -> list[str]:
         """The studies that something has happened to."""
         if self._newest is None:
             self._newest = session.scalar(select(func.max(Event.id))) or 0
@@ -111,10 +116,17 @@ class Feed:
             Study, Study.id == Event.study_id
         )
         rows = session.execute(query.where(Event.id > self._newest - _LOOKED_AT_AGAIN)).all()
-        fresh = dict.fromkeys(uid for number, uid in rows if uid and number not in self._seen)
+        fresh = [uid for number, uid in rows if uid and number not in self._seen]
         self._seen = {number for number, _ in rows}
         self._newest = max([self._newest, *self._seen])
-        return [Told("study", {"study_instance_uid": uid}) for uid in fresh]
+        return fresh
+
+    def _reviews(self, session: Session, now: datetime) -> list[str]:
+        """The studies whose review was saved just now: most saves are no step of the timeline."""
+        query = select(Study.study_instance_uid, Review.version).join(Review)
+        rows = session.execute(query.where(Review.saved_at > now - _SAVED_JUST_NOW)).all()
+        before, self._saved = self._saved, {uid: version for uid, version in rows}
+        return [uid for uid, version in rows if before is None or before.get(uid) != version]
 
     def _presence(self, session: Session, now: datetime) -> list[Told]:
         """Studies that somebody has opened or left."""

@@ -24,7 +24,7 @@ from plugin.state.kinds import Kind
 from plugin.state.reviews import Review, ReviewState, ReviewStep
 from plugin.state.spool import Spool
 from plugin.state.studies import lock_study
-from plugin.state.tables import Draft, Study
+from plugin.state.tables import DeliveryState, Draft, Final, Study
 from plugin.state.timeline import add_event
 from plugin.web.dicomweb.problems import Refused
 from plugin.web.reading.drafts import plain_sections, read_report
@@ -101,10 +101,16 @@ class Reviews:
             There is no such study, or no draft of it.
         """
         with reading(self.sessions)() as session:
-            study, draft, review = _found(session, uid)
+            study, draft, review = found(session, uid)
             sections = review.sections if review else self.drafted_sections(draft)
             readers = readers_of(session, [study.id], now_of(session)).get(study.id, [])
-            return {**_told(draft, review), "sections": sections, "readers": readers}
+            told = _told(draft, review)
+            return {
+                **told,
+                "sections": sections,
+                "readers": readers,
+                "object": _object(session, study),
+            }
 
     def drafted_sections(self, draft: Draft) -> Sections:
         """Return the text of a draft, section by section."""
@@ -129,9 +135,9 @@ class Reviews:
             Another version stands.
         """
         with self.sessions.begin() as session:
-            study, _, _ = _found(session, uid)
+            study, _, _ = found(session, uid)
             lock_study(session, study.id)
-            study, draft, review = _found(session, uid)
+            study, draft, review = found(session, uid)
             if version is not None and version != (review.version if review else 0):
                 raise Outdated
             yield Standing(session, study, draft, review, now_of(session))
@@ -268,7 +274,21 @@ def note_step(standing: Standing, review: Review, action: str, reader: Reader) -
 _DONE = {"edited": "edited the text", "later": "put it off", "reopened": "taken it up again"}
 
 
-def _found(session: Session, uid: str) -> tuple[Study, Draft, Review | None]:
+def found(session: Session, uid: str) -> tuple[Study, Draft, Review | None]:
+    """Return a study, its current draft and its review.
+
+    Parameters
+    ----------
+    session : Session
+        The database.
+    uid : str
+        StudyInstanceUID.
+
+    Raises
+    ------
+    Refused
+        There is no such study, or no draft of it.
+    """
     query = (
         select(Study, Draft, Review)
         .outerjoin(Draft, (Draft.study_id == Study.id) & Draft.is_current)
@@ -276,10 +296,10 @@ def _found(session: Session, uid: str) -> tuple[Study, Draft, Review | None]:
         .where(Study.study_instance_uid == uid)
         .execution_options(populate_existing=True)
     )
-    found = session.execute(query).one_or_none()
-    if found is None:
+    row = session.execute(query).one_or_none()
+    if row is None:
         raise Refused(404, "not-found", "no study here has this UID")
-    study, draft, review = found
+    study, draft, review = row
     if draft is None:
         raise Refused(404, "no-draft", "the study has no draft")
     return study, draft, review
@@ -289,7 +309,7 @@ def _told(draft: Draft, review: Review | None) -> dict[str, Any]:
     if review is None:
         nothing = {"saved_at": None, "saved_by": None, "reason": None, "until": None}
         begun = {"version": 0, "draft_revision": draft.revision, "state": ReviewState.OPEN}
-        return {**begun, **nothing, "history": [], "object": None}
+        return {**begun, **nothing, "history": []}
     return {
         "version": review.version,
         "draft_revision": review.draft.revision,
@@ -299,9 +319,29 @@ def _told(draft: Draft, review: Review | None) -> dict[str, Any]:
         "reason": review.reason,
         "until": review.until and review.until.isoformat(),
         "history": _history(review.steps),
-        "object": None,
     }
 
 
 def _history(steps: Sequence[ReviewStep]) -> list[dict[str, str]]:
     return [{"at": one.at.isoformat(), "by": one.by, "action": one.action} for one in steps]
+
+
+def _object(session: Session, study: Study) -> dict[str, str] | None:
+    """Return the report object that stands, and how far it has got."""
+    query = select(Final).join(Draft).where(Draft.study_id == study.id, Final.is_current)
+    final = session.scalar(query)
+    if final is None or final.sop_instance_uid is None:
+        return None
+    states = {one.state for one in final.deliveries}
+    state = next((one for one in _WORST_FIRST if one in states), "kept")
+    return {"sop_instance_uid": final.sop_instance_uid, "state": state}
+
+
+_WORST_FIRST = (
+    DeliveryState.FAILED,
+    DeliveryState.PENDING,
+    DeliveryState.SENT,
+    DeliveryState.CANCELLED,
+    DeliveryState.ACCEPTED,
+    DeliveryState.PROVED,
+)

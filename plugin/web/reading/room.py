@@ -10,6 +10,7 @@ from plugin.web.access.gate import Gate
 from plugin.web.access.sessions import Role
 from plugin.web.dicomweb.archive import Archive
 from plugin.web.dicomweb.routes import Identify, Views
+from plugin.web.reading.decisions import Consequences, Decisions
 from plugin.web.reading.feed import Feed
 from plugin.web.reading.reviews import Reviews
 from plugin.web.reading.studies import Link
@@ -36,6 +37,8 @@ class Room:
         Names who asks, for the audit trail.
     ohif : callable
         The address of a study in OHIF.
+    consequences : Consequences
+        What follows where a draft is accepted or rejected.
     """
 
     gate: Gate
@@ -43,16 +46,20 @@ class Room:
     feed: Feed
     identify: Identify
     ohif: Link = no_other_viewer
+    consequences: Consequences = field(default_factory=Consequences)
     worklist: Worklist = field(init=False)
     views: Views = field(init=False)
     reviews: Reviews = field(init=False)
+    decisions: Decisions = field(init=False)
 
     def __post_init__(self) -> None:
         sessions = self.archive.sessions
         object.__setattr__(self, "worklist", Worklist(self.archive))
         shown = "its draft, in the reading room"
         object.__setattr__(self, "views", Views(sessions, self.identify, shown))
-        object.__setattr__(self, "reviews", Reviews(sessions, self.archive.spool))
+        reviews = Reviews(sessions, self.archive.spool)
+        object.__setattr__(self, "reviews", reviews)
+        object.__setattr__(self, "decisions", Decisions(reviews, self.consequences))
 
     def signed_in(self, role: Role, *, uses: bool = True) -> SignIn:
         """Return the default of a route's parameter: it becomes the session of who asks."""

@@ -89,6 +89,22 @@ def reviews_router(room: Room) -> APIRouter:
         version = _version(if_match)
         return answered(study, lambda: reviews.save(study, sections, version, _reader(me, request)))
 
+    @router.post("/accept", responses=refused)
+    def accept(study: str, wanted: Decision, request: Request, me: SignIn = decides) -> Response:
+        """Accept the text as it stands; the settings say what follows."""
+        room.worklist.row(study)
+        who = _reader(me, request)
+        return answered(study, lambda: room.decisions.accept(study, wanted.version, who))
+
+    @router.post("/reject", responses=refused)
+    def reject(study: str, wanted: Decision, request: Request, me: SignIn = decides) -> Response:
+        """Reject the draft, with a reason."""
+        room.worklist.row(study)
+        reason, who = (wanted.reason or "").strip(), _reader(me, request)
+        if not reason:
+            raise Refused(422, "no-reason", "say why the draft is rejected")
+        return answered(study, lambda: room.decisions.reject(study, wanted.version, reason, who))
+
     @router.post("/later", responses=refused)
     def later(study: str, wanted: Decision, request: Request, me: SignIn = decides) -> Response:
         """Put the study off, until a moment or until somebody takes it up."""

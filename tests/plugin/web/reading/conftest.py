@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 from plugin.web.access.gate import Gate, identify
 from plugin.web.application import create_app
 from plugin.web.dicomweb.archive import Archive
+from plugin.web.reading.decisions import Consequences
 from plugin.web.reading.feed import Feed
 from plugin.web.reading.room import Room
 from plugin.web.routes.reading import reading_routers
@@ -40,11 +41,13 @@ class Rooms:
     rob: TestClient
 
 
-def reading_room(service: Ward) -> Rooms:
+def reading_room(service: Ward, follows: Consequences | None = None) -> Rooms:
     """Open a reading room over a service."""
     gate = Gate(service.sessions)
     archive = Archive(service.sessions, service.spool)
-    room = Room(gate, archive, Feed(service.sessions), identify)
+    consequences = follows or Consequences()
+    feed = Feed(service.sessions)
+    room = Room(gate, archive, feed, identify, consequences=consequences)
     app = create_app(gate, reading_routers(room), secure=False)
     add_person(service.sessions, "ann", "radiologist")
     add_person(service.sessions, "rob", "reader")
