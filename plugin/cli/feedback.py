@@ -27,6 +27,7 @@ def feedback() -> None:
     type=click.Path(exists=True, path_type=Path),
     help="A .csv or .jsonl table, or a folder of HL7 messages, in place of an archive.",
 )
+@click.option("--reading-room", is_flag=True, help="Take what was accepted in the reading room.")
 @click.option("--time-format", help='How the times of a table are written, such as "%d/%m/%Y".')
 @since_option
 @click.option(
@@ -37,6 +38,7 @@ def feedback() -> None:
 def fetch(
     archive: str | None,
     reports: Path | None,
+    reading_room: bool,
     time_format: str | None,
     since: str | None,
     after: str,
@@ -49,8 +51,10 @@ def fetch(
     """
     from plugin.commands.feedback import Source, fetch_signed
 
-    if (archive is None) == (reports is None):
-        raise click.UsageError("name an archive (--from) or a place of reports (--reports)")
+    if sum((archive is not None, reports is not None, reading_room)) != 1:
+        raise click.UsageError(
+            "name an archive (--from), a place of reports (--reports), or --reading-room"
+        )
     where = Source(archive, reports, time_format)
     fetch_signed(load_settings(config), where, since, after, as_json=as_json)
 

@@ -20,10 +20,20 @@ from plugin.commands.moments import moment
 from plugin.console import say
 from plugin.endpoints import archive_of
 from plugin.feedback.agreement import KINDS, Month
-from plugin.feedback.signed import FILES, Find, in_archive, keep, months, waiting
+from plugin.feedback.signed import (
+    FILES,
+    READING_ROOM,
+    Find,
+    accepted_here,
+    in_archive,
+    keep,
+    months,
+    waiting,
+)
 from plugin.feedback.signed import signed_texts as texts_of
 from plugin.settings import ArchiveDestination, Settings
 from plugin.state.clock import now_by
+from plugin.state.database import SessionFactory
 from plugin.state.private import make_private
 
 # Most of a table on a page; the rest stands in the CSV file
@@ -32,11 +42,16 @@ _MOST_FINDINGS = 12
 
 @dataclass(frozen=True)
 class Source:
-    """Where signed reports are: an archive of the settings, or files."""
+    """Where signed reports are: an archive of the settings, files, or the reading room."""
 
     archive: str | None = None
     reports: Path | None = None
     time_format: str | None = None
+
+    @property
+    def name(self) -> str:
+        """How it is kept beside a report."""
+        return self.archive or (FILES if self.reports else READING_ROOM)
 
 
 def fetch_signed(
@@ -62,9 +77,10 @@ def fetch_signed(
     PeerUnreachable, AssociationRejected
         It does not answer, or refuses; what was found so far is kept.
     """
-    find, read = _finder(settings, source), brought("ctscribe.findings", "reader")
+    read = brought("ctscribe.findings", "reader")
     found, lacking = 0, Counter[str]()
     with passing_sessions(settings) as sessions:
+        find = _finder(settings, source, sessions)
         drafts = waiting(
             sessions, open_spool(settings), moment(since) if since else None, moment(after)
         )
@@ -74,7 +90,7 @@ def fetch_signed(
             except UnusableData as error:
                 lacking[str(error)] += 1
                 continue
-            keep(sessions, drafted, signed, source.archive or FILES, read, now_by(sessions))
+            keep(sessions, drafted, signed, source.name, read, now_by(sessions))
             found += 1
     if as_json:
         click.echo(json.dumps({"found": found, "not_yet": dict(lacking)}, indent=2))
@@ -203,7 +219,9 @@ def _section(one: Month) -> str:
     )
 
 
-def _finder(settings: Settings, source: Source) -> Find:
+def _finder(settings: Settings, source: Source, sessions: SessionFactory) -> Find:
+    if source.name == READING_ROOM:
+        return accepted_here(sessions)
     if source.reports is not None:
         find = brought("ctscribe.reports", "files")(source.reports, source.time_format)
         return lambda drafted: str(find(drafted.accession_number, drafted.patient_id))

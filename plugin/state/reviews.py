@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import JSON, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from plugin.state.tables import Base, CleanText, Draft, Key, UtcDateTime
@@ -88,5 +88,6 @@ class Template(Base):
     kind: Mapped[str] = mapped_column(String(16))
     # Of the section that it is meant for; None is any
     heading: Mapped[str | None] = mapped_column(String(16))
-    text: Mapped[str] = mapped_column(CleanText)
+    # Cleaned line by line, as it was typed in lines
+    text: Mapped[str] = mapped_column(Text)
     language: Mapped[str] = mapped_column(String(8))

@@ -346,7 +346,7 @@ class Final(Base):
     # Until the same study's next one is accepted
     is_current: Mapped[bool] = mapped_column(default=True)
     # Findings and impression, which may name people, as reports do; it goes with its draft
-    text: Mapped[str] = mapped_column(CleanText)
+    text: Mapped[str] = mapped_column(Text)
     edited: Mapped[bool]
     accepted_by: Mapped[str] = mapped_column(String(128))
     # None where the site wants no object

@@ -15,6 +15,7 @@ from pydicom import Dataset, dcmread
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from dicom_io.cleaned import cleaned_lines
 from dicom_io.errors import NonConformantReport
 from plugin.drafting.retraction import take_back
 from plugin.feedback.shadows import written_text
@@ -223,7 +224,7 @@ class Decisions:
         final = Final(
             draft=standing.draft,
             is_current=True,
-            text=written_text(made),
+            text=cleaned_lines(written_text(made)),
             edited=seen.edited,
             accepted_by=reader.name,
             sop_instance_uid=str(made.SOPInstanceUID) if path else None,
@@ -255,7 +256,8 @@ def _plain(sections: Sections) -> list[tuple[str, list[str]]]:
 
 
 def _destinations(draft: Draft) -> list[Delivery]:
-    return [one for one in draft.deliveries if not one.retracts]
+    own = (one for one in draft.deliveries if not one.retracts)
+    return sorted(own, key=lambda one: one.destination)
 
 
 def _delivery(standing: Standing, like: Delivery) -> Delivery:

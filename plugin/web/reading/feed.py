@@ -124,9 +124,11 @@ class Feed:
     def _reviews(self, session: Session, now: datetime) -> list[str]:
         """The studies whose review was saved just now: most saves are no step of the timeline."""
         query = select(Study.study_instance_uid, Review.version).join(Review)
-        rows = session.execute(query.where(Review.saved_at > now - _SAVED_JUST_NOW)).all()
-        before, self._saved = self._saved, {uid: version for uid, version in rows}
-        return [uid for uid, version in rows if before is None or before.get(uid) != version]
+        rows = session.execute(query.where(Review.saved_at > now - _SAVED_JUST_NOW))
+        saved = {uid: version for uid, version in rows}  # noqa: C416  dict() has no type for rows
+        before, self._saved = self._saved, saved
+        changed = (uid for uid, version in saved.items() if (before or {}).get(uid) != version)
+        return [] if before is None else list(changed)
 
     def _presence(self, session: Session, now: datetime) -> list[Told]:
         """Studies that somebody has opened or left."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,16 +12,18 @@ from sqlalchemy import event, select
 
 from dicom_io.archives.orthanc import Orthanc
 from plugin.delivery.delivery import deliver_to
-from plugin.delivery.destinations import Destination
+from plugin.delivery.destinations import Destination, Proof
 from plugin.delivery.outbox import Outbox
 from plugin.feedback.signed import accepted_here, waiting
 from plugin.reception.sweep import sweep
-from plugin.state.audit import Action, AuditRow
+from plugin.state.audit import Action, AuditRow, Who
 from plugin.state.tables import Delivery, DeliveryState, Draft, Event, Final
 from plugin.web.reading.decisions import Consequences
 from plugin.web.reading.feed import Feed
+from plugin.web.reading.reviews import Reader
 from reporting.render import report_sections
 from tests.orthanc import RunningOrthanc
+from tests.plugin.arrivals import PATIENCE
 from tests.plugin.feedback.conftest import Ward
 from tests.plugin.web.people import add_person, browser, refusal
 from tests.plugin.web.reading.conftest import Rooms, reading_room
@@ -76,15 +79,13 @@ def test_an_edited_text_is_accepted_and_due_where_the_draft_went(rooms: Rooms) -
         assert entry.entry.study is not None
         assert entry.entry.study.objects[0].uids == (final.sop_instance_uid,)
         said = session.scalars(select(Event.message).order_by(Event.id.desc())).first()
-    assert said == "draft 1: it is accepted after edits; the report goes to strict, plain"
+    assert said == "draft 1: it is accepted after edits; the report goes to plain, strict"
     assert rooms.rob.get("/api/studies/1.2.0").json()["state"] == "accepted"
     assert rooms.rob.get("/api/studies/1.2.0").json()["undelivered"] == 4
     assert list(rooms.service.spool.unrecorded()) == []
 
 
 def test_the_report_is_delivered_like_a_draft(rooms: Rooms) -> None:
-    from plugin.delivery.destinations import Proof
-
     decide(rooms.ann, "accept", 0)
     shelf = Shelf()
     deliver(rooms, Destination("plain", shelf, Proof.NONE))  # type: ignore[arg-type]
@@ -139,8 +140,6 @@ def test_a_second_report_replaces_the_first(rooms: Rooms) -> None:
     ]
     assert replaced[1:] == [first.sop_instance_uid]
     shelf = Shelf()
-    from plugin.delivery.destinations import Proof
-
     deliver(rooms, Destination("plain", shelf, Proof.NONE))  # type: ignore[arg-type]
     assert [one.SOPInstanceUID for one in shelf.taken][1:] == [second.sop_instance_uid]
 
@@ -196,7 +195,7 @@ def test_nothing_is_left_of_an_acceptance_that_was_not_committed(rooms: Rooms) -
     event.listen(engine, "commit", killed)
     try:
         with pytest.raises(SystemExit):
-            rooms.room.decisions.accept("1.2.0", 0, reader_of(rooms))
+            rooms.room.decisions.accept("1.2.0", 0, reader_of())
     finally:
         event.remove(engine, "commit", killed)
     assert sorted(drafts.iterdir()) == before
@@ -204,10 +203,7 @@ def test_nothing_is_left_of_an_acceptance_that_was_not_committed(rooms: Rooms) -
     assert rooms.ann.get(REVIEW).json()["version"] == 0
 
 
-def reader_of(rooms: Rooms) -> object:
-    from plugin.state.audit import Who
-    from plugin.web.reading.reviews import Reader
-
+def reader_of() -> Reader:
     return Reader("Ann", Who(kind="person", name="ann"))
 
 
@@ -220,7 +216,7 @@ def test_a_report_whose_process_died_after_the_commit_stays(
     monkeypatch.undo()
     assert len(spool.unrecorded()) == 1
     monkeypatch.setattr(type(spool), "is_old", lambda *_: True)
-    sweep(rooms.service.sessions, spool)
+    sweep(rooms.service.sessions, spool, patience=PATIENCE)
     assert spool.absolute(finals(rooms)[0].path).is_file()
     assert spool.unrecorded() == []
 
@@ -239,8 +235,6 @@ def test_a_report_without_text_is_not_accepted(rooms: Rooms) -> None:
 
 
 def test_what_was_accepted_teaches(rooms: Rooms) -> None:
-    from datetime import UTC, datetime, timedelta
-
     save(rooms.ann, 0, "No effusion.")
     decide(rooms.ann, "accept", 1)
     service = rooms.service
@@ -250,10 +244,10 @@ def test_what_was_accepted_teaches(rooms: Rooms) -> None:
     assert accepted_here(service.sessions)(one) == "Impressions:\nNone.\n\nFindings:\nNo effusion."
 
 
-def test_a_save_is_told_to_other_pages(rooms: Rooms) -> None:
+def test_a_save_is_told_to_other_pages(rooms: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:
     feed = Feed(rooms.service.sessions)
     told: list[object] = []
-    feed.tell = lambda events: told.extend(events)  # type: ignore[method-assign]
+    monkeypatch.setattr(feed, "tell", told.extend)
     feed.look()
     for version in range(2):
         save(rooms.ann, version, f"Text {version}.")

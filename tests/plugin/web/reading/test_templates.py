@@ -10,6 +10,7 @@ MACRO = {"kind": "macro", "heading": "FINDINGS", "text": "No effusion.\n", "lang
 
 def test_own_texts_are_kept_changed_and_deleted(rooms: Rooms) -> None:
     assert rooms.ann.put("/api/templates/ne", json=MACRO).json() == {"name": "ne", **MACRO}
+    assert rooms.ann.get("/api/templates").json()["mine"] == [{"name": "ne", **MACRO}]
     changed = {**MACRO, "text": "Kein Erguss.", "language": "de", "heading": None}
     rooms.ann.put("/api/templates/ne", json=changed)
     assert rooms.ann.get("/api/templates").json() == {
