@@ -69,8 +69,9 @@ def forget_draft(session: Session, study: Study, draft: Draft, rule: str, now: d
     accepted = [final.path for final in draft.finals]
     for path in filter(None, (draft.path, draft.retraction_path, *accepted)):
         session.add(Removal(study_id=study.id, path=path))
-    for row in (draft, *draft.finals):
-        row.path = ""
+    draft.path = ""
+    for final in draft.finals:
+        final.path = ""
     forget_listing(session, study.id)
     message = f"draft {draft.revision} was deleted from the spool by the rule {rule}"
     add_event(session, Kind.DRAFT_PRUNED, message, now=now, study_id=study.id)

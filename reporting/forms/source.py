@@ -83,7 +83,7 @@ def name_in_form(made: Dataset, sr: Dataset, form: str) -> None:
 
 def is_accepted(sr: Dataset) -> bool:
     """Whether a physician has accepted a report; else it is a draft."""
-    return sr.get("SeriesDescription") == ACCEPTED_SERIES
+    return str(sr.get("SeriesDescription")) == ACCEPTED_SERIES
 
 
 def accepted_by(sr: Dataset) -> str:

@@ -7,7 +7,7 @@ killed when, there is either all of it or nothing; a file without a row is swept
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -76,8 +76,8 @@ class _Seen:
     number: int
     report: Dataset
     edited: bool
-    texts: list[tuple[Heading, str]]
-    before: list[Dataset]
+    texts: Sequence[tuple[Heading, str]]
+    before: Sequence[Dataset]
 
 
 @dataclass(frozen=True)
