@@ -208,8 +208,10 @@ def prune(config: Path | None, dry_run: bool, as_json: bool) -> None:
     from plugin.assembly import open_sessions, open_spool
     from plugin.commands.prune import print_pruning
     from plugin.housekeeping import limits_of
+    from plugin.state.database import require_database
 
     settings = load_settings(config)
+    require_database(settings.storage.database_url)
     sessions, spool = open_sessions(settings), open_spool(settings)
     print_pruning(sessions, spool, limits_of(settings), dry_run=dry_run, as_json=as_json)
 

@@ -17,6 +17,7 @@ from plugin.housekeeping import source_of
 from plugin.settings import Settings
 from plugin.state import audit
 from plugin.state.audit import Action, Entry, this_person
+from plugin.state.database import require_database
 from plugin.state.private import make_private_file
 from plugin.upkeep.audit_message import audit_message
 from plugin.upkeep.audit_trail import Verified, line_of, rows, verify
@@ -26,6 +27,7 @@ Form = Literal["json", "dicom"]
 
 def verify_trail(settings: Settings, head: str | None) -> Verified:
     """Read the whole trail, and compare it with its hashes; see `plugin.upkeep.audit_trail`."""
+    require_database(settings.storage.database_url)
     with open_sessions(settings)() as session:
         return verify(session, head, settings.storage.spool)
 
@@ -44,6 +46,7 @@ def export_trail(
     since, until : datetime, optional
         The first moment that counts, and the first that does not.
     """
+    require_database(settings.storage.database_url)
     sessions, source, now = open_sessions(settings), source_of(settings), datetime.now(UTC)
     with sessions.begin() as session:
         entry = Entry(action=Action.TRAIL_READ, who=this_person(), detail=f"export as {form}")

@@ -7,14 +7,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 import click
-from sqlalchemy import make_url
 from sqlalchemy.orm import Session
 
 from dicom_io.errors import ConfigurationError, CtscribeError
 from plugin.administration.overview import engine_alert, study_to_dict, timelines
 from plugin.administration.study_list import StudyList
 from plugin.console import say
-from plugin.state.database import open_database, session_factory
+from plugin.state.database import open_database, require_database, session_factory
 from plugin.state.pulse import processes
 
 
@@ -96,12 +95,7 @@ def print_timeline(database_url: str, wanted: str, *, as_json: bool) -> None:
 
 
 def _session(database_url: str) -> Session:
-    url = make_url(database_url)
-    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
-        raise ConfigurationError(
-            f"there is no database at {url.database}: check that -c names the service's file, and "
-            "that the service has run"
-        )
+    require_database(database_url)
     try:
         return session_factory(open_database(database_url))()
     except (ModuleNotFoundError, CtscribeError):  # the command line tells what to do

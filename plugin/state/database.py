@@ -65,6 +65,22 @@ def open_database(url: str) -> Engine:
     return engine
 
 
+def require_database(url: str) -> None:
+    """Refuse a file that is not there: who asks wants to see a service, and not to begin one.
+
+    Raises
+    ------
+    ConfigurationError
+        SQLite has no such database.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").is_file():
+        raise ConfigurationError(
+            f"there is no database at {parsed.database}: check that -c names the service's file, "
+            "and that the service has run"
+        )
+
+
 @contextmanager
 def _disposed_unless_done(engine: Engine) -> Iterator[None]:
     try:

@@ -27,6 +27,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Column, Connection, Engine, exists, inspect, make_url, select, text
 
 from dicom_io.errors import ConfigurationError, PluginError
+from plugin.state.audit import AuditCut
 from plugin.state.database import connect
 from plugin.state.private import PRIVATE_FOLDER, make_private, make_private_file
 from plugin.state.tables import Base
@@ -204,7 +205,7 @@ def _listed(connection: Connection, target: Path) -> dict[str, Any]:
     write(target / FILES, "")
     with (target / FILES).open("w", encoding="utf-8") as file:
         # The files of cuts of the audit trail may have been moved away
-        for column in (*path_columns(), Base.metadata.tables["audit_cuts"].c.file):
+        for column in (*path_columns(), AuditCut.metadata.tables["audit_cuts"].c.file):
             paths = select(column).where(column != "").distinct()
             for (path,) in connection.execution_options(yield_per=10_000).execute(paths):
                 file.write(f"0 {path}\n")

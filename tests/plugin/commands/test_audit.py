@@ -47,6 +47,15 @@ def test_verify_prints_a_hash_and_takes_it_again(service):
     }
 
 
+@pytest.mark.parametrize("words", [("audit", "verify"), ("audit", "export"), ("prune",)])
+def test_a_service_that_is_not_there_is_not_begun(tmp_path, words):
+    config = tmp_path / "other.toml"
+    config.write_text('[storage]\nspool = "elsewhere"\n')
+    told = CliRunner().invoke(main, [*words, "-c", str(config)])
+    assert (told.exit_code, "there is no database at" in told.stderr) == (1, True)
+    assert not (tmp_path / "elsewhere").exists()
+
+
 def test_verify_of_a_broken_trail_fails_and_says_where(service):
     config, engine = service
     with engine.begin() as connection:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -19,6 +21,7 @@ from plugin.cli import main
 from plugin.drafting.worker import Worker
 from plugin.reception import intake
 from plugin.reception.receiver import running_receiver
+from plugin.state.audit import AuditCut
 from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory, open_database, session_factory
 from plugin.state.spool import Spool
@@ -207,6 +210,27 @@ def test_the_commands_say_what_they_did(command, restored, target):
     put_back = command("restore", "new")
     assert put_back.exit_code == 0
     assert put_back.stdout.startswith(f"{restored}: 0 files, and the database as it was at ")
+
+
+def test_what_was_cut_off_the_audit_trail_comes_back(sqlite_url, spool, target, restored):
+    """In a process of its own, which knows only the tables that it asks for itself."""
+    file = "audit/entries-000000001-000000001.jsonl.gz"
+    sessions = opened(sqlite_url)
+    with sessions.begin() as session:
+        for where in (file, "audit/moved-away.jsonl.gz"):
+            cut = {"position": len(where), "hash": "-", "file": where, "cut_at": datetime.now(UTC)}
+            session.add(AuditCut(**cut))
+    (spool.root / "audit").mkdir()
+    (spool.root / file).write_bytes(b"entries")
+    config = target.with_name("cut.toml")
+    config.write_text(f'storage = {{ spool = "{spool.root}", database = "{sqlite_url}" }}')
+    words = ["backup", str(target), "-c", str(config)]
+    subprocess.run([sys.executable, "-m", "plugin", *words], check=True)
+    new = f"sqlite:///{target.with_name('new.db')}"
+    restore(target, new, restored)
+    assert (restored / file).read_bytes() == b"entries"
+    with opened(new)() as session:
+        assert len(session.scalars(select(AuditCut)).all()) == 2
 
 
 def refused(result: Result) -> str:
