@@ -37,7 +37,8 @@ def print_users(settings: Settings, *, as_json: bool) -> None:
         say("nobody may sign in yet: ctscribe users add NAME --role administrator")
     for one in known:
         locked = f"  locked until {one.locked_until:%H:%M} UTC" if one.locked_until else ""
-        say(f"{one.name:20} {one.display_name:28} {', '.join(one.roles)}{locked}")
+        by = f"  by directory {one.directory}" if one.directory else ""
+        say(f"{one.name:20} {one.display_name:28} {', '.join(one.roles)}{by}{locked}")
 
 
 def add_user(

@@ -52,7 +52,7 @@ describe('signing in', () => {
 
   it.each([
     [401, 'wrong-password', /name or the password is wrong/],
-    [429, 'locked', /15 minutes/],
+    [429, 'locked', /too many wrong passwords/],
     [500, 'broken', /ask your administrator/],
   ])('says why it was refused: %d %s', async (status, code, words) => {
     answers(status, { error: 'x', code });
