@@ -303,3 +303,5 @@ def configure_logging() -> None:
     services = ("pynetdicom", "pydicom", "highdicom", "httpx", "httpx2", "alembic", "uvicorn")
     for library in (*services, "transformers", "bitsandbytes"):
         logging.getLogger(library).setLevel(logging.ERROR)
+    # Two errors for every attempt to reach a peer that is down; our own line names the peer
+    logging.getLogger("pynetdicom.transport").setLevel(logging.CRITICAL)
