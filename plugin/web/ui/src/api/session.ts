@@ -53,6 +53,11 @@ export function wayTo(provider: Provider): string {
   return `/api/session/oidc/${provider.id}?${new URLSearchParams({ next: page }).toString()}`;
 }
 
+/** Whether who is signed in may edit and decide. */
+export function isRadiologist(): boolean {
+  return session.value?.user?.roles.includes('radiologist') ?? false;
+}
+
 type Leaving = () => Promise<boolean>;
 
 const leaving = new Set<Leaving>();

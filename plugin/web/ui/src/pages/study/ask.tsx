@@ -3,6 +3,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { type Asked, type Chance, askModel, loadQuestions } from '../../api/questions';
 import { momentOf } from '../../i18n/dates';
 import { t } from '../../i18n/i18n';
+import { told } from '../../i18n/refusals';
 import { useLoaded } from './loaded';
 
 /** A question on its way, and what was answered so far. */
@@ -23,7 +24,7 @@ export function Ask({ study }: { study: string }): JSX.Element {
     setRunning({ question, text: '' });
     const piece = (text: string): void => setRunning({ question, text });
     await askModel(study, question, choices, piece, ending.current.signal).catch((error: unknown) =>
-      setProblem(error instanceof Error ? error.message : String(error)),
+      setProblem(told(error)),
     );
     setRunning(null);
     past.again();
@@ -43,7 +44,7 @@ export function Ask({ study }: { study: string }): JSX.Element {
         )}
       </ol>
       <p class="problem" role="alert">
-        {problem || past.problem?.message}
+        {problem || (past.problem && told(past.problem))}
       </p>
       <Form busy={running !== null} onAsk={(question, choices) => void send(question, choices)} />
     </div>

@@ -2,21 +2,22 @@ import type { ComponentChildren, JSX } from 'preact';
 import { type Prior, type SimilarCase, loadPriors, loadSimilar } from '../../api/beside';
 import { dayOf } from '../../i18n/dates';
 import { t } from '../../i18n/i18n';
+import { told } from '../../i18n/refusals';
 import { pathOf } from '../../router';
 import { useLoaded } from './loaded';
 
 /** Other studies of this patient. */
 export function Priors({ study }: { study: string }): JSX.Element {
-  const { told, problem } = useLoaded(() => loadPriors(study), [study]);
+  const { told: found, problem } = useLoaded(() => loadPriors(study), [study]);
   return (
     <div class="panel">
       <p class="warning">{t('priors.about')}</p>
-      {told?.priors.length === 0 && <p class="quiet">{t('priors.none')}</p>}
-      {told?.priors.map((one, index) => (
+      {found?.priors.length === 0 && <p class="quiet">{t('priors.none')}</p>}
+      {found?.priors.map((one, index) => (
         <PriorCard key={index} prior={one} />
       ))}
       <p class="problem" role="alert">
-        {problem?.message}
+        {problem && told(problem)}
       </p>
     </div>
   );
@@ -38,16 +39,16 @@ function PriorCard({ prior }: { prior: Prior }): JSX.Element {
 
 /** Studies of other patients that look alike to the model. */
 export function Similar({ study }: { study: string }): JSX.Element {
-  const { told, problem } = useLoaded(() => loadSimilar(study), [study]);
+  const { told: found, problem } = useLoaded(() => loadSimilar(study), [study]);
   return (
     <div class="panel">
       <p class="warning">{t('similar.about')}</p>
-      {told && <p class="quiet">{t('similar.of', { n: told.of })}</p>}
-      {told?.cases.map((one) => (
+      {found && <p class="quiet">{t('similar.of', { n: found.of })}</p>}
+      {found?.cases.map((one) => (
         <SimilarCard key={one.study_instance_uid} found={one} />
       ))}
       <p class="problem" role="alert">
-        {problem?.message}
+        {problem && told(problem)}
       </p>
     </div>
   );

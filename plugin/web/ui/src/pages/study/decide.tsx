@@ -7,6 +7,7 @@ import { isEdited } from '../../draft/difference';
 import type { Decision, Editing } from '../../draft/editing';
 import { momentOf } from '../../i18n/dates';
 import { isKey, t } from '../../i18n/i18n';
+import { told } from '../../i18n/refusals';
 import { go, pathOf } from '../../router';
 import { opened, queue } from '../worklist/list';
 import { draftTextOf } from './changes';
@@ -80,11 +81,11 @@ function Next({ study }: { study: string }): JSX.Element | null {
 function Standing({ editing }: { editing: Editing }): JSX.Element {
   const { state, reason, object, history } = editing.review.value;
   const last = history.at(-1);
-  const problem = editing.problem.value?.message;
+  const problem = editing.problem.value;
   if (problem)
     return (
       <span class="poor" role="alert">
-        {problem}
+        {told(problem)}
       </span>
     );
   if (state === 'open') return <span role="status" />;

@@ -60,6 +60,7 @@ const review = (version: number, more: Partial<Review> = {}): Review => ({
   object: null,
   ...more,
 });
+const section = { heading: 'findings', title: 'Findings' };
 const study = {
   study_instance_uid: '1.2',
   accession_number: 'A1',
@@ -258,13 +259,31 @@ describe('the study page', () => {
   it('says why there is no draft, or no study', async () => {
     answers['GET /api/studies/1.2/draft'] = [404, { error: 'the study waits', code: 'no-draft' }];
     await open();
-    expect(page.querySelector('#panel-report')?.textContent).toBe('the study waits');
+    expect(page.querySelector('#panel-report')?.textContent).toBe('This study has no draft.');
     await click('Record');
     expect(page.querySelector('#panel-record')?.textContent).toContain('The first slice came.');
     render(null, page);
     answers['GET /api/studies/1.2'] = [404, { error: 'there is no such study', code: 'none' }];
     await open();
     expect(page.querySelector('[role=alert]')?.textContent).toBe('there is no such study');
+  });
+
+  it('asks what to go on with when a newer draft has come', async () => {
+    answers['GET /api/studies/1.2/review'] = [
+      200,
+      review(4, { draft_revision: 0, sections: [{ ...section, text: 'Of the old draft.' }] }),
+    ];
+    answers['POST /api/studies/1.2/review/reopen'] = [
+      200,
+      review(5, { sections: [{ ...section, text: 'Of the old draft.' }] }),
+    ];
+    await open();
+    expect(page.querySelector('.banner')?.textContent).toContain('newer draft (revision 1)');
+    await click('Take the new draft');
+    expect(sentences()[0]).toContain('The lungs are clear.');
+    expect(page.querySelector('.banner')?.textContent).not.toContain('newer draft');
+    await press('z', { ctrlKey: true });
+    expect(sentences()[0]).toContain('Of the old draft.');
   });
 
   it('shows priors and questions apart from the report, and says so', async () => {

@@ -1,9 +1,11 @@
 import type { JSX } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
-import { beforeLeaving, session } from '../../api/session';
-import type { Draft, Shown, Slice } from '../../api/studies';
+import { beforeLeaving, isRadiologist } from '../../api/session';
+import type { Shown, Slice } from '../../api/studies';
 import { t } from '../../i18n/i18n';
+import { told } from '../../i18n/refusals';
 import { Ask } from './ask';
+import { Banner } from './banner';
 import { Priors, Similar } from './beside';
 import { ConflictDialog } from './conflict';
 import { Decide } from './decide';
@@ -27,7 +29,7 @@ export function StudyPage({ uid }: { uid: string }): JSX.Element {
     return (
       <div class="notice">
         <p role={opened.problem ? 'alert' : 'status'}>
-          {opened.problem?.message ?? t('study.loading')}
+          {opened.problem ? told(opened.problem) : t('study.loading')}
         </p>
         {opened.problem && <a href="/">{t('application.home')}</a>}
       </div>
@@ -110,42 +112,12 @@ function Tabs({ tab, onTab }: { tab: Tab; onTab: (tab: Tab) => void }): JSX.Elem
   );
 }
 
-/** Notices of the report object that the banner says in the reader's language. */
-const SAID = /^(AI DRAFT|Draft \d+ of [^,]*$|Demonstration model)/;
-
-/** What this text is: it stays in sight, whatever is scrolled. */
-function Banner({ draft, editing, problem }: Opened & { draft: Draft }): JSX.Element {
-  const review = editing?.review.value;
-  const accepted = review?.state === 'accepted';
-  const newer = review && review.draft_revision !== draft.revision;
-  return (
-    <header class={`banner ${accepted ? 'accepted' : ''}`}>
-      <strong>{t(accepted ? 'banner.accepted' : 'banner.draft')}</strong>
-      <span>{t('banner.model', { name: draft.model.name, version: draft.model.version })}</span>
-      {draft.state === 'abstained' && <p>{t('banner.abstained')}</p>}
-      {draft.model.demonstration && <span>{t('banner.demonstration')}</span>}
-      {newer && (
-        <p role="alert">
-          {t('banner.newer', { revision: draft.revision, own: review.draft_revision })}
-        </p>
-      )}
-      {problem && <p role="alert">{problem.message}</p>}
-      {draft.notices
-        .filter((notice) => !SAID.test(notice))
-        .map((notice) => (
-          <p key={notice}>{notice}</p>
-        ))}
-    </header>
-  );
-}
-
 function ReportTab({ opened, slice, onShow }: Omit<Given, 'uid'>): JSX.Element {
   const { draft, editing, problem } = opened;
   useEffect(() => (editing ? beforeLeaving(() => editing.flush()) : undefined), [editing]);
   if (!draft || !editing)
-    return <p class="notice quiet">{problem?.message ?? t('study.loading')}</p>;
-  const roles = session.value?.user?.roles ?? [];
-  const mayDecide = roles.includes('radiologist');
+    return <p class="notice quiet">{problem ? told(problem) : t('study.loading')}</p>;
+  const mayDecide = isRadiologist();
   const { state } = editing.review.value;
   const mayEdit = mayDecide && state !== 'accepted' && state !== 'rejected';
   return (

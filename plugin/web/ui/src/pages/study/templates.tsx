@@ -1,11 +1,11 @@
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
-import { Refusal } from '../../api/client';
 import { type Templates, dropTemplate, keepTemplate } from '../../api/templates';
 import { Dialog } from '../../components/dialog';
 import type { Section } from '../../draft/autosave';
 import type { Template } from '../../draft/macros';
 import { language, t } from '../../i18n/i18n';
+import { told } from '../../i18n/refusals';
 
 interface Given {
   templates: Templates;
@@ -25,7 +25,7 @@ export function TemplateDialog(given: Given): JSX.Element {
         setProblem('');
         onChanged();
       },
-      (error: unknown) => setProblem(error instanceof Refusal ? error.message : String(error)),
+      (error: unknown) => setProblem(told(error)),
     );
   };
   const all = [

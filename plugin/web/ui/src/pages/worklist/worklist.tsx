@@ -3,6 +3,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { live } from '../../api/events';
 import { useShortcuts } from '../../components/keys';
 import { t } from '../../i18n/i18n';
+import { told } from '../../i18n/refusals';
 import { Filters } from './filters';
 import { type List, opened, useList } from './list';
 import { StudyRow } from './row';
@@ -81,7 +82,7 @@ function Table({ list, body }: { list: List; body: { current: HTMLTableSectionEl
 }
 
 function Footer({ list }: { list: List }): JSX.Element {
-  const problem = list.problem?.message ?? (live.value ? null : t('worklist.not-live'));
+  const problem = list.problem ? told(list.problem) : live.value ? null : t('worklist.not-live');
   return (
     <footer class="quiet">
       <span role="status">
