@@ -9,8 +9,13 @@ import pytest
 from fastapi.testclient import TestClient
 from playwright.sync_api import Browser, Page, expect
 
+from dicom_io.archives.orthanc import Orthanc
+from plugin.delivery.delivery import deliver_to
+from plugin.delivery.destinations import Destination
+from plugin.delivery.outbox import Outbox
 from plugin.web.application import create_app
 from plugin.web.routes.reading import reading_routers
+from tests.orthanc import RunningOrthanc
 from tests.plugin.feedback.conftest import Ward
 from tests.plugin.feedback.conftest import drafted as drafted
 from tests.plugin.feedback.conftest import ward as ward
@@ -54,8 +59,12 @@ def test_a_new_study_comes_into_an_open_list(
         assert page.url == f"{address}/study/1.2.0"
 
 
-def test_a_report_goes_from_the_list_to_a_decision_by_keyboard(
-    chromium: Browser, address: str, drafted: Callable[..., Ward], rooms: Rooms
+def test_a_report_goes_from_the_list_to_the_archive_by_keyboard(
+    chromium: Browser,
+    address: str,
+    drafted: Callable[..., Ward],
+    rooms: Rooms,
+    orthanc: RunningOrthanc,
 ) -> None:
     drafted(1)
     with page_of(chromium, address, "ann") as page:
@@ -76,13 +85,19 @@ def test_a_report_goes_from_the_list_to_a_decision_by_keyboard(
         press(page, "Enter")
         expect(page.get_by_text("Saved", exact=True)).to_be_visible()
         assert "Small right pleural effusion." in saved(rooms.ann)
-        press(page, "l")
-        expect(page.get_by_role("dialog")).to_be_visible()
+        press(page, "a")
+        expect(page.get_by_role("dialog").get_by_role("button", name="Accept")).to_be_focused()
         assert barriers(page) == []
-        page.get_by_role("dialog").get_by_role("button", name="Later").press("Enter")
-        expect(page.get_by_text("Put off by Ann")).to_be_visible()
+        press(page, "Enter")
+        expect(page.get_by_text("Accepted by Ann")).to_be_visible()
+        outbox = Outbox(rooms.service.sessions, rooms.service.spool.root)
+        deliver_to(outbox, Destination("plain", Orthanc(orthanc.url)))
+        deliver_to(outbox, Destination("strict", Orthanc(orthanc.url)))
+        expect(page.get_by_text("Proved at the archive.")).to_be_visible(timeout=10_000)
+        assert barriers(page) == []
         press(page, "u")
-        expect(page.get_by_text("by Ann")).to_be_visible()
+        page.get_by_role("button", name="Done").press("Enter")
+        expect(page.get_by_role("cell", name="Accepted by Ann")).to_be_visible()
         assert complaints == []
 
 

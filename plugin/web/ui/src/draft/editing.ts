@@ -108,10 +108,12 @@ export class Editing {
 
   /** Take what the server has now; a text of one's own is never replaced by it. */
   receive(review: Review): void {
-    if (review.version === this.review.value.version || this.conflict.value) return;
-    // Its own answer is still on its way
-    if (this.running) return;
-    if (!this.isUnsaved()) this.adopt(review);
+    // Its own answer is still on its way, or both texts are already shown
+    if (this.running || this.conflict.value) return;
+    const { version, sections } = this.review.value;
+    // The same text, whose report object may have got further
+    if (review.version === version) this.review.value = { ...review, sections };
+    else if (!this.isUnsaved()) this.adopt(review);
     else this.conflict.value = { theirs: review, mine: this.sections.value };
   }
 

@@ -150,10 +150,29 @@ function Toolbar({ editing, mayEdit, mode, onMode, onTemplates }: ToolbarGiven):
           <button onClick={onTemplates}>{t('templates.title')}</button>
         </>
       )}
+      <Copy editing={editing} />
       <span class="grow" />
       <Saved editing={editing} />
     </div>
   );
+}
+
+/** The whole text for another program; browsers allow it by TLS, and on this machine. */
+function Copy({ editing }: { editing: Editing }): JSX.Element {
+  const [copied, setCopied] = useState('');
+  const copy = (): void => {
+    const text = textOf(editing.sections.value);
+    navigator.clipboard.writeText(text).then(
+      () => setCopied(text),
+      () => setCopied(''),
+    );
+  };
+  const same = copied !== '' && copied === textOf(editing.sections.value);
+  return <button onClick={copy}>{t(same ? 'report.copied' : 'report.copy')}</button>;
+}
+
+function textOf(sections: readonly Section[]): string {
+  return sections.map((one) => `${one.title}\n${one.text}`).join('\n\n');
 }
 
 /** Whether the text is safe, and where. */

@@ -1,4 +1,5 @@
 import type { JSX } from 'preact';
+import { session } from '../../api/session';
 import type { Patient, Row } from '../../api/worklist';
 import { StateBadge, UrgencyBadge } from '../../components/badges';
 import { dayOf, momentOf, nameOf, since, yearsBetween } from '../../i18n/dates';
@@ -58,8 +59,9 @@ export function aboutPatient(patient: Patient, day: string | null): string {
 }
 
 function besideState(row: Row): string {
+  const others = row.readers.filter((name) => name !== session.value?.user?.display_name);
   return [
-    row.readers.length > 0 ? t('worklist.open-with', { names: row.readers.join(', ') }) : '',
+    others.length > 0 ? t('worklist.open-with', { names: others.join(', ') }) : '',
     row.reviewed_by ? t('worklist.reviewed-by', { name: row.reviewed_by }) : '',
     row.undelivered > 0 ? t('worklist.undelivered', { n: row.undelivered }) : '',
   ]
