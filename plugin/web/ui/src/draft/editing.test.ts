@@ -145,7 +145,10 @@ describe('work on a report', () => {
   it('takes what another saved only where nothing is unsaved', () => {
     editing.receive(review(2, 'theirs'));
     expect(textOf()).toBe('theirs');
-    editing.receive({ ...review(2, ' theirs'), object: { sop_instance_uid: '1', state: 'proved' } });
+    editing.receive({
+      ...review(2, ' theirs'),
+      object: { sop_instance_uid: '1', state: 'proved' },
+    });
     expect([textOf(), editing.review.value.object?.state]).toEqual(['theirs', 'proved']);
     editing.change(section('mine'));
     editing.receive(review(3, 'theirs again'));

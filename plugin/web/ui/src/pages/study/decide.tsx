@@ -88,7 +88,7 @@ function Standing({ editing }: { editing: Editing }): JSX.Element {
         {told(problem)}
       </span>
     );
-  if (state === 'open') return <span role="status" />;
+  if (state === 'open') return <Saved editing={editing} />;
   const delivered = `object.${object?.state ?? ''}`;
   return (
     <span role="status" class={state === 'accepted' ? 'good' : 'fair'}>
@@ -97,6 +97,22 @@ function Standing({ editing }: { editing: Editing }): JSX.Element {
       {object && ` ${isKey(delivered) ? t(delivered) : object.state}`}
     </span>
   );
+}
+
+/** Whether the text is safe, and where. */
+function Saved({ editing }: { editing: Editing }): JSX.Element {
+  const { saved_at, saved_by } = editing.review.value;
+  const saving = editing.saving.value;
+  const poor = saving === 'waiting' || saving === 'refused' || !editing.kept.value;
+  return (
+    <span role="status" class={poor ? 'poor' : 'quiet'} title={savedBy(saved_at, saved_by)}>
+      {t(editing.kept.value ? `saving.${saving}` : 'saving.nowhere')}
+    </span>
+  );
+}
+
+function savedBy(at: string | null, by: string | null): string {
+  return at && by ? t('saving.by', { name: by, at: momentOf(at) }) : '';
 }
 
 interface QuestionGiven {

@@ -6,7 +6,6 @@ import { useShortcuts } from '../../components/keys';
 import type { Section } from '../../draft/autosave';
 import type { Editing } from '../../draft/editing';
 import { appended } from '../../draft/pieces';
-import { momentOf } from '../../i18n/dates';
 import { type Key, t } from '../../i18n/i18n';
 import { Changes } from './changes';
 import { Sentences } from './sentences';
@@ -151,8 +150,6 @@ function Toolbar({ editing, mayEdit, mode, onMode, onTemplates }: ToolbarGiven):
         </>
       )}
       <Copy editing={editing} />
-      <span class="grow" />
-      <Saved editing={editing} />
     </div>
   );
 }
@@ -173,22 +170,6 @@ function Copy({ editing }: { editing: Editing }): JSX.Element {
 
 function textOf(sections: readonly Section[]): string {
   return sections.map((one) => `${one.title}\n${one.text}`).join('\n\n');
-}
-
-/** Whether the text is safe, and where. */
-function Saved({ editing }: { editing: Editing }): JSX.Element {
-  const { saved_at, saved_by } = editing.review.value;
-  const saving = editing.saving.value;
-  const poor = saving === 'waiting' || saving === 'refused' || !editing.kept.value;
-  return (
-    <span role="status" class={poor ? 'poor' : 'quiet'} title={savedBy(saved_at, saved_by)}>
-      {t(editing.kept.value ? `saving.${saving}` : 'saving.nowhere')}
-    </span>
-  );
-}
-
-function savedBy(at: string | null, by: string | null): string {
-  return at && by ? t('saving.by', { name: by, at: momentOf(at) }) : '';
 }
 
 const LEVELS = ['high', 'medium', 'low'] as const;
