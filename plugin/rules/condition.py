@@ -22,6 +22,7 @@ from rule_engine.errors import (
 )
 
 from plugin.rules.facts import Facts, alike, kind_of
+from plugin.rules.patterns import can_take_for_ever
 
 _TYPES = {float: DataType.FLOAT, str: DataType.STRING, bool: DataType.BOOLEAN}
 # Where the library keeps the operands of each kind of expression
@@ -29,10 +30,7 @@ _PARTS = (
     *("left", "right", "condition", "case_true", "case_false", "object", "container", "item"),
     *("member", "start", "stop", "function", "arguments", "iterable", "result", "value"),
 )
-_REPETITIONS = ("MAX_REPEAT", "MIN_REPEAT")
 _TWO_KINDS = "a text and a number do not go together"
-# So often a part may be repeated inside a repetition, as in (\d{1,3}\.)+
-_FEW = 9
 # Where an operand that is wrong by itself may begin and end
 _JOINT = r"\b(?:and|or|not)\b"
 _OPERAND = re.compile(rf"{_JOINT}|((?:(?!{_JOINT})[^()])+)")
@@ -154,33 +152,18 @@ def _parts(expression: Any) -> Iterator[Any]:
 
 
 def _refuse_endless(text: str, pattern: Any) -> None:
-    """Refuse a repetition inside a repetition: on some texts it tries more ways than there is time.
+    """Refuse a pattern that on some texts has more ways to try than there is time.
 
     Only patterns that stand in the condition are looked at; a header's value is never one.
     """
     if not isinstance(pattern, ast.StringExpression):
         raise ConditionError("a pattern must be written out, in quotes", 0)
-    if _repeats_repetition(re._parser.parse(pattern.value), False):  # type: ignore[attr-defined]
+    if can_take_for_ever(pattern.value):
         raise ConditionError(
-            f"the pattern {pattern.value} repeats a repetition, which can take for ever",
+            f"the pattern {pattern.value} repeats what can be read in several ways, which can take "
+            "for ever",
             max(0, text.find(pattern.value)),
         )
-
-
-def _repeats_repetition(pattern: Any, repeated: bool) -> bool:
-    """Walk a pattern as the library `re` reads it; it shows its own reading nowhere else."""
-    for operation, argument in pattern:
-        again = str(operation) in _REPETITIONS and argument[1] > _FEW
-        if again and repeated:
-            return True
-        inner = argument if isinstance(argument, tuple | list) else (argument,)
-        for part in inner:
-            if isinstance(part, list):  # alternatives
-                if any(_repeats_repetition(one, repeated or again) for one in part if one):
-                    return True
-            elif hasattr(part, "getwidth") and _repeats_repetition(part, repeated or again):
-                return True
-    return False
 
 
 def _context() -> rule_engine.Context:
