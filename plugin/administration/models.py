@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -59,7 +58,8 @@ def compared(
 
 def comparison_to_dict(found: Comparison) -> dict[str, Any]:
     """Plain values of a comparison, for JSON."""
-    shown = {key: value for key, value in asdict(found).items() if key != "alike"}
+    # Not `asdict`: it makes another counter of a counter's pairs
+    shown = {key: value for key, value in vars(found).items() if key != "alike"}
     return {**shown, "words_alike": found.words_alike}
 
 

@@ -202,7 +202,7 @@ def test_a_model_is_compared_promoted_and_rolled_back(client: TestClient, servic
     assert (told["current"], told["on_trial"]) == ("[engine]", ["trial"])
     found = client.get("/api/admin/models/comparison", params={"model": "trial"}).json()
     assert found["pairs"] == 2
-    assert found["current_only"]
+    assert found["current_only"] == {"left pleural effusion": 2}
     promoted = client.post("/api/admin/models/promote", json={"name": "trial"}).json()
     assert promoted == {"current": "trial", "before": "[engine]"}
     assert client.post("/api/admin/models/promote", json={"name": "gone"}).status_code == 409

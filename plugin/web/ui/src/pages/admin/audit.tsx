@@ -1,8 +1,7 @@
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import { type AuditEntry, address } from '../../api/admin';
-import { momentOf } from '../../i18n/dates';
-import { Problem, Table, useTold } from './parts';
+import { Moment, Problem, Table, useTold } from './parts';
 import { named, w } from './words';
 
 const ACTIONS = [
@@ -53,7 +52,7 @@ function Filters({ onChoose }: { onChoose: (chosen: Chosen) => void }): JSX.Elem
     onChoose({ person: text('person'), study: text('study'), action: text('action') });
   };
   return (
-    <form class="filters" role="search" onSubmit={send}>
+    <form class="asked" role="search" onSubmit={send}>
       <input name="person" maxLength={128} aria-label={w('audit.who')} placeholder={w('audit.who')} />
       <input name="study" maxLength={70} aria-label={w('audit.study')} placeholder={w('audit.study')} />
       <select name="action" aria-label={w('audit.action')}>
@@ -77,7 +76,7 @@ function Entries({ rows }: { rows: AuditEntry[] }): JSX.Element {
       keyOf={(one) => one.position}
       columns={[
         { title: 'audit.number', number: true, cell: (one) => one.position },
-        { title: 'audit.time', cell: (one) => momentOf(one.time) },
+        { title: 'audit.time', cell: (one) => <Moment at={one.time} /> },
         { title: 'audit.who', cell: ({ entry }) => whoOf(entry.who) },
         { title: 'audit.action', cell: ({ entry }) => named('did', entry.action) },
         { title: 'audit.study', cell: ({ entry }) => studyOf(entry.study) },

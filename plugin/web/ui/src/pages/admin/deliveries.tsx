@@ -1,8 +1,7 @@
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import { type Delivery, address, retry } from '../../api/admin';
-import { momentOf } from '../../i18n/dates';
-import { Mark, Problem, Table, useDoing, useTold } from './parts';
+import { Mark, Moment, Problem, Table, useDoing, useTold } from './parts';
 import { named, w } from './words';
 
 const STATES = ['failed', 'pending', 'sent', 'proved', 'accepted', 'cancelled'] as const;
@@ -21,7 +20,7 @@ export function DeliveriesPage(): JSX.Element {
   };
   return (
     <>
-      <div class="filters" role="group" aria-label={w('state')}>
+      <div class="asked" role="group" aria-label={w('state')}>
         {STATES.map((one) => (
           <button key={one} aria-pressed={one === state} onClick={() => choose(one)}>
             {named('state', one)}
@@ -69,7 +68,7 @@ function Deliveries({ rows, busy, run }: Listed): JSX.Element {
         { title: 'destination', cell: (one) => one.destination },
         { title: 'state', cell: (one) => <Mark state={one.state} text={named('state', one.state)} /> },
         { title: 'attempts', number: true, cell: (one) => one.attempts },
-        { title: 'deliveries.when', cell: (one) => momentOf(one.proved_at ?? one.not_before) },
+        { title: 'deliveries.when', cell: (one) => <Moment at={one.proved_at ?? one.not_before} /> },
         { title: 'deliveries.why', cell: (one) => one.last_error ?? '' },
         {
           title: 'action',

@@ -12,7 +12,7 @@ export function DiskPage(): JSX.Element {
       {told && (
         <>
           <Fill disk={told} />
-          <div class="two">
+          <div class="halves">
             <section>
               <h2>{w('disk.limits')}</h2>
               {!told.enabled && <p class="fair">{w('disk.off')}</p>}

@@ -3,6 +3,7 @@ import type { ComponentChildren, JSX } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { ask } from '../../api/client';
 import { Dialog } from '../../components/dialog';
+import { momentOf } from '../../i18n/dates';
 import { t } from '../../i18n/i18n';
 import { type Word, w } from './words';
 
@@ -177,6 +178,11 @@ export function lasting(seconds: number): string {
   if (seconds < 5400) return t('time.minutes', { n: Math.round(seconds / 60) });
   if (seconds < 172800) return t('time.hours', { n: Math.round(seconds / 3600) });
   return t('time.days', { n: Math.round(seconds / 86400) });
+}
+
+/** A moment that stays in one line. */
+export function Moment({ at }: { at: string }): JSX.Element {
+  return <time dateTime={at}>{momentOf(at)}</time>;
 }
 
 /** A mark whose colour says again what its word says. */

@@ -22,7 +22,7 @@ export function QueuePage(): JSX.Element {
     <>
       <Problem text={problem ?? told?.alert ?? null} />
       {told && (
-        <div class="two">
+        <div class="halves">
           <section>
             <h2>{w('queue.jobs')}</h2>
             <Jobs queue={told} />

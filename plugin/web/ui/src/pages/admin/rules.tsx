@@ -1,8 +1,7 @@
 import type { JSX } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { type Replay, type Rules, address, replay } from '../../api/admin';
-import { momentOf } from '../../i18n/dates';
-import { Problem, Table, useDoing, useTold } from './parts';
+import { Moment, Problem, Table, useDoing, useTold } from './parts';
 import { w } from './words';
 
 const DAYS = ['1', '7', '30'];
@@ -71,7 +70,7 @@ function Outcome({ found }: { found: Replay }): JSX.Element {
         keyOf={(one) => one.study + one.time}
         empty="rules.same"
         columns={[
-          { title: 'received', cell: (one) => momentOf(one.time) },
+          { title: 'received', cell: (one) => <Moment at={one.time} /> },
           { title: 'accession', cell: (one) => one.study },
           { title: 'sender', cell: (one) => one.sender ?? '–' },
           { title: 'rules.now', cell: (one) => one.now },

@@ -8,7 +8,7 @@ import {
   retract,
 } from '../../api/admin';
 import { momentOf } from '../../i18n/dates';
-import { Confirm, Mark, Problem, Table, useDoing, useTold } from './parts';
+import { Confirm, Mark, Moment, Problem, Table, useDoing, useTold } from './parts';
 import { named, w } from './words';
 
 /** Why is there no draft? Studies with where each stands, and the timeline of one. */
@@ -47,7 +47,7 @@ function Search({ onSearch, failed, onFailed }: Searching): JSX.Element {
     onSearch(typed.trim());
   };
   return (
-    <form class="filters" role="search" onSubmit={send}>
+    <form class="asked" role="search" onSubmit={send}>
       <input
         type="search"
         aria-label={w('studies.search')}
@@ -94,7 +94,7 @@ function Studies({ rows, chosen, onOpen }: Listed): JSX.Element {
             </button>
           ),
         },
-        { title: 'received', cell: (one) => momentOf(one.last_received_at) },
+        { title: 'received', cell: (one) => <Moment at={one.last_received_at} /> },
         { title: 'sender', cell: (one) => one.sender ?? '–' },
         { title: 'state', cell: (one) => <Mark state={one.state} text={named('state', one.state)} /> },
         { title: 'verdict', cell: (one) => one.verdict },
@@ -122,7 +122,7 @@ function One({ study, onClose, changed }: Opened): JSX.Element {
     doing.run(() => action(study, reason));
   };
   return (
-    <section class="panel" aria-label={w('studies.timeline')}>
+    <section class="one-study" aria-label={w('studies.timeline')}>
       <header>
         <h2>{w('studies.timeline')}</h2>
         <button class="plain" aria-label={w('close')} onClick={onClose}>
@@ -169,7 +169,7 @@ function One({ study, onClose, changed }: Opened): JSX.Element {
 
 function Steps({ timeline }: { timeline: Timeline }): JSX.Element {
   return (
-    <ol class="steps">
+    <ol class="timeline">
       {timeline.events.map((one, n) => (
         <li key={n} class={one.level}>
           <time dateTime={one.time} class="quiet">
