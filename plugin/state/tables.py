@@ -377,7 +377,8 @@ class Delivery(Base):
     )
 
     id: Mapped[Key]
-    draft_id: Mapped[int] = mapped_column(ForeignKey("drafts.id"))
+    # Indexed: both unique indexes hold a part of the rows
+    draft_id: Mapped[int] = mapped_column(ForeignKey("drafts.id"), index=True)
     destination: Mapped[str] = mapped_column(String(64))
     kind: Mapped[str] = mapped_column(String(16))
     # Names of the forms that a rule wants, the best first; None where the destination's own do

@@ -10,10 +10,10 @@ from sqlalchemy import select
 
 from plugin.feedback.shadows import written_text
 from plugin.state.signed import SignedText
-from plugin.state.tables import Draft, Study
+from plugin.state.tables import Draft, Final, Study
 from plugin.web.dicomweb.archive import Archive
 
-SIGNED = "signed"
+SIGNED, ACCEPTED = "signed", "accepted"
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Report:
     text : str or None
         None where there is none.
     state : str or None
-        "signed", or that of the draft: a draft was verified by nobody.
+        "signed", "accepted" in the reading room, or that of the draft, which nobody verified.
     """
 
     text: str | None = None
@@ -33,7 +33,7 @@ class Report:
 
 
 def report_of(archive: Archive, study_instance_uid: str) -> Report:
-    """Return the signed report of a study, else its current draft.
+    """Return the signed report of a study, else the accepted one, else its current draft.
 
     Parameters
     ----------
@@ -43,9 +43,10 @@ def report_of(archive: Archive, study_instance_uid: str) -> Report:
         Of the study.
     """
     query = (
-        select(Draft.path, Draft.state, SignedText.text)
+        select(Draft.path, Draft.state, SignedText.text, Final.text.label("accepted"))
         .join(Study, Study.id == Draft.study_id)
         .outerjoin(SignedText, SignedText.draft_id == Draft.id)
+        .outerjoin(Final, (Final.draft_id == Draft.id) & Final.is_current)
         .where(Study.study_instance_uid == study_instance_uid)
         .where(Draft.is_current, Draft.retraction_path.is_(None))
     )
@@ -55,6 +56,8 @@ def report_of(archive: Archive, study_instance_uid: str) -> Report:
         return Report()
     if found.text is not None:
         return Report(found.text, SIGNED)
+    if found.accepted is not None:
+        return Report(found.accepted, ACCEPTED)
     with suppress(OSError):  # deleted, as the retention says
         if found.path:
             return Report(written_text(dcmread(archive.spool.absolute(found.path))), found.state)

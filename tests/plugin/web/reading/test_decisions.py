@@ -18,6 +18,7 @@ from plugin.feedback.signed import accepted_here, waiting
 from plugin.reception.sweep import sweep
 from plugin.state.audit import Action, AuditRow, Who
 from plugin.state.tables import Delivery, DeliveryState, Draft, Event, Final
+from plugin.web.beside.reports import report_of as report_beside
 from plugin.web.reading.decisions import Consequences
 from plugin.web.reading.feed import Feed
 from plugin.web.reading.reviews import Reader
@@ -242,6 +243,15 @@ def test_what_was_accepted_teaches(rooms: Rooms) -> None:
     (one,) = waiting(service.sessions, service.spool, None, until)
     assert "Small left pleural effusion." in one.text
     assert accepted_here(service.sessions)(one) == "Impressions:\nNone.\n\nFindings:\nNo effusion."
+
+
+def test_beside_other_studies_the_accepted_text_is_shown(rooms: Rooms) -> None:
+    assert report_beside(rooms.room.archive, "1.2.0").state in ("complete", "partial")
+    save(rooms.ann, 0, "No effusion.")
+    decide(rooms.ann, "accept", 1)
+    shown = report_beside(rooms.room.archive, "1.2.0")
+    assert shown.state == "accepted"
+    assert "No effusion." in (shown.text or "")
 
 
 def test_a_save_is_told_to_other_pages(rooms: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:
