@@ -43,6 +43,20 @@ const answers: Record<string, unknown> = {
   'POST /api/admin/studies/1.2.3/retract': {},
   'GET /api/admin/deliveries?state=failed': { deliveries: [delivery], next: null },
   'POST /api/admin/deliveries/7/retry': { due: 1 },
+  'GET /api/admin/users': {
+    users: [
+      {
+        name: 'bob',
+        display_name: 'Bob',
+        roles: ['reader'],
+        locked_until: null,
+        directory: 'house',
+      },
+    ],
+  },
+  'GET /api/admin/tokens': { tokens: [] },
+  'PUT /api/admin/users/bob/roles': {},
+  'POST /api/admin/tokens': { token: 'ctscribe_secret' },
 };
 
 describe('the pages of administrators', () => {
@@ -65,6 +79,12 @@ describe('the pages of administrators', () => {
     void act(() => found?.click());
     await settle();
   };
+  const send = (): Promise<void> =>
+    act(async () => {
+      const form = page.querySelector('dialog form');
+      form?.dispatchEvent(new SubmitEvent('submit', { cancelable: true, bubbles: true }));
+      await new Promise((done) => setTimeout(done));
+    });
   const asked = (): string[] => fetched.mock.calls.map(([path, init]) => `${init.method} ${path}`);
   const signIn = (...roles: ('reader' | 'administrator')[]): void => {
     const user = { name: 'ada', display_name: 'Ada', roles };
@@ -102,11 +122,7 @@ describe('the pages of administrators', () => {
       if (reason) reason.value = 'wrong side';
       reason?.dispatchEvent(new Event('input', { bubbles: true }));
     });
-    await act(async () => {
-      const form = page.querySelector('dialog form');
-      form?.dispatchEvent(new SubmitEvent('submit', { cancelable: true, bubbles: true }));
-      await new Promise((done) => setTimeout(done));
-    });
+    await send();
     const sent = fetched.mock.calls.find(([, init]) => init.method === 'POST');
     expect(sent?.[1].body).toBe('{"reason":"wrong side"}');
   });
@@ -117,6 +133,31 @@ describe('the pages of administrators', () => {
     await press('Try again');
     const list = 'GET /api/admin/deliveries?state=failed';
     expect(asked()).toEqual([list, 'POST /api/admin/deliveries/7/retry', list]);
+  });
+
+  it('give a user other roles', async () => {
+    await open('people');
+    expect(page.querySelector('tbody')?.textContent).toContain('by directory house');
+    await press('Roles');
+    page.querySelector<HTMLInputElement>('[value=radiologist]')?.click();
+    await send();
+    const sent = fetched.mock.calls.find(([, init]) => init.method === 'PUT');
+    expect(sent?.[1].body).toBe('{"roles":["reader","radiologist"]}');
+  });
+
+  it('show a token once', async () => {
+    await open('people');
+    await press('Make a token');
+    const first = page.querySelector<HTMLInputElement>('[name=scope]');
+    expect(first?.validity.valid).toBe(false);
+    first?.click();
+    expect(first?.validity.valid).toBe(true);
+    const name = page.querySelector<HTMLInputElement>('[name=name]');
+    if (name) name.value = 'ohif';
+    await send();
+    const sent = fetched.mock.calls.find(([, init]) => init.method === 'POST');
+    expect(sent?.[1].body).toBe('{"name":"ohif","scopes":["dicomweb-read"],"days":365}');
+    expect(page.querySelector('dialog code')?.textContent).toBe('ctscribe_secret');
   });
 
   it('say what the server refuses', async () => {

@@ -5,6 +5,7 @@ import { AuditPage } from './audit';
 import { DeliveriesPage } from './deliveries';
 import { DiskPage } from './disk';
 import { ModelsPage } from './models';
+import { PeoplePage } from './people';
 import { QueuePage } from './queue';
 import { RulesPage } from './rules';
 import { StudiesPage } from './studies';
@@ -17,6 +18,7 @@ const PAGES: Record<string, () => JSX.Element> = {
   disk: DiskPage,
   rules: RulesPage,
   models: ModelsPage,
+  people: PeoplePage,
   audit: AuditPage,
 };
 

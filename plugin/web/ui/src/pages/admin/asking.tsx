@@ -1,5 +1,6 @@
 /** Forms of the administrator's pages: what is asked for, in a dialog. */
 import type { ComponentChildren, JSX } from 'preact';
+import { useEffect, useRef } from 'preact/hooks';
 import { Dialog } from '../../components/dialog';
 import { t } from '../../i18n/i18n';
 import { type Word, w } from './words';
@@ -32,17 +33,25 @@ export function Ask({ title, onClose, onSend, children }: Asked): JSX.Element {
   );
 }
 
-type Input = Pick<
-  JSX.IntrinsicElements['input'],
-  'type' | 'min' | 'max' | 'minLength' | 'maxLength' | 'required' | 'autocomplete' | 'value'
->;
+interface Line {
+  label: Word;
+  name: string;
+  type?: 'text' | 'password' | 'number';
+  autocomplete?: 'off' | 'new-password';
+  min?: number;
+  max?: number;
+  minLength?: number;
+  maxLength?: number;
+  required?: boolean;
+  value?: string;
+}
 
 /** One line to type into. */
-export function Field({ label, ...input }: Input & { label: Word; name: string }): JSX.Element {
+export function Field({ label, ...input }: Line): JSX.Element {
   return (
     <label class="field">
       {w(label)}
-      <input autocomplete="off" {...input} />
+      <input autocomplete="off" {...(input as JSX.IntrinsicElements['input'])} />
     </label>
   );
 }
@@ -58,14 +67,16 @@ interface Several<T extends string> {
 /** Some of several; one at least. */
 export function Choices<T extends string>(several: Several<T>): JSX.Element {
   const { label, name, all, given, textOf } = several;
-  // Browsers ask for each box that is required, and for none of several
-  const check = (event: Event): void => {
-    const boxes = [...(event.currentTarget as HTMLElement).querySelectorAll('input')];
+  const place = useRef<HTMLFieldSetElement>(null);
+  // Browsers know a box that must be checked, and not one of several
+  const check = (): void => {
+    const boxes = [...(place.current?.querySelectorAll('input') ?? [])];
     const none = !boxes.some((one) => one.checked);
     boxes[0]?.setCustomValidity(none ? w('choose-one') : '');
   };
+  useEffect(check, []);
   return (
-    <fieldset ref={(place) => place && check({ currentTarget: place } as never)} onChange={check}>
+    <fieldset ref={place} onChange={check}>
       <legend>{w(label)}</legend>
       {all.map((one) => (
         <label key={one} class="choice">

@@ -9,7 +9,7 @@ import {
   setPassword,
   setRoles,
 } from '../../api/people';
-import { clock } from '../../i18n/dates';
+import { momentOf } from '../../i18n/dates';
 import { Ask, Choices, Field, textOf } from './asking';
 import { Confirm, Problem, Table, useDoing, useTold } from './parts';
 import { TokensPart } from './tokens';
@@ -152,5 +152,5 @@ function wayOf(person: Person): string {
   if (person.directory === 'loopback') return w('people.this-machine');
   if (person.directory) return w('people.directory', { name: person.directory });
   const locked = person.locked_until && Date.parse(person.locked_until) > Date.now();
-  return locked ? w('people.locked', { time: clock(person.locked_until ?? '') }) : w('people.here');
+  return locked ? w('people.locked', { time: momentOf(person.locked_until) }) : w('people.here');
 }

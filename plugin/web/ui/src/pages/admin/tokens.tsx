@@ -3,7 +3,7 @@ import { useState } from 'preact/hooks';
 import { address } from '../../api/admin';
 import { SCOPES, type Scope, type Token, makeToken, removeToken } from '../../api/people';
 import { Dialog } from '../../components/dialog';
-import { day } from '../../i18n/dates';
+import { dayOf } from '../../i18n/dates';
 import { Ask, Choices, Field, textOf } from './asking';
 import { Confirm, Problem, Table, useDoing, useTold } from './parts';
 import { type Word, w } from './words';
@@ -72,13 +72,12 @@ export function TokensPart(): JSX.Element {
   );
 }
 
-function Known({
-  tokens,
-  onRemove,
-}: {
+interface Listed {
   tokens: Token[];
   onRemove: (token: Token) => void;
-}): JSX.Element {
+}
+
+function Known({ tokens, onRemove }: Listed): JSX.Element {
   return (
     <Table
       caption="tokens"
@@ -89,8 +88,8 @@ function Known({
         { title: 'tokens.program', cell: (one) => one.name },
         { title: 'tokens.scopes', cell: (one) => one.scopes.map(scopeOf).join(', ') },
         { title: 'tokens.made-by', cell: (one) => one.made_by },
-        { title: 'tokens.ends', cell: (one) => day(one.ends_at) },
-        { title: 'tokens.used', cell: (one) => (one.used_at ? day(one.used_at) : '–') },
+        { title: 'tokens.ends', cell: (one) => dayOf(one.ends_at) },
+        { title: 'tokens.used', cell: (one) => (one.used_at ? dayOf(one.used_at) : '–') },
         {
           title: 'action',
           cell: (one) => <button onClick={() => onRemove(one)}>{w('tokens.remove')}</button>,
