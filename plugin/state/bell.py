@@ -24,6 +24,8 @@ from plugin.state.private import PRIVATE_FILE, make_private
 LOGGER = logging.getLogger(__name__)
 FOLDER = "bells"
 _CHANNEL = "ctscribe"
+# What a session remembers of a ring until its transaction ends: the folder of the pipes
+_RUNG = "bell"
 # Whoever waits sees so soon that the process ends
 _STOP_S = 0.2
 # A listener looks so often whether it is closed
@@ -38,14 +40,25 @@ Wait = Callable[[threading.Event, float], object]
 
 def ring(session: Session) -> None:
     """Wake all that wait, of every process, when the caller's transaction is committed."""
-    if session.info.get("bell"):
+    if _RUNG in session.info:
         return
-    session.info["bell"] = True
-    engine = session.get_bind()
+    engine, session.info[_RUNG] = session.get_bind(), None
     if engine.dialect.name == "postgresql":
         session.execute(text(f"NOTIFY {_CHANNEL}"))
-    elif (folder := _folder(engine.engine)) is not None:
-        event.listen(session, "after_commit", lambda _: _ring_pipes(folder), once=True)
+    else:
+        session.info[_RUNG] = _folder(engine.engine)
+
+
+@event.listens_for(Session, "after_commit")
+def _ring_committed(session: Session) -> None:
+    folder = session.info.pop(_RUNG, None)
+    if folder is not None:
+        _ring_pipes(folder)
+
+
+@event.listens_for(Session, "after_rollback")
+def _forget(session: Session) -> None:
+    session.info.pop(_RUNG, None)
 
 
 class Bell:
