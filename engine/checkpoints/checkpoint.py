@@ -34,6 +34,7 @@ from engine.checkpoints.families import (
     has_tied_head,
 )
 from engine.checkpoints.folder import checkpoint_folder, seal
+from engine.checkpoints.layouts.ct2rep import CT2REP
 from engine.checkpoints.layouts.ct_chat import CT_CHAT
 from engine.checkpoints.layouts.dec_clip import DEC_CLIP
 from engine.checkpoints.layouts.m3d_lamed import LAMED_LLAMA, LAMED_PHI3
@@ -80,6 +81,7 @@ PUBLISHED: dict[LayoutName, Layout] = {
     "pmc_clip": PMC_CLIP,
     "nv_reason_ct": NV_REASON,
     "ct_chat": CT_CHAT,
+    "ct2rep": CT2REP,
 }
 """By `model_type` of config.json."""
 

@@ -38,6 +38,7 @@ LayoutName = Literal[
     "nv_reason_ct",
     "merlin_pair",
     "ct_chat",
+    "ct2rep",
 ]
 
 Renaming = Callable[[Mapping[str, Any]], dict[str, Any]]

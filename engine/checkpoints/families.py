@@ -13,8 +13,9 @@ from transformers import AutoConfig, PreTrainedConfig
 
 from dicom_io.errors import CheckpointMismatch
 from engine.checkpoints.description import CONFIG
-from engine.network import merlin_pair, pmc_clip
+from engine.network import ct2rep, merlin_pair, pmc_clip
 from engine.network.contrastive import ContrastiveConfig, ContrastivePair, pair_without_weights
+from engine.network.ct2rep import CT2Rep, CT2RepConfig
 from engine.network.ct_chat import CTChat, CTChatConfig
 from engine.network.ct_vit import CTViTConfig
 from engine.network.dcformer import DCFormerConfig
@@ -29,7 +30,7 @@ from engine.network.resnet3d import ResNet3DConfig
 from engine.network.vision import VisionConfig
 from engine.network.vit3d import AblationViT3DConfig, ViT3DConfig
 
-Network = Med3DVLM | M3DLaMed | Merlin | NVReason | CTChat
+Network = Med3DVLM | M3DLaMed | Merlin | NVReason | CTChat | CT2Rep
 """A network of these families that writes."""
 
 Retriever = ContrastivePair | PMCClip | MerlinPair
@@ -53,7 +54,7 @@ PARTS = {
     "projector": ("model.mm_projector.", "contrastive_head.", "linear_layer.", "text_projection"),
     "text encoder": ("language_encoder.", "text_encoder."),
     "embeddings": ("model.embed_tokens.",),
-    "layers": ("model.layers.", "model.norm."),
+    "layers": ("model.layers.", "model.norm.", "model.memory."),
     "head": ("lm_head.",),
 }
 """Parts of a model by what the names of their tensors begin with."""
@@ -102,6 +103,9 @@ FAMILIES = {
     ),
     "ct_chat": Family(
         CTChatConfig, CTChat, CTChat.without_weights, VISION_TOWER, only_tower="ct_vit"
+    ),
+    "ct2rep": Family(
+        CT2RepConfig, CT2Rep, ct2rep.without_weights, VISION_TOWER, only_tower="ct_vit"
     ),
     "contrastive": Family(
         ContrastiveConfig,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 from dicom_io.errors import CheckpointMismatch
 from dicom_io.extras import install_hint
@@ -14,6 +14,10 @@ from engine.checkpoints.folder import read_json
 TOKENIZER = "tokenizer.json"
 SENTENCEPIECE = "tokenizer.model"
 WORDPIECE = "vocab.txt"
+WORDS = "idx2token.json"
+
+END, UNKNOWN = "<end>", "<unk>"
+"""Of CT2Rep's words: number 0, which has no word, and what stands for all unknown ones."""
 
 FILES = (
     TOKENIZER,
@@ -25,6 +29,7 @@ FILES = (
     "chat_template.jinja",
     SENTENCEPIECE,
     WORDPIECE,
+    WORDS,
 )
 """What `save_pretrained` of a tokenizer may write."""
 
@@ -32,7 +37,7 @@ FILES = (
 def read_tokenizer(folder: Path) -> Tokenizer:
     """Read `tokenizer.json`, or what slow tokenizers left in its place.
 
-    They are those of Qwen, RoBERTa, Llama and BERT.
+    They are those of Qwen, RoBERTa, Llama and BERT, and the words of CT2Rep.
 
     Raises
     ------
@@ -51,6 +56,8 @@ def read_tokenizer(folder: Path) -> Tokenizer:
 
         bert: Tokenizer = BertTokenizer.from_pretrained(folder).backend_tokenizer
         return bert
+    if (folder / WORDS).is_file():
+        return _read_words(folder / WORDS)
     if not all((folder / name).is_file() for name in ("vocab.json", "merges.txt")):
         raise CheckpointMismatch(f"{folder} lacks {TOKENIZER}")
     from transformers import Qwen2Tokenizer, RobertaTokenizer
@@ -74,6 +81,18 @@ def _read_sentencepiece(folder: Path) -> Tokenizer:
         tokenizer: Tokenizer = LlamaTokenizer.from_pretrained(folder).backend_tokenizer
     except Exception as error:  # sentencepiece raises no narrower one
         raise CheckpointMismatch(f"{folder / SENTENCEPIECE} is no tokenizer") from error
+    return tokenizer
+
+
+def _read_words(path: Path) -> Tokenizer:
+    """Number -> word, from 1 on."""
+    words: dict[str, Any] = read_json(path)
+    numbers = {str(word): int(number) for number, word in words.items() if number.isdecimal()}
+    if UNKNOWN not in numbers or sorted(numbers.values()) != list(range(1, len(words) + 1)):
+        raise CheckpointMismatch(f"{path} does not number words from 1 on, {UNKNOWN} among them")
+    tokenizer = Tokenizer(models.WordLevel({END: 0, **numbers}, unk_token=UNKNOWN))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.add_special_tokens([END])
     return tokenizer
 
 

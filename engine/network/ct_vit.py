@@ -1,6 +1,6 @@
-"""CT-ViT, the vision tower of CT-CLIP and CT-CHAT: attention in slabs, then along the depth.
+"""CT-ViT, the vision tower of CT-CLIP, CT-CHAT and CT2Rep.
 
-Every patch of the volume leaves it as one of a few thousand learned vectors, its codebook's.
+Its attention is in slabs, then along the depth. Every patch of the volume leaves it as one of a few thousand learned vectors, its codebook's.
 """
 
 from __future__ import annotations
@@ -30,8 +30,10 @@ class CTViTConfig:
     ----------
     input_size : tuple of int
         (D, H, W) of the volume.
-    patch, slab : int
-        Pixels of a patch's side, and its slices.
+    patch : tuple of int
+        Rows and columns of a patch.
+    slab : int
+        Its slices.
     width, heads, head_width : int
     spatial_layers, temporal_layers : int
     codebook : int
@@ -39,7 +41,7 @@ class CTViTConfig:
     """
 
     input_size: tuple[int, int, int] = (240, 480, 480)
-    patch: int = 20
+    patch: tuple[int, int] = (20, 20)
     slab: int = 10
     width: int = 512
     heads: int = 8
@@ -49,7 +51,7 @@ class CTViTConfig:
     codebook: int = 8192
 
     def __post_init__(self) -> None:
-        sides = (self.slab, self.patch, self.patch)
+        sides = (self.slab, *self.patch)
         if any(n % side for n, side in zip(self.input_size, sides, strict=True)):
             raise ValueError(f"patches of {sides} do not fill {self.input_size}")
 
@@ -57,7 +59,7 @@ class CTViTConfig:
     def grid(self) -> tuple[int, int, int]:
         """Patches along D, H and W."""
         d, h, w = self.input_size
-        return d // self.slab, h // self.patch, w // self.patch
+        return d // self.slab, h // self.patch[0], w // self.patch[1]
 
     @property
     def shapes(self) -> tuple[tuple[int, int], ...]:
@@ -191,7 +193,7 @@ class CTViT(nn.Module):
     def __init__(self, config: CTViTConfig):
         super().__init__()
         self.config = config
-        numbers = config.slab * config.patch**2
+        numbers = config.slab * prod(config.patch)
         self.patch_embedding = nn.Sequential(
             nn.LayerNorm(numbers), nn.Linear(numbers, config.width), nn.LayerNorm(config.width)
         )
@@ -208,8 +210,8 @@ class CTViT(nn.Module):
 
     def embed_patches(self, volume: Tensor) -> Tensor:
         """(B, 1, D, H, W) in [-1, 1] -> (B, t, h, w, C)."""
-        slab, patch = self.config.slab, self.config.patch
-        cut = volume[:, 0].unfold(1, slab, slab).unfold(2, patch, patch).unfold(3, patch, patch)
+        slab, (h, w) = self.config.slab, self.config.patch
+        cut = volume[:, 0].unfold(1, slab, slab).unfold(2, h, h).unfold(3, w, w)
         embedded: Tensor = self.patch_embedding(cut.flatten(4))
         return embedded
 

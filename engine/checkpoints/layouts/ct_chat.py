@@ -91,7 +91,7 @@ def own_names(stored: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(named.get(EMBEDDINGS), Tensor):
         named = dict(merge_lora(named, LORA_SCALE))
     named = {n: v for n, v in named.items() if LORA_A not in n and LORA_B not in n}
-    _one_codebook(named)
+    one_codebook(named)
     grown = 0 if TRAINED + EMBEDDINGS in stored else ADDED_TOKENS
     if EMBEDDINGS in named:
         rows = named[EMBEDDINGS].shape[0] + grown
@@ -109,12 +109,17 @@ def _own(name: str) -> str:
     bare = name.removeprefix(TOWER)
     if bare.startswith(CLIP) or DEAD.match(bare):
         return ""
+    return tower_name(bare)
+
+
+def tower_name(bare: str) -> str:
+    """Name of a tensor in the tower's file -> the network's."""
     for pattern, own in OWN:
         bare = re.sub(pattern, cast(str, own), bare)
     return f"model.vision_tower.{bare}"
 
 
-def _one_codebook(named: dict[str, Any]) -> None:
+def one_codebook(named: dict[str, Any]) -> None:
     """The file has a list of one codebook."""
     name = "model.vision_tower.codebook"
     value = named.get(name)
@@ -142,18 +147,34 @@ def _ct_chat(
     if place is None:
         raise CheckpointMismatch(f"the tokenizer in {folder} has no {PROMPT.image_token}")
     queries, _ = headers["model.mm_projector.attn_pool.query"].shape
-    return CTChatConfig(_tower(config, headers), llm, place, queries)
+    return CTChatConfig(tower_config(config, headers, CTViTConfig()), llm, place, queries)
 
 
-def _tower(config: Mapping[str, Any], headers: Mapping[str, TensorInfo]) -> CTViTConfig:
+def tower_config(
+    config: Mapping[str, Any], headers: Mapping[str, TensorInfo], published: CTViTConfig
+) -> CTViTConfig:
+    """Read the tower's sizes from its tensors.
+
+    Parameters
+    ----------
+    config : mapping
+        config.json, which may state what no tensor tells.
+    headers : mapping
+    published : CTViTConfig
+        What holds where config.json says nothing.
+
+    Returns
+    -------
+    CTViTConfig
+    """
     begin = "model.vision_tower."
-    published = CTViTConfig()
     slab = int(config.get("temporal_patch_size", published.slab))
     width, numbers = headers[f"{begin}patch_embedding.1.weight"].shape
+    side = isqrt(numbers // slab)
     (head_width,) = headers[f"{begin}spatial.layers.0.attention.q_scale"].shape
     return CTViTConfig(
         input_size=tuple(config.get("input_size", published.input_size)),
-        patch=isqrt(numbers // slab),
+        patch=tuple(config.get("patch_size", (side, side))),
         slab=slab,
         width=width,
         heads=headers[f"{begin}position_bias.4.bias"].shape[0],
