@@ -29,7 +29,7 @@ LONGEST_WAVE = 10_000
 
 
 @strict
-class CT2RepTextConfig(PreTrainedConfig):
+class CT2RepTextConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     """Sizes of encoder and decoder; the last of `num_hidden_layers` is the memory.
 
     transformers knows a layer with a state as "linear_attention".
@@ -53,7 +53,7 @@ class CT2RepTextConfig(PreTrainedConfig):
         words = self.num_hidden_layers - 1
         self.layer_types = ["full_attention"] * words + ["linear_attention"]
         self.num_key_value_heads = self.num_attention_heads
-        super().__post_init__(**kwargs)
+        super().__post_init__(**kwargs)  # type: ignore[no-untyped-call]
 
 
 AutoConfig.register(CT2RepTextConfig.model_type, CT2RepTextConfig, exist_ok=True)
@@ -148,7 +148,7 @@ class Attention(nn.Module):
         return self._split(self.key(x)), self._split(self.value(x))
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return x.reshape(*x.shape[:2], self.heads, -1).transpose(1, 2)
 
 
 class EncoderLayer(nn.Module):
@@ -259,8 +259,8 @@ class DecoderLayer(nn.Module):
             self.image_attention.keys_values(image),
             self.attention.keys_values(before),
         )
-        new = (torch.cat(pair, dim=2) for pair in zip(of_image, of_words, strict=True))
-        keys, values = cache.update(*new, self.index)
+        new_keys, new_values = map(torch.cat, zip(of_image, of_words, strict=True), (2, 2))
+        keys, values = cache.update(new_keys, new_values, self.index)
         n = image_tokens
         x = x + self.attention(before, (keys[:, :, n:], values[:, :, n:]), visible)
         before = self.norms[1](x, memories)
@@ -314,7 +314,7 @@ class Decoder(nn.Module):
         kept = layer.recurrent_states[0]
         memory = self.memory.start(words) if kept is None else kept.clone()
         memories = []
-        for word in words.split(1, dim=1):
+        for word in torch.split(words, 1, dim=1):
             memory = self.memory(memory, word)
             memories.append(memory.flatten(1))
         cache.update_recurrent_state(memory, len(self.layers))

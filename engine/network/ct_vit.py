@@ -1,6 +1,7 @@
 """CT-ViT, the vision tower of CT-CLIP, CT-CHAT and CT2Rep.
 
-Its attention is in slabs, then along the depth. Every patch of the volume leaves it as one of a few thousand learned vectors, its codebook's.
+Its attention is in slabs, then along the depth. Every patch of the volume leaves it as one of a
+few thousand learned vectors, its codebook's.
 """
 
 from __future__ import annotations

@@ -110,6 +110,28 @@ def test_equals_what_ct_chat_sees(figure: dict[str, Any]):
     assert norm(seen) == pytest.approx(figure["l2"], rel=1e-4)
 
 
+def test_equals_what_ct2rep_sees():
+    figure = GOLDEN["ct2rep"]
+    spec = PreprocessSpec(
+        size=(240, 480, 480),
+        window=(-400, 1200),
+        scaling="fixed",
+        crop_foreground=False,
+        spacing_mm=(1.5, 0.75, 0.75),
+        keeps="ends",
+        orientation="SLP",
+    )
+    stored = np.random.default_rng(figure["seed"]).random(figure["shape"], np.float32) * 2.6 - 1.3
+    affine = np.diag([0.75, 0.75, 1.5, 1.0])[:, [2, 1, 0, 3]]
+    seen = 2 * prepare(Volume(1000 * stored.transpose(0, 2, 1), affine), spec).pixels[0] - 1
+    found = seen[tuple(np.array(figure["at"]).T)]
+    np.testing.assert_allclose(found, figure["values"], atol=1e-5)
+    assert seen.mean(dtype=float) == pytest.approx(figure["mean"], abs=1e-6)
+    inside = np.argwhere(seen > -1)
+    assert inside.min(axis=0).tolist() == figure["content_low"]
+    assert (inside.max(axis=0) + 1).tolist() == figure["content_high"]
+
+
 def test_an_axis_that_is_nearly_right_keeps_its_own_spacing():
     hu = np.zeros((5, 6, 7), np.int16)
     affine = np.diag([2.1, 2.0, 5.0, 1.0])[:, [2, 1, 0, 3]]
