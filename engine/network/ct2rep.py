@@ -148,7 +148,8 @@ class Attention(nn.Module):
         return self._split(self.key(x)), self._split(self.value(x))
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.reshape(*x.shape[:2], self.heads, -1).transpose(1, 2)
+        width = x.shape[-1] // self.heads  # not -1: once the cache holds the image, x is empty
+        return x.reshape(*x.shape[:2], self.heads, width).transpose(1, 2)
 
 
 class EncoderLayer(nn.Module):
@@ -384,10 +385,7 @@ class CT2Rep(nn.Module):
         past_key_values: Cache | None = None,
         logits_to_keep: int = 0,
     ) -> Tensor:
-        """Return logits of the words in embeddings (B, n, hidden size); positions are counted.
-
-        See `VisionLanguageModel`.
-        """
+        """Return logits of the words, which are counted here; see `VisionLanguageModel`."""
         cache = past_key_values or DynamicCache(config=self.config.llm)
         hidden = self.model(inputs_embeds, attention_mask, cache)
         scores: Tensor = self.lm_head(hidden[:, -logits_to_keep:])
