@@ -19,6 +19,7 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
+from starlette.routing import Mount
 from starlette.testclient import TestClient
 
 from plugin.settings import Settings, Storage
@@ -87,7 +88,8 @@ def routes(given: Iterable[Any]) -> Iterator[APIRoute]:
     for one in given:
         if isinstance(one, APIRoute):
             yield one
-        else:  # FastAPI's own, of a router that was included
+        elif not isinstance(one, Mount):  # of the built pages, which anybody may see
+            # FastAPI's own, of a router that was included
             yield from routes(one.original_router.routes)
 
 

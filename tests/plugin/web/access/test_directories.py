@@ -11,7 +11,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from playwright.sync_api import Browser, expect
 from pydantic import ValidationError
 
 from plugin.state.database import SessionFactory, connect, session_factory
@@ -20,8 +22,10 @@ from plugin.web.access.gate import Gate
 from plugin.web.application import create_app
 from plugin.web.dicomweb.problems import Refused
 from plugin.web.routes.directories import directories_router
+from plugin.web.routes.session import Entrance
 from plugin.web_settings import Directory as Settings
 from plugin.web_settings import Web
+from tests.plugin.web.chromium import BUILT, page_of, served
 from tests.plugin.web.people import add_person
 
 with warnings.catch_warnings():
@@ -62,11 +66,14 @@ def browser(issuer: str, sessions: SessionFactory) -> TestClient:
     return TestClient(application(sessions, issuer), follow_redirects=False)
 
 
-def application(sessions: SessionFactory, issuer: str, **others: Any) -> Any:
+def application(
+    sessions: SessionFactory, issuer: str, built: Path | None = None, **others: Any
+) -> FastAPI:
     gate = Gate(sessions)
     directory = Directory(settings(issuer, **others))
     router = directories_router(gate, [directory], None, secure=False)
-    app = create_app(gate, [router], secure=False)
+    entrance = Entrance(providers=((directory.id, directory.title),))
+    app = create_app(gate, [router], secure=False, entrance=entrance, built=built)
     keep_pending(app, secure=False)
     return app
 
@@ -187,3 +194,20 @@ def test_no_other_machine_comes_without_login() -> None:
         Web(host="0.0.0.0", public_url=url, tls=tls, loopback_without_login=True)
     with pytest.raises(ValidationError, match="loopback host without proxies"):
         Web(proxies=("10.0.0.1",), loopback_without_login=True)
+
+
+def test_a_browser_goes_to_the_directory_and_comes_back(
+    chromium: Browser, sessions: SessionFactory, issuer: str
+) -> None:
+    app = application(sessions, issuer, built=BUILT)
+    # To the browser, localhost and 127.0.0.1 are different sites, as a directory's is
+    with served(app) as address, page_of(chromium, address) as page:
+        page.goto("/admin/none")
+        page.get_by_role("link", name="House").click()
+        page.get_by_role("button", name="2").click()
+        expect(page.get_by_role("alert")).to_contain_text("gives you no role here")
+        page.goto("/admin/none")
+        page.get_by_role("link", name="House").click()
+        page.get_by_role("button", name="1").first.click()
+        expect(page.get_by_text("Ann Example")).to_be_visible()
+        assert page.url == f"{address}/admin/none"
