@@ -85,6 +85,10 @@ class Web(Section):
     ohif_url: HttpUrl | None = Field(
         default=None, description="an OHIF viewer that reaches our DICOMweb: studies link to it"
     )
+    links_secret_env: str | None = Field(
+        default=None,
+        description="name of the environment variable with the secret that signs links to studies",
+    )
     idle_minutes: int = Field(
         default=30, ge=1, description="without a request for so long, a session is over"
     )

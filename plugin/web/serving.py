@@ -20,7 +20,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from dicom_io.errors import ConfigurationError
 from plugin.assembly import await_sessions, open_spool
-from plugin.endpoints import certificates
+from plugin.endpoints import certificates, read_secret
 from plugin.settings import Settings, load_settings
 from plugin.state.background import in_background
 from plugin.state.bell import Bell
@@ -48,6 +48,7 @@ from plugin.web.reading.naming import keep_named
 from plugin.web.reading.room import Room
 from plugin.web.routes.admin import administration_router
 from plugin.web.routes.admin_people import people_router
+from plugin.web.routes.launch import launch_router
 from plugin.web.routes.office import Office
 from plugin.web.routes.questions import questions_router
 from plugin.web.routes.reading import reading_routers
@@ -58,6 +59,8 @@ from plugin.workplace import taking_notes
 LOGGER = logging.getLogger(__name__)
 # A page's live news end with the process; what is stored is acknowledged in less
 _DRAIN_S = 5
+# Who has a link may try out secrets without asking us: 32 random characters are too many
+_SHORTEST_SECRET = 32
 # What this host calls itself, beside the name that others use
 _OWN_NAMES = ("127.0.0.1", "localhost", "[::1]")
 
@@ -132,6 +135,7 @@ class Served:
             questions_router(sessions, identify, [gate.allowed(Role.READER)]),
             *reading_routers(room),
             *_of_directories(gate, web),
+            launch_router(gate, _signing(web), web.public_url or "", secure=web.is_secure),
             administration_router(office),
             people_router(sessions, identify, [gate.allowed(Role.ADMINISTRATOR)]),
         )
@@ -157,6 +161,18 @@ class Served:
             in_background(("news", self._feed.run), ("names", partial(keep_named, self._archive))),
         ):
             yield
+
+
+def _signing(web: Web) -> bytes | None:
+    """Return what signs links."""
+    if web.links_secret_env is None:
+        return None
+    secret = read_secret(web.links_secret_env)
+    if len(secret) < _SHORTEST_SECRET:
+        raise ConfigurationError(
+            f"the secret in {web.links_secret_env} must have {_SHORTEST_SECRET} characters at least"
+        )
+    return secret.encode()
 
 
 def _dicomweb(archive: Archive, storing: Storing, gate: Gate) -> APIRouter:

@@ -25,12 +25,14 @@ LONGEST_DAYS = 3650
 
 
 class Scope(StrEnum):
-    """What a program may do; none decides on a report."""
+    """What a program may do; none decides on a report by itself."""
 
     DICOMWEB_READ = "dicomweb-read"
     DICOMWEB_WRITE = "dicomweb-write"
     READING = "reading"
     ADMINISTRATION = "administration"
+    LINKS = "links"
+    """Vouches for people who follow its links."""
 
 
 @dataclass(frozen=True)

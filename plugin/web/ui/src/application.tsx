@@ -31,6 +31,7 @@ export function Application(): JSX.Element | null {
 function Page({ place }: { place: Place }): JSX.Element {
   switch (place.page) {
     case 'sign-in':
+      return <After />;
     case 'worklist':
       return <WorklistPage />;
     case 'study':
@@ -45,6 +46,15 @@ function Page({ place }: { place: Place }): JSX.Element {
         </div>
       );
   }
+}
+
+/** After signing in: the worklist, or the study that a RIS wanted to open. */
+function After(): JSX.Element | null {
+  const accession = new URLSearchParams(location.search).get('accession');
+  useEffect(() => {
+    if (accession) location.replace(`/study?accession=${encodeURIComponent(accession)}`);
+  }, []);
+  return accession ? null : <WorklistPage />;
 }
 
 type Loaded = typeof import('./pages/admin/admin');

@@ -2,7 +2,7 @@ import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import { Refusal } from '../api/client';
 import { expired, session, signIn, wayTo } from '../api/session';
-import { type Key, t } from '../i18n/i18n';
+import { type Key, isKey, t } from '../i18n/i18n';
 
 /** Name and password. The address stays, so that a reader comes back to the same page. */
 export function SignIn(): JSX.Element {
@@ -47,11 +47,12 @@ export function SignIn(): JSX.Element {
   );
 }
 
-/** What a directory said to whoever comes back from it and was not let in. */
+/** Why whoever comes back from a directory, or follows a link, was not let in. */
 function met(): Key | null {
   const code = new URLSearchParams(location.search).get('problem');
   if (location.pathname !== '/sign-in' || code === null) return null;
-  return code === 'no-role' || code === 'name-taken' ? `sign-in.${code}` : 'sign-in.directory';
+  const key = `sign-in.${code}`;
+  return isKey(key) ? key : 'sign-in.directory';
 }
 
 /** Why somebody was not let in, and what to do. */
