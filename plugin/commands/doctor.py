@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -21,6 +22,7 @@ from plugin.settings import FhirDestination, Hl7Destination, Settings
 from plugin.state.file_system import file_system_of
 from plugin.state.private import make_private
 from plugin.state.pulse import processes
+from plugin.web_settings import Directory as DirectorySettings
 
 if TYPE_CHECKING:
     from engine.protocol import ModelIdentity
@@ -96,6 +98,7 @@ def run_checks(settings: Settings, *, send: bool = False) -> Iterator[Finding]:
     yield from check_destinations(settings, send=send)
     yield from check_repositories(settings)
     yield from check_channels(settings)
+    yield from check_directories(settings)
     yield from check_certificates(settings)
 
 
@@ -323,6 +326,23 @@ def check_channels(settings: Settings) -> Iterator[Finding]:
             yield Finding(check, False, str(error), "set it where the service is started")
         else:
             yield Finding(check, True, f"{one.kind}: `ctscribe alarms test` sends a test")
+
+
+def check_directories(settings: Settings) -> Iterator[Finding]:
+    """The directories that people sign in with answer, and are those of the settings."""
+    advice = "check issuer and secret_env, and that this host reaches the directory"
+    for one in settings.web.oidc:
+        check = f"directory {one.id}"
+        try:
+            yield _reachable(check, one.issuer, partial(_ask_directory, one), advice)
+        except ModuleNotFoundError as error:
+            yield _not_installed(check, error)
+
+
+def _ask_directory(one: DirectorySettings) -> None:
+    from plugin.web.access.directories import Directory
+
+    Directory(one).check()
 
 
 def check_certificates(settings: Settings) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import anyio
 import httpx2
 from authlib.common.errors import AuthlibBaseError
 from authlib.integrations.starlette_client import OAuth
@@ -16,6 +17,7 @@ from starlette.middleware.sessions import SessionMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
+from dicom_io.errors import PluginError
 from plugin.endpoints import read_secret
 from plugin.web.access.sessions import Role
 from plugin.web.access.vouched import Vouched
@@ -77,14 +79,31 @@ class Directory:
             The directory does not answer, or is another one.
         """
         try:
-            metadata = await self._client.load_server_metadata()
-            # OpenID Connect Discovery 4.3: else another provider could speak in its place
-            if str(metadata.get("issuer", "")).rstrip("/") != self._settings.issuer.rstrip("/"):
-                raise _refused("it calls itself by another name than the settings")
+            await self._describe()
             answer: Response = await self._client.authorize_redirect(request, back)
-        except (httpx2.HTTPError, AuthlibBaseError, ValueError, RuntimeError) as error:
-            raise _refused(type(error).__name__) from error
+        except (PluginError, httpx2.HTTPError, AuthlibBaseError, RuntimeError) as error:
+            raise _refused(f"{type(error).__name__}: {error}") from error
         return answer
+
+    def check(self) -> None:
+        """Read what the directory says of itself.
+
+        Raises
+        ------
+        PluginError
+            It does not answer, or is another one.
+        """
+        anyio.run(self._describe)
+
+    async def _describe(self) -> None:
+        issuer = self._settings.issuer.rstrip("/")
+        try:
+            metadata = await self._client.load_server_metadata()
+        except (httpx2.HTTPError, ValueError) as error:
+            raise PluginError(f"no description: {type(error).__name__}") from error
+        # OpenID Connect Discovery 4.3: else another provider could speak in its place
+        if str(metadata.get("issuer", "")).rstrip("/") != issuer:
+            raise PluginError("it calls itself by another name than the settings")
 
     async def welcome(self, request: Request) -> Vouched:
         """Return who comes back from the directory.

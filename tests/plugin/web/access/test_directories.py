@@ -16,6 +16,8 @@ from fastapi.testclient import TestClient
 from playwright.sync_api import Browser, expect
 from pydantic import ValidationError
 
+from plugin.commands.doctor import Finding, check_directories
+from plugin.settings import Settings as Service
 from plugin.state.database import SessionFactory, connect, session_factory
 from plugin.web.access.directories import Directory, keep_pending, vouched
 from plugin.web.access.gate import Gate
@@ -152,6 +154,21 @@ def test_a_directory_that_is_away_is_told(sessions: SessionFactory) -> None:
     browser = TestClient(application(sessions, "http://127.0.0.1:1"), follow_redirects=False)
     answer = browser.get("/api/session/oidc/house")
     assert answer.headers["location"] == "/sign-in?problem=directory-failed"
+
+
+def test_doctor_asks_a_directory(issuer: str) -> None:
+    def found(issuer: str, **others: Any) -> Finding:
+        directory = settings(issuer, **others)
+        return next(check_directories(Service(web=Web(oidc=(directory,)))))
+
+    assert found(issuer).ok
+    other = FastAPI()
+    description = "/.well-known/openid-configuration"
+    other.get(description)(lambda: {"issuer": "https://other.example"})
+    with served(other) as address:
+        assert "another name" in found(address).detail
+    assert "no description: ConnectError" in found("http://127.0.0.1:1").detail
+    assert "NO_SUCH must hold a secret" in found(issuer, secret_env="NO_SUCH").detail
 
 
 def test_only_pages_of_ours_come_next(browser: TestClient) -> None:
