@@ -54,6 +54,11 @@ export interface Sentence {
   evidence: Evidence[];
 }
 
+/** The model as a reader knows it; not every one has a version. */
+export function modelOf({ model: { name, version } }: Draft): string {
+  return `${name} ${version}`.trim();
+}
+
 export interface DraftSection {
   heading: string;
   title: string;

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { type Review, type Section, Shelf, reopened, save } from './autosave';
+import { type Review, type Section, Shelf, forgetUnsaved, reopened, save } from './autosave';
 
 const section = (text: string): Section[] => [{ heading: 'FINDINGS', title: 'Findings', text }];
 const review = (version: number, text: string): Review => ({
@@ -36,6 +36,12 @@ describe('an edited report', () => {
     expect(outcome).toEqual({ kind: 'current', review: review(5, 'mine') });
     expect(fetched.mock.calls[0]?.[1].headers).toMatchObject({ 'If-Match': '"4"' });
     expect(shelf.get()).toBeNull();
+  });
+
+  it('leaves the browser with its reader, and takes nothing else along', () => {
+    localStorage.setItem('other', 'stays');
+    forgetUnsaved();
+    expect([shelf.get(), localStorage.getItem('other')]).toEqual([null, 'stays']);
   });
 
   it('keeps what was typed while it was being saved', async () => {

@@ -1,5 +1,6 @@
 import type { JSX } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
+import { Refusal } from '../../api/client';
 import { type Asked, type Chance, askModel, loadQuestions } from '../../api/questions';
 import { momentOf } from '../../i18n/dates';
 import { t } from '../../i18n/i18n';
@@ -23,8 +24,9 @@ export function Ask({ study }: { study: string }): JSX.Element {
     setProblem('');
     setRunning({ question, text: '' });
     const piece = (text: string): void => setRunning({ question, text });
-    await askModel(study, question, choices, piece, ending.current.signal).catch((error: unknown) =>
-      setProblem(told(error)),
+    // What the model itself could not answer stands with the question
+    await askModel(study, question, choices, piece, ending.current.signal).catch(
+      (error: unknown) => error instanceof Refusal && setProblem(told(error)),
     );
     setRunning(null);
     past.again();
@@ -32,21 +34,21 @@ export function Ask({ study }: { study: string }): JSX.Element {
   return (
     <div class="panel">
       <p class="warning">{t('ask.about')}</p>
+      <Form busy={running !== null} onAsk={(question, choices) => void send(question, choices)} />
+      <p class="problem" role="alert">
+        {problem || (past.problem && told(past.problem))}
+      </p>
       <ol class="talk" aria-live="polite">
-        {past.told?.questions.map((one) => (
-          <Past key={one.id} asked={one} />
-        ))}
         {running && (
           <li>
             <p class="question">{running.question}</p>
             <p class="answer">{running.text || t('ask.thinking')}</p>
           </li>
         )}
+        {past.told?.questions.toReversed().map((one) => (
+          <Past key={one.id} asked={one} />
+        ))}
       </ol>
-      <p class="problem" role="alert">
-        {problem || (past.problem && told(past.problem))}
-      </p>
-      <Form busy={running !== null} onAsk={(question, choices) => void send(question, choices)} />
     </div>
   );
 }

@@ -1,6 +1,6 @@
 import type { JSX } from 'preact';
 import { isRadiologist } from '../../api/session';
-import type { Draft } from '../../api/studies';
+import { type Draft, modelOf } from '../../api/studies';
 import type { Editing } from '../../draft/editing';
 import { t } from '../../i18n/i18n';
 import { told } from '../../i18n/refusals';
@@ -16,7 +16,7 @@ export function Banner({ draft, editing, problem }: Opened & { draft: Draft }): 
   return (
     <header class={`banner ${accepted ? 'accepted' : ''}`}>
       <strong>{t(accepted ? 'banner.accepted' : 'banner.draft')}</strong>
-      <span>{t('banner.model', { name: draft.model.name, version: draft.model.version })}</span>
+      <span>{t('banner.model', { name: modelOf(draft) })}</span>
       {draft.state === 'abstained' && <p>{t('banner.abstained')}</p>}
       {draft.model.demonstration && <span>{t('banner.demonstration')}</span>}
       {editing && <Newer draft={draft} editing={editing} />}

@@ -1,5 +1,5 @@
 import type { JSX } from 'preact';
-import type { Draft, Study } from '../../api/studies';
+import { type Draft, type Study, modelOf } from '../../api/studies';
 import type { Editing } from '../../draft/editing';
 import { momentOf } from '../../i18n/dates';
 import { isKey, t } from '../../i18n/i18n';
@@ -24,13 +24,13 @@ export function Record({ study, draft, editing }: Given): JSX.Element {
   );
 }
 
-function Provenance({ draft: { model, revision } }: { draft: Draft }): JSX.Element {
+function Provenance({ draft }: { draft: Draft }): JSX.Element {
   return (
     <section>
       <h2>{t('record.draft')}</h2>
       <p>
-        {t('record.model', { name: model.name, version: model.version, revision })}
-        {model.digest && <small class="quiet digest">{model.digest}</small>}
+        {t('record.model', { name: modelOf(draft), revision: draft.revision })}
+        {draft.model.digest && <small class="quiet digest">{draft.model.digest}</small>}
       </p>
     </section>
   );
