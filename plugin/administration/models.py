@@ -103,7 +103,8 @@ def promote_named(settings: Settings, sessions: SessionFactory, name: str, who: 
     """
     known = [one.name for one in settings.models]
     if name not in (OWN, *known):
-        raise PluginError(f"no model is called {name}; the settings have: {', '.join(known)}")
+        has = ", ".join(known) or "none"
+        raise PluginError(f"no model is called {name}; the settings have: {has}")
     return promote(sessions, None if name == OWN else name, now_by(sessions), who)
 
 

@@ -39,6 +39,15 @@ def test_the_list_of_commands_loads_no_model_code():
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
 
 
+def test_a_peer_that_is_down_is_told_by_our_own_line_alone():
+    code = (
+        "import logging; from plugin.cli.service import configure_logging\n"
+        "configure_logging(); import pynetdicom\n"
+        "assert not logging.getLogger('pynetdicom.transport').isEnabledFor(logging.ERROR)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_says_what_it_does(name):
     result = CliRunner().invoke(main, [name, "-h"])
