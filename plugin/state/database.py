@@ -96,13 +96,15 @@ def connect(url: str) -> Engine:
     if parsed.drivername in ("postgres", "postgresql"):
         parsed = parsed.set(drivername="postgresql+psycopg")
     if parsed.get_backend_name() != "sqlite":
-        return create_engine(
+        engine = create_engine(
             parsed,
             pool_pre_ping=True,
             pool_size=KEPT_CONNECTIONS,
             max_overflow=MOST_CONNECTIONS - KEPT_CONNECTIONS,
             connect_args={key: _NETWORK[key] for key in _NETWORK if key not in parsed.query},
         )
+        event.listen(engine, "begin", _begin_on_a_server)
+        return engine
     if parsed.database and parsed.database != ":memory:":
         # SQLite gives the files beside it the same mode
         make_private_file(Path(parsed.database))
@@ -168,6 +170,12 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
         "foreign_keys = ON",
     ):
         connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _begin_on_a_server(connection: Connection) -> None:
+    if connection.get_execution_options().get(_ONLY_READS):
+        # It takes a second to compile what then runs for some tenths
+        connection.exec_driver_sql("SET LOCAL jit = off")
 
 
 def _begin(connection: Connection) -> None:
