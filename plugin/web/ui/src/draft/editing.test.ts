@@ -144,6 +144,7 @@ describe('work on a report', () => {
 
   it('takes what another saved only where nothing is unsaved', () => {
     editing.receive(review(2, 'theirs'));
+    editing.receive(review(1, 'asked for before, answered late'));
     expect(textOf()).toBe('theirs');
     editing.receive({
       ...review(2, ' theirs'),

@@ -111,6 +111,8 @@ export class Editing {
     // Its own answer is still on its way, or both texts are already shown
     if (this.running || this.conflict.value) return;
     const { version, sections } = this.review.value;
+    // Asked for before the last save, and answered after it
+    if (review.version < version) return;
     // The same text, whose report object may have got further
     if (review.version === version) this.review.value = { ...review, sections };
     else if (!this.isUnsaved()) this.adopt(review);
