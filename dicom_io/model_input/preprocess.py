@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 from dicom_io.errors import GeometryError
 from dicom_io.model_input.foreground import foreground_box, value_range
 from dicom_io.model_input.intensity import Intensity, curve_of
-from dicom_io.model_input.resize import Box, SliceReader, resample_trilinear, resize_trilinear
+from dicom_io.model_input.resize import (
+    Box,
+    SliceReader,
+    chosen_voxels,
+    resample_trilinear,
+    resize_nearest,
+    resize_trilinear,
+)
 from dicom_io.model_input.spacing import Axis, axis_between_ends, axis_over, resampled_size
 from dicom_io.types import Volume
 from dicom_io.volume.orientation import Orientation, acquisition_plane, reorient
@@ -37,8 +44,9 @@ class PreprocessSpec:
         Whether the windowed values are stretched to [0, 1] for each volume, or stay as they are.
     crop_foreground : bool
         Whether the planes around the box of values > 0 are cut off.
-    interpolation : {"trilinear", "none"}
-        Pixel centres aligned, no anti-aliasing; or slices are chosen and stay as they are.
+    interpolation : {"trilinear", "nearest", "none"}
+        Pixel centres aligned, no anti-aliasing; voxels are chosen along each axis, without mixing
+        them; or slices are chosen and stay as they are.
     spacing_mm : tuple of float, optional
         (D, H, W) from sample to sample: `size` is then cut out of the middle of the volume that is
         resampled so, and filled with air (0) where the volume ends. HU are interpolated before
@@ -60,7 +68,7 @@ class PreprocessSpec:
     companding: tuple[tuple[float, float], ...] | None = None
     scaling: Literal["minmax", "fixed"] = "minmax"
     crop_foreground: bool = True
-    interpolation: Literal["trilinear", "none"] = "trilinear"
+    interpolation: Literal["trilinear", "nearest", "none"] = "trilinear"
     spacing_mm: tuple[float, float, float] | None = None
     spacing_tolerance_mm: float = 0.0
     centre: Literal["middle", "lungs"] = "middle"
@@ -72,8 +80,10 @@ class PreprocessSpec:
             raise ValueError(f"size must be three positive numbers, got {self.size}")
         if self.scaling not in ("minmax", "fixed"):
             raise ValueError(f"scaling must be minmax or fixed, got {self.scaling!r}")
-        if self.interpolation not in ("trilinear", "none"):
-            raise ValueError(f"interpolation must be trilinear or none, got {self.interpolation!r}")
+        if self.interpolation not in ("trilinear", "nearest", "none"):
+            raise ValueError(
+                f"interpolation must be trilinear, nearest or none, got {self.interpolation!r}"
+            )
         if self.orientation not in get_args(Orientation):
             known = ", ".join(get_args(Orientation))
             raise ValueError(f"orientation must be one of {known}; got {self.orientation!r}")
@@ -94,8 +104,8 @@ class PreprocessSpec:
             raise ValueError(
                 "spacing_mm goes with scaling fixed, no companding, no crop_foreground"
             )
-        if self.interpolation == "none":
-            raise ValueError("spacing_mm needs interpolation")
+        if self.interpolation != "trilinear":
+            raise ValueError("spacing_mm needs interpolation trilinear")
         if self.centre == "lungs" and self.orientation not in ("SRA", "SPL"):
             raise ValueError("centre lungs needs an orientation whose slices go from foot to head")
 
@@ -192,9 +202,13 @@ def prepare(
     intensity = Intensity(curve, bottom, top)
     if spec.interpolation == "none":
         values = _chosen(turned.hu[box], spec.size, intensity)
+    elif spec.interpolation == "nearest":
+        values = resize_nearest(turned.hu[box], spec.size, intensity.of_slice)
     else:
         values = resize_trilinear(turned.hu[box], spec.size, intensity.of_slice)
     affine = _resized_affine(turned.affine_lps, box, values.shape)
+    if spec.interpolation == "nearest":
+        affine = _chosen_affine(turned.affine_lps, box, values.shape)
     steps = _steps(turned, spec, window, box)
     return ModelInput(intensity.finish(values)[None], spec, affine, steps)
 
@@ -297,6 +311,19 @@ def _resized_affine(
     shift = 0.5 * scale - 0.5 + [b.start for b in box]
     to_source = np.diag([*scale, 1.0])
     to_source[:3, 3] = shift
+    return affine @ to_source
+
+
+def _chosen_affine(
+    affine: NDArray[np.float64], box: Box, size: tuple[int, ...]
+) -> NDArray[np.float64]:
+    """Affine of voxels that were chosen: the even spacing that theirs is nearest to."""
+    to_source = np.eye(4)
+    for axis, (part, count) in enumerate(zip(box, size, strict=True)):
+        own = part.stop - part.start
+        even = np.arange(count) * (own / count)
+        to_source[axis, axis] = own / count
+        to_source[axis, 3] = part.start + (chosen_voxels(own, count) - even).mean()
     return affine @ to_source
 
 

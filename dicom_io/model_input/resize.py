@@ -67,6 +67,38 @@ def resize_trilinear(
     return resample_trilinear(stack, (d, h, w), value_of)
 
 
+def chosen_voxels(n_in: int, n_out: int) -> NDArray[np.float64]:
+    """Which samples of an axis are taken: ⌊o n_in / n_out⌋.
+
+    In float32, as torch's mode "nearest" computes it.
+    """
+    step = np.float32(n_in) / np.float32(n_out)
+    chosen = np.floor(np.arange(n_out, dtype=np.float32) * step)
+    return np.asarray(chosen.clip(max=n_in - 1), np.float64)
+
+
+def resize_nearest(
+    stack: NDArray[Any], size: tuple[int, int, int], value_of: SliceReader
+) -> NDArray[np.float32]:
+    """Choose voxels along each axis; see `chosen_voxels`.
+
+    Parameters
+    ----------
+    stack : ndarray, shape (D, H, W)
+        A view is fine.
+    size : tuple of int
+        (D', H', W').
+    value_of : callable
+        (H, W) as stored -> (H, W) of numbers.
+
+    Returns
+    -------
+    ndarray of float32, shape (D', H', W')
+    """
+    d, h, w = (chosen_voxels(n, m) for n, m in zip(stack.shape, size, strict=True))
+    return resample_trilinear(stack, (d, h, w), value_of)
+
+
 def resample_trilinear(
     stack: NDArray[Any], at: Positions, value_of: SliceReader
 ) -> NDArray[np.float32]:

@@ -50,6 +50,7 @@ from engine.checkpoints.layouts.native import (
 )
 from engine.checkpoints.layouts.nv_reason import NV_REASON
 from engine.checkpoints.layouts.pmc_clip import PMC_CLIP
+from engine.checkpoints.layouts.radfm import RADFM
 from engine.checkpoints.layouts.vlm_qwen import QWEN2, VLM_QWEN
 from engine.checkpoints.tokenizer_files import TOKENIZER, read_tokenizer
 from engine.checkpoints.weights import HEAD, SHARD_BYTES, assemble, read_tensors, write_tensors
@@ -82,6 +83,7 @@ PUBLISHED: dict[LayoutName, Layout] = {
     "nv_reason_ct": NV_REASON,
     "ct_chat": CT_CHAT,
     "ct2rep": CT2REP,
+    "radfm": RADFM,
 }
 """By `model_type` of config.json."""
 

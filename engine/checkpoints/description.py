@@ -39,6 +39,7 @@ LayoutName = Literal[
     "merlin_pair",
     "ct_chat",
     "ct2rep",
+    "radfm",
 ]
 
 Renaming = Callable[[Mapping[str, Any]], dict[str, Any]]

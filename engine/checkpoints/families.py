@@ -26,18 +26,24 @@ from engine.network.merlin_pair import MerlinPair, MerlinPairConfig
 from engine.network.nv_reason import NVReason, NVReasonConfig
 from engine.network.pmc_clip import PMCClip, PMCClipConfig, SliceEncoderConfig
 from engine.network.primus import PrimusConfig
+from engine.network.radfm import RadFM, RadFMConfig, RadFMViTConfig
 from engine.network.resnet3d import ResNet3DConfig
 from engine.network.vision import VisionConfig
 from engine.network.vit3d import AblationViT3DConfig, ViT3DConfig
 
-Network = Med3DVLM | M3DLaMed | Merlin | NVReason | CTChat | CT2Rep
+Network = Med3DVLM | M3DLaMed | Merlin | NVReason | CTChat | CT2Rep | RadFM
 """A network of these families that writes."""
 
 Retriever = ContrastivePair | PMCClip | MerlinPair
 """A network of these families that finds texts for images."""
 
 VISION_TOWERS: dict[
-    str, type[VisionConfig] | type[SliceEncoderConfig] | type[PrimusConfig] | type[CTViTConfig]
+    str,
+    type[VisionConfig]
+    | type[SliceEncoderConfig]
+    | type[PrimusConfig]
+    | type[CTViTConfig]
+    | type[RadFMViTConfig],
 ] = {
     "dcformer": DCFormerConfig,
     "vit3d": ViT3DConfig,
@@ -46,6 +52,7 @@ VISION_TOWERS: dict[
     "slice_resnet": SliceEncoderConfig,
     "primus": PrimusConfig,
     "ct_vit": CTViTConfig,
+    "radfm_vit": RadFMViTConfig,
 }
 """By the key `kind` of a vision tower in config.json."""
 
@@ -53,7 +60,7 @@ PARTS = {
     "vision tower": ("model.vision_tower.", "vision_encoder.", "visual."),
     "projector": ("model.mm_projector.", "contrastive_head.", "linear_layer.", "text_projection"),
     "text encoder": ("language_encoder.", "text_encoder."),
-    "embeddings": ("model.embed_tokens.",),
+    "embeddings": ("model.embed_tokens.", "model.figure_tokens"),
     "layers": ("model.layers.", "model.norm.", "model.memory."),
     "head": ("lm_head.",),
 }
@@ -106,6 +113,9 @@ FAMILIES = {
     ),
     "ct2rep": Family(
         CT2RepConfig, CT2Rep, ct2rep.without_weights, VISION_TOWER, only_tower="ct_vit"
+    ),
+    "radfm": Family(
+        RadFMConfig, RadFM, RadFM.without_weights, VISION_TOWER, only_tower="radfm_vit"
     ),
     "contrastive": Family(
         ContrastiveConfig,

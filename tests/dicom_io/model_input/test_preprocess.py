@@ -98,11 +98,13 @@ def test_a_volume_of_one_value_becomes_zeros():
     assert not pixels.any()
 
 
-def test_the_affine_still_finds_a_landmark_after_crop_and_resize():
+@pytest.mark.parametrize("interpolation", ["trilinear", "nearest"])
+def test_the_affine_still_finds_a_landmark_after_crop_and_resize(interpolation):
     hu = np.full((21, 41, 31), -1000, np.int16)
     hu[3:18, 5:35, 4:29] = 0
     hu[9:12, 19:22, 14:17] = 1000
-    model_input = prepare(Volume(hu, AXIAL), PreprocessSpec((60, 120, 100), window=(500, 1000)))
+    spec = PreprocessSpec((60, 120, 100), window=(500, 1000), interpolation=interpolation)
+    model_input = prepare(Volume(hu, AXIAL), spec)
     brightest = np.argwhere(model_input.pixels[0] > 0.99).mean(axis=0)
     at = model_input.affine_lps @ [*brightest, 1]
     np.testing.assert_allclose(at, AXIAL @ [10, 20, 15, 1], atol=0.3)

@@ -3,7 +3,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dicom_io.model_input.resize import linear_taps, pixel_centres, resize_trilinear
+from dicom_io.model_input.resize import (
+    linear_taps,
+    pixel_centres,
+    resize_nearest,
+    resize_trilinear,
+)
 
 sizes = st.tuples(*[st.integers(1, 12)] * 3)
 
@@ -25,6 +30,19 @@ def test_equals_torch_interpolate(shape, size):
     )
     got = resize_trilinear(stack, size, lambda plane: plane)
     np.testing.assert_allclose(got, expected[0, 0].numpy(), atol=1e-5)
+
+
+def nearest_by_torch(stack: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    given = torch.from_numpy(stack)[None, None]
+    return torch.nn.functional.interpolate(given, size, mode="nearest")[0, 0].numpy()
+
+
+@settings(deadline=None)
+@given(shape=sizes, size=sizes)
+def test_voxels_are_chosen_as_torch_does(shape, size):
+    stack = np.random.default_rng(1).random(shape, np.float32)
+    got = resize_nearest(stack, size, lambda plane: plane)
+    np.testing.assert_array_equal(got, nearest_by_torch(stack, size))
 
 
 def test_values_pass_through_the_map_before_interpolation():
