@@ -222,7 +222,8 @@ def require_tokenizer(found: Description, tokenizer: Tokenizer) -> None:
     CheckpointMismatch
         It has more tokens than the language model, or lacks one that the prompt names.
     """
-    last, size = max(tokenizer.get_vocab().values(), default=-1), found.network.llm.vocab_size
+    last = max(tokenizer.get_vocab().values(), default=-1)
+    size = getattr(found.network, "tokens", found.network.llm.vocab_size)
     if last >= size:
         raise CheckpointMismatch(
             f"the tokenizer has a token {last}; the language model has {size} tokens"

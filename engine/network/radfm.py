@@ -81,6 +81,11 @@ class RadFMConfig:
     image_tokens: int = 32
     resampler_layers: int = 6
 
+    @property
+    def tokens(self) -> int:
+        """All that a prompt may hold: words, and three that no text becomes."""
+        return self.llm.vocab_size + 3
+
 
 class Positions(nn.Module):
     """Learned positions along rows, columns and slices, side by side.

@@ -70,4 +70,4 @@ def write_folder(folder: Path) -> Path:
 
 
 def llama(vocabulary: int) -> LlamaConfig:
-    return LlamaConfig(**{**GOLDEN["llm_config"], "vocab_size": vocabulary})
+    return LlamaConfig(**{**GOLDEN["llm_config"], "vocab_size": vocabulary, "pad_token_id": None})

@@ -18,6 +18,7 @@ from dicom_io.errors import CheckpointMismatch
 from dicom_io.model_input.preprocess import PreprocessSpec
 from engine.checkpoints.description import Layout, Prompt
 from engine.checkpoints.layouts.vlm_qwen import llm_config
+from engine.checkpoints.tokenizer_files import read_tokenizer
 from engine.checkpoints.weights import EMBEDDINGS, TensorInfo, count_layers
 from engine.network.radfm import RadFMConfig, RadFMViTConfig
 
@@ -34,6 +35,12 @@ COMPUTED = re.compile(r".*\.rotary_emb\.inv_freq$")
 
 ROPE_BASE = 10000.0
 """Of LLaMA; settings of its time do not say it, nor how many heads have keys: all."""
+
+WRONG = ("bos_token_id", "eos_token_id", "pad_token_id")
+"""Settings of the file that its own tokenizer contradicts."""
+
+ADDED = ("<image>", "</image>", "<image0>")
+"""Of a prompt: what begins an image, what ends it, and the placeholder of an image token."""
 
 OWN = (
     (r"^lang_model\.lm_head\.", "lm_head."),
@@ -62,10 +69,10 @@ OWN = (
 # One of the sentences that the authors ask for reports with, where no patient's data go before it
 PROMPT = Prompt(
     "Please caption this medical scan with finding and impression.",
-    image_token="<image0>",  # noqa: S106 - a token of text
-    eos_token="</s>",  # noqa: S106
-    before_image="<image>",
-    after_image="</image>",
+    image_token=ADDED[2],
+    eos_token="</s>",  # noqa: S106 - a token of text
+    before_image=ADDED[0],
+    after_image=ADDED[1],
 )
 
 
@@ -97,12 +104,24 @@ def _radfm(
     vocab_size, _ = headers[EMBEDDINGS].shape
     queries, _ = headers["model.mm_projector.latents"].shape
     said = {"rope_theta": ROPE_BASE, "num_key_value_heads": config["num_attention_heads"], **config}
+    llm = {key: value for key, value in said.items() if key not in WRONG}
+    _require_tokens(folder, vocab_size)
     return RadFMConfig(
         vision=_tower(config, headers),
-        llm=llm_config(LlamaConfig, {**said, "vocab_size": vocab_size}),
+        llm=llm_config(LlamaConfig, {**llm, "vocab_size": vocab_size}),
         image_tokens=queries,
         resampler_layers=count_layers(headers, "model.mm_projector.layers."),
     )
+
+
+def _require_tokens(folder: Path, words: int) -> None:
+    """Refuse a tokenizer without the three tokens, which the authors' code adds itself."""
+    tokenizer = read_tokenizer(folder)
+    found = [tokenizer.token_to_id(token) for token in ADDED]
+    if found != [words, words + 1, words + 2]:
+        raise CheckpointMismatch(
+            f"the tokenizer in {folder} must have {', '.join(ADDED)} from number {words} on"
+        )
 
 
 def _tower(config: Mapping[str, Any], headers: Mapping[str, TensorInfo]) -> RadFMViTConfig:

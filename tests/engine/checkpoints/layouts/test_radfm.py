@@ -7,15 +7,17 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers.models.llama import LlamaConfig
 
 from dicom_io.errors import CheckpointMismatch
 from engine.checkpoints.checkpoint import describe, load_checkpoint
 from engine.checkpoints.conversion import convert
 from engine.checkpoints.families import build
 from engine.checkpoints.inspection import inspect_checkpoint
-from engine.checkpoints.layouts.radfm import RADFM, SAME, own_names
+from engine.checkpoints.layouts.radfm import SAME, own_names
 from engine.checkpoints.tokenizer_files import read_tokenizer
 from engine.inference.local import LocalEngine
+from engine.network.radfm import RadFMConfig, RadFMViTConfig
 from engine.protocol import Sampling
 from engine.sizes.memory import memory_by_part
 from tests.engine.conftest import input_for
@@ -46,7 +48,7 @@ def changed(folder: Path, target: Path, **tensors: torch.Tensor | None) -> Path:
 
 def test_every_published_name_and_shape_is_the_networks():
     headers = own_names(published_layout())
-    network = build(RADFM.network(PUBLISHED_LLAMA, headers, Path()))
+    network = build(RadFMConfig(RadFMViTConfig(), LlamaConfig(**PUBLISHED_LLAMA)))
     shapes = {name: tuple(t.shape) for name, t in network.state_dict().items()}
     assert {name: info.shape for name, info in headers.items()} == shapes
     assert len(published_layout()) == GOLDEN["names"]
@@ -81,6 +83,15 @@ def test_its_memory_is_counted(folder):
 def test_a_missing_tensor_is_named(name, folder, tmp_path):
     with pytest.raises(CheckpointMismatch):
         load_checkpoint(changed(folder, tmp_path, **{name: None}))
+
+
+def test_a_tokenizer_without_the_three_tokens_is_refused(folder, tmp_path):
+    told = (folder / "tokenizer.json").read_text().replace("<image0>", "<other>")
+    changed(folder, tmp_path)
+    (tmp_path / "tokenizer.json").unlink()
+    (tmp_path / "tokenizer.json").write_text(told)
+    with pytest.raises(CheckpointMismatch, match=r"must have <image>, </image>, <image0> from"):
+        load_checkpoint(tmp_path)
 
 
 def test_an_unknown_tensor_is_named(folder, tmp_path):
