@@ -7,6 +7,7 @@ look at them, and become the image tokens.
 from __future__ import annotations
 
 from math import prod
+from typing import Any
 
 import torch
 from pydantic import InstanceOf
@@ -182,7 +183,8 @@ class RadFMViT(nn.Module):
         x = self.patch_embedding(patches(colour, (in_plane[0], in_plane[1], depth)))
         x = x + self.positions(h, w, d)
         hidden_states = []
-        for attention, mlp in self.layers:
+        layers: Any = self.layers
+        for attention, mlp in layers:
             x = x + attention(x)
             x = x + mlp(x)
             hidden_states.append(x)
@@ -233,7 +235,8 @@ class Resampler(nn.Module):
     def resample(self, image: Tensor) -> Tensor:
         """(B, n, C) -> (B, image tokens, C)."""
         latents = self.latents.expand(len(image), -1, -1)
-        for look, mlp in self.layers:
+        layers: Any = self.layers
+        for look, mlp in layers:
             latents = latents + look(image, latents)
             latents = latents + mlp(latents)
         out: Tensor = self.norm(latents)

@@ -94,7 +94,7 @@ def _own(name: str) -> str:
     if name == SAME[1] or DEAD.match(name) or COMPUTED.match(name):
         return ""
     for pattern, own in OWN:
-        name = re.sub(pattern, own, name)  # type: ignore[arg-type]
+        name = re.sub(pattern, own, name)
     return name
 
 

@@ -113,7 +113,7 @@ def test_every_piece_of_a_prompt_begins_with_a_space_as_the_authors_tokenizer_ha
                           "lstrip": True, "rstrip": True}
         for n, token in enumerate(SPECIAL)
     }  # fmt: skip
-    settings = {"tokenizer_class": "LlamaTokenizer", "legacy": True, "added_tokens_decoder": added}
+    settings = {"legacy": True, "add_bos_token": True, "added_tokens_decoder": added}
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
     tokenizer = read_tokenizer(tmp_path)
     alone = tokenizer.encode("The liver.", add_special_tokens=False).ids
