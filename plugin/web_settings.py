@@ -62,6 +62,9 @@ class Acceptance(Section):
         max_length=64,
         description="name of the organization: acceptance then verifies the report (VERIFIED)",
     )
+    language: Literal["en-US", "en-GB", "de-DE", "de-AT", "de-CH"] = Field(
+        default="en-US", description="of the texts that are accepted"
+    )
     rejected: Literal["marked", "retracted"] = Field(
         default="marked", description="whether a rejected draft is taken back, too"
     )

@@ -46,6 +46,8 @@ class Acceptance:
     verified_for : str, optional
         The organization that the radiologist verifies it for; None where acceptance is no
         verification.
+    language : str
+        Of the text, one of `concepts.LANGUAGES`.
     """
 
     by: str
@@ -54,6 +56,7 @@ class Acceptance:
     edited: bool = False
     final: bool = False
     verified_for: str | None = None
+    language: str = "en-US"
 
     @property
     def name(self) -> str:
@@ -170,7 +173,10 @@ def _content(
     draft: Dataset, texts: Sequence[tuple[Heading, str]], acceptance: Acceptance
 ) -> list[Dataset]:
     items = list(draft.ContentSequence)
-    context = [one for one in items if one.ValueType != "CONTAINER"]
+    context = [deepcopy(one) for one in items if one.ValueType != "CONTAINER"]
+    for one in context:
+        if one.ConceptNameCodeSequence[0].CodeValue == concepts.LANGUAGE.value:
+            one.ConceptCodeSequence = [_code(concepts.LANGUAGES[acceptance.language])]
     summary, *sections = (one for one in items if one.ValueType == "CONTAINER")
     notices = [str(one.TextValue) for one in summary.ContentSequence][_NO_LONGER_TRUE:]
     lines = [f"AI-assisted report. {acceptance.sentence}", *notices]

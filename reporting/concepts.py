@@ -16,6 +16,17 @@ BEST_ILLUSTRATION = Code("121080", "DCM", "Best illustration of finding")
 
 ANY_CT = Code("25045-6", "LN", "CT Unspecified body region")  # CID 100
 ENGLISH = Code("en-US", "RFC5646", "English (United States)")
+# Drafts are English; a radiologist may write in another language
+LANGUAGES = {
+    code.value: code
+    for code in (
+        ENGLISH,
+        Code("en-GB", "RFC5646", "English (United Kingdom)"),
+        Code("de-DE", "RFC5646", "German (Germany)"),
+        Code("de-AT", "RFC5646", "German (Austria)"),
+        Code("de-CH", "RFC5646", "German (Switzerland)"),
+    )
+}
 
 # Section (CID 7001) and element (CID 7002) of what stands before the draft's own sections
 SUMMARY = (Code("55112-7", "LN", "Summary"), Code("55112-7", "LN", "Summary"))

@@ -216,6 +216,7 @@ def consequences_of(settings: Settings) -> Consequences:
         writes_object=acceptance.what == "object",
         final=acceptance.status == "final",
         verified_for=acceptance.verified_for,
+        language=acceptance.language,
         retracts=acceptance.rejected == "retracted",
         rejection_notes=tuple(taking_notes(settings)),
     )

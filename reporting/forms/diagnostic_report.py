@@ -11,7 +11,7 @@ from pydicom import Dataset
 
 from dicom_io.device import DEVICE_UID
 from dicom_io.errors import NonConformantReport
-from reporting.forms.source import accepted_by, notice_of, writer, written_at
+from reporting.forms.source import accepted_by, language_of, notice_of, writer, written_at
 from reporting.render import report_sections, report_text
 
 # One report of this software for each study: its identifier is the study's, in our own namespace
@@ -51,7 +51,7 @@ def diagnostic_report(sr: Dataset) -> dict[str, Any]:
         "presentedForm": [
             {
                 "contentType": "text/plain; charset=utf-8",
-                "language": "en-US",
+                "language": language_of(sr),
                 "data": b64encode(text.encode()).decode(),
                 "title": notice,
             }

@@ -10,6 +10,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from dicom_io.device import MANUFACTURER, MODEL_NAME, uid_in_form
+from reporting.concepts import ENGLISH, LANGUAGE
 from reporting.draft import DRAFT_NOTICE
 from reporting.patient import IDENTITY, time_zone_of
 from reporting.template import ACCEPTED_NOTICE, ACCEPTED_SERIES
@@ -90,6 +91,16 @@ def accepted_by(sr: Dataset) -> str:
     """Name the physician that accepted a report; empty for a draft."""
     people = (one for one in sr.get("AuthorObserverSequence") or [] if one.ObserverType == "PSN")
     return next((str(one.PersonName).rstrip("^") for one in people), "")
+
+
+def language_of(sr: Dataset) -> str:
+    """Return the language of a report, as RFC 5646 writes it."""
+    found = (
+        str(one.ConceptCodeSequence[0].CodeValue)
+        for one in sr.ContentSequence
+        if one.ConceptNameCodeSequence[0].CodeValue == LANGUAGE.value
+    )
+    return next(found, ENGLISH.value)
 
 
 def notice_of(sr: Dataset) -> str:

@@ -98,6 +98,13 @@ def test_other_forms_say_so_too() -> None:
     assert text_sr(final).SeriesDescription == final.SeriesDescription
 
 
+def test_it_tells_its_language() -> None:
+    german = accepted(language="de-DE")
+    assert german.ContentSequence[1].ConceptCodeSequence[0].CodeMeaning == "German (Germany)"
+    assert diagnostic_report(german)["presentedForm"][0]["language"] == "de-DE"
+    assert diagnostic_report(draft())["presentedForm"][0]["language"] == "en-US"
+
+
 def test_a_report_without_text_is_none() -> None:
     with pytest.raises(NonConformantReport, match="no text"):
         accepted_report(draft(), [(Heading.FINDINGS, " \n")], Acceptance("Dr. Rey", MOMENT))

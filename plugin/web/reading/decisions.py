@@ -55,6 +55,8 @@ class Consequences:
         Whether it is final, and not preliminary.
     verified_for : str, optional
         The organization that radiologists verify reports for; None where they verify none here.
+    language : str
+        Of what radiologists write here, as RFC 5646 writes it.
     retracts : bool
         Whether a draft that is rejected is taken back from its destinations.
     rejection_notes : tuple of str
@@ -64,6 +66,7 @@ class Consequences:
     writes_object: bool = True
     final: bool = False
     verified_for: str | None = None
+    language: str = "en-US"
     retracts: bool = False
     rejection_notes: tuple[str, ...] = ()
 
@@ -191,6 +194,7 @@ class Decisions:
             seen.edited,
             self.consequences.final,
             self.consequences.verified_for,
+            self.consequences.language,
         )
         if not any(
             text.strip() for heading, text in seen.texts if heading is not Heading.TECHNIQUE
