@@ -103,7 +103,18 @@ class Positions(nn.Module):
         self.slices = nn.Embedding(slices, third)
 
     def forward(self, h: int, w: int, d: int) -> Tensor:
-        """Patches along H, W and D -> (h·w·d, width), slices fastest."""
+        """Return the positions of a grid.
+
+        Parameters
+        ----------
+        h, w, d : int
+            Patches along H, W and D.
+
+        Returns
+        -------
+        Tensor, shape (h·w·d, width)
+            Slices fastest.
+        """
         tables = (self.rows.weight, self.columns.weight, self.slices.weight)
         row, column, at = (
             table[len(table) // n - 1 :: len(table) // n][:n]
@@ -192,7 +203,14 @@ class RadFMViT(nn.Module):
 
 
 class Look(nn.Module):
-    """Latents look at an image and at themselves: (B, n, C) and (B, m, C) -> (B, m, C)."""
+    """Latents look at an image and at themselves: (B, n, C) and (B, m, C) -> (B, m, C).
+
+    Parameters
+    ----------
+    width : int
+        C.
+    heads, head_width : int
+    """
 
     def __init__(self, width: int, heads: int, head_width: int):
         super().__init__()
