@@ -35,10 +35,11 @@ from plugin.state.kinds import Kind
 from plugin.state.outage import await_database
 from plugin.state.private import make_private
 from plugin.state.pulse import SILENT_S, Pulse
+from plugin.state.refusals import TURNED_AWAY
 from plugin.state.skew import watching_clock
 from plugin.state.spool import Spool
 from plugin.state.tables import Level
-from plugin.state.tally import counting
+from plugin.state.tally import TALLY, counting
 from plugin.state.timeline import add_event
 from plugin.supervisor import stop_on_signals
 from plugin.upkeep.audited import audited, note_settings
@@ -87,7 +88,11 @@ def run_receiver(settings: Settings, stop: threading.Event | None = None) -> Non
         sessions = await_sessions(settings, stop, pulse)
         if sessions is None:
             return
-        with audited(sessions, "receive"), watching_clock(sessions), counting(sessions):
+        with (
+            audited(sessions, "receive"),
+            watching_clock(sessions),
+            counting(sessions, TALLY, TURNED_AWAY.flush),
+        ):
             receive(
                 sessions,
                 open_spool(settings),

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dicom_io.archives.tls import Tls, fault_of
 from dicom_io.errors import ConfigurationError
 from plugin.reception.lobby import Strangers
+from plugin.state.refusals import TURNED_AWAY
 
 # A handshake is two round trips and a few milliseconds of computing
 TIMEOUT_S = 10.0
@@ -77,6 +78,7 @@ class Handshakes:
                 else "the connection ended in the handshake"
             )
             self._strangers.tell(address, f"no TLS: {cause}")
+            TURNED_AWAY.note("", address, "NoTls")
             peer.close()
             return None
 

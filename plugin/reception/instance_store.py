@@ -13,6 +13,7 @@ from plugin.reception.intake import Arrival, Outcome, is_document
 from plugin.reception.pdata import Command
 from plugin.state.incoming import LONGEST_BEGINNING, IncomingFile, refusals
 from plugin.state.kinds import Kind
+from plugin.state.refusals import TURNED_AWAY
 from plugin.state.spool import Spool, file_head
 from plugin.state.tally import TALLY, Counted
 
@@ -111,6 +112,7 @@ class InstanceStore:
             self._ended = True
             LOGGER.warning("%s from %s was cut off", self._announced, self._sender)
             TALLY.count(Counted.REFUSALS, reason="CutOff")
+            TURNED_AWAY.note(self._sender_ae_title, self._address, "CutOff")
             self._note_absent()
         self._close()
 
@@ -121,6 +123,7 @@ class InstanceStore:
 
     def _refuse(self, error: CtscribeError) -> int:
         TALLY.count(Counted.REFUSALS, reason=type(error).__name__)
+        TURNED_AWAY.note(self._sender_ae_title, self._address, type(error).__name__)
         # A full disk refuses every slice of every study: one line a minute says so
         if not isinstance(error, StoreFull) or self._committer.alert(Kind.REFUSED, error):
             LOGGER.warning("%s from %s is refused: %s", self._announced, self._sender, error)

@@ -21,6 +21,7 @@ from plugin.reception.handshakes import Handshakes
 from plugin.reception.lobby import Lobby, Strangers, close
 from plugin.reception.patient_socket import PatientSocket
 from plugin.reception.upper_layer import BeginStore, StoreProvider
+from plugin.state.refusals import TURNED_AWAY
 
 
 class _Handler(RequestHandler):
@@ -101,6 +102,7 @@ class Listener(ThreadedAssociationServer):
         allowed = self.may_connect(client_address[0])
         if not allowed:
             self.strangers.tell(client_address[0], "its address is not in the allow-list")
+            TURNED_AWAY.note("", client_address[0], "UnknownAddress")
         return allowed
 
     def process_request(self, request: Any, client_address: Any) -> None:

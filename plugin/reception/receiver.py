@@ -34,6 +34,7 @@ from plugin.state.clock import now_of
 from plugin.state.commitments import record_report
 from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory
+from plugin.state.refusals import TURNED_AWAY
 from plugin.state.spool import Spool
 from plugin.state.tally import TALLY, Counted
 
@@ -220,6 +221,7 @@ class _Reception:
         if not is_allowed(title, address, self.peers):
             event.assoc._server.strangers.tell(address, "its AE title is not in the allow-list")
             TALLY.count(Counted.REFUSALS, reason="UnknownSender")
+            TURNED_AWAY.note(title, address, "UnknownSender")
             reject(event, 0x01, 0x01, 0x03)  # PS3.8 9.3.4: calling AE title not recognised
             return
         _offer_what_is_asked(event)

@@ -11,7 +11,7 @@ import logging
 import threading
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 
@@ -120,12 +120,27 @@ TALLY = Tally()
 
 
 @contextmanager
-def counting(sessions: SessionFactory, tally: Tally = TALLY) -> Iterator[None]:
-    """Write down what is counted, again and again, for the length of a `with` block."""
+def counting(
+    sessions: SessionFactory,
+    tally: Tally = TALLY,
+    *others: Callable[[SessionFactory], None],
+) -> Iterator[None]:
+    """Write down what is counted, again and again, for the length of a `with` block.
+
+    Parameters
+    ----------
+    sessions : SessionFactory
+        Of the service's database.
+    tally : Tally
+        What was counted.
+    *others : callable
+        Write down what else was counted.
+    """
 
     def flush() -> None:
         try:
-            tally.flush(sessions)
+            for write in (tally.flush, *others):
+                write(sessions)
         except DBAPIError as error:  # others say so louder
             LOGGER.debug("counters are not written: %s", reason_of(error))
 

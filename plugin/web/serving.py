@@ -27,8 +27,9 @@ from plugin.state.bell import Bell
 from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory
 from plugin.state.pulse import SILENT_S, Pulse
+from plugin.state.refusals import TURNED_AWAY
 from plugin.state.skew import watching_clock
-from plugin.state.tally import counting
+from plugin.state.tally import TALLY, counting
 from plugin.supervisor import stop_on_signals
 from plugin.upkeep.audited import audited
 from plugin.web.access.gate import Gate, identify
@@ -92,7 +93,11 @@ def run_web(
             return
         bell = stack.enter_context(closing(Bell(sessions.kw["bind"])))
         served = Served(settings, path, sessions, bell)
-        for one in (audited(sessions, "web"), watching_clock(sessions), counting(sessions)):
+        for one in (
+            audited(sessions, "web"),
+            watching_clock(sessions),
+            counting(sessions, TALLY, TURNED_AWAY.flush),
+        ):
             stack.enter_context(one)
         stack.enter_context(served.running())
         app = guarded(served.app, settings.web)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from fastapi import APIRouter
 
 from plugin.administration.disk import disk_to_dict
 from plugin.administration.load import load_to_dict
 from plugin.housekeeping import limits_of
-from plugin.web.routes.office import REFUSALS, Office, Told, telling
+from plugin.state.clock import now_of
+from plugin.state.refusals import refused_since
+from plugin.web.routes.office import REFUSALS, Moment, Office, Told, telling
+
+_DAY = timedelta(days=1)
 
 
 def service_router(office: Office) -> APIRouter:
@@ -26,5 +32,13 @@ def service_router(office: Office) -> APIRouter:
             settings = office.read_settings()
             told = disk_to_dict(office.sessions, office.spool, limits_of(settings))
         return {"enabled": settings.retention.enabled, **told}
+
+    @router.get("/refusals", responses=REFUSALS)
+    def refusals(since: Moment | None = None) -> Told:
+        """Tell which senders were refused since a moment, by default for a day, and why."""
+        with office.sessions() as session:
+            rows = refused_since(session, since or now_of(session) - _DAY)
+        keys = ("sender", "address", "reason", "count", "first_at", "last_at")
+        return {"refusals": [{key: getattr(one, key) for key in keys} for one in rows]}
 
     return router

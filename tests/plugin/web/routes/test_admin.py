@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 
 from plugin.settings import Settings, load_settings
 from plugin.state.audit import Action, AuditRow, Who
+from plugin.state.refusals import TurnedAway
 from plugin.state.tables import Delivery, Draft, Instance, Job
 from plugin.web.access.gate import Gate
 from plugin.web.access.sessions import Role
@@ -167,6 +168,16 @@ def test_the_disk_says_what_stays(client: TestClient) -> None:
     assert {one["rule"] for one in told["taken"]} >= {"images", "drafts", "rows"}
     assert told["deleted"] == []
     assert any(one["studies"] == 2 for one in told["kept"])
+
+
+def test_who_was_refused_today(client: TestClient, service: Ward) -> None:
+    away = TurnedAway()
+    away.note("CT9", "192.0.2.1", "UnknownSender")
+    away.flush(service.sessions)
+    (told,) = client.get("/api/admin/refusals").json()["refusals"]
+    assert (told["sender"], told["reason"], told["count"]) == ("CT9", "UnknownSender", 1)
+    later = {"since": (datetime.now(UTC) + timedelta(hours=1)).isoformat()}
+    assert client.get("/api/admin/refusals", params=later).json() == {"refusals": []}
 
 
 def test_other_rules_are_replayed(client: TestClient) -> None:

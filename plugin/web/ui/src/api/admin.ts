@@ -68,6 +68,15 @@ export interface Disk {
   kept: { why: string; studies: number; bytes: number }[];
 }
 
+export interface Refused {
+  sender: string;
+  address: string;
+  reason: string;
+  count: number;
+  first_at: string;
+  last_at: string;
+}
+
 export interface Rules {
   digest: string;
   text: string;

@@ -7,6 +7,7 @@ import { DiskPage } from './disk';
 import { ModelsPage } from './models';
 import { PeoplePage } from './people';
 import { QueuePage } from './queue';
+import { RefusalsPage } from './refusals';
 import { RulesPage } from './rules';
 import { StudiesPage } from './studies';
 import { type Word, w } from './words';
@@ -15,6 +16,7 @@ const PAGES: Record<string, () => JSX.Element> = {
   queue: QueuePage,
   studies: StudiesPage,
   deliveries: DeliveriesPage,
+  refusals: RefusalsPage,
   disk: DiskPage,
   rules: RulesPage,
   models: ModelsPage,
