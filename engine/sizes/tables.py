@@ -10,9 +10,13 @@ from torch import nn
 from transformers.models.llama import LlamaConfig, LlamaForCausalLM
 from transformers.models.qwen2 import Qwen2Config, Qwen2ForCausalLM
 
+from engine.checkpoints.layouts.ct2rep import PUBLISHED as CT2REP_TOWER
+from engine.network.ct_vit import CTViT, CTViTConfig
 from engine.network.dcformer import VARIANTS
 from engine.network.m3d_lamed import SpatialPooling
+from engine.network.primus import Primus, PrimusConfig
 from engine.network.projector import PUBLISHED, ProjectorConfig, StreamConfig, projector
+from engine.network.radfm import RadFMViT, RadFMViTConfig
 from engine.network.resnet3d import ResNet3DConfig
 from engine.network.vision import VisionConfig, vision_tower
 from engine.network.vit3d import AblationViT3DConfig, ViT3DConfig
@@ -139,13 +143,22 @@ def _rounding_of_attention(config: ViT3DConfig) -> int:
 
 
 def _vision_towers() -> Iterator[Row]:
-    """The towers of the ablations, each at its own input size."""
+    """The towers of the ablations and of other families, each at its own input size."""
     towers: dict[str, VisionConfig] = {f"DCFormer-{n}": config for n, config in VARIANTS.items()}
     towers["ViT3D of M3D-LaMed"] = ViT3DConfig()
     towers["ViT3D of the ablation code"] = AblationViT3DConfig()
     towers["ResNet-152 of Merlin"] = ResNet3DConfig()
     for name, config in towers.items():
         yield Row("Vision towers", name, tower_cost(config))
+    others: dict[str, CTViT | Primus | RadFMViT] = {
+        "CT-ViT of CT-CHAT": CTViT(CTViTConfig()),
+        "CT-ViT of CT2Rep": CTViT(CT2REP_TOWER),
+        "Primus of NV-Reason-CT": Primus(PrimusConfig()),
+        "3D ViT of RadFM": RadFMViT(RadFMViTConfig()),
+    }
+    for name, tower in others.items():
+        volume = torch.empty(1, 1, *tower.config.input_size)
+        yield Row("Vision towers", name, cost(tower, volume))
 
 
 def tower_cost(config: VisionConfig) -> Cost:

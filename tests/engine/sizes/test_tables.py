@@ -34,8 +34,15 @@ def test_where_the_paper_differs_the_row_says_what_it_must_have_counted(rows: li
 
 def test_every_vision_tower_is_counted(rows: list[Row]) -> None:
     towers = [row.name for row in rows if row.table == "Vision towers"]
-    assert len(towers) == 9
+    assert len(towers) == 13
     assert {"DCFormer-large", "ViT3D of the ablation code", "ResNet-152 of Merlin"} <= set(towers)
+    assert {"CT-ViT of CT-CHAT", "CT-ViT of CT2Rep"} <= set(towers)
+    assert {"Primus of NV-Reason-CT", "3D ViT of RadFM"} <= set(towers)
+
+
+def test_the_tower_of_radfm_has_the_authors_number_of_parameters(rows: list[Row]) -> None:
+    [row] = [row for row in rows if row.name == "3D ViT of RadFM"]
+    assert row.cost.parameters == 66_208_000  # counted by their own code
 
 
 @pytest.mark.parametrize(
