@@ -30,6 +30,7 @@ from plugin.drafting.jobs import claim_job
 from plugin.reception.header import Header
 from plugin.reception.intake import Arrival, record
 from plugin.reception.sweep import sweep
+from plugin.state.audit import AuditRow
 from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory, open_database, session_factory
 from plugin.state.spool import Spool, file_head
@@ -154,6 +155,8 @@ class Day:
     rows: int
     database_mb: float
     start_s: float
+    entries: int
+    """Of the audit trail, among the rows."""
 
 
 def simulate(
@@ -198,8 +201,9 @@ def _figures(day: int, folder: Path, sessions: SessionFactory) -> Day:
     with sessions() as session:
         counted = [select(func.count()).select_from(one) for one in Base.metadata.sorted_tables]
         rows = sum(session.scalar(one) or 0 for one in counted)
+        entries = session.scalar(select(func.count()).select_from(AuditRow)) or 0
     database = sum(path.stat().st_size for path in folder.glob("ctscribe.db*"))
-    return Day(day, files, size / 1e6, rows, database / 1e6, start_s)
+    return Day(day, files, size / 1e6, rows, database / 1e6, start_s, entries)
 
 
 def _start_s(folder: Path) -> float:
