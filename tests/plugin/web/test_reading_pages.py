@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
+from fastapi import APIRouter
 from fastapi.testclient import TestClient
 from playwright.sync_api import Browser, Page, expect
 
@@ -13,9 +14,15 @@ from dicom_io.archives.orthanc import Orthanc
 from plugin.delivery.delivery import deliver_to
 from plugin.delivery.destinations import Destination
 from plugin.delivery.outbox import Outbox
+from plugin.web.access.gate import identify
+from plugin.web.access.sessions import Role
 from plugin.web.application import create_app
+from plugin.web.dicomweb.routes import dicomweb_router
+from plugin.web.dicomweb.stow import Storing
+from plugin.web.reading.room import Room
 from plugin.web.routes.reading import reading_routers
 from tests.orthanc import RunningOrthanc
+from tests.plugin.arrivals import PATIENCE
 from tests.plugin.feedback.conftest import Ward
 from tests.plugin.feedback.conftest import drafted as drafted
 from tests.plugin.feedback.conftest import ward as ward
@@ -37,11 +44,19 @@ def address(rooms: Rooms) -> Iterator[str]:
     ended = threading.Event()
     news = threading.Thread(target=rooms.room.feed.run, args=(ended,))
     news.start()
-    app = create_app(rooms.room.gate, reading_routers(rooms.room), secure=False, built=BUILT)
+    app = create_app(rooms.room.gate, routers(rooms.room), secure=False, built=BUILT)
     with served(app) as address:
         yield address
     ended.set()
     news.join()
+
+
+def routers(room: Room) -> list[APIRouter]:
+    """What the pages ask, and the images that they show."""
+    archive, may = room.archive, [room.gate.allowed(Role.READER)]
+    storing = Storing(archive.sessions, archive.spool, PATIENCE)
+    images = dicomweb_router(archive, storing, identify, may_read=may, may_store=may)
+    return [*reading_routers(room), images]
 
 
 def test_a_new_study_comes_into_an_open_list(
