@@ -1,0 +1,56 @@
+/** Series as the engine takes them: the addresses of their images, and where their slices lie. */
+import type { Types } from '@cornerstonejs/core';
+import { wadors } from '@cornerstonejs/dicom-image-loader';
+import { inOrder, isVolume, type Metadata, middleOf, normalOf, sopInstanceOf } from './series';
+
+const ROOT = '/dicom-web';
+const PLANES = ['sagittal', 'coronal', 'axial'] as const;
+
+export interface Loaded {
+  /** What the engine calls it where planes are cut through it. */
+  volume: string;
+  /** What the engine calls its slices, in the order of their places. */
+  images: string[];
+  sopInstances: string[];
+  /** The middle of each slice, in mm of the patient (LPS). */
+  middles: Types.Point3[];
+  normal: number[] | undefined;
+  /** The plane that the slices lie in, or nearly so. */
+  plane: (typeof PLANES)[number];
+  isVolume: boolean;
+}
+
+const known = new Map<string, Promise<Loaded>>();
+
+/** Ask for the metadata of a series, once for each page. */
+export function load(study: string, series: string): Promise<Loaded> {
+  const found = known.get(series) ?? fetched(study, series);
+  known.set(series, found);
+  found.catch(() => known.delete(series));
+  return found;
+}
+
+async function fetched(study: string, series: string): Promise<Loaded> {
+  const address = `${ROOT}/studies/${study}/series/${series}`;
+  const answer = await fetch(`${address}/metadata`, {
+    headers: { Accept: 'application/dicom+json' },
+  });
+  if (!answer.ok) throw new Error(`the images were not found (${answer.status})`);
+  const instances = inOrder((await answer.json()) as Metadata[]);
+  const images = instances.map((one) => {
+    const image = `wadors:${address}/instances/${sopInstanceOf(one)}/frames/1`;
+    wadors.metaDataManager.add(image, one as never);
+    return image;
+  });
+  const normal = normalOf(instances[0]);
+  const sizes = (normal ?? [0, 0, 1]).map(Math.abs);
+  return {
+    volume: `cornerstoneStreamingImageVolume:${series}`,
+    images,
+    sopInstances: instances.map(sopInstanceOf),
+    middles: instances.map((one) => middleOf(one) as Types.Point3),
+    normal,
+    plane: PLANES[sizes.indexOf(Math.max(...sizes))] ?? 'axial',
+    isVolume: isVolume(instances),
+  };
+}
