@@ -23,7 +23,7 @@ from plugin.endpoints import (
     read_token,
 )
 from plugin.engines import watched_engine
-from plugin.housekeeping import audited_settings, duties, metrics_duties
+from plugin.housekeeping import audited_settings, duties, hl7_duties, metrics_duties
 from plugin.section import is_loopback
 from plugin.settings import ArchiveDestination, FhirDestination, Hl7Destination, Settings
 from plugin.settings import Destination as DestinationSettings
@@ -47,6 +47,7 @@ from plugin.upkeep.audited import audited, note_settings
 if TYPE_CHECKING:
     from dicom_io.archives.proof import Verdict
     from plugin.delivery.formed import Told
+    from plugin.delivery.outbox import Outbox
     from plugin.delivery.redelivery import Selection
 
 
@@ -76,6 +77,14 @@ def await_sessions(
 
 def open_spool(settings: Settings) -> Spool:
     return Spool(settings.storage.spool, floor_bytes=settings.storage.floor_mb * 2**20)
+
+
+def open_outbox(settings: Settings, sessions: SessionFactory) -> Outbox:
+    """Build what hands out the deliveries that are due."""
+    from plugin.delivery.outbox import Outbox
+
+    dropped = settings.hl7.enabled and settings.worker.when_reported == "drop"
+    return Outbox(sessions, settings.storage.spool, drop_reported=dropped)
 
 
 def run_receiver(settings: Settings, stop: threading.Event | None = None) -> None:
@@ -127,7 +136,6 @@ def run_worker(
         The settings' file, whose changed rules and models are taken up.
     """
     from plugin.delivery.delivery import delivering
-    from plugin.delivery.outbox import Outbox
     from plugin.workplace import Place, at_work, with_current_model
 
     stop = stop or stop_on_signals()
@@ -137,7 +145,7 @@ def run_worker(
             return
         tell = partial(tell_form, sessions)
         targets = [destination(one, partial(tell, one.name)) for one in settings.destinations]
-        outbox, poll_s = Outbox(sessions, settings.storage.spool), settings.worker.poll_s
+        outbox, poll_s = open_outbox(settings, sessions), settings.worker.poll_s
         settings = with_current_model(settings, sessions)
         with (
             audited(sessions, "work"),
@@ -156,7 +164,6 @@ def run_worker(
 def run_delivery(settings: Settings, stop: threading.Event | None = None) -> None:
     """Deliver until a signal, or `stop`: what is drafted leaves although no worker lives."""
     from plugin.delivery.delivery import delivering
-    from plugin.delivery.outbox import Outbox
 
     stop = stop or stop_on_signals()
     targets = [destination(one) for one in settings.destinations]
@@ -164,7 +171,7 @@ def run_delivery(settings: Settings, stop: threading.Event | None = None) -> Non
         sessions = await_sessions(settings, stop, pulse)
         if sessions is None:
             return
-        outbox = Outbox(sessions, settings.storage.spool)
+        outbox = open_outbox(settings, sessions)
         poll_s = settings.worker.poll_s
         with (
             audited(sessions, "deliver"),
@@ -188,7 +195,7 @@ def run_upkeep(settings: Settings, stop: threading.Event | None = None) -> None:
             return
         note_settings(sessions, audited_settings(settings))
         found = duties(settings, sessions, open_spool(settings))
-        found += metrics_duties(settings, sessions, stack)
+        found += metrics_duties(settings, sessions, stack) + hl7_duties(settings, sessions, stack)
         with audited(sessions, "upkeep"), counting(sessions), done(found):
             while not stop.wait(1.0):
                 pulse.expect(SILENT_S)

@@ -108,6 +108,39 @@ def metrics_duties(settings: Settings, sessions: SessionFactory, stack: ExitStac
     return [Duty("metrics", LISTEN_S, server.start)]
 
 
+def hl7_duties(settings: Settings, sessions: SessionFactory, stack: ExitStack) -> list[Duty]:
+    """Return what hears orders and final reports.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of the service.
+    sessions : SessionFactory
+        Of its database.
+    stack : ExitStack
+        Closes the listener at the end of the process.
+
+    Raises
+    ------
+    ConfigurationError
+        A certificate cannot be read.
+    """
+    from plugin.upkeep.duties import Duty
+
+    chosen = settings.hl7
+    if not chosen.enabled:
+        return []
+    from plugin.upkeep.orders.hearing import Hearing
+    from plugin.upkeep.orders.listener import Listener
+
+    tls = certificates(chosen.tls)
+    hear = Hearing(sessions, chosen.accession_fields).hear
+    context = tls.server() if tls else None
+    listener = Listener(hear, chosen.host, chosen.port, chosen.peers, context)
+    stack.callback(listener.close)
+    return [Duty("HL7", LISTEN_S, listener.start)]
+
+
 def metrics_server(settings: Settings, sessions: SessionFactory) -> MetricsServer:
     """Build what answers a Prometheus server; it does not listen yet.
 

@@ -7,12 +7,24 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    IPvAnyNetwork,
+    ValidationInfo,
+)
 
 AETitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[^\\\s][^\\\n]*$")]
 Port = Annotated[int, Field(ge=0, le=65535)]
 HttpUrl = Annotated[str, Field(pattern=r"^https?://[^@?#\s]+$")]
 EngineUrl = Annotated[str, Field(pattern=r"^(openai\+)?https?://[^@?#\s]+$")]
+Networks = Annotated[
+    tuple[IPvAnyNetwork, ...],
+    BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
+]
 Seconds = Annotated[float, Field(gt=0)]
 
 

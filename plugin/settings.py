@@ -36,7 +36,7 @@ from plugin.section import (
     require_unique,
 )
 from plugin.settings_problems import first_problem
-from plugin.upkeep_settings import Alarms, Audit, Metrics, Retention
+from plugin.upkeep_settings import Alarms, Audit, Hl7, Metrics, Retention
 from plugin.web_settings import Web
 
 FormName = Literal["enhanced-sr", "text-sr", "pdf", "image"]
@@ -367,6 +367,7 @@ class Settings(Section):
 
     retention: Retention = Retention()
     metrics: Metrics = Metrics()
+    hl7: Hl7 = Hl7()
     destinations: tuple[Destination, ...] = ()
     models: tuple[NamedModel, ...] = ()
     rules: tuple[Rule, ...] = ()

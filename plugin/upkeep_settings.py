@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from plugin.section import (
     Certificates,
     HttpUrl,
+    Networks,
     Port,
     Seconds,
     Section,
@@ -61,6 +62,32 @@ class Retention(Section):
         if self.low_percent > self.high_percent:
             raise ValueError("low_percent must not be above high_percent")
         return self
+
+
+class Hl7(Section):
+    """Orders and final reports, as a RIS tells them."""
+
+    enabled: bool = False
+    host: str = "127.0.0.1"
+    port: Port = 11191
+    peers: Networks = Field(
+        default=(), description="addresses or networks that may connect from beyond loopback"
+    )
+    accession_fields: tuple[Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{2}-\d{1,2}$")], ...] = (
+        Field(
+            default=("IPC-1", "OBR-18", "OBR-3", "ORC-3"),
+            min_length=1,
+            description="where the accession number stands; the first that has one counts",
+        )
+    )
+    tls: Certificates | None = None
+
+    @field_validator("tls")
+    @classmethod
+    def _shows_a_certificate(cls, value: Certificates | None) -> Certificates | None:
+        if value is not None and value.certificate is None:
+            raise ValueError("a server shows a certificate: name its file")
+        return value
 
 
 class Metrics(Section):

@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, IPvAnyNetwork, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from plugin.section import Certificates, HttpUrl, Port, Section, is_loopback, require_unique
-
-Networks = Annotated[
-    tuple[IPvAnyNetwork, ...],
-    BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
-]
-
+from plugin.section import (
+    Certificates,
+    HttpUrl,
+    Networks,
+    Port,
+    Section,
+    is_loopback,
+    require_unique,
+)
 
 RoleName = Literal["reader", "radiologist", "administrator"]
 

@@ -195,13 +195,14 @@ def patience_of(settings: Settings) -> Patience:
 
 
 def _reported(place: Place) -> Missing:
-    from plugin.drafting.reported import FinalReports
+    from plugin.drafting.reported import FinalReports, ToldReports
 
-    name = place.settings.worker.reported_at
-    for one in place.settings.destinations:
-        if one.name == name and isinstance(one, ArchiveDestination):
-            return FinalReports(place.sessions, one.name, archive_of(one)).found
-    return nothing_known
+    settings = place.settings
+    asked: Missing = nothing_known
+    for one in settings.destinations:
+        if one.name == settings.worker.reported_at and isinstance(one, ArchiveDestination):
+            asked = FinalReports(place.sessions, one.name, archive_of(one)).found
+    return ToldReports(place.sessions, asked).found if settings.hl7.enabled else asked
 
 
 def _missing(place: Place) -> Missing:

@@ -16,6 +16,8 @@ def certificates_of(settings: Settings) -> Iterator[tuple[str, Certificates]]:
     """Yield the certificates of every line, and what messages call the line."""
     if settings.receiver.tls is not None:
         yield "receiver", settings.receiver.tls
+    if settings.hl7.tls is not None:
+        yield "hl7", settings.hl7.tls
     if settings.web.tls is not None:
         yield "reading room", settings.web.tls
     for one in settings.destinations:

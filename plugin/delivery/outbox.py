@@ -27,6 +27,7 @@ from plugin.state.clock import CLOCK_SLACK, doubled, now_of, too_far
 from plugin.state.commitments import begin_commitment, is_committed
 from plugin.state.database import SessionFactory
 from plugin.state.kinds import Kind
+from plugin.state.orders import order_of
 from plugin.state.tables import Delivery, DeliveryState, Draft, Level, Quarantine, Verdict
 from plugin.state.tally import TALLY, Counted
 from plugin.state.timeline import add_event
@@ -138,11 +139,19 @@ class Outbox:
         The folder that draft paths are relative to.
     now : callable
         The clock, asked in a transaction.
+    drop_reported : bool
+        Whether a draft is sent no more once a RIS has told of a final report.
     """
 
     def __init__(
-        self, sessions: SessionFactory, spool: Path, now: Callable[[Session], datetime] = now_of
+        self,
+        sessions: SessionFactory,
+        spool: Path,
+        now: Callable[[Session], datetime] = now_of,
+        *,
+        drop_reported: bool = False,
     ) -> None:
+        self._drop_reported = drop_reported
         self._sessions = sessions
         self._spool = spool
         self._now = now
@@ -157,7 +166,8 @@ class Outbox:
             now = self._now(session)
             values = {"destination": destination, "now": now, "far": now + _FAR}
             while (delivery := session.scalar(_FIRST_DUE, values)) is not None:
-                if (unwanted := _why_unwanted(delivery, now)) is not None:
+                unwanted = _why_unwanted(delivery, now) or self._reported(session, delivery)
+                if unwanted is not None:
                     level, why = unwanted
                     delivery.state = DeliveryState.CANCELLED
                     message = f"not sent to {delivery.destination}: {why}"
@@ -170,6 +180,17 @@ class Outbox:
                     self._audit(session, delivery, Action.SENDING)
                 return self._due(delivery)
         return None
+
+    def _reported(self, session: Session, delivery: Delivery) -> tuple[Level, str] | None:
+        """Why a draft that was never tried comes too late; what somebody asked for is sent."""
+        first = delivery.state == DeliveryState.PENDING and delivery.attempts == 0
+        forced = delivery.retracts or delivery.final is not None or delivery.draft.job.forced
+        if not (self._drop_reported and first) or forced:
+            return None
+        order = order_of(session, delivery.draft.study)
+        if order is None or order.reported_at is None:
+            return None
+        return Level.INFO, "a final report of the study was told by HL7"
 
     def record_sent(self, due: Due, claim_s: float = CLAIM_S) -> Due:
         """Record that the destination has accepted the object; returns what is left to do."""

@@ -14,10 +14,11 @@ from sqlalchemy.orm import Session
 from plugin.rules.decision import Decision, Judgement
 from plugin.rules.facts import Arrived, Facts
 from plugin.rules.rules import Rules
-from plugin.rules.urgency import urgency_in
+from plugin.rules.urgency import Urgency, urgency_in
 from plugin.state.clock import now_of
 from plugin.state.database import SessionFactory
 from plugin.state.kinds import Kind
+from plugin.state.orders import order_of
 from plugin.state.spool import Spool
 from plugin.state.studies import lock_study
 from plugin.state.tables import Instance, Job, JobState, Level, Study
@@ -37,14 +38,19 @@ class Seen:
         What the service knows.
     series : tuple of (Dataset, int)
         Header of an image, and the number of images, of each series that a model may read.
+    ordered : Urgency, optional
+        What the order says that a RIS has sent.
     """
 
     arrived: Arrived
     series: tuple[tuple[Dataset, int], ...]
+    ordered: Urgency | None = None
 
     def judge(self, rules: Rules) -> Judgement:
         """Ask the rules."""
         stated = [one for header, _ in self.series if (one := urgency_in(header)) is not None]
+        if self.ordered is not None:
+            stated.append(self.ordered)
         urgency = min(stated, default=None)
         priority = "" if urgency is None else urgency.word
         return rules.judge(
@@ -76,7 +82,9 @@ def seen_in(session: Session, spool: Spool, job: Job) -> Seen:
     rows = select(Instance.path, firsts.c.images).join(firsts, firsts.c.id == Instance.id)
     paths = session.execute(rows.order_by(Instance.id)).all()
     headers = ((_header(spool.absolute(path)), images) for path, images in paths)
-    return Seen(arrived, tuple((one, images) for one, images in headers if one is not None))
+    order = order_of(session, study)
+    told = None if order is None or order.urgency is None else Urgency(order.urgency)
+    return Seen(arrived, tuple((one, images) for one, images in headers if one is not None), told)
 
 
 def _header(path: Path) -> Dataset | None:

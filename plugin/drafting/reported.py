@@ -15,10 +15,12 @@ from pydicom.uid import (
 
 from dicom_io.archives.archive import Archive
 from dicom_io.errors import AssociationRejected, PeerUnreachable
+from plugin.drafting.parts import Missing
 from plugin.state.clock import now_of
 from plugin.state.database import SessionFactory
 from plugin.state.kinds import Kind
-from plugin.state.tables import Level
+from plugin.state.orders import order_of
+from plugin.state.tables import Level, Study
 from plugin.state.timeline import add_event_once
 
 # Others are measurements, doses and logs
@@ -60,6 +62,31 @@ class FinalReports:
         with self.sessions.begin() as session:
             now = now_of(session)
             add_event_once(session, kind, message, now=now, study_id=study_id, level=level)
+
+
+@dataclass(frozen=True)
+class ToldReports:
+    """Knows of the final reports that a RIS has told of.
+
+    Parameters
+    ----------
+    sessions : SessionFactory
+        Of the service's database.
+    otherwise : callable
+        Is asked where none was told.
+    """
+
+    sessions: SessionFactory
+    otherwise: Missing
+
+    def found(self, study_id: int, study_instance_uid: str) -> str | None:
+        """Say that there is a final report; None where nobody knows of one."""
+        with self.sessions() as session:
+            order = order_of(session, session.get_one(Study, study_id))
+            told = order is not None and order.reported_at is not None
+        if told:
+            return "a final report of the study had been told by HL7"
+        return self.otherwise(study_id, study_instance_uid)
 
 
 def is_final(reports: Iterable[Dataset]) -> bool:

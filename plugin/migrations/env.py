@@ -5,6 +5,7 @@ from alembic import context
 from plugin.state import (  # noqa: F401  beside all other tables
     embeddings,
     listings,
+    orders,
     people,
     questions,
     reviews,

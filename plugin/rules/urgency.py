@@ -32,6 +32,19 @@ _WORDS = {
     **dict.fromkeys(("ROUTINE", "R", "MEDIUM", "NORMAL"), Urgency.ROUTINE),
     **dict.fromkeys(("LOW",), Urgency.LOW),
 }
+# HL7 tables 0027 and 0485, which orders use; P is before an operation, T critical to the minute
+_OF_ORDERS = {
+    **_WORDS,
+    **dict.fromkeys(("P", "T"), Urgency.HIGH),
+    **dict.fromkeys(("C", "CR", "CS", "CSP", "UD", "PRN"), Urgency.ROUTINE),
+}
+
+
+def urgency_named(word: str) -> Urgency | None:
+    """Return the urgency of a priority of HL7; "TS10" is critical within ten seconds."""
+    said = word.strip().upper()
+    critical = said[:1] == "T" and said[1:2] in ("S", "M", "H", "D") and said[2:].isdecimal()
+    return Urgency.HIGH if critical else _OF_ORDERS.get(said)
 
 
 def urgency_in(header: Dataset) -> Urgency | None:

@@ -10,9 +10,9 @@ from pathlib import Path
 import hl7
 
 from dicom_io.errors import UnusableData
+from dicom_io.hl7_messages import Message, Segment, messages_in
 from training.data.sections import kind_of_heading
 from training.site.reports.hl7_identity import identity, is_field
-from training.site.reports.hl7_messages import Message, Segment, messages_in
 from training.site.reports.reports import Part, SignedReport, Status, text_of
 
 ACCESSION_FIELD = "OBR-3"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from dicom_io.hl7_messages import Segment
 from training.site.deidentify.known import KnownValues
-from training.site.reports.hl7_messages import Segment
 
 Places = Mapping[str, tuple[int, ...]]
 
