@@ -136,7 +136,7 @@ def hl7_duties(settings: Settings, sessions: SessionFactory, stack: ExitStack) -
     tls = certificates(chosen.tls)
     hear = Hearing(sessions, chosen.accession_fields).hear
     context = tls.server() if tls else None
-    listener = Listener(hear, chosen.host, chosen.port, chosen.peers, context)
+    listener = Listener(hear, chosen.host, chosen.port, chosen.senders, context)
     stack.callback(listener.close)
     return [Duty("HL7", LISTEN_S, listener.start)]
 

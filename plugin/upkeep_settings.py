@@ -70,7 +70,7 @@ class Hl7(Section):
     enabled: bool = False
     host: str = "127.0.0.1"
     port: Port = 11191
-    peers: Networks = Field(
+    senders: Networks = Field(
         default=(), description="addresses or networks that may connect from beyond loopback"
     )
     accession_fields: tuple[Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{2}-\d{1,2}$")], ...] = (

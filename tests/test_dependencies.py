@@ -27,6 +27,8 @@ MODULES = sorted(
 ROOMS = {
     "reporting/forms": ("forms",),
     "plugin/delivery/mllp.py": ("forms",),
+    "plugin/upkeep/orders": ("forms",),
+    "dicom_io/hl7_messages.py": ("forms",),
     "plugin/web/access/directories.py": ("oidc",),
     "training": ("training",),
     "training/evaluation": ("evaluation",),

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+_UID = sa.String(70).with_variant(sa.String(64), "sqlite")
+
 revision = "0026"
 down_revision = "0025"
 branch_labels = None
@@ -13,7 +15,7 @@ def upgrade() -> None:
     op.create_table(
         "orders",
         sa.Column("accession_number", sa.String(length=64), nullable=False),
-        sa.Column("study_instance_uid", sa.String(length=128), nullable=True),
+        sa.Column("study_instance_uid", _UID, nullable=True),
         sa.Column("urgency", sa.Integer(), nullable=True),
         sa.Column("reported_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("told_at", sa.DateTime(timezone=True), nullable=False),
