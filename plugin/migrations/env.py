@@ -8,6 +8,7 @@ from plugin.state import (  # noqa: F401  beside all other tables
     orders,
     people,
     questions,
+    refusals,
     reviews,
     signed,
     trials,
