@@ -1,4 +1,4 @@
-import type { ComponentType, JSX } from 'preact';
+import type { JSX } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import type { Shown, Slice } from '../../api/studies';
 import { t } from '../../i18n/i18n';
@@ -9,19 +9,15 @@ export interface Given {
   onSlice: (slice: Slice) => void;
 }
 
-type Viewer = ComponentType<Given>;
-
-/** Fetched with the first study: it weighs a hundred times the other pages. */
-const found = import.meta.glob<{ Viewer: Viewer }>('../../viewer/viewer.tsx');
+type Module = typeof import('../../viewer/viewer');
 
 /** The left half: the images. */
 export function Images(given: Given): JSX.Element {
-  const [loaded, setLoaded] = useState<{ Viewer: Viewer } | null>(null);
+  const [loaded, setLoaded] = useState<Module | null>(null);
   const [failed, setFailed] = useState(false);
   useEffect(() => {
-    const [load] = Object.values(found);
-    if (load) load().then(setLoaded, () => setFailed(true));
-    else setFailed(true);
+    // Fetched with the first study: it weighs a hundred times the other pages
+    import('../../viewer/viewer').then(setLoaded, () => setFailed(true));
   }, []);
   return (
     <section class="images" aria-label={t('study.images')}>
