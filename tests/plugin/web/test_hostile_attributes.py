@@ -101,12 +101,12 @@ def test_what_an_attribute_says_does_nothing(
     with page_of(chromium, address, "ann") as page:
         complaints = listening(page)
         page.goto("/")
-        expect(page.get_by_role("row")).to_have_count(2)
+        expect(page.get_by_role("row")).to_have_count(2, timeout=30_000)
         expect(page.get_by_role("row").nth(1)).to_contain_text(text[:16])
         page.goto(f"/study/{study}")
         expect(page.get_by_text(f"{text} effusion.")).to_be_visible()
         page.goto("/admin/studies")
-        expect(page.get_by_role("row")).to_have_count(2)
+        expect(page.get_by_role("row")).to_have_count(2, timeout=30_000)
         assert page.title() != "taken"
         assert complaints == []
 

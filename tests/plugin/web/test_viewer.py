@@ -172,8 +172,10 @@ def review(sections: Any) -> dict[str, Any]:
 
 
 def shows(page: Page, one: Dataset) -> None:
+    """The slice is on the screen, and keys are taken."""
     viewer = page.locator(".viewer")
     expect(viewer).to_have_attribute("data-sop-instance", one.SOPInstanceUID, timeout=30_000)
+    expect(page.get_by_role("button", name="Play")).to_be_enabled(timeout=30_000)
 
 
 def until(page: Page, script: str, wanted: str, at: Any = None) -> None:
