@@ -29,7 +29,6 @@ from plugin.settings import ArchiveDestination, FhirDestination, Hl7Destination,
 from plugin.settings import Destination as DestinationSettings
 from plugin.state.bell import Bell
 from plugin.state.clock import now_by, now_of
-from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory, open_database, session_factory
 from plugin.state.kinds import Kind
 from plugin.state.outage import await_database
@@ -91,6 +90,7 @@ def run_receiver(settings: Settings, stop: threading.Event | None = None) -> Non
     """Receive until a signal, or `stop`."""
     from plugin.reception.receiver import Limits
     from plugin.reception.receiver import run_receiver as receive
+    from plugin.workplace import patience_of
 
     receiver, stop = settings.receiver, stop or stop_on_signals()
     with closing(Pulse(settings.storage.spool, "receive")) as pulse:
@@ -106,9 +106,7 @@ def run_receiver(settings: Settings, stop: threading.Event | None = None) -> Non
                 sessions,
                 open_spool(settings),
                 stop,
-                patience=Patience.of_seconds(
-                    settings.completeness.quiet_s, settings.completeness.cap_s
-                ),
+                patience=patience_of(settings),
                 host=receiver.host,
                 port=receiver.port,
                 ae_title=receiver.ae_title,

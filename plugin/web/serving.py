@@ -24,7 +24,6 @@ from plugin.endpoints import certificates, read_secret
 from plugin.settings import Settings, load_settings
 from plugin.state.background import in_background
 from plugin.state.bell import Bell
-from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory
 from plugin.state.pulse import SILENT_S, Pulse
 from plugin.state.refusals import TURNED_AWAY
@@ -55,7 +54,7 @@ from plugin.web.routes.questions import questions_router
 from plugin.web.routes.reading import reading_routers
 from plugin.web.routes.session import Entrance
 from plugin.web_settings import Web
-from plugin.workplace import taking_notes
+from plugin.workplace import patience_of, taking_notes
 
 LOGGER = logging.getLogger(__name__)
 # A page's live news end with the process; what is stored is acknowledged in less
@@ -126,7 +125,7 @@ class Served:
     ) -> None:
         web = settings.web
         self._archive = archive = Archive(sessions, open_spool(settings))
-        self._storing = Storing(sessions, archive.spool, _patience(settings))
+        self._storing = Storing(sessions, archive.spool, patience_of(settings))
         self._feed = Feed(sessions, bell.wait)
         gate = Gate(sessions, limits_of(web))
         ohif, follows = partial(ohif_address, web.ohif_url), consequences_of(settings)
@@ -248,10 +247,6 @@ def guarded(app: ASGIApp, web: Web) -> ASGIApp:
         return app
     proxies = [str(one) for one in web.proxies]
     return OnlyProxies(ProxyHeadersMiddleware(app, proxies), web.proxies)  # type: ignore[arg-type]
-
-
-def _patience(settings: Settings) -> Patience:
-    return Patience.of_seconds(settings.completeness.quiet_s, settings.completeness.cap_s)
 
 
 @contextmanager
