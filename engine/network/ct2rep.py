@@ -20,6 +20,7 @@ from transformers import AutoConfig, PreTrainedConfig
 from transformers.cache_utils import Cache, DynamicCache
 
 from engine.network.ct_vit import CTViT, CTViTConfig
+from engine.network.language_model import ReadingNetwork
 
 EPSILON = 1e-6
 """Added to the standard deviation, not to the variance."""
@@ -329,7 +330,7 @@ def sines(at: Tensor, width: int) -> Tensor:
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)
 
 
-class CT2Rep(nn.Module):
+class CT2Rep(ReadingNetwork):
     """Volume to text; a `VisionLanguageModel`. One token, which also ends a text, begins it."""
 
     def __init__(self, config: CT2RepConfig):
@@ -339,29 +340,6 @@ class CT2Rep(nn.Module):
         self.model.vision_tower = CTViT(config.vision)
         self.model.mm_projector = ImageEncoder(config)
         self.lm_head = nn.Linear(config.llm.hidden_size, config.llm.vocab_size)
-
-    @property
-    def llm_config(self) -> CT2RepTextConfig:
-        return self.config.llm
-
-    @property
-    def llm_layers(self) -> nn.ModuleList:
-        return self.model.layers
-
-    @property
-    def image_token_count(self) -> int:
-        return self.config.image_tokens
-
-    def encode_image(self, volume: Tensor) -> list[Tensor]:
-        """(B, 1, D, H, W) -> the codebook vectors of its patches (B, tokens, channels)."""
-        hidden_states: list[Tensor] = self.model.get_submodule("vision_tower")(volume)
-        return hidden_states
-
-    def image_tokens(self, hidden_states: list[Tensor]) -> Tensor:
-        """Hidden states -> what the decoder attends to (B, n, hidden size)."""
-        encoder = self.model.get_submodule("mm_projector")
-        image_tokens: Tensor = encoder(hidden_states[-1].to(next(encoder.parameters()).dtype))
-        return image_tokens
 
     def embed_tokens(self, input_ids: Tensor) -> Tensor:
         """(B, n) -> (B, n, hidden size)."""

@@ -20,7 +20,43 @@ class WritingConfig(Protocol):
     def image_tokens(self) -> int: ...
 
 
-class WritingNetwork(ABC, nn.Module):
+class ReadingNetwork(nn.Module):
+    """What every family has: `config` with `llm` and `image_tokens`, and a `model` of parts.
+
+    The parts of `model` are `layers`, `vision_tower` and `mm_projector`.
+    """
+
+    config: Any
+    model: Any
+
+    @property
+    def llm_config(self) -> PreTrainedConfig:
+        llm: PreTrainedConfig = self.config.llm
+        return llm
+
+    @property
+    def llm_layers(self) -> nn.ModuleList:
+        layers: nn.ModuleList = self.model.layers
+        return layers
+
+    @property
+    def image_token_count(self) -> int:
+        count: int = self.config.image_tokens
+        return count
+
+    def encode_image(self, volume: Tensor) -> list[Tensor]:
+        """(B, 1, D, H, W) -> the vision tower's hidden states (B, tokens, C)."""
+        hidden_states: list[Tensor] = self.model.get_submodule("vision_tower")(volume)
+        return hidden_states
+
+    def image_tokens(self, hidden_states: list[Tensor]) -> Tensor:
+        """Hidden states of the vision tower -> image tokens (B, n, hidden size)."""
+        projector = self.model.get_submodule("mm_projector")
+        image_tokens: Tensor = projector(hidden_states[-1].to(next(projector.parameters()).dtype))
+        return image_tokens
+
+
+class WritingNetwork(ABC, ReadingNetwork):
     """Volume and prompt to text; a `VisionLanguageModel`.
 
     Parameters
@@ -55,32 +91,6 @@ class WritingNetwork(ABC, nn.Module):
         # Its frequencies are computed, and so are in no checkpoint
         network.model.rotary_emb = type(network.model.rotary_emb)(config.llm)
         return network
-
-    @property
-    def llm_config(self) -> PreTrainedConfig:
-        llm: PreTrainedConfig = self.config.llm
-        return llm
-
-    @property
-    def llm_layers(self) -> nn.ModuleList:
-        layers: nn.ModuleList = self.model.layers
-        return layers
-
-    @property
-    def image_token_count(self) -> int:
-        count: int = self.config.image_tokens
-        return count
-
-    def encode_image(self, volume: Tensor) -> list[Tensor]:
-        """(B, 1, D, H, W) -> the vision tower's hidden states (B, tokens, C)."""
-        hidden_states: list[Tensor] = self.model.get_submodule("vision_tower")(volume)
-        return hidden_states
-
-    def image_tokens(self, hidden_states: list[Tensor]) -> Tensor:
-        """Hidden states of the vision tower -> image tokens (B, n, hidden size)."""
-        projector = self.model.get_submodule("mm_projector")
-        image_tokens: Tensor = projector(hidden_states[-1].to(next(projector.parameters()).dtype))
-        return image_tokens
 
     def embed_tokens(self, input_ids: Tensor) -> Tensor:
         """(B, n) -> (B, n, hidden size)."""
