@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from pydicom import Dataset
-from sqlalchemy import select
 
 from dicom_io.errors import CtscribeError, EngineUnavailable, PluginError
 from dicom_io.model_input.preprocess import ModelInput
@@ -22,6 +21,7 @@ from plugin.drafting.regions import reason_to_withhold
 from plugin.state.database import SessionFactory
 from plugin.state.questions import Question, QuestionState
 from plugin.state.spool import Spool
+from plugin.state.turns import begin_turn
 
 # A worker that dies with a question in hand is followed by one other
 ATTEMPTS = 2
@@ -87,14 +87,9 @@ class Questions:
     def _claim(self) -> _Turn | None:
         with self.sessions.begin() as session:
             now = self.now()
-            waiting = Question.state == QuestionState.OPEN, Question.not_before <= now
-            rows = select(Question).where(*waiting).order_by(Question.id).limit(1)
-            row = session.scalar(rows.with_for_update(skip_locked=True))
+            states = QuestionState.OPEN, QuestionState.FAILED
+            row = begin_turn(session, Question, states, ATTEMPTS, now)
             if row is None:
-                return None
-            row.attempts += 1
-            if row.attempts > ATTEMPTS:  # its workers died
-                row.state, row.error = QuestionState.FAILED, "given up: no attempt ended"
                 return None
             row.not_before = now + timedelta(seconds=self.longest_s)
             paths = paths_of(session, row.study_id)

@@ -19,6 +19,7 @@ from plugin.state.database import SessionFactory
 from plugin.state.spool import Spool
 from plugin.state.tables import Draft
 from plugin.state.trials import Shadow, ShadowState
+from plugin.state.turns import begin_turn
 from reporting.render import report_sections
 
 # A comparison is worth no more; a fault that three attempts meet stays
@@ -84,14 +85,9 @@ class Shadows:
     def _claim(self) -> _Turn | None:
         with self.sessions.begin() as session:
             now = self.now()
-            waiting = Shadow.state == ShadowState.PENDING, Shadow.not_before <= now
-            rows = select(Shadow).where(*waiting).order_by(Shadow.id).limit(1)
-            row = session.scalar(rows.with_for_update(skip_locked=True))
+            states = ShadowState.PENDING, ShadowState.FAILED
+            row = begin_turn(session, Shadow, states, ATTEMPTS, now)
             if row is None:
-                return None
-            row.attempts += 1
-            if row.attempts > ATTEMPTS:  # its workers died
-                row.state, row.error = ShadowState.FAILED, "given up: no attempt ended"
                 return None
             row.not_before = now + timedelta(seconds=self.longest_draft_s)
             draft = row.draft
