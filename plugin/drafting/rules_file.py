@@ -49,7 +49,7 @@ class RulesFile:
     ) -> None:
         self._sessions, self._path, self._load = sessions, path, load
         self._asked = False
-        self._state = self._look()
+        self._read = self._seen = self._look()
         self.rules = rules
         self._tell(Kind.RULES_CHANGED, described(rules), rules.digest, Level.INFO)
 
@@ -58,21 +58,25 @@ class RulesFile:
         self._asked = True
 
     def changed(self) -> Rules | None:
-        """Return the rules of the file if they are others than before."""
-        state = self._look()
-        if state == self._state and not self._asked:
+        """Return the rules of the file if they are others than before.
+
+        A file that was written since the last look is read at the next one: it may be half
+        written now.
+        """
+        before, self._seen = self._seen, self._look()
+        if self._seen != before or (self._seen == self._read and not self._asked):
             return None
         self._asked = False
-        self._state = state
+        self._read = self._seen
         try:
             rules = self._load()
         except ConfigurationError as error:
             message = f"the rules stay as they are: {error}"
             self._tell(Kind.RULES_REFUSED, message, message, Level.ALERT)
             return None
-        before, self.rules = self.rules, rules
-        self._tell(Kind.RULES_CHANGED, described(rules, before), rules.digest, Level.INFO)
-        return rules if rules.digest != before.digest else None
+        former, self.rules = self.rules, rules
+        self._tell(Kind.RULES_CHANGED, described(rules, former), rules.digest, Level.INFO)
+        return rules if rules.digest != former.digest else None
 
     def _look(self) -> _State | None:
         """What tells that a file was written; None while it is being replaced."""

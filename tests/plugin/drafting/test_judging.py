@@ -244,6 +244,7 @@ def test_a_changed_file_is_noticed_and_told_once(sessions, file, rows):
     assert [one.changed() for one in watching] == [None, None]
     file.rules = Rules((Rule(name="second"),))
     file.write()
+    assert [one.changed() for one in watching] == [None, None]
     assert [one.changed() for one in watching] == [file.rules] * 2
     first, second = told(rows, "rules changed")
     assert first.endswith(": first")
@@ -254,10 +255,22 @@ def test_a_faulty_file_changes_nothing_and_is_told_once(sessions, file, rows):
     watching = [RulesFile(sessions, file.path, file.load, file.rules) for _ in range(2)]
     file.error = "ctscribe.toml: rule x: when: line 3, column 9: unknown name"
     file.write()
-    assert [one.changed() for one in watching] == [None, None]
+    assert [one.changed() for one in watching * 2] == [None] * 4
     (message,) = told(rows, "rules refused")
     assert message == f"the rules stay as they are: {file.error}"
     assert watching[0].rules.rules[0].name == "first"
+
+
+def test_a_file_is_read_once_it_stands_still(sessions, file, rows):
+    watching = RulesFile(sessions, file.path, file.load, file.rules)
+    file.rules = Rules()
+    watching.ask()
+    for half in "", "[[rules]]", "[[rules]]\nname":
+        file.path.write_text(half)
+        assert watching.changed() is None
+    file.rules = Rules((Rule(name="second"),))
+    assert watching.changed() is file.rules
+    assert told(rows, "rules changed")[1].endswith(": second; new: second; gone: first")
 
 
 def test_a_file_that_is_being_replaced_changes_nothing(sessions, file, rows):

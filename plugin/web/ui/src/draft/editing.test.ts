@@ -142,6 +142,15 @@ describe('work on a report', () => {
     expect(editing.review.value.state).toBe('open');
   });
 
+  it('is saved where the same text stands on the server already', async () => {
+    editing.change(section('mine'));
+    editing.receive(review(4, 'mine'));
+    expect([editing.conflict.value, editing.saving.value]).toEqual([null, 'saved']);
+    expect([editing.review.value.version, shelf.get()]).toEqual([4, null]);
+    await vi.advanceTimersByTimeAsync(10 * SAVE_AFTER);
+    expect(asked).toHaveLength(0);
+  });
+
   it('takes what another saved only where nothing is unsaved', () => {
     editing.receive(review(2, 'theirs'));
     editing.receive(review(1, 'asked for before, answered late'));

@@ -50,8 +50,9 @@ export class Editing {
     this.steps = signal(begun(review.sections));
     const outcome = reopened(review, shelf.get());
     if (outcome.kind === 'conflict') this.conflict.value = outcome;
-    if (outcome.kind !== 'current' || outcome.review === review) return;
-    this.change(outcome.review.sections, true);
+    if (outcome.kind !== 'current') return;
+    if (outcome.review === review) shelf.clear();
+    else this.change(outcome.review.sections, true);
   }
 
   /** Take a changed text; `whole` makes it a step of its own. */
@@ -115,7 +116,12 @@ export class Editing {
     if (review.version < version) return;
     // The same text, whose report object may have got further
     if (review.version === version) this.review.value = { ...review, sections };
-    else if (!this.isUnsaved()) this.adopt(review);
+    // Saved by a page of the same reader that was closed before it heard so
+    else if (sameText(review.sections, this.sections.value)) {
+      clearTimeout(this.timer);
+      this.shelf.clear();
+      this.adopt(review);
+    } else if (!this.isUnsaved()) this.adopt(review);
     else this.conflict.value = { theirs: review, mine: this.sections.value };
   }
 
