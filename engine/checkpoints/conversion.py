@@ -7,7 +7,6 @@ published configuration travels in the native checkpoint's provenance, and goes 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
@@ -23,7 +22,7 @@ from engine.checkpoints.checkpoint import describe
 from engine.checkpoints.decoding import GENERATION
 from engine.checkpoints.description import CONFIG, Description, Prompt, read_config
 from engine.checkpoints.families import build, has_tied_head
-from engine.checkpoints.folder import file_sha256, seal
+from engine.checkpoints.folder import file_sha256, require_vacant, seal
 from engine.checkpoints.layouts.native import (
     NAMES_OF_DISTRIBUTION,
     native_config,
@@ -37,6 +36,7 @@ from engine.checkpoints.weights import (
     EMBEDDINGS,
     HEAD,
     SHARD_BYTES,
+    main_dtype,
     require_network,
     write_tensors,
 )
@@ -90,8 +90,7 @@ def convert(
         raise CheckpointMismatch(
             f"{found.folder} left out {found.card.provenance['left out']}; it has no way back"
         )
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise CheckpointMismatch(f"{target} is there already, and not empty")
+    require_vacant(target)
     tensors = found.tensors()
     for path in parts:
         tensors = add_part(tensors, read_part(path), lora_alpha=lora_alpha)
@@ -105,7 +104,7 @@ def convert(
     if back:
         _write_published(found, stored, target)
     else:
-        _write_native(found, _provenance(found, parts), _main_dtype(stored), target)
+        _write_native(found, _provenance(found, parts), main_dtype(stored), target)
     return describe(target)
 
 
@@ -183,11 +182,3 @@ def _beside(folder: Path) -> list[Path]:
     """List what goes along unchanged: tokenizer and generation settings."""
     others = [folder / name for name in (GENERATION, *NAMES_OF_DISTRIBUTION)]
     return [*tokenizer_files(folder), *(path for path in others if path.is_file())]
-
-
-def _main_dtype(tensors: Mapping[str, Tensor]) -> str:
-    counts: Counter[str] = Counter()
-    for tensor in tensors.values():
-        if tensor.is_floating_point():
-            counts[str(tensor.dtype).removeprefix("torch.")] += tensor.numel()
-    return counts.most_common(1)[0][0]

@@ -94,6 +94,12 @@ def read_json(path: Path) -> dict[str, Any]:
     return values
 
 
+def require_vacant(folder: Path) -> None:
+    """Raise `CheckpointMismatch` unless a folder is missing or empty: nothing is overwritten."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise CheckpointMismatch(f"{folder} is there already, and not empty")
+
+
 def seal(folder: Path) -> str:
     """Vouch for the files of a folder as they are now; return the checkpoint's digest."""
     (folder / MANIFEST).write_text(_lines(_files(folder)), encoding="utf-8")

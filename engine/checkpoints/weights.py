@@ -7,6 +7,7 @@ memory-mapped: reading a file costs no second copy of it, and processes share it
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
@@ -161,6 +162,15 @@ def write_tensors(
         index = {"metadata": split.metadata, "weight_map": split.tensor_to_filename}
         text = json.dumps(index, indent=2, sort_keys=True) + "\n"
         (folder / f"{stem}.safetensors.index.json").write_text(text, encoding="utf-8")
+
+
+def main_dtype(tensors: Mapping[str, Tensor]) -> str:
+    """Name the type that most numbers of some tensors have, such as "bfloat16"."""
+    counts: Counter[str] = Counter()
+    for tensor in tensors.values():
+        if tensor.is_floating_point():
+            counts[str(tensor.dtype).removeprefix("torch.")] += tensor.numel()
+    return counts.most_common(1)[0][0]
 
 
 def _shards(index: Path) -> list[str]:

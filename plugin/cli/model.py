@@ -115,6 +115,21 @@ def convert(
     print_conversion(checkpoint, target, parts, lora_alpha=lora_alpha, as_json=as_json)
 
 
+@model.command("export-llm")
+@click.argument("checkpoint")
+@click.argument("target", type=FOLDER)
+@json_option
+def export_llm(checkpoint: str, target: Path, as_json: bool) -> None:
+    """Write the language model of a checkpoint for vLLM.
+
+    CHECKPOINT is as for `ctscribe model info`. TARGET is the folder to write: a Qwen2, Llama or
+    Phi-3 model with its tokenizer, without vision tower and projector.
+    """
+    from plugin.commands.model import print_export
+
+    print_export(checkpoint, target, as_json=as_json)
+
+
 @model.command()
 @json_option
 def tables(as_json: bool) -> None:

@@ -15,6 +15,7 @@ from engine.checkpoints.checkpoint import describe
 from engine.checkpoints.conversion import convert
 from engine.checkpoints.families import FAMILIES, family_of
 from engine.checkpoints.inspection import inspect_checkpoint
+from engine.checkpoints.llm_export import export_llm, served_name
 from engine.protocol import Quantization
 
 LINES = (
@@ -63,6 +64,23 @@ def print_conversion(
     written = convert(_folder(name), target, parts, lora_alpha=lora_alpha)
     facts = {"layout": written.layout, "folder": str(target), "digest": written.digest}
     click.echo(json.dumps(facts) if as_json else " ".join(facts.values()))
+
+
+def print_export(name: str, target: Path, *, as_json: bool) -> None:
+    """Write a checkpoint's language model, and print where it is now and what vLLM must call it.
+
+    Parameters
+    ----------
+    name : str
+        A checkpoint: folder, or name on the hub.
+    target : Path
+        The folder to write.
+    as_json : bool
+        One object in place of lines.
+    """
+    digest = export_llm(_folder(name), target)
+    facts = {"folder": str(target), "digest": digest, "served_name": served_name(digest)}
+    click.echo(json.dumps(facts) if as_json else f"{target} {facts['served_name']}")
 
 
 def print_memory(

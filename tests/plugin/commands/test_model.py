@@ -107,6 +107,16 @@ def test_a_loose_file_is_put_over_the_weights(published, tmp_path):
     assert list(provenance["merged"]) == ["mm_projector.bin"]
 
 
+def test_export_llm_prints_folder_and_name(published, tmp_path):
+    result = ctscribe("export-llm", published, tmp_path / "llm", "--json")
+    assert result.exit_code == 0
+    facts = json.loads(result.output)
+    assert facts["folder"] == str(tmp_path / "llm")
+    assert facts["served_name"] == f"ctscribe-{facts['digest'][:16]}"
+    config = json.loads((tmp_path / "llm" / "config.json").read_text())
+    assert config["architectures"] == ["Qwen2ForCausalLM"]
+
+
 def test_memory_counts_the_published_sizes_without_weights():
     result = ctscribe("memory", "published", "--quantization", "nf4", "--json")
     parts = json.loads(result.output)
