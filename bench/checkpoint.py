@@ -23,9 +23,9 @@ from engine.checkpoints.checkpoint import load_checkpoint
 from engine.checkpoints.families import build
 from engine.checkpoints.layouts.vlm_qwen import vlm_qwen_config
 from engine.checkpoints.weights import write_tensors
-from engine.network.dcformer import VARIANTS
-from engine.network.med3dvlm import Med3DVLMConfig
+from engine.network.families.med3dvlm import Med3DVLMConfig
 from engine.network.projector import PUBLISHED, ProjectorConfig
+from engine.network.towers.dcformer import VARIANTS
 
 LLM = {
     "vocab_size": 151666,

@@ -26,7 +26,7 @@ from engine.checkpoints.decoding import Decoding
 from engine.inference.device import DTYPES, choose_device, choose_dtype
 from engine.inference.generation import Generator
 from engine.inference.quantization import QUANTIZATIONS, quantize
-from engine.network.med3dvlm import Med3DVLM, Med3DVLMConfig
+from engine.network.families.med3dvlm import Med3DVLM, Med3DVLMConfig
 from engine.network.projector import PUBLISHED
 from engine.protocol import Sampling
 from engine.sizes.memory import (

@@ -24,8 +24,8 @@ import torch
 from torch import Tensor, nn
 
 from bench.preprocess import memory_kib
-from engine.network.dcformer import VARIANTS, DCFormer, DecomposedConv
-from engine.network.inference_form import InferenceForm
+from engine.network.towers.dcformer import VARIANTS, DCFormer, DecomposedConv
+from engine.network.towers.inference_form import InferenceForm
 
 # The C library reads them once, before its first allocation
 ALLOCATORS = {

@@ -206,14 +206,14 @@ def seconds(call: Callable[[], None]) -> float:
 # Where the processor time of a slice may go: what is wrapped, and how the record calls it
 STEPS = {
     "read from the socket": ("plugin.reception.patient_socket", "PatientSocket._receive"),
-    "hash": ("plugin.state.incoming", "IncomingFile._hash"),
-    "write the file": ("plugin.state.incoming", "IncomingFile._write"),
-    "make the file": ("plugin.state.spool", "Spool.begin_instance"),
+    "hash": ("plugin.state.files.incoming", "IncomingFile._hash"),
+    "write the file": ("plugin.state.files.incoming", "IncomingFile._write"),
+    "make the file": ("plugin.state.files.spool", "Spool.begin_instance"),
     "read the header": ("plugin.reception.instance_store", "InstanceStore._read_header"),
-    "fsync the file": ("plugin.state.incoming", "IncomingFile.sync"),
-    "name it, fsync the folder": ("plugin.state.spool", "Spool.keep_instance"),
+    "fsync the file": ("plugin.state.files.incoming", "IncomingFile.sync"),
+    "name it, fsync the folder": ("plugin.state.files.spool", "Spool.keep_instance"),
     "record and commit": ("plugin.reception.committer", "Committer._record"),
-    "forget the link": ("plugin.state.spool", "Spool.recorded"),
+    "forget the link": ("plugin.state.files.spool", "Spool.recorded"),
 }
 
 
@@ -309,7 +309,7 @@ def serve(url: str, folder: str, port: str, *, share_port: bool) -> None:
     from plugin.reception.receiver import run_receiver
     from plugin.state.completeness import Patience
     from plugin.state.database import open_database, session_factory
-    from plugin.state.spool import Spool
+    from plugin.state.files.spool import Spool
     from plugin.supervisor import stop_on_signals
 
     run_receiver(

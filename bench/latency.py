@@ -26,7 +26,7 @@ from dicom_io.errors import CtscribeError
 from dicom_io.phantoms.dicom_study import write_study
 from dicom_io.phantoms.phantom import make_phantom
 from plugin.assembly import open_sessions
-from plugin.commands.demo_archive import running_archive
+from plugin.commands.demonstration.archive import running_archive
 from plugin.settings import Settings, load_settings
 from plugin.state.kinds import Kind
 from plugin.state.tables import Delivery, Event, Study

@@ -49,7 +49,7 @@ def take_steps(study: Path, started: float) -> Steps:
 
     steps.end("import torch")
     from engine.inference import local  # noqa: F401
-    from engine.network.inference_form import InferenceForm
+    from engine.network.towers.inference_form import InferenceForm
 
     steps.end("import the model's code and transformers")
     model = report.load_engine()

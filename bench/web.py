@@ -37,7 +37,7 @@ from dicom_io.phantoms.dicom_study import write_study
 from dicom_io.phantoms.phantom import make_phantom
 from plugin.assembly import open_sessions
 from plugin.settings import load_settings
-from plugin.state.people import Person, SignIn
+from plugin.state.kept.people import Person, SignIn
 from plugin.supervisor import CTSCRIBE
 from plugin.web.access.gate import COOKIE
 from tests.ports import free_port

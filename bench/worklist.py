@@ -19,9 +19,9 @@ from typing import Any
 from sqlalchemy import Engine, insert
 
 from plugin.state.database import open_database, session_factory
-from plugin.state.listings import Listing
-from plugin.state.reviews import Review
-from plugin.state.spool import Spool
+from plugin.state.files.spool import Spool
+from plugin.state.kept.listings import Listing
+from plugin.state.kept.reviews import Review
 from plugin.state.tables import Delivery, Draft, Job, Study
 from plugin.web.dicomweb.archive import Archive
 from plugin.web.reading.rows import State

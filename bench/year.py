@@ -33,11 +33,11 @@ from plugin.reception.sweep import sweep
 from plugin.state.audit import AuditRow
 from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory, open_database, session_factory
-from plugin.state.spool import Spool, file_head
+from plugin.state.files.spool import Spool, file_head
 from plugin.state.tables import Base, DraftState
 from plugin.state.watch import Watch
-from plugin.upkeep.limits import Disk, Limit, Limits
-from plugin.upkeep.retention import prune
+from plugin.upkeep.keeping.limits import Disk, Limit, Limits
+from plugin.upkeep.keeping.retention import prune
 
 PATIENCE = Patience.of_seconds(60.0, 3600.0)
 PACS = "pacs"

@@ -16,7 +16,7 @@ from pydicom import dcmread
 from dicom_io.archives.dimse import Dimse
 from dicom_io.phantoms.dicom_study import write_study
 from dicom_io.phantoms.phantom import make_phantom
-from plugin.commands.demo_archive import running_archive
+from plugin.commands.demonstration.archive import running_archive
 from plugin.supervisor import CTSCRIBE
 
 IMAGES = Path(__file__).with_name("images")

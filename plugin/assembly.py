@@ -27,21 +27,21 @@ from plugin.housekeeping import audited_settings, duties, hl7_duties, metrics_du
 from plugin.section import is_loopback
 from plugin.settings import ArchiveDestination, FhirDestination, Hl7Destination, Settings
 from plugin.settings import Destination as DestinationSettings
-from plugin.state.bell import Bell
 from plugin.state.clock import now_by, now_of
 from plugin.state.database import SessionFactory, open_database, session_factory
+from plugin.state.files.private import make_private
+from plugin.state.files.spool import Spool
+from plugin.state.kept.refusals import TURNED_AWAY
 from plugin.state.kinds import Kind
-from plugin.state.outage import await_database
-from plugin.state.private import make_private
-from plugin.state.pulse import SILENT_S, Pulse
-from plugin.state.refusals import TURNED_AWAY
-from plugin.state.skew import watching_clock
-from plugin.state.spool import Spool
+from plugin.state.running.bell import Bell
+from plugin.state.running.outage import await_database
+from plugin.state.running.pulse import SILENT_S, Pulse
+from plugin.state.running.skew import watching_clock
 from plugin.state.tables import Level
 from plugin.state.tally import TALLY, counting
 from plugin.state.timeline import add_event
 from plugin.supervisor import stop_on_signals
-from plugin.upkeep.audited import audited, note_settings
+from plugin.upkeep.audit.audited import audited, note_settings
 
 if TYPE_CHECKING:
     from dicom_io.archives.proof import Verdict

@@ -14,19 +14,19 @@ from plugin.endpoints import certificates, read_secret, read_token, syslog_recei
 from plugin.settings import Settings
 from plugin.state.clock import now_by
 from plugin.state.database import SessionFactory
-from plugin.state.spool import Spool
+from plugin.state.files.spool import Spool
 from plugin.upkeep_settings import Channel as ChannelSettings
 from plugin.upkeep_settings import SyslogChannel as SyslogChannelSettings
 from plugin.upkeep_settings import SyslogLine
 from plugin.upkeep_settings import Webhook as WebhookSettings
 
 if TYPE_CHECKING:
-    from plugin.upkeep.alarms import Alarms
-    from plugin.upkeep.audit_message import Source
-    from plugin.upkeep.channels import Channel
+    from plugin.upkeep.alarms.channels import Channel
+    from plugin.upkeep.alarms.open_alarms import Alarms
+    from plugin.upkeep.audit.message import Source
     from plugin.upkeep.duties import Duty
-    from plugin.upkeep.limits import Limits
-    from plugin.upkeep.metrics_server import MetricsServer
+    from plugin.upkeep.keeping.limits import Limits
+    from plugin.upkeep.metrics.server import MetricsServer
 
 # A repository gets an entry within so long
 FORWARD_S = 2.0
@@ -51,7 +51,7 @@ def duties(settings: Settings, sessions: SessionFactory, spool: Spool) -> list[D
         Where the files lie.
     """
     from plugin.upkeep.duties import Duty
-    from plugin.upkeep.retention import prune
+    from plugin.upkeep.keeping.retention import prune
 
     limits = limits_of(settings)
 
@@ -65,7 +65,7 @@ def duties(settings: Settings, sessions: SessionFactory, spool: Spool) -> list[D
 
 def limits_of(settings: Settings) -> Limits:
     """What is kept for how long, and how much of the disk it may take."""
-    from plugin.upkeep.limits import Limit, Limits
+    from plugin.upkeep.keeping.limits import Limit, Limits
 
     rules = settings.retention
 
@@ -149,8 +149,8 @@ def metrics_server(settings: Settings, sessions: SessionFactory) -> MetricsServe
     ConfigurationError
         The variable that holds the token is not set, or a certificate cannot be read.
     """
-    from plugin.upkeep.metrics import ServiceMetrics
-    from plugin.upkeep.metrics_server import MetricsServer
+    from plugin.upkeep.metrics.samples import ServiceMetrics
+    from plugin.upkeep.metrics.server import MetricsServer
 
     storage, chosen = settings.storage, settings.metrics
     told = ServiceMetrics(sessions, storage.spool, storage.floor_mb * 2**20)
@@ -161,9 +161,9 @@ def metrics_server(settings: Settings, sessions: SessionFactory) -> MetricsServe
 
 def watch_duties(settings: Settings, sessions: SessionFactory) -> list[Duty]:
     """Return the duties: to look for alarms, and one for each repository and each channel."""
-    from plugin.upkeep.audit_forwarder import AuditForwarder
+    from plugin.upkeep.alarms.notifier import Notifier
+    from plugin.upkeep.audit.forwarder import AuditForwarder
     from plugin.upkeep.duties import Duty
-    from plugin.upkeep.notifier import Notifier
 
     source, now = source_of(settings), partial(now_by, sessions)
     found = [Duty("alarms", LOOK_S, alarms_of(settings, sessions).look)]
@@ -186,9 +186,9 @@ def watch_duties(settings: Settings, sessions: SessionFactory) -> list[Duty]:
 
 def alarms_of(settings: Settings, sessions: SessionFactory) -> Alarms:
     """Return what keeps the alarms of the service."""
-    from plugin.upkeep.alarms import Alarms
-    from plugin.upkeep.causes import URGENT, channel_states, late_states, spool_states
-    from plugin.upkeep.quiet_hours import QuietHours
+    from plugin.upkeep.alarms.causes import URGENT, channel_states, late_states, spool_states
+    from plugin.upkeep.alarms.open_alarms import Alarms
+    from plugin.upkeep.alarms.quiet_hours import QuietHours
 
     chosen, storage = settings.alarms, settings.storage
     return Alarms(
@@ -214,7 +214,7 @@ def channel_of(settings: ChannelSettings) -> Channel:
     ConfigurationError
         A variable that the settings name is not set.
     """
-    from plugin.upkeep.channels import Mail, SyslogChannel, Webhook
+    from plugin.upkeep.alarms.channels import Mail, SyslogChannel, Webhook
 
     if isinstance(settings, SyslogChannelSettings):
         return SyslogChannel(settings.name, syslog_receiver(settings))
@@ -239,7 +239,7 @@ def channel_of(settings: ChannelSettings) -> Channel:
 
 def source_of(settings: Settings) -> Source:
     """Return how the service names itself in audit messages."""
-    from plugin.upkeep.audit_message import Source
+    from plugin.upkeep.audit.message import Source
 
     receiver = settings.receiver
     titles = receiver.ae_title, receiver.redraft_ae_title

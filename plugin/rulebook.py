@@ -10,13 +10,13 @@ from datetime import timedelta
 from pathlib import Path
 
 from dicom_io.errors import ConfigurationError, EngineError
-from plugin.drafting.judging import Judge, forget_judgements
-from plugin.drafting.rules_file import RulesFile
+from plugin.drafting.wanted.judging import Judge, forget_judgements
+from plugin.drafting.wanted.rules_file import RulesFile
 from plugin.feedback.promotion import current_model
 from plugin.rules.rules import Rules
 from plugin.settings import NamedModel, Settings, load_settings
 from plugin.state.database import SessionFactory
-from plugin.state.spool import Spool
+from plugin.state.files.spool import Spool
 from plugin.state.watch import Watch
 
 LOGGER = logging.getLogger(__name__)

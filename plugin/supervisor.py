@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
-from plugin.state.pulse import SILENT_S, STARTS_S
+from plugin.state.running.pulse import SILENT_S, STARTS_S
 
 LOGGER = logging.getLogger(__name__)
 # -P: without it the current folder comes first on sys.path, and a folder there that is called

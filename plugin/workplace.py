@@ -16,12 +16,12 @@ from plugin.endpoints import archive_of
 from plugin.engines import ask_identity, opened_engine
 from plugin.feedback.promotion import OWN, current_model
 from plugin.settings import ArchiveDestination, Settings
-from plugin.state.bell import Bell
 from plugin.state.clock import now_by
 from plugin.state.completeness import ArchiveCount, Patience, nothing_known
 from plugin.state.database import SessionFactory
-from plugin.state.pulse import Pulse
-from plugin.state.spool import Spool
+from plugin.state.files.spool import Spool
+from plugin.state.running.bell import Bell
+from plugin.state.running.pulse import Pulse
 from plugin.state.watch import Watch
 from plugin.supervisor import reread_on_hangup
 
@@ -195,7 +195,7 @@ def patience_of(settings: Settings) -> Patience:
 
 
 def _reported(place: Place) -> Missing:
-    from plugin.drafting.reported import FinalReports, ToldReports
+    from plugin.drafting.wanted.reported import FinalReports, ToldReports
 
     settings = place.settings
     asked: Missing = nothing_known

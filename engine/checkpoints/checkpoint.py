@@ -55,9 +55,9 @@ from engine.checkpoints.layouts.vlm_qwen import QWEN2, VLM_QWEN
 from engine.checkpoints.tokenizer_files import TOKENIZER, read_tokenizer
 from engine.checkpoints.weights import HEAD, SHARD_BYTES, assemble, read_tensors, write_tensors
 from engine.network.contrastive import ContrastiveConfig, ContrastivePair
-from engine.network.merlin_pair import MerlinPairConfig
+from engine.network.families.merlin_pair import MerlinPairConfig
+from engine.network.families.pmc_clip import PMCClipConfig
 from engine.network.out_of_distribution import TrainingDistribution
-from engine.network.pmc_clip import PMCClipConfig
 from engine.protocol import ModelIdentity
 
 __all__ = [

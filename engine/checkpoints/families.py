@@ -13,23 +13,23 @@ from transformers import AutoConfig, PreTrainedConfig
 
 from dicom_io.errors import CheckpointMismatch
 from engine.checkpoints.description import CONFIG
-from engine.network import ct2rep, merlin_pair, pmc_clip
 from engine.network.contrastive import ContrastiveConfig, ContrastivePair, pair_without_weights
-from engine.network.ct2rep import CT2Rep, CT2RepConfig
-from engine.network.ct_chat import CTChat, CTChatConfig
-from engine.network.ct_vit import CTViTConfig
-from engine.network.dcformer import DCFormerConfig
-from engine.network.m3d_lamed import M3DLaMed, M3DLaMedConfig
-from engine.network.med3dvlm import VISION_TOWER, Med3DVLM, Med3DVLMConfig
-from engine.network.merlin import Merlin, MerlinConfig
-from engine.network.merlin_pair import MerlinPair, MerlinPairConfig
-from engine.network.nv_reason import NVReason, NVReasonConfig
-from engine.network.pmc_clip import PMCClip, PMCClipConfig, SliceEncoderConfig
-from engine.network.primus import PrimusConfig
-from engine.network.radfm import RadFM, RadFMConfig, RadFMViTConfig
-from engine.network.resnet3d import ResNet3DConfig
-from engine.network.vision import VisionConfig
-from engine.network.vit3d import AblationViT3DConfig, ViT3DConfig
+from engine.network.families import ct2rep, merlin_pair, pmc_clip
+from engine.network.families.ct2rep import CT2Rep, CT2RepConfig
+from engine.network.families.ct_chat import CTChat, CTChatConfig
+from engine.network.families.m3d_lamed import M3DLaMed, M3DLaMedConfig
+from engine.network.families.med3dvlm import VISION_TOWER, Med3DVLM, Med3DVLMConfig
+from engine.network.families.merlin import Merlin, MerlinConfig
+from engine.network.families.merlin_pair import MerlinPair, MerlinPairConfig
+from engine.network.families.nv_reason import NVReason, NVReasonConfig
+from engine.network.families.pmc_clip import PMCClip, PMCClipConfig, SliceEncoderConfig
+from engine.network.families.radfm import RadFM, RadFMConfig, RadFMViTConfig
+from engine.network.towers.ct_vit import CTViTConfig
+from engine.network.towers.dcformer import DCFormerConfig
+from engine.network.towers.primus import PrimusConfig
+from engine.network.towers.resnet3d import ResNet3DConfig
+from engine.network.towers.vision import VisionConfig
+from engine.network.towers.vit3d import AblationViT3DConfig, ViT3DConfig
 
 Network = Med3DVLM | M3DLaMed | Merlin | NVReason | CTChat | CT2Rep | RadFM
 """A network of these families that writes."""

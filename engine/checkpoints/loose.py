@@ -24,7 +24,7 @@ from engine.checkpoints.weights import (
     read_headers,
     read_tensors,
 )
-from engine.network.dcformer import DCFormer
+from engine.network.towers.dcformer import DCFormer
 
 Kind = Literal["vision tower", "projector", "LoRA", "state dict"]
 

@@ -31,8 +31,8 @@ from engine.inference.question import (
     require_known_words,
 )
 from engine.inference.sequential import generator_for
-from engine.network.inference_form import use_inference_form
 from engine.network.out_of_distribution import image_features
+from engine.network.towers.inference_form import use_inference_form
 from engine.network.vision_language_model import VisionLanguageModel
 from engine.protocol import (
     AS_TRAINED,

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.models.distilbert import DistilBertConfig, DistilBertModel
 
-from engine.network.vision import VisionConfig, pooled, vision_tower
+from engine.network.towers.vision import VisionConfig, pooled, vision_tower
 
 Loss = Literal["siglip", "clip"]
 

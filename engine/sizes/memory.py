@@ -18,9 +18,9 @@ from engine.checkpoints.decoding import Decoding
 from engine.checkpoints.families import FAMILIES, Network, build, family_of, part_of
 from engine.inference.generation import SHAPES_KEPT, bucket, capacity_for
 from engine.inference.sequential import generator_for, has_state
-from engine.network.dcformer import VARIANTS
-from engine.network.med3dvlm import Med3DVLMConfig
+from engine.network.families.med3dvlm import Med3DVLMConfig
 from engine.network.projector import PUBLISHED
+from engine.network.towers.dcformer import VARIANTS
 from engine.protocol import Quantization
 from engine.sizes.tables import QWEN
 

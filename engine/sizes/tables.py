@@ -11,15 +11,15 @@ from transformers.models.llama import LlamaConfig, LlamaForCausalLM
 from transformers.models.qwen2 import Qwen2Config, Qwen2ForCausalLM
 
 from engine.checkpoints.layouts.ct2rep import PUBLISHED as CT2REP_TOWER
-from engine.network.ct_vit import CTViT, CTViTConfig
-from engine.network.dcformer import VARIANTS
-from engine.network.m3d_lamed import SpatialPooling
-from engine.network.primus import Primus, PrimusConfig
+from engine.network.families.m3d_lamed import SpatialPooling
+from engine.network.families.radfm import RadFMViT, RadFMViTConfig
 from engine.network.projector import PUBLISHED, ProjectorConfig, StreamConfig, projector
-from engine.network.radfm import RadFMViT, RadFMViTConfig
-from engine.network.resnet3d import ResNet3DConfig
-from engine.network.vision import VisionConfig, vision_tower
-from engine.network.vit3d import AblationViT3DConfig, ViT3DConfig
+from engine.network.towers.ct_vit import CTViT, CTViTConfig
+from engine.network.towers.dcformer import VARIANTS
+from engine.network.towers.primus import Primus, PrimusConfig
+from engine.network.towers.resnet3d import ResNet3DConfig
+from engine.network.towers.vision import VisionConfig, vision_tower
+from engine.network.towers.vit3d import AblationViT3DConfig, ViT3DConfig
 from engine.sizes.cost import Cost, cost, lora_parameters, parameters
 
 LORA_RANK = 16

@@ -10,10 +10,10 @@ from typing import Any
 from dicom_io.errors import PluginError
 from plugin.state.clock import now_by
 from plugin.state.database import SessionFactory
-from plugin.state.spool import Spool
-from plugin.upkeep.candidates import UNDRAFTED
-from plugin.upkeep.limits import Disk, Limits
-from plugin.upkeep.retention import Doomed, kept, plan, prune, sizes
+from plugin.state.files.spool import Spool
+from plugin.upkeep.keeping.candidates import UNDRAFTED
+from plugin.upkeep.keeping.limits import Disk, Limits
+from plugin.upkeep.keeping.retention import Doomed, kept, plan, prune, sizes
 
 
 @dataclass(frozen=True)

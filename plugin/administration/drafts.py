@@ -13,11 +13,11 @@ from dicom_io.errors import NotKnown, PluginError
 from plugin.drafting.retraction import TakenBack, take_back
 from plugin.state import audit
 from plugin.state.audit import Action, Entry, Subject, Who
-from plugin.state.bell import ring
 from plugin.state.clock import now_by, now_of
 from plugin.state.completeness import Patience, open_or_move_job
 from plugin.state.database import SessionFactory
-from plugin.state.spool import Spool
+from plugin.state.files.spool import Spool
+from plugin.state.running.bell import ring
 from plugin.state.studies import lock_study
 from plugin.state.tables import Draft, Instance, Study
 

@@ -14,9 +14,9 @@ from sqlalchemy.orm import Session
 from plugin.administration.overview import engine_alert
 from plugin.state.clock import now_of
 from plugin.state.database import SessionFactory
-from plugin.state.pulse import processes
+from plugin.state.running.pulse import processes
 from plugin.state.tables import Draft, Study
-from plugin.upkeep import figures
+from plugin.upkeep.metrics import figures
 
 # The last day, hour by hour, is what a person compares with the day before
 _HOUR, _HOURS = timedelta(hours=1), 24

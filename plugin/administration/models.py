@@ -15,9 +15,9 @@ from plugin.settings import Settings
 from plugin.state.audit import Who
 from plugin.state.clock import now_by
 from plugin.state.database import SessionFactory
-from plugin.state.spool import Spool
+from plugin.state.files.spool import Spool
+from plugin.state.kept.trials import Shadow
 from plugin.state.tables import Draft
-from plugin.state.trials import Shadow
 
 
 def models_to_dict(settings: Settings, sessions: SessionFactory) -> dict[str, Any]:

@@ -11,11 +11,11 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from dicom_io.errors import NotKnown
-from plugin.drafting.judging import Seen, seen_in
+from plugin.drafting.wanted.judging import Seen, seen_in
 from plugin.rules.decision import Decision
 from plugin.rules.rules import Rules
 from plugin.state.database import SessionFactory
-from plugin.state.spool import Spool
+from plugin.state.files.spool import Spool
 from plugin.state.tables import Job, Study
 
 

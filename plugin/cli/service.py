@@ -41,7 +41,7 @@ def demo(out: Path, seed: int, no_browser: bool) -> None:
     the report is delivered to a small archive. Then the draft's page opens in a browser. Nothing
     leaves this machine.
     """
-    from plugin.commands.demo import run_demo
+    from plugin.commands.demonstration.demo import run_demo
     from plugin.web.pages import built_pages
 
     browse = not no_browser and sys.stdout.isatty() and built_pages() is not None
@@ -57,7 +57,7 @@ def serve(config: Path | None) -> None:
     """
     from plugin.assembly import alert
     from plugin.state.kinds import Kind
-    from plugin.state.pulse import alone, last_beat
+    from plugin.state.running.pulse import alone, last_beat
     from plugin.supervisor import supervise
 
     settings = load_settings(config)

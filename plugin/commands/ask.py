@@ -16,7 +16,7 @@ from engine.inference.question import choice_answer, question_prompt, require_di
 from engine.protocol import Answer, FinishReason, Generation
 from plugin.console import say
 from plugin.drafting.pipeline import read_images
-from plugin.drafting.regions import reason_to_withhold
+from plugin.drafting.wanted.regions import reason_to_withhold
 
 NOTICE = "AI ANSWER - NOT VERIFIED"
 

@@ -18,15 +18,15 @@ from plugin.settings import Settings
 from plugin.state import audit
 from plugin.state.audit import Action, Entry, this_person
 from plugin.state.database import require_database
-from plugin.state.private import make_private_file
-from plugin.upkeep.audit_message import audit_message
-from plugin.upkeep.audit_trail import Verified, line_of, rows, verify
+from plugin.state.files.private import make_private_file
+from plugin.upkeep.audit.message import audit_message
+from plugin.upkeep.audit.trail import Verified, line_of, rows, verify
 
 Form = Literal["json", "dicom"]
 
 
 def verify_trail(settings: Settings, head: str | None) -> Verified:
-    """Read the whole trail, and compare it with its hashes; see `plugin.upkeep.audit_trail`."""
+    """Read the whole trail, and compare it with its hashes; see `plugin.upkeep.audit.trail`."""
     require_database(settings.storage.database_url)
     with open_sessions(settings)() as session:
         return verify(session, head, settings.storage.spool)

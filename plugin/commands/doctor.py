@@ -19,9 +19,9 @@ from dicom_io.extras import install_hint
 from plugin.console import say
 from plugin.settings import Destination as DestinationSettings
 from plugin.settings import FhirDestination, Hl7Destination, Settings
-from plugin.state.file_system import file_system_of
-from plugin.state.private import make_private
-from plugin.state.pulse import processes
+from plugin.state.files.file_system import file_system_of
+from plugin.state.files.private import make_private
+from plugin.state.running.pulse import processes
 from plugin.web_settings import Directory as DirectorySettings
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def check_database(settings: Settings) -> Iterator[Finding]:
 
 
 def _clock(skew: float) -> Finding:
-    from plugin.state.skew import MOST_S, told
+    from plugin.state.running.skew import MOST_S, told
 
     ok = abs(skew) <= MOST_S
     advice = "" if ok else "have NTP keep the clocks of this host and of the database's"

@@ -34,7 +34,7 @@ from plugin.feedback.signed import signed_texts as texts_of
 from plugin.settings import ArchiveDestination, Settings
 from plugin.state.clock import now_by
 from plugin.state.database import SessionFactory
-from plugin.state.private import make_private
+from plugin.state.files.private import make_private
 
 # Most of a table on a page; the rest stands in the CSV file
 _MOST_FINDINGS = 12

@@ -9,8 +9,8 @@ import click
 
 if TYPE_CHECKING:
     from plugin.state.database import SessionFactory
-    from plugin.state.spool import Spool
-    from plugin.upkeep.limits import Limits
+    from plugin.state.files.spool import Spool
+    from plugin.upkeep.keeping.limits import Limits
 
 _WHAT = {
     "images": ("study loses its images", "studies lose their images"),

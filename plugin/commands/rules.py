@@ -17,7 +17,7 @@ from plugin.administration.replay import latest_seen, replay
 from plugin.assembly import open_spool, passing_sessions
 from plugin.commands.moments import moment
 from plugin.console import say
-from plugin.drafting.judging import Seen
+from plugin.drafting.wanted.judging import Seen
 from plugin.reception.intake import is_document
 from plugin.rules.decision import Judgement
 from plugin.rules.facts import Arrived

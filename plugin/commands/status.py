@@ -14,7 +14,7 @@ from plugin.administration.overview import engine_alert, study_to_dict, timeline
 from plugin.administration.study_list import StudyList
 from plugin.console import say
 from plugin.state.database import open_database, require_database, session_factory
-from plugin.state.pulse import processes
+from plugin.state.running.pulse import processes
 
 
 def print_studies(

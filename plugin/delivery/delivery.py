@@ -23,8 +23,8 @@ from plugin.delivery.destinations import Destination
 from plugin.delivery.outbox import Due, Outbox
 from plugin.delivery.proving import NOT_SENT, WRONG, belongs_to_another, look
 from plugin.state.background import in_background
-from plugin.state.bell import Wait
-from plugin.state.outage import Outage
+from plugin.state.running.bell import Wait
+from plugin.state.running.outage import Outage
 
 LOGGER = logging.getLogger(__name__)
 # A fault of ours with one report: a restart of the database or a full disk is over by then

@@ -24,10 +24,10 @@ from plugin.state.audit import (
     this_process,
 )
 from plugin.state.clock import CLOCK_SLACK, doubled, now_of, too_far
-from plugin.state.commitments import begin_commitment, is_committed
 from plugin.state.database import SessionFactory
+from plugin.state.kept.commitments import begin_commitment, is_committed
+from plugin.state.kept.orders import order_of
 from plugin.state.kinds import Kind
-from plugin.state.orders import order_of
 from plugin.state.tables import Delivery, DeliveryState, Draft, Level, Quarantine, Verdict
 from plugin.state.tally import TALLY, Counted
 from plugin.state.timeline import add_event

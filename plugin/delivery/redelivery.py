@@ -16,9 +16,9 @@ from dicom_io.errors import PluginError
 from plugin.delivery.destinations import Destination
 from plugin.delivery.outbox import DONE, OPEN, tell
 from plugin.delivery.proving import WRONG, look
-from plugin.state.bell import ring
 from plugin.state.database import SessionFactory
 from plugin.state.kinds import Kind
+from plugin.state.running.bell import ring
 from plugin.state.tables import Delivery, DeliveryState, Draft, Final, Level, Study
 
 

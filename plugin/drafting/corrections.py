@@ -24,12 +24,12 @@ from dicom_io.slices.difference import Difference, difference
 from dicom_io.slices.read import read_instance
 from plugin.drafting.jobs import Claim, paths_of, set_own
 from plugin.drafting.retraction import Retraction, prepare_retraction, retract
-from plugin.state.absent import what_is_lacking
 from plugin.state.database import SessionFactory
+from plugin.state.files.spool import Spool
+from plugin.state.kept.absent import what_is_lacking
+from plugin.state.kept.listings import forget_listing
+from plugin.state.kept.pruned import latest_pruning
 from plugin.state.kinds import Kind
-from plugin.state.listings import forget_listing
-from plugin.state.pruned import latest_pruning
-from plugin.state.spool import Spool
 from plugin.state.studies import lock_study
 from plugin.state.tables import Draft, Instance, Level, Quarantine, Series, Study, Verdict
 from plugin.state.timeline import add_event

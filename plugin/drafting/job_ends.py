@@ -14,11 +14,12 @@ from plugin.drafting.due import LONGEST_PAUSE_S
 from plugin.drafting.jobs import Claim, set_own
 from plugin.state import audit
 from plugin.state.audit import Action, Entry, Subject, this_process
-from plugin.state.bell import ring
 from plugin.state.clock import doubled
 from plugin.state.database import SessionFactory
-from plugin.state.embeddings import ImageEmbedding
+from plugin.state.kept.embeddings import ImageEmbedding
+from plugin.state.kept.trials import Shadow
 from plugin.state.kinds import Kind
+from plugin.state.running.bell import ring
 from plugin.state.studies import job_waits, lock_study, settle, settle_failed
 from plugin.state.tables import (
     Delivery,
@@ -33,7 +34,6 @@ from plugin.state.tables import (
 )
 from plugin.state.tally import TALLY, Counted
 from plugin.state.timeline import add_event, add_event_once
-from plugin.state.trials import Shadow
 
 # Five attempts stretch over four minutes: time for a network or a GPU to come back
 FIRST_PAUSE_S = 15.0
@@ -67,7 +67,7 @@ class NewDraft:
     subject: Subject | None = None
     """Whose it is, for the audit trail."""
     embedding: bytes = b""
-    """What the model saw, see `plugin.state.embeddings`; empty where it saw nothing."""
+    """What the model saw, see `plugin.state.kept.embeddings`; empty where it saw nothing."""
 
 
 def finish_with_draft(

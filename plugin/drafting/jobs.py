@@ -21,7 +21,7 @@ from plugin.rules.urgency import Urgency
 from plugin.state.completeness import why_incomplete
 from plugin.state.database import SessionFactory
 from plugin.state.kinds import Kind
-from plugin.state.pulse import this_process
+from plugin.state.running.pulse import this_process
 from plugin.state.studies import job_waits, settle_failed
 from plugin.state.tables import Delivery, Draft, Instance, Job, JobState, Level, Study
 from plugin.state.tally import TALLY, Timed

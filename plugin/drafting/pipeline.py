@@ -19,8 +19,8 @@ from dicom_io.volume.choice import SeriesChoice, name_series
 from dicom_io.volume.series import choose_series
 from dicom_io.volume.volume import build_first
 from engine.protocol import GREEDY, Generation, ReportEngine
-from plugin.drafting.regions import reason_to_withhold
 from plugin.drafting.steps import BUILD, CHOOSE, PREPARE, READ, REPORT, WRITE, timed_steps
+from plugin.drafting.wanted.regions import reason_to_withhold
 from reporting.draft import Draft, DraftModel, make_draft
 from reporting.edition import Edition, Predecessor
 from reporting.patient import disagreements, now_at, require_one_patient

@@ -17,11 +17,11 @@ from dicom_io.slices.read import read_study
 from engine.protocol import Answer, Generation, ReportEngine
 from plugin.drafting.jobs import paths_of
 from plugin.drafting.pipeline import read_images
-from plugin.drafting.regions import reason_to_withhold
+from plugin.drafting.wanted.regions import reason_to_withhold
 from plugin.state.database import SessionFactory
-from plugin.state.questions import Question, QuestionState
-from plugin.state.spool import Spool
-from plugin.state.turns import begin_turn
+from plugin.state.files.spool import Spool
+from plugin.state.kept.questions import Question, QuestionState
+from plugin.state.running.turns import begin_turn
 
 # A worker that dies with a question in hand is followed by one other
 ATTEMPTS = 2

@@ -18,10 +18,10 @@ from sqlalchemy.orm import Session
 
 from plugin.state import audit
 from plugin.state.audit import Action, Entry, drafted, this_process
-from plugin.state.bell import ring
 from plugin.state.database import SessionFactory
+from plugin.state.files.spool import Spool
 from plugin.state.kinds import Kind
-from plugin.state.spool import Spool
+from plugin.state.running.bell import ring
 from plugin.state.studies import lock_study
 from plugin.state.tables import Delivery, DeliveryState, Draft, Level, Study
 from plugin.state.timeline import add_event

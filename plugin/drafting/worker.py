@@ -26,23 +26,23 @@ from dicom_io.errors import (
 )
 from dicom_io.values import texts
 from plugin.drafting import job_ends, jobs
-from plugin.drafting.age import why_too_old
 from plugin.drafting.corrections import settle_corrections
 from plugin.drafting.desk import Desk
 from plugin.drafting.due import due_in_s
 from plugin.drafting.job_ends import NewDraft
 from plugin.drafting.jobs import Claim
-from plugin.drafting.judging import Judge, wanted_until
 from plugin.drafting.parts import MakeReport, Missing, no_such_model
+from plugin.drafting.wanted.age import why_too_old
+from plugin.drafting.wanted.judging import Judge, wanted_until
 from plugin.rules.decision import Decision
 from plugin.state.audit import subject_of
-from plugin.state.bell import Wait
 from plugin.state.clock import CLOCK_SLACK, now_by
 from plugin.state.completeness import nothing_known
 from plugin.state.database import SessionFactory, reason_of
-from plugin.state.outage import Outage
-from plugin.state.pruned import not_come_again
-from plugin.state.spool import Spool
+from plugin.state.files.spool import Spool
+from plugin.state.kept.pruned import not_come_again
+from plugin.state.running.bell import Wait
+from plugin.state.running.outage import Outage
 from plugin.state.tables import DraftState, Level
 from plugin.state.watch import Watch
 from reporting.edition import Predecessor

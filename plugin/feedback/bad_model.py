@@ -11,8 +11,8 @@ from dicom_io.errors import PluginError
 from plugin.drafting.retraction import TakenBack, take_back
 from plugin.state.audit import Action, Entry, Who, record
 from plugin.state.database import SessionFactory
+from plugin.state.files.spool import Spool
 from plugin.state.kinds import Kind
-from plugin.state.spool import Spool
 from plugin.state.tables import Draft, Level
 from plugin.state.timeline import add_event
 

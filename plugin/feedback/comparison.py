@@ -14,9 +14,9 @@ from sqlalchemy import select
 
 from plugin.feedback.shadows import written_text
 from plugin.state.database import SessionFactory
-from plugin.state.spool import Spool
+from plugin.state.files.spool import Spool
+from plugin.state.kept.trials import Shadow, ShadowState
 from plugin.state.tables import Draft
-from plugin.state.trials import Shadow, ShadowState
 
 ReadFindings = Callable[[str], Iterable[str]]
 """Names the findings of a text that it asserts."""

@@ -9,11 +9,11 @@ from sqlalchemy.orm import Session
 
 from dicom_io.errors import PluginError
 from plugin.state.audit import Action, Entry, Who, record
-from plugin.state.bell import ring
 from plugin.state.database import SessionFactory, one_at_a_time
+from plugin.state.kept.trials import Promotion
 from plugin.state.kinds import Kind
+from plugin.state.running.bell import ring
 from plugin.state.timeline import add_event
-from plugin.state.trials import Promotion
 
 OWN = "[engine]"
 """How messages call the model of the settings' table [engine]."""

@@ -16,10 +16,10 @@ from dicom_io.values import texts
 from plugin.drafting.jobs import paths_of
 from plugin.drafting.parts import Drafted, MakeReport
 from plugin.state.database import SessionFactory
-from plugin.state.spool import Spool
+from plugin.state.files.spool import Spool
+from plugin.state.kept.trials import Shadow, ShadowState
+from plugin.state.running.turns import begin_turn
 from plugin.state.tables import Draft
-from plugin.state.trials import Shadow, ShadowState
-from plugin.state.turns import begin_turn
 from reporting.render import report_sections
 
 # A comparison is worth no more; a fault that three attempts meet stays

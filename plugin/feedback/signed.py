@@ -18,8 +18,8 @@ from dicom_io.errors import NotRetrieved, UnusableData
 from plugin.feedback.agreement import Mention, Month, agreement
 from plugin.feedback.shadows import written_text
 from plugin.state.database import SessionFactory
-from plugin.state.signed import SignedText
-from plugin.state.spool import Spool
+from plugin.state.files.spool import Spool
+from plugin.state.kept.signed import SignedText
 from plugin.state.tables import Draft, DraftState, Final
 
 FILES = "files"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 
 from plugin.state.database import SessionFactory
-from plugin.state.embeddings import ImageEmbedding
+from plugin.state.kept.embeddings import ImageEmbedding
 from plugin.state.tables import Draft, Study
 
 # Beside each one that is shown there may be drafts that are gone, replaced or taken back

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from plugin.state import (  # noqa: F401  beside all other tables
+from plugin.state.kept import (  # noqa: F401  beside all other tables
     embeddings,
     listings,
     orders,

@@ -22,10 +22,10 @@ from plugin.reception import intake
 from plugin.reception.intake import Arrival, Cache, Outcome
 from plugin.reception.steady import Steady
 from plugin.state import completeness
-from plugin.state.absent import note_absent
 from plugin.state.clock import now_of
 from plugin.state.completeness import Patience
 from plugin.state.database import BUSY_TIMEOUT_S, SessionFactory, reason_of
+from plugin.state.kept.absent import note_absent
 from plugin.state.kinds import Kind
 from plugin.state.tables import Level
 from plugin.state.timeline import add_event

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dicom_io.archives.tls import Tls, fault_of
 from dicom_io.errors import ConfigurationError
 from plugin.reception.lobby import Strangers
-from plugin.state.refusals import TURNED_AWAY
+from plugin.state.kept.refusals import TURNED_AWAY
 
 # A handshake is two round trips and a few milliseconds of computing
 TIMEOUT_S = 10.0

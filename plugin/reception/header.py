@@ -28,7 +28,7 @@ from dicom_io.cleaned import cleaned
 from dicom_io.device import is_own
 from dicom_io.errors import DicomError, MissingAttribute
 from dicom_io.slices.deflated import largest_inflated
-from plugin.state.incoming import LONGEST_BEGINNING
+from plugin.state.files.incoming import LONGEST_BEGINNING
 
 _KEYWORDS = {
     0x00080016: "SOPClassUID",

@@ -11,10 +11,10 @@ from plugin.reception.dimse_status import SUCCESS, dimse_status
 from plugin.reception.header import Header, read_beginning, read_header, study_of, valid_uid
 from plugin.reception.intake import Arrival, Outcome, is_document
 from plugin.reception.pdata import Command
-from plugin.state.incoming import LONGEST_BEGINNING, IncomingFile, refusals
+from plugin.state.files.incoming import LONGEST_BEGINNING, IncomingFile, refusals
+from plugin.state.files.spool import Spool, file_head
+from plugin.state.kept.refusals import TURNED_AWAY
 from plugin.state.kinds import Kind
-from plugin.state.refusals import TURNED_AWAY
-from plugin.state.spool import Spool, file_head
 from plugin.state.tally import TALLY, Counted
 
 LOGGER = logging.getLogger(__name__)

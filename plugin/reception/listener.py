@@ -21,7 +21,7 @@ from plugin.reception.handshakes import Handshakes
 from plugin.reception.lobby import Lobby, Strangers, close
 from plugin.reception.patient_socket import PatientSocket
 from plugin.reception.upper_layer import BeginStore, StoreProvider
-from plugin.state.refusals import TURNED_AWAY
+from plugin.state.kept.refusals import TURNED_AWAY
 
 
 class _Handler(RequestHandler):

@@ -31,11 +31,11 @@ from plugin.reception.listener import Listener, reject, start_listener, stop_lis
 from plugin.reception.pdata import Command
 from plugin.reception.sweep import sweeping
 from plugin.state.clock import now_of
-from plugin.state.commitments import record_report
 from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory
-from plugin.state.refusals import TURNED_AWAY
-from plugin.state.spool import Spool
+from plugin.state.files.spool import Spool
+from plugin.state.kept.commitments import record_report
+from plugin.state.kept.refusals import TURNED_AWAY
 from plugin.state.tally import TALLY, Counted
 
 LOGGER = logging.getLogger(__name__)

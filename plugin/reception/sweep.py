@@ -29,13 +29,13 @@ from dicom_io.errors import CtscribeError
 from plugin.reception.committer import LARGEST_GROUP, record_durably
 from plugin.reception.header import read_header, study_of, valid_uid
 from plugin.reception.intake import Arrival, Cache, is_document
-from plugin.state.absent import note_absent
 from plugin.state.background import in_background
 from plugin.state.clock import now_of
 from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory, reason_of
+from plugin.state.files.spool import Spool, digest_of, split_file
+from plugin.state.kept.absent import note_absent
 from plugin.state.kinds import Kind
-from plugin.state.spool import Spool, digest_of, split_file
 from plugin.state.tables import Draft, Final, Instance, Level, Quarantine
 from plugin.state.timeline import add_event
 

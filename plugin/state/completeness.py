@@ -30,11 +30,11 @@ from dicom_io.archives.inventory import missing_from
 from dicom_io.errors import AssociationRejected, PeerUnreachable
 from plugin.state import audit
 from plugin.state.audit import Action, Entry, Objects, Outcome, Subject, Who
-from plugin.state.bell import ring
 from plugin.state.clock import CLOCK_SLACK, now_of, too_far
 from plugin.state.database import SessionFactory
 from plugin.state.kinds import Kind
 from plugin.state.prepared import Prepared
+from plugin.state.running.bell import ring
 from plugin.state.tables import Hold, Instance, Job, JobState, Level, Series, Study, StudyState
 from plugin.state.timeline import add_event, add_event_once
 

@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
 from dicom_io.errors import ConfigurationError
-from plugin.state.private import make_private_file
+from plugin.state.files.private import make_private_file
 
 SessionFactory = sessionmaker[Session]
 

@@ -2,7 +2,7 @@
 
 Patient identity is not kept here. The one exception is the accession number, by which a
 radiologist asks for a study; it is looked up and shown on request, and never logged. Names stand
-in `plugin.state.listings`, for the reading room.
+in `plugin.state.kept.listings`, for the reading room.
 """
 
 from __future__ import annotations

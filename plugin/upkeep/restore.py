@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, inspect, make_url, text
 
 from dicom_io.errors import ConfigurationError
 from plugin.state.database import connect, migrations
-from plugin.state.private import make_private, make_private_file
+from plugin.state.files.private import make_private, make_private_file
 from plugin.upkeep.backup import (
     DATABASE,
     FORMAT,

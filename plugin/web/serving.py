@@ -23,14 +23,14 @@ from plugin.assembly import await_sessions, open_spool
 from plugin.endpoints import certificates, read_secret
 from plugin.settings import Settings, load_settings
 from plugin.state.background import in_background
-from plugin.state.bell import Bell
 from plugin.state.database import SessionFactory
-from plugin.state.pulse import SILENT_S, Pulse
-from plugin.state.refusals import TURNED_AWAY
-from plugin.state.skew import watching_clock
+from plugin.state.kept.refusals import TURNED_AWAY
+from plugin.state.running.bell import Bell
+from plugin.state.running.pulse import SILENT_S, Pulse
+from plugin.state.running.skew import watching_clock
 from plugin.state.tally import TALLY, counting
 from plugin.supervisor import stop_on_signals
-from plugin.upkeep.audited import audited
+from plugin.upkeep.audit.audited import audited
 from plugin.web.access.gate import Gate, identify
 from plugin.web.access.sessions import Limits, Role
 from plugin.web.access.tokens import Scope
@@ -46,8 +46,8 @@ from plugin.web.reading.decisions import Consequences
 from plugin.web.reading.feed import Feed
 from plugin.web.reading.naming import keep_named
 from plugin.web.reading.room import Room
-from plugin.web.routes.admin import administration_router
-from plugin.web.routes.admin_people import people_router
+from plugin.web.routes.administrator.people import people_router
+from plugin.web.routes.administrator.router import administration_router
 from plugin.web.routes.launch import launch_router
 from plugin.web.routes.office import Office
 from plugin.web.routes.questions import questions_router

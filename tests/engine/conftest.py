@@ -10,9 +10,9 @@ from transformers.models.qwen2 import Qwen2Config
 
 from dicom_io.model_input.preprocess import ModelInput, PreprocessSpec
 from engine.checkpoints.checkpoint import Checkpoint, ModelCard, Prompt, save_checkpoint
-from engine.network.dcformer import DCFormerConfig
-from engine.network.med3dvlm import Med3DVLM, Med3DVLMConfig
+from engine.network.families.med3dvlm import Med3DVLM, Med3DVLMConfig
 from engine.network.projector import ProjectorConfig, StreamConfig
+from engine.network.towers.dcformer import DCFormerConfig
 
 SIZE = (64, 64, 128)
 WORDS = [

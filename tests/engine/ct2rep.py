@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from engine.checkpoints.checkpoint import load_checkpoint
-from engine.network.ct2rep import CT2Rep
+from engine.network.families.ct2rep import CT2Rep
 from tests.engine.golden import FAMILIES, filled_tensor
 
 GOLDEN: dict[str, Any] = FAMILIES["ct2rep"]

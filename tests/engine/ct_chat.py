@@ -13,8 +13,8 @@ from torch import Tensor
 from transformers.models.llama import LlamaConfig
 
 from engine.checkpoints.layouts.ct_chat import own_names
-from engine.network.ct_chat import CTChat, CTChatConfig
-from engine.network.ct_vit import CTViT, CTViTConfig
+from engine.network.families.ct_chat import CTChat, CTChatConfig
+from engine.network.towers.ct_vit import CTViT, CTViTConfig
 from tests.engine.golden import FAMILIES, filled_tensor
 
 GOLDEN: dict[str, Any] = FAMILIES["ct_chat"]

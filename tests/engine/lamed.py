@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import nn
 
-from engine.network.m3d_lamed import M3DLaMed, M3DLaMedConfig
-from engine.network.vit3d import ViT3DConfig
+from engine.network.families.m3d_lamed import M3DLaMed, M3DLaMedConfig
+from engine.network.towers.vit3d import ViT3DConfig
 from tests.engine.golden import filled
 
 SENTENCES = [

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from engine.checkpoints.layouts.merlin import PAIR
-from engine.network.merlin import Merlin, MerlinConfig
-from engine.network.merlin_pair import MerlinPair, MerlinPairConfig
-from engine.network.resnet3d import ResNet3DConfig
+from engine.network.families.merlin import Merlin, MerlinConfig
+from engine.network.families.merlin_pair import MerlinPair, MerlinPairConfig
+from engine.network.towers.resnet3d import ResNet3DConfig
 from tests.engine.golden import FAMILIES, filled_tensor
 from tests.engine.lamed import write_tokenizer
 

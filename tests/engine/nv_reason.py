@@ -13,8 +13,8 @@ from torch import Tensor
 from transformers.models.qwen3_5 import Qwen3_5TextConfig
 
 from engine.checkpoints.weights import assemble
-from engine.network.nv_reason import NVReason, NVReasonConfig
-from engine.network.primus import PrimusConfig
+from engine.network.families.nv_reason import NVReason, NVReasonConfig
+from engine.network.towers.primus import PrimusConfig
 from tests.engine.golden import FAMILIES, filled_tensor
 
 GOLDEN: dict[str, Any] = FAMILIES["nv_reason"]

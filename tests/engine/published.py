@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from transformers.models.qwen2 import Qwen2Config
 
 from engine.checkpoints.layouts.vlm_qwen import QWEN_EOS
-from engine.network.dcformer import VARIANTS
-from engine.network.med3dvlm import Med3DVLM, Med3DVLMConfig
+from engine.network.families.med3dvlm import Med3DVLM, Med3DVLMConfig
 from engine.network.projector import PUBLISHED, ProjectorConfig
-from engine.network.vision import VisionConfig
+from engine.network.towers.dcformer import VARIANTS
+from engine.network.towers.vision import VisionConfig
 from tests.engine.conftest import tiny_tokenizer
 from tests.engine.golden import FIGURES
 

@@ -14,7 +14,7 @@ from transformers.models.llama import LlamaConfig
 
 from engine.checkpoints.layouts.radfm import SAME, own_names
 from engine.checkpoints.weights import TensorInfo, assemble
-from engine.network.radfm import RadFM, RadFMConfig, RadFMViTConfig
+from engine.network.families.radfm import RadFM, RadFMConfig, RadFMViTConfig
 from tests.engine.golden import FAMILIES, filled_tensor
 
 GOLDEN: dict[str, Any] = FAMILIES["radfm"]

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine, select
 
 from plugin.state.database import SessionFactory, open_database, session_factory
-from plugin.state.spool import Spool
+from plugin.state.files.spool import Spool
 from tests.postgres import Cluster, running_cluster, server_binaries
 from tests.services import require
 

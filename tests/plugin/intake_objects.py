@@ -14,7 +14,7 @@ from pynetdicom import AE, build_context
 from pynetdicom.association import Association
 
 from dicom_io.archives.association import paced
-from plugin.state.spool import Spool
+from plugin.state.files.spool import Spool
 from tests.objects import write_slice
 
 

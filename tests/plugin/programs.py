@@ -26,7 +26,7 @@ from plugin.drafting.worker import Worker
 from plugin.reception.receiver import run_receiver
 from plugin.state.completeness import Patience
 from plugin.state.database import open_database, session_factory
-from plugin.state.spool import Spool
+from plugin.state.files.spool import Spool
 from plugin.state.watch import Watch
 from plugin.supervisor import stop_on_signals
 

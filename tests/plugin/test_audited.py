@@ -19,8 +19,8 @@ from plugin.reception.receiver import running_receiver
 from plugin.state.audit import Action, AuditRow, Outcome
 from plugin.state.completeness import Patience
 from plugin.state.tables import Hold
-from plugin.upkeep.audit_trail import verify
-from plugin.upkeep.audited import audited, note_settings
+from plugin.upkeep.audit.audited import audited, note_settings
+from plugin.upkeep.audit.trail import verify
 from tests.ct import ct_stack
 from tests.plugin.delivery.drafts import Service, Shelf
 from tests.plugin.intake_objects import store

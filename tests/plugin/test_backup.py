@@ -14,7 +14,7 @@ from plugin.reception.receiver import running_receiver
 from plugin.reception.sweep import sweep
 from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory, open_database, session_factory
-from plugin.state.spool import Spool
+from plugin.state.files.spool import Spool
 from plugin.state.tables import Instance
 from tests.plugin.intake_objects import make_slice, new_uid, store
 

@@ -14,7 +14,7 @@ from plugin.delivery.formed import FormedArchive
 from plugin.delivery.outbox import Outbox
 from plugin.settings import load_settings
 from plugin.state.database import SessionFactory
-from plugin.state.spool import Spool
+from plugin.state.files.spool import Spool
 from plugin.state.tables import Delivery, DeliveryState, Draft, Job, Study
 from reporting.sr import build_sr
 from tests.mllp import Ris, listening

@@ -14,9 +14,9 @@ import pytest
 from pydicom import Dataset, dcmread
 from sqlalchemy import select
 
-from plugin.commands.demo_archive import running_archive
+from plugin.commands.demonstration.archive import running_archive
 from plugin.state.database import SessionFactory, open_database, session_factory
-from plugin.state.spool import Spool
+from plugin.state.files.spool import Spool
 from plugin.state.tables import (
     Absent,
     Delivery,

@@ -29,7 +29,7 @@ from plugin.reception.receiver import running_receiver
 from plugin.settings import OrthancDestination, Settings
 from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory
-from plugin.state.spool import Spool
+from plugin.state.files.spool import Spool
 from plugin.state.tables import Job
 from tests.objects import write_report, write_slice
 from tests.orthanc import RunningOrthanc, running_orthanc

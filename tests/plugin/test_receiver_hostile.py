@@ -23,7 +23,7 @@ from plugin.reception.lobby import Strangers
 from plugin.reception.receiver import Limits, running_receiver
 from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory, open_database, session_factory
-from plugin.state.spool import Spool
+from plugin.state.files.spool import Spool
 from tests.plugin.intake_objects import (
     association,
     incoming,

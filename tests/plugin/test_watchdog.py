@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import select
 
 from plugin.state.database import open_database, session_factory
-from plugin.state.pulse import SILENT_S, Process, processes
+from plugin.state.running.pulse import SILENT_S, Process, processes
 from plugin.state.tables import Event
 from tests.plugin.intake_objects import make_slice, new_uid, store
 from tests.ports import free_port

@@ -15,8 +15,8 @@ from engine.checkpoints.folder import seal
 from engine.checkpoints.layouts.native import native_config, write_config
 from engine.checkpoints.weights import write_tensors
 from engine.network.contrastive import ContrastiveConfig, ContrastivePair
-from engine.network.dcformer import DCFormerConfig
 from engine.network.projector import ProjectorConfig, StreamConfig
+from engine.network.towers.dcformer import DCFormerConfig
 from training.data.questions import Question, write_questions
 from training.data.shards import Made, Planned, begun, fill, write_splits, write_texts
 from training.data.store import Header, Store, open_store

@@ -13,7 +13,7 @@ from rich.progress import track
 from dicom_io.errors import UnusableData
 from engine.checkpoints.layouts.native import OUT_OF_DISTRIBUTION, distribution_file
 from engine.checkpoints.weights import read_tensors, write_tensors
-from engine.network.med3dvlm import Med3DVLM
+from engine.network.families.med3dvlm import Med3DVLM
 from engine.network.out_of_distribution import (
     TrainingDistribution,
     fit_distribution,

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from engine.checkpoints.adapters import merged_weight
 from engine.inference.quantization import full_weight, quantize
-from engine.network.med3dvlm import Med3DVLM
+from engine.network.families.med3dvlm import Med3DVLM
 from engine.protocol import Quantization
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")

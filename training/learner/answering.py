@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engine.checkpoints.families import part_of
-from engine.network.med3dvlm import Med3DVLM
+from engine.network.families.med3dvlm import Med3DVLM
 from training.data.store import Store, as_unit_interval
 from training.learner.augmentation import augment
 from training.learner.features import Features

@@ -23,7 +23,7 @@ from engine.checkpoints.layouts.vlm_qwen import TOWER
 from engine.checkpoints.loose import load_vision_tower
 from engine.checkpoints.weights import assemble
 from engine.network.contrastive import ContrastiveConfig
-from engine.network.med3dvlm import VISION_TOWER, Med3DVLM, Med3DVLMConfig
+from engine.network.families.med3dvlm import VISION_TOWER, Med3DVLM, Med3DVLMConfig
 from engine.network.projector import ProjectorConfig, projector
 from training.learner.adapters import add_adapters
 from training.learner.answering import Answering

@@ -14,7 +14,7 @@ from engine.checkpoints.folder import checkpoint_folder
 from engine.checkpoints.layouts.dec_clip import load_text_encoder
 from engine.checkpoints.tokenizer_files import read_tokenizer
 from engine.network.contrastive import ContrastivePair
-from engine.network.dcformer import Block, DCFormer, DecomposedConv
+from engine.network.towers.dcformer import Block, DCFormer, DecomposedConv
 from training.recipe.model import TextEncoder
 from training.recipe.recipe import Recipe
 from training.recipe.stages import Contrastive

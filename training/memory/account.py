@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from dicom_io.errors import RecipeError
 from engine.checkpoints.families import build
 from engine.network.contrastive import ContrastiveConfig, pair_without_weights
-from engine.network.med3dvlm import Med3DVLM, Med3DVLMConfig
+from engine.network.families.med3dvlm import Med3DVLM, Med3DVLMConfig
 from engine.protocol import Quantization
 from engine.sizes.memory import Alive, int8_bytes, nf4_bytes
 from training.learner.adapters import adapted_layers

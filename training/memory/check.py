@@ -16,7 +16,7 @@ from engine.checkpoints.layouts.dec_clip import CLINICAL_BERT
 from engine.checkpoints.layouts.vlm_qwen import llm_config
 from engine.checkpoints.tokenizer_files import read_tokenizer
 from engine.network.contrastive import ContrastiveConfig
-from engine.network.med3dvlm import Med3DVLMConfig
+from engine.network.families.med3dvlm import Med3DVLMConfig
 from engine.sizes.memory import PUBLISHED_MODEL
 from engine.sizes.tables import QWEN
 from training.memory.account import Bytes, Name, Sizes, account

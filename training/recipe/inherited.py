@@ -6,10 +6,10 @@ from dataclasses import asdict
 from typing import Any
 
 from engine.checkpoints.checkpoint import describe
-from engine.network.dcformer import DCFormerConfig
-from engine.network.med3dvlm import Med3DVLMConfig
-from engine.network.vision import VisionConfig
-from engine.network.vit3d import ViT3DConfig
+from engine.network.families.med3dvlm import Med3DVLMConfig
+from engine.network.towers.dcformer import DCFormerConfig
+from engine.network.towers.vision import VisionConfig
+from engine.network.towers.vit3d import ViT3DConfig
 from training.recipe.model import DCFORMER_SIZES, ViT3D
 
 

@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from engine.network.dcformer import VARIANTS, DCFormerConfig
-from engine.network.med3dvlm import Splice
+from engine.network.families.med3dvlm import Splice
 from engine.network.projector import Kind as ProjectorKind
-from engine.network.vision import VisionConfig
-from engine.network.vit3d import ViT3DConfig
+from engine.network.towers.dcformer import VARIANTS, DCFormerConfig
+from engine.network.towers.vision import VisionConfig
+from engine.network.towers.vit3d import ViT3DConfig
 
 Positive = Annotated[int, Field(gt=0)]
 
@@ -24,7 +24,7 @@ class Table(BaseModel):
 
 
 class ViT3D(Table):
-    """Sizes of M3D-LaMed's vision tower; see `engine.network.vit3d.ViT3DConfig`."""
+    """Sizes of M3D-LaMed's vision tower; see `engine.network.towers.vit3d.ViT3DConfig`."""
 
     patch: tuple[Positive, Positive, Positive]
     width: Positive

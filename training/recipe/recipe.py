@@ -12,7 +12,7 @@ from pydantic import AliasChoices, Field, ValidationError, field_validator, mode
 from dicom_io.errors import RecipeError
 from dicom_io.model_input.preprocess import PreprocessSpec
 from engine.network.projector import ProjectorConfig, StreamConfig
-from engine.network.vision import VisionConfig
+from engine.network.towers.vision import VisionConfig
 from training.data.splits import PARTS
 from training.data.splits import Part as DataPart
 from training.recipe.inherited import take_after

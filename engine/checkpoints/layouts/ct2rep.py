@@ -23,8 +23,8 @@ from engine.checkpoints.layouts.ct_chat import (
 )
 from engine.checkpoints.tokenizer_files import END
 from engine.checkpoints.weights import TensorInfo, count_layers
-from engine.network.ct2rep import CT2RepConfig, CT2RepTextConfig
-from engine.network.ct_vit import CTViTConfig
+from engine.network.families.ct2rep import CT2RepConfig, CT2RepTextConfig
+from engine.network.towers.ct_vit import CTViTConfig
 
 PUBLISHED = CTViTConfig(patch=(24, 24), slab=12)
 

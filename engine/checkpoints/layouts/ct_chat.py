@@ -24,8 +24,8 @@ from engine.checkpoints.description import Layout, Prompt
 from engine.checkpoints.layouts.vlm_qwen import llm_config
 from engine.checkpoints.tokenizer_files import read_tokenizer
 from engine.checkpoints.weights import HEAD, TensorInfo, count_layers
-from engine.network.ct_chat import CTChatConfig
-from engine.network.ct_vit import CTViTConfig
+from engine.network.families.ct_chat import CTChatConfig
+from engine.network.towers.ct_vit import CTViTConfig
 
 LORA_SCALE = 2.0
 """Alpha 256 over rank 128, of the authors' training script."""

@@ -21,8 +21,8 @@ from engine.checkpoints.layouts.vlm_qwen import (
     require,
 )
 from engine.checkpoints.weights import TensorInfo, assemble, read_headers, read_tensors
-from engine.network.m3d_lamed import M3DLaMedConfig
-from engine.network.vit3d import ViT3D, ViT3DConfig
+from engine.network.families.m3d_lamed import M3DLaMedConfig
+from engine.network.towers.vit3d import ViT3D, ViT3DConfig
 
 SEGMENTATION = ("model.seg_module.", "model.seg_projector.")
 """What the names of the segmentation module's tensors begin with; they are left out."""

@@ -20,9 +20,9 @@ from engine.checkpoints.adapters import LORA_A, LORA_B, merge_lora
 from engine.checkpoints.description import Layout, Prompt
 from engine.checkpoints.layouts.vlm_qwen import llm_config
 from engine.checkpoints.weights import TensorInfo, begin_as, count_layers
-from engine.network.merlin import ORGANS, MerlinConfig
-from engine.network.merlin_pair import MerlinPairConfig
-from engine.network.resnet3d import ResNet3DConfig
+from engine.network.families.merlin import ORGANS, MerlinConfig
+from engine.network.families.merlin_pair import MerlinPairConfig
+from engine.network.towers.resnet3d import ResNet3DConfig
 
 LORA_ALPHA = 16
 """Of the authors' code; its rank, 512, is in the tensors."""

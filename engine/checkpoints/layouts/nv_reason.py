@@ -14,8 +14,8 @@ from transformers.models.qwen3_5 import Qwen3_5TextConfig
 from dicom_io.model_input.preprocess import PreprocessSpec
 from engine.checkpoints.description import Layout, Prompt
 from engine.checkpoints.weights import HEAD, TensorInfo, begin_as, count_layers
-from engine.network.nv_reason import NVReasonConfig
-from engine.network.primus import PrimusConfig
+from engine.network.families.nv_reason import NVReasonConfig
+from engine.network.towers.primus import PrimusConfig
 
 DEAD = ("model.visual.", "model.vision3d.sub_vision.mask_token")
 

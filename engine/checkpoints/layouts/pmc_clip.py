@@ -14,7 +14,7 @@ from transformers.models.bert import BertConfig
 from engine.checkpoints.description import Layout
 from engine.checkpoints.layouts.vlm_qwen import published_names
 from engine.checkpoints.weights import TensorInfo, count_layers
-from engine.network.pmc_clip import HEAD_WIDTH, PMCClipConfig, SliceEncoderConfig
+from engine.network.families.pmc_clip import HEAD_WIDTH, PMCClipConfig, SliceEncoderConfig
 
 DEAD = (
     "fusion_module.",

@@ -20,7 +20,7 @@ from engine.checkpoints.description import Layout, Prompt
 from engine.checkpoints.layouts.vlm_qwen import llm_config
 from engine.checkpoints.tokenizer_files import read_tokenizer
 from engine.checkpoints.weights import EMBEDDINGS, TensorInfo, count_layers
-from engine.network.radfm import RadFMConfig, RadFMViTConfig
+from engine.network.families.radfm import RadFMConfig, RadFMViTConfig
 
 SAME = ("lang_model.model.embed_tokens.weight", "embedding_layer.weight")
 """One tensor under two names."""

@@ -17,11 +17,11 @@ from transformers.models.qwen2 import Qwen2Config
 
 from engine.checkpoints.description import Layout, Prompt
 from engine.checkpoints.weights import TensorInfo
-from engine.network.dcformer import VARIANTS, DCFormerConfig
-from engine.network.med3dvlm import VISION_TOWER, Med3DVLMConfig
+from engine.network.families.med3dvlm import VISION_TOWER, Med3DVLMConfig
 from engine.network.projector import Kind, ProjectorConfig, StreamConfig
-from engine.network.vision import VisionConfig
-from engine.network.vit3d import AblationViT3DConfig
+from engine.network.towers.dcformer import VARIANTS, DCFormerConfig
+from engine.network.towers.vision import VisionConfig
+from engine.network.towers.vit3d import AblationViT3DConfig
 
 REPORT_QUESTION = "Describe the findings of the medical image you see."
 """One of the 42 questions for a report that the published weights were trained with."""

@@ -13,10 +13,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from dicom_io.hl7_messages import Message, messages_in
-from plugin.state.bell import ring
 from plugin.state.clock import now_of
 from plugin.state.database import SessionFactory, reason_of
-from plugin.state.orders import Order
+from plugin.state.kept.orders import Order
+from plugin.state.running.bell import ring
 from plugin.state.tables import Job, JobState, Study
 from plugin.upkeep.orders.messages import ORDERS, RESULTS, Told, told_by
 

@@ -11,7 +11,7 @@ from fastapi import params as fastapi_params
 
 from plugin.state.audit import Who
 from plugin.state.database import SessionFactory
-from plugin.state.people import SignIn
+from plugin.state.kept.people import SignIn
 from plugin.web.access.sessions import Limits, Role, current
 from plugin.web.access.tokens import Scope, token_with
 from plugin.web.dicomweb.problems import Refused

@@ -14,7 +14,7 @@ from plugin.state import audit
 from plugin.state.audit import Action, Entry, Who
 from plugin.state.clock import now_of
 from plugin.state.database import SessionFactory
-from plugin.state.people import Person, SignIn
+from plugin.state.kept.people import Person, SignIn
 from plugin.web.access.passwords import hashed
 from plugin.web.access.sessions import Role
 

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session, joinedload
 from plugin.state import audit
 from plugin.state.audit import Action, Entry, Outcome, Who
 from plugin.state.database import SessionFactory
-from plugin.state.people import Person, SignIn
+from plugin.state.kept.people import Person, SignIn
 from plugin.web.access.passwords import hashed, matches
 from plugin.web.dicomweb.problems import Refused
 

@@ -16,7 +16,7 @@ from plugin.state import audit
 from plugin.state.audit import Action, Entry, Who
 from plugin.state.clock import now_of
 from plugin.state.database import SessionFactory
-from plugin.state.people import ApiToken
+from plugin.state.kept.people import ApiToken
 
 # So a token is known for one where it should not be, such as in a repository
 _BEGIN = "ctscribe_"

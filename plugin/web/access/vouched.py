@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from plugin.state import audit
 from plugin.state.audit import Action, Entry, Who
 from plugin.state.clock import now_of
-from plugin.state.people import Person
+from plugin.state.kept.people import Person
 from plugin.web.access.people import is_name
 from plugin.web.access.sessions import Role, unknown_password
 from plugin.web.dicomweb.problems import Refused

@@ -15,10 +15,10 @@ from dicom_io.errors import EngineError
 from engine.inference.question import question_prompt, require_distinct
 from plugin.state import audit
 from plugin.state.audit import Action, Entry, Subject, Who
-from plugin.state.bell import ring
 from plugin.state.clock import now_of
 from plugin.state.database import SessionFactory
-from plugin.state.questions import Question, QuestionState
+from plugin.state.kept.questions import Question, QuestionState
+from plugin.state.running.bell import ring
 from plugin.state.tables import Study
 from plugin.web.dicomweb.problems import Refused
 

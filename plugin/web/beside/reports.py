@@ -9,7 +9,7 @@ from pydicom import dcmread
 from sqlalchemy import select
 
 from plugin.feedback.shadows import written_text
-from plugin.state.signed import SignedText
+from plugin.state.kept.signed import SignedText
 from plugin.state.tables import Draft, Final, Study
 from plugin.web.dicomweb.archive import Archive
 

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, select
 
 from plugin.reception.header import valid_uid
 from plugin.state.database import SessionFactory
-from plugin.state.spool import Spool
+from plugin.state.files.spool import Spool
 from plugin.state.tables import Instance, Series, Study
 from plugin.web.dicomweb.problems import Refused
 

@@ -18,8 +18,8 @@ from pydicom.datadict import keyword_for_tag, tag_for_keyword
 
 from dicom_io.errors import DicomError
 from dicom_io.slices.read import read_instance
-from plugin.state.private import PRIVATE_FILE
-from plugin.state.spool import Spool
+from plugin.state.files.private import PRIVATE_FILE
+from plugin.state.files.spool import Spool
 from plugin.web.dicomweb.archive import Archive, Kept
 
 ROOT = "/dicom-web"

@@ -24,7 +24,7 @@ from plugin.reception.receiver import STORAGE_CLASSES, TRANSFER_SYNTAXES
 from plugin.state.audit import Who
 from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory
-from plugin.state.spool import Spool
+from plugin.state.files.spool import Spool
 from plugin.web.dicomweb.metadata import ROOT
 from plugin.web.dicomweb.part10 import FileMeta, split
 from plugin.web.dicomweb.problems import Refused

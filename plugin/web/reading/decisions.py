@@ -23,8 +23,8 @@ from plugin.state import audit
 from plugin.state.audit import Action, Entry, Subject, accepted
 from plugin.state.clock import now_by, now_of
 from plugin.state.database import reading
+from plugin.state.kept.reviews import ReviewState
 from plugin.state.kinds import Kind
-from plugin.state.reviews import ReviewState
 from plugin.state.tables import Delivery, DeliveryState, Draft, Final
 from plugin.state.timeline import add_event
 from plugin.web.dicomweb.problems import Refused

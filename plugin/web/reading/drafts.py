@@ -13,7 +13,7 @@ from sqlalchemy.orm import joinedload, selectinload
 
 from dicom_io.values import texts
 from plugin.state.database import SessionFactory, reading
-from plugin.state.spool import Spool
+from plugin.state.files.spool import Spool
 from plugin.state.tables import Draft, Instance, Series, Study
 from plugin.web.dicomweb.problems import Refused
 from reporting import concepts

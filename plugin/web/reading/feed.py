@@ -15,10 +15,10 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from plugin.state.bell import Wait
 from plugin.state.clock import now_of
 from plugin.state.database import SessionFactory, reading, reason_of
-from plugin.state.reviews import Presence, Review
+from plugin.state.kept.reviews import Presence, Review
+from plugin.state.running.bell import Wait
 from plugin.state.tables import Event, Study
 from plugin.web.reading.presence import GONE_AFTER, readers_of
 

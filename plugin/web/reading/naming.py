@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
 from plugin.state.database import reading, reason_of
-from plugin.state.listings import Listing
+from plugin.state.kept.listings import Listing
 from plugin.state.tables import Draft, Study
 from plugin.web.beside.priors import Attributes, text_of
 from plugin.web.dicomweb.archive import Archive

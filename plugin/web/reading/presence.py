@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from plugin.state.people import Person
-from plugin.state.reviews import Presence
+from plugin.state.kept.people import Person
+from plugin.state.kept.reviews import Presence
 
 # A page tells it every 20 seconds; one that was closed is forgotten after two that did not come
 GONE_AFTER = timedelta(seconds=50)

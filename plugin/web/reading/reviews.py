@@ -17,12 +17,12 @@ from sqlalchemy.orm import Session
 
 from plugin.state import audit
 from plugin.state.audit import Action, Entry, Subject, Who
-from plugin.state.bell import ring
 from plugin.state.clock import now_of
 from plugin.state.database import SessionFactory, reading
+from plugin.state.files.spool import Spool
+from plugin.state.kept.reviews import Review, ReviewState, ReviewStep
 from plugin.state.kinds import Kind
-from plugin.state.reviews import Review, ReviewState, ReviewStep
-from plugin.state.spool import Spool
+from plugin.state.running.bell import ring
 from plugin.state.studies import lock_study
 from plugin.state.tables import DeliveryState, Draft, Final, Study
 from plugin.state.timeline import add_event

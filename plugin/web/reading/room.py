@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from plugin.state.people import SignIn
+from plugin.state.kept.people import SignIn
 from plugin.web.access.gate import Gate
 from plugin.web.access.sessions import Role
 from plugin.web.dicomweb.archive import Archive

@@ -10,8 +10,8 @@ from sqlalchemy import ColumnElement, Select, and_, case, func, literal, or_, se
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from plugin.rules.urgency import Urgency
-from plugin.state.listings import Listing
-from plugin.state.reviews import Review, ReviewState
+from plugin.state.kept.listings import Listing
+from plugin.state.kept.reviews import Review, ReviewState
 from plugin.state.tables import (
     Delivery,
     DeliveryState,

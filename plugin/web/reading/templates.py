@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from plugin.state.database import SessionFactory, reading
-from plugin.state.reviews import Template
+from plugin.state.kept.reviews import Template
 from plugin.web.dicomweb.problems import Refused
 
 HOUSE = ""

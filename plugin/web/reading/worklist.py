@@ -14,8 +14,8 @@ from plugin.reception.header import valid_uid
 from plugin.rules.urgency import Urgency
 from plugin.state.clock import now_of
 from plugin.state.database import reading
-from plugin.state.listings import Listing
-from plugin.state.reviews import Review
+from plugin.state.kept.listings import Listing
+from plugin.state.kept.reviews import Review
 from plugin.state.tables import Study
 from plugin.web.dicomweb.archive import Archive
 from plugin.web.dicomweb.problems import Refused

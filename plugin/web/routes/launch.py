@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from plugin.state import audit
 from plugin.state.audit import Action, Entry
-from plugin.state.people import Person
+from plugin.state.kept.people import Person
 from plugin.web.access.gate import Gate, address_of, identify, keep_cookie
 from plugin.web.access.sessions import Role, let_in
 from plugin.web.access.tokens import Scope

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, StringConstraints
 from dicom_io.errors import CtscribeError, NotKnown
 from plugin.settings import Settings
 from plugin.state.database import SessionFactory
-from plugin.state.spool import Spool
+from plugin.state.files.spool import Spool
 from plugin.web.dicomweb.problems import Refused, may_answer
 from plugin.web.dicomweb.routes import Identify
 

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
 
 from dicom_io.cleaned import cleaned_lines
-from plugin.state.people import SignIn
+from plugin.state.kept.people import SignIn
 from plugin.web.access.gate import identify
 from plugin.web.access.sessions import Role
 from plugin.web.access.tokens import Scope

@@ -9,7 +9,7 @@ from typing import Literal
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from plugin.state.people import Person, SignIn
+from plugin.state.kept.people import Person, SignIn
 from plugin.web.access.attempts import Attempts
 from plugin.web.access.gate import COOKIE, Gate, address_of, keep_cookie
 from plugin.web.access.sessions import Role, let_in, sign_in, sign_out

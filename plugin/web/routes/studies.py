@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from sqlalchemy import select
 
 from plugin.state.clock import now_of
-from plugin.state.people import SignIn
+from plugin.state.kept.people import SignIn
 from plugin.state.tables import Study
 from plugin.web.access.sessions import Role
 from plugin.web.access.tokens import Scope

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path
 from pydantic import AfterValidator, BaseModel, Field
 
 from dicom_io.cleaned import cleaned_lines
-from plugin.state.people import SignIn
+from plugin.state.kept.people import SignIn
 from plugin.web.access.sessions import Role
 from plugin.web.dicomweb.problems import Refused, may_answer
 from plugin.web.reading.room import Room

@@ -17,7 +17,7 @@ from dicom_io.archives.dimse import Dimse
 from dicom_io.archives.patient_identity import identity_of
 from dicom_io.archives.proof import InstanceReference, Verdict, judge
 from dicom_io.errors import AssociationRejected, PeerUnreachable
-from plugin.commands.demo_archive import running_archive
+from plugin.commands.demonstration.archive import running_archive
 from tests.objects import PATIENT_ID, write_report
 from tests.orthanc import RunningOrthanc
 from tests.ports import free_port

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from dicom_io.errors import CheckpointMismatch
 from engine.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from engine.checkpoints.folder import seal
-from engine.network.med3dvlm import Med3DVLM
+from engine.network.families.med3dvlm import Med3DVLM
 from engine.network.out_of_distribution import fit_distribution
 from tests.engine.conftest import tiny_llm
 

@@ -18,7 +18,7 @@ from engine.inference.generation import (
     drawn,
     pieces,
 )
-from engine.network.med3dvlm import Med3DVLM
+from engine.network.families.med3dvlm import Med3DVLM
 from engine.protocol import Sampling
 from tests.engine.conftest import tiny_tokenizer
 

@@ -12,9 +12,9 @@ from engine.network.contrastive import (
     pairwise_sigmoid_loss,
     siglip_loss,
 )
-from engine.network.dcformer import VARIANTS, DCFormerConfig
-from engine.network.vision import VisionConfig
-from engine.network.vit3d import AblationViT3DConfig, ViT3DConfig
+from engine.network.towers.dcformer import VARIANTS, DCFormerConfig
+from engine.network.towers.vision import VisionConfig
+from engine.network.towers.vit3d import AblationViT3DConfig, ViT3DConfig
 from tests.engine.golden import (
     FIGURES,
     assert_equals_golden,

@@ -9,7 +9,7 @@ from plugin.state.database import open_database, session_factory
 from plugin.state.kinds import Kind
 from plugin.state.tables import Level
 from plugin.state.timeline import add_event
-from plugin.upkeep.alarms import Alarms
+from plugin.upkeep.alarms.open_alarms import Alarms
 from tests import smtp
 from tests.ports import free_port
 from tests.waiting import eventually

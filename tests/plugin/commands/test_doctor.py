@@ -18,12 +18,12 @@ from engine.fake import FakeEngine
 from engine.serving.server import make_app
 from plugin.cli import main
 from plugin.commands import trial
-from plugin.commands.demo_archive import running_archive
+from plugin.commands.demonstration.archive import running_archive
 from plugin.reception.receiver import running_receiver
 from plugin.state.completeness import Patience
 from plugin.state.database import open_database, session_factory
-from plugin.state.pulse import Pulse
-from plugin.state.spool import Spool
+from plugin.state.files.spool import Spool
+from plugin.state.running.pulse import Pulse
 from reporting.render import report_text
 from tests.certificates import Authority
 from tests.engine.servers import serving

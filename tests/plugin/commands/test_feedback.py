@@ -20,8 +20,8 @@ from plugin.reception.intake import Arrival
 from plugin.settings import load_settings
 from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory, open_database, session_factory
-from plugin.state.signed import SignedText
-from plugin.state.spool import Spool
+from plugin.state.files.spool import Spool
+from plugin.state.kept.signed import SignedText
 from plugin.state.tables import Draft
 from tests.orthanc import RunningOrthanc
 from tests.training.site.structured import FINDINGS, IMPRESSION, section, structured_report

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from transformers.models.distilbert import DistilBertConfig
 
 from engine.network.contrastive import ContrastivePair
-from engine.network.dcformer import VARIANTS
+from engine.network.towers.dcformer import VARIANTS
 from plugin.cli import main
 from tests.engine.published import published_model, write_settings
 

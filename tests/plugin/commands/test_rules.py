@@ -12,11 +12,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from plugin.cli import main
-from plugin.drafting.judging import Judge
+from plugin.drafting.wanted.judging import Judge
 from plugin.reception import intake
 from plugin.rules.rules import Rule, Rules
 from plugin.state.database import connect, session_factory
-from plugin.state.spool import Spool
+from plugin.state.files.spool import Spool
 from tests.plugin.arrivals import PATIENCE, arrival
 from tests.plugin.intake_objects import make_slice, new_uid
 

@@ -24,7 +24,7 @@ from plugin.reception import intake
 from plugin.rules.decision import Decision
 from plugin.rules.urgency import Urgency
 from plugin.state.database import open_database, session_factory
-from plugin.state.pulse import Pulse
+from plugin.state.running.pulse import Pulse
 from plugin.state.tables import Delivery, DeliveryState, Draft, DraftState, Job, Study
 from plugin.state.watch import Watch
 from tests.plugin.arrivals import PATIENCE, arrival, document

@@ -15,7 +15,7 @@ from dicom_io.archives.dimse import Dimse
 from dicom_io.archives.orthanc import Orthanc
 from dicom_io.archives.proof import Found, InstanceReference
 from dicom_io.errors import AssociationRejected, PeerUnreachable
-from plugin.commands.demo_archive import running_archive
+from plugin.commands.demonstration.archive import running_archive
 from plugin.delivery.delivery import delivering
 from plugin.delivery.destinations import CLAIM_S, Destination
 from plugin.delivery.outbox import (
@@ -27,7 +27,7 @@ from plugin.delivery.outbox import (
 )
 from plugin.delivery.redelivery import Selection, redeliver
 from plugin.state.database import SessionFactory
-from plugin.state.spool import Spool
+from plugin.state.files.spool import Spool
 from plugin.state.tables import Delivery, DeliveryState, Level
 from tests.objects import PATIENT_ID, write_slice
 from tests.orthanc import RunningOrthanc

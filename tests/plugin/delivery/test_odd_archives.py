@@ -22,7 +22,7 @@ from plugin.delivery.outbox import LONGEST_PAUSE_S, OPEN
 from plugin.reception.receiver import running_receiver
 from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory
-from plugin.state.spool import Spool
+from plugin.state.files.spool import Spool
 from plugin.state.tables import Level
 from tests.odd_archives import Oddity, odd_pacs, odd_web
 from tests.plugin.delivery.drafts import Service

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from plugin.assembly import open_sessions, run_delivery
-from plugin.commands.demo_archive import running_archive
+from plugin.commands.demonstration.archive import running_archive
 from plugin.settings import load_settings
-from plugin.state.pulse import processes
+from plugin.state.running.pulse import processes
 from plugin.state.tables import DeliveryState
 from tests.plugin.delivery.drafts import Service
 from tests.ports import free_port

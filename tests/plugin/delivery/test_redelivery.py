@@ -13,7 +13,7 @@ from dicom_io.archives.proof import Found, InstanceReference, Verdict
 from dicom_io.errors import AssociationRejected, PeerUnreachable, PluginError
 from plugin.delivery.redelivery import Selection, redeliver, verify
 from plugin.state.database import SessionFactory
-from plugin.state.spool import Spool
+from plugin.state.files.spool import Spool
 from plugin.state.tables import Delivery, DeliveryState, Draft, Level
 from tests.objects import write_report
 from tests.plugin.delivery.drafts import Service, Shelf

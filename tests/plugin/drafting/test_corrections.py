@@ -28,7 +28,7 @@ from plugin.drafting.pipeline import Pipeline
 from plugin.drafting.worker import Worker
 from plugin.reception.receiver import running_receiver
 from plugin.state.completeness import Patience
-from plugin.state.spool import Spool
+from plugin.state.files.spool import Spool
 from plugin.state.tables import (
     Absent,
     Delivery,

@@ -15,7 +15,7 @@ from plugin.drafting.desk import Desk
 from plugin.drafting.worker import Worker
 from plugin.reception import intake
 from plugin.state.database import SessionFactory
-from plugin.state.spool import Spool
+from plugin.state.files.spool import Spool
 from plugin.state.tables import Draft, Event, Job
 from plugin.state.watch import Watch
 from tests.plugin.arrivals import PATIENCE, arrival

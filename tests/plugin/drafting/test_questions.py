@@ -14,7 +14,7 @@ from engine.fake import FakeEngine
 from plugin.drafting.pipeline import Pipeline
 from plugin.drafting.questions import ATTEMPTS, Questions
 from plugin.drafting.worker import Worker
-from plugin.state.questions import Question, QuestionState
+from plugin.state.kept.questions import Question, QuestionState
 from plugin.state.tables import Instance, Study
 from tests.plugin.feedback.conftest import Ward
 from tests.plugin.feedback.conftest import ward as ward

@@ -25,7 +25,7 @@ from plugin.drafting.worker import Worker
 from plugin.reception import intake
 from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory
-from plugin.state.spool import Spool
+from plugin.state.files.spool import Spool
 from plugin.state.tables import Delivery, Draft, Event, Job, JobState
 from plugin.state.watch import Watch
 from tests.plugin.arrivals import PATIENCE, arrival

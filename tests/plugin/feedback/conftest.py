@@ -17,7 +17,7 @@ from plugin.drafting.worker import Worker
 from plugin.feedback.shadows import Shadows
 from plugin.reception import intake
 from plugin.state.database import SessionFactory
-from plugin.state.spool import Spool
+from plugin.state.files.spool import Spool
 from tests.ct import ct_stack
 from tests.plugin.arrivals import PATIENCE, arrival
 

@@ -9,8 +9,8 @@ from dicom_io.errors import EngineUnavailable, OutOfDeviceMemory
 from engine.fake import FakeEngine
 from plugin.feedback.comparison import Comparison, pairs
 from plugin.feedback.shadows import ATTEMPTS
+from plugin.state.kept.trials import Shadow
 from plugin.state.tables import Delivery, Draft
-from plugin.state.trials import Shadow
 
 
 def test_a_model_on_trial_drafts_the_same_study_and_nothing_of_it_is_sent(drafted, rows):

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from plugin.feedback.similar import Embeddings, nearest
-from plugin.state.embeddings import ImageEmbedding
+from plugin.state.kept.embeddings import ImageEmbedding
 from plugin.state.tables import Draft
-from plugin.upkeep.study_rows import delete_study
+from plugin.upkeep.keeping.study_rows import delete_study
 from tests.plugin.feedback.conftest import Ward
 
 

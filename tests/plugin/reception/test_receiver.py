@@ -40,7 +40,7 @@ from plugin.reception.instance_store import KEPT_ASIDE
 from plugin.reception.receiver import Limits, is_allowed, running_receiver
 from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory
-from plugin.state.spool import Spool, split_file
+from plugin.state.files.spool import Spool, split_file
 from plugin.state.tables import Event, Hold, Instance, Job, JobState, Quarantine, Study
 from tests.objects import PATIENT_ID
 from tests.plugin.intake_objects import association, encoded, incoming, make_slice, new_uid, store

@@ -13,10 +13,10 @@ from sqlalchemy import delete, select
 
 from plugin.reception.receiver import running_receiver
 from plugin.reception.sweep import sweep, sweeping
-from plugin.state.absent import what_is_lacking
 from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory
-from plugin.state.spool import Spool, file_head
+from plugin.state.files.spool import Spool, file_head
+from plugin.state.kept.absent import what_is_lacking
 from plugin.state.tables import Absent, Event, Hold, Instance, Job, Quarantine, Series, Study
 from tests.plugin import intake_objects
 from tests.plugin.intake_objects import encoded, make_slice, new_uid, store

@@ -26,7 +26,7 @@ from plugin.reception.receiver import running_receiver
 from plugin.reception.upper_layer import SteadyTimer, StoreProvider
 from plugin.state.completeness import Patience
 from plugin.state.database import open_database, session_factory
-from plugin.state.spool import Spool, split_file
+from plugin.state.files.spool import Spool, split_file
 from tests.plugin.intake_objects import association, encoded, incoming, make_slice, new_uid
 from tests.waiting import eventually
 

@@ -39,7 +39,7 @@ from plugin.state.database import (
     session_factory,
 )
 from plugin.state.tables import Base, Delivery, Event, Hold, Job, Quarantine, Study
-from plugin.upkeep import alarm_tables  # noqa: F401  as well
+from plugin.upkeep.alarms import tables as alarm_tables  # noqa: F401  as well
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

@@ -8,9 +8,9 @@ import pytest
 
 from bench.year import Hospital
 from plugin.state.database import SessionFactory
-from plugin.state.spool import Spool
-from plugin.upkeep.limits import Disk, Limit, Limits
-from plugin.upkeep.retention import Doomed, prune
+from plugin.state.files.spool import Spool
+from plugin.upkeep.keeping.limits import Disk, Limit, Limits
+from plugin.upkeep.keeping.retention import Doomed, prune
 
 MONTH = timedelta(days=30)
 

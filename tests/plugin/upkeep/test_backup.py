@@ -24,7 +24,7 @@ from plugin.reception.receiver import running_receiver
 from plugin.state.audit import AuditCut
 from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory, open_database, session_factory
-from plugin.state.spool import Spool
+from plugin.state.files.spool import Spool
 from plugin.state.tables import Delivery, Draft, Event, Instance, Job, Removal, Study
 from plugin.upkeep import backup
 from plugin.upkeep.backup import back_up

@@ -10,7 +10,7 @@ import pytest
 from dicom_io.errors import PluginError
 from plugin.assembly import run_upkeep
 from plugin.settings import load_settings
-from plugin.state.pulse import processes
+from plugin.state.running.pulse import processes
 from plugin.upkeep.duties import Duty, done
 from tests.waiting import eventually
 

@@ -18,10 +18,10 @@ from plugin.drafting.pipeline import Pipeline
 from plugin.drafting.worker import Worker
 from plugin.reception.receiver import running_receiver
 from plugin.state.completeness import Patience
-from plugin.state.spool import Spool
+from plugin.state.files.spool import Spool
 from plugin.state.tables import Delivery, Draft, Event, Hold, Instance, Quarantine, Study
-from plugin.upkeep.limits import Limit, Limits
-from plugin.upkeep.retention import prune
+from plugin.upkeep.keeping.limits import Limit, Limits
+from plugin.upkeep.keeping.retention import prune
 from reporting.render import report_text
 from tests.ct import ct_stack
 from tests.plugin.intake_objects import store

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from plugin.state.database import SessionFactory
-from plugin.state.people import Person, SignIn
+from plugin.state.kept.people import Person, SignIn
 from plugin.web.access.gate import COOKIE, CSRF_HEADER
 
 

@@ -11,7 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from plugin.state.database import connect, session_factory
-from plugin.state.people import Person
+from plugin.state.kept.people import Person
 from plugin.web.access.gate import COOKIE, CSRF_HEADER, Gate
 from plugin.web.access.passwords import hashed
 from plugin.web.application import create_app

@@ -24,9 +24,9 @@ from starlette.testclient import TestClient
 
 from plugin.settings import Settings, Storage
 from plugin.state.audit import Who
-from plugin.state.bell import Bell
 from plugin.state.database import connect, session_factory
-from plugin.state.people import Person
+from plugin.state.kept.people import Person
+from plugin.state.running.bell import Bell
 from plugin.web.access.gate import COOKIE, CSRF_HEADER, utc_now
 from plugin.web.access.passwords import hashed
 from plugin.web.access.sessions import Limits, Role, sign_in

@@ -20,9 +20,9 @@ from plugin.drafting.pipeline import Pipeline
 from plugin.drafting.worker import Worker
 from plugin.settings import Completeness, Settings, Storage
 from plugin.state.audit import Who
-from plugin.state.bell import Bell
 from plugin.state.database import SessionFactory
-from plugin.state.spool import Spool
+from plugin.state.files.spool import Spool
+from plugin.state.running.bell import Bell
 from plugin.state.tables import Draft
 from plugin.web.access.tokens import Scope, Tokens
 from plugin.web.serving import Served

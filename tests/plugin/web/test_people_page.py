@@ -13,7 +13,7 @@ from plugin.state.database import connect, session_factory
 from plugin.web.access.gate import Gate, identify
 from plugin.web.access.sessions import Role
 from plugin.web.application import create_app
-from plugin.web.routes.admin_people import people_router
+from plugin.web.routes.administrator.people import people_router
 from tests.plugin.web.chromium import BUILT, barriers, page_of, served
 from tests.plugin.web.people import add_person
 

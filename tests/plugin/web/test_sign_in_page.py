@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from plugin.state.database import connect, session_factory
-from plugin.state.people import Person
+from plugin.state.kept.people import Person
 from plugin.web.access.gate import Gate
 from plugin.web.access.passwords import hashed
 from plugin.web.application import create_app

@@ -23,8 +23,8 @@ from pydicom.uid import (
 )
 
 from plugin.settings import Settings, Storage
-from plugin.state.bell import Bell
 from plugin.state.database import connect, session_factory
+from plugin.state.running.bell import Bell
 from plugin.web.serving import Served
 from tests.ct import ct_stack
 from tests.plugin.web.chromium import page_of, served

@@ -1,9 +1,9 @@
 import pytest
 
 from dicom_io.errors import RecipeError
-from engine.network.dcformer import DCFormerConfig
-from engine.network.vision import vision_tower
-from engine.network.vit3d import ViT3DConfig
+from engine.network.towers.dcformer import DCFormerConfig
+from engine.network.towers.vision import vision_tower
+from engine.network.towers.vit3d import ViT3DConfig
 from engine.sizes.cost import parameters
 from training.ablation.variants import (
     COMPONENTS,

@@ -14,7 +14,7 @@ from engine.checkpoints.checkpoint import Checkpoint, ModelCard, Prompt, save_ch
 from engine.inference.local import LocalEngine
 from engine.inference.question import question_prompt
 from engine.network.contrastive import ContrastivePair
-from engine.network.med3dvlm import Med3DVLM, Med3DVLMConfig
+from engine.network.families.med3dvlm import Med3DVLM, Med3DVLMConfig
 from tests.engine.conftest import PROJECTOR, SIZE, VISION
 from tests.services import require
 from training.data.phantoms import write_phantoms

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from transformers.models.bert import BertConfig
 
 from dicom_io.errors import UnusableData
-from engine.network.pmc_clip import PMCClip, PMCClipConfig, SliceEncoderConfig
+from engine.network.families.pmc_clip import PMCClip, PMCClipConfig, SliceEncoderConfig
 from training.data.store import as_unit_interval
 from training.evaluation.items import Item
 from training.evaluation.metrics.bootstrap import Interval

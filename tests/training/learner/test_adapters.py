@@ -4,7 +4,7 @@ from torch import nn
 from transformers.models.qwen2 import Qwen2Config
 
 from engine.inference.quantization import full_weight, quantize
-from engine.network.med3dvlm import Med3DVLM, Med3DVLMConfig
+from engine.network.families.med3dvlm import Med3DVLM, Med3DVLMConfig
 from engine.network.projector import ProjectorConfig, StreamConfig
 from engine.protocol import Quantization
 from tests.training import tiny

@@ -5,7 +5,7 @@ from torch.nn import functional as F
 from transformers.models.qwen2 import Qwen2Config
 
 from engine.checkpoints.description import Prompt
-from engine.network.med3dvlm import Med3DVLM, Med3DVLMConfig
+from engine.network.families.med3dvlm import Med3DVLM, Med3DVLMConfig
 from tests.training import tiny
 from training.learner.adapters import add_adapters
 from training.learner.answering import Answering, Answers, Batch, loss, weight

@@ -7,7 +7,7 @@ import torch
 from dicom_io.errors import CheckpointMismatch, RecipeError
 from engine.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from engine.checkpoints.weights import read_tensors
-from engine.network.med3dvlm import Med3DVLMConfig
+from engine.network.families.med3dvlm import Med3DVLMConfig
 from tests.training import tiny
 from training.learner.begin import starting_checkpoint
 from training.learner.language_model import read_language_model

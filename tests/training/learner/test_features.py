@@ -3,7 +3,7 @@ import pickle
 import pytest
 import torch
 
-from engine.network.vision import vision_tower
+from engine.network.towers.vision import vision_tower
 from tests.training import tiny
 from training.data.store import as_unit_interval
 from training.learner.features import SHARD, Features

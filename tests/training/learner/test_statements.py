@@ -9,7 +9,7 @@ from dicom_io.model_input.preprocess import PreprocessSpec
 from dicom_io.phantoms.phantom import make_phantom
 from engine.checkpoints.tokenizer_files import read_tokenizer
 from engine.network.contrastive import ContrastivePair
-from engine.network.dcformer import DCFormerConfig
+from engine.network.towers.dcformer import DCFormerConfig
 from tests.training.stages.small import write_store
 from training.data.phantoms import write_phantoms
 from training.data.store import as_unit_interval, open_store

@@ -8,7 +8,7 @@ from transformers.models.qwen2 import Qwen2Config
 
 from dicom_io.errors import RecipeError, TrainingError
 from engine.network.contrastive import ContrastiveConfig, ContrastivePair
-from engine.network.med3dvlm import Med3DVLM, Med3DVLMConfig
+from engine.network.families.med3dvlm import Med3DVLM, Med3DVLMConfig
 from engine.sizes.memory import PUBLISHED_MODEL, Alive, weight_bytes
 from plugin.cli import main
 from tests.training import tiny

@@ -15,8 +15,8 @@ from engine.checkpoints.conversion import convert
 from engine.checkpoints.inspection import inspect_checkpoint
 from engine.checkpoints.weights import read_tensors, weight_files
 from engine.network.contrastive import ContrastivePair
-from engine.network.dcformer import VARIANTS
-from engine.network.vit3d import AblationViT3DConfig
+from engine.network.towers.dcformer import VARIANTS
+from engine.network.towers.vit3d import AblationViT3DConfig
 from tests.engine.golden import FIGURES, assert_equals_golden, filled, token_ids
 from tests.engine.published import assert_same_bits, assert_same_state
 

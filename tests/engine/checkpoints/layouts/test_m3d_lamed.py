@@ -16,7 +16,7 @@ from engine.checkpoints.checkpoint import describe, load_checkpoint, save_checkp
 from engine.checkpoints.conversion import convert
 from engine.checkpoints.layouts.m3d_lamed import load_vit3d
 from engine.inference.local import LocalEngine
-from engine.network.vit3d import ViT3D, ViT3DConfig
+from engine.network.towers.vit3d import ViT3D, ViT3DConfig
 from engine.protocol import Sampling
 from tests.engine.conftest import input_for
 from tests.engine.lamed import LLM, config_json, small, write_folder

@@ -13,9 +13,9 @@ from engine.checkpoints.conversion import convert
 from engine.checkpoints.inspection import inspect_checkpoint
 from engine.checkpoints.tokenizer_files import read_tokenizer
 from engine.inference.local import LocalEngine
-from engine.network.merlin import ORGANS
-from engine.network.merlin_pair import MerlinPairConfig
-from engine.network.resnet3d import ResNet3DConfig
+from engine.network.families.merlin import ORGANS
+from engine.network.families.merlin_pair import MerlinPairConfig
+from engine.network.towers.resnet3d import ResNet3DConfig
 from engine.protocol import Sampling
 from engine.sizes.memory import memory_by_part
 from tests.engine.conftest import input_for

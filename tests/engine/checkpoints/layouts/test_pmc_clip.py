@@ -12,7 +12,7 @@ from transformers.models.bert import BertConfig
 from dicom_io.errors import CheckpointMismatch, EngineError
 from engine.checkpoints.checkpoint import load_checkpoint, load_pair, load_retriever
 from engine.checkpoints.inspection import inspect_checkpoint
-from engine.network.pmc_clip import PMCClip, PMCClipConfig, SliceEncoderConfig
+from engine.network.families.pmc_clip import PMCClip, PMCClipConfig, SliceEncoderConfig
 from plugin.cli import main
 from tests.engine.golden import filled, uniform
 

@@ -17,7 +17,7 @@ from engine.checkpoints.inspection import inspect_checkpoint
 from engine.checkpoints.layouts.radfm import SAME, own_names
 from engine.checkpoints.tokenizer_files import read_tokenizer
 from engine.inference.local import LocalEngine
-from engine.network.radfm import RadFMConfig, RadFMViTConfig
+from engine.network.families.radfm import RadFMConfig, RadFMViTConfig
 from engine.protocol import Sampling
 from engine.sizes.memory import memory_by_part
 from tests.engine.conftest import input_for

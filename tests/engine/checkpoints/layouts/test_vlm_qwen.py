@@ -13,10 +13,10 @@ from transformers.models.qwen2 import Qwen2Config
 from dicom_io.errors import CheckpointMismatch
 from engine.checkpoints.checkpoint import load_checkpoint
 from engine.inference.local import LocalEngine
-from engine.network.dcformer import VARIANTS
-from engine.network.med3dvlm import Med3DVLM, Med3DVLMConfig
+from engine.network.families.med3dvlm import Med3DVLM, Med3DVLMConfig
 from engine.network.projector import Kind, ProjectorConfig, StreamConfig
-from engine.network.vit3d import AblationViT3DConfig
+from engine.network.towers.dcformer import VARIANTS
+from engine.network.towers.vit3d import AblationViT3DConfig
 from tests.engine.published import (
     CONFIG,
     assert_same_state,

@@ -18,8 +18,8 @@ from hl7.client import MLLPClient
 from sqlalchemy import select, text
 
 from dicom_io.hl7_messages import messages_in
-from plugin.drafting.judging import Judge
-from plugin.drafting.reported import ToldReports
+from plugin.drafting.wanted.judging import Judge
+from plugin.drafting.wanted.reported import ToldReports
 from plugin.drafting.worker import Worker
 from plugin.housekeeping import hl7_duties
 from plugin.reception import intake
@@ -28,8 +28,8 @@ from plugin.rules.urgency import Urgency, urgency_named
 from plugin.settings import Settings
 from plugin.state.completeness import nothing_known
 from plugin.state.database import SessionFactory, connect, session_factory
-from plugin.state.orders import Order
-from plugin.state.spool import Spool
+from plugin.state.files.spool import Spool
+from plugin.state.kept.orders import Order
 from plugin.state.tables import Delivery, Draft, Event, Job
 from plugin.upkeep.orders.hearing import Hearing
 from plugin.upkeep.orders.listener import Listener

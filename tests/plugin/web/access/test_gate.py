@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from plugin.state.audit import AuditRow
 from plugin.state.database import SessionFactory, connect, session_factory
-from plugin.state.people import Person, SignIn
+from plugin.state.kept.people import Person, SignIn
 from plugin.web.access.gate import COOKIE, CSRF_HEADER, Gate
 from plugin.web.access.passwords import hashed
 from plugin.web.access.sessions import Limits, Role, sign_in, sign_out

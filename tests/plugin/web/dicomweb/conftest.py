@@ -13,7 +13,7 @@ from fastapi.params import Depends
 
 from plugin.state.audit import Who
 from plugin.state.database import SessionFactory
-from plugin.state.spool import Spool
+from plugin.state.files.spool import Spool
 from plugin.web.dicomweb.archive import Archive
 from plugin.web.dicomweb.problems import Refused, answer_refused
 from plugin.web.dicomweb.routes import dicomweb_router

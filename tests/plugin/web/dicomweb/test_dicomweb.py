@@ -18,7 +18,7 @@ from sqlalchemy import select
 
 from plugin.state.audit import Action, AuditRow, Entry
 from plugin.state.database import SessionFactory
-from plugin.state.spool import Spool
+from plugin.state.files.spool import Spool
 from plugin.state.tables import Absent, Hold, Instance, Job, Quarantine
 from plugin.web.dicomweb import metadata
 from tests.objects import write_report

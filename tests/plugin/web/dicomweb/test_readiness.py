@@ -8,7 +8,7 @@ from plugin.reception.header import Header
 from plugin.reception.intake import Arrival, record
 from plugin.state.completeness import release
 from plugin.state.database import SessionFactory
-from plugin.state.spool import Spool
+from plugin.state.files.spool import Spool
 from plugin.web.dicomweb.archive import Archive
 from plugin.web.dicomweb.metadata import Metadata
 from plugin.web.dicomweb.readiness import make_ready

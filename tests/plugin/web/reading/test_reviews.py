@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select, update
 
 from plugin.state.audit import Action, AuditRow
-from plugin.state.reviews import ReviewStep
+from plugin.state.kept.reviews import ReviewStep
 from plugin.state.tables import Draft
 from tests.plugin.web.people import add_person, browser, refusal
 from tests.plugin.web.reading.conftest import Rooms

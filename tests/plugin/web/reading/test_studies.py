@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select, update
 
-from plugin.state.people import SignIn
-from plugin.state.reviews import Presence
+from plugin.state.kept.people import SignIn
+from plugin.state.kept.reviews import Presence
 from plugin.state.tables import Draft
 from plugin.web.reading.presence import GONE_AFTER
 from tests.plugin.web.people import refusal

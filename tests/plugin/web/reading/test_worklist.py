@@ -11,8 +11,8 @@ from sqlalchemy import select, update
 
 from plugin.rules.urgency import Urgency
 from plugin.state.audit import Action, AuditRow
-from plugin.state.listings import Listing, forget_listing
-from plugin.state.reviews import Review, ReviewState
+from plugin.state.kept.listings import Listing, forget_listing
+from plugin.state.kept.reviews import Review, ReviewState
 from plugin.state.tables import Draft, Job, JobState, Study
 from plugin.web.reading.naming import name_some
 from plugin.web.reading.rows import State

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from plugin.state.audit import Action, AuditRow, Who
 from plugin.state.database import SessionFactory, connect, session_factory
-from plugin.state.people import Person
+from plugin.state.kept.people import Person
 from plugin.state.tables import Study
 from plugin.web.access.gate import COOKIE, CSRF_HEADER, Gate
 from plugin.web.access.sessions import let_in

@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 
 from plugin.state.audit import AuditRow, Who
 from plugin.state.database import SessionFactory, connect, session_factory
-from plugin.state.questions import Question, QuestionState
+from plugin.state.kept.questions import Question, QuestionState
 from plugin.state.tables import Study
 from plugin.web.access.gate import Gate
 from plugin.web.application import create_app

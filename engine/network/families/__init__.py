@@ -1,0 +1,1 @@
+"""The model families: each joins its tower to its language model as its authors did."""

@@ -1,0 +1,1 @@
+"""Vision towers: from a volume to the tokens that a projector reads."""

@@ -1,0 +1,1 @@
+"""The spool and its files: received durably, and private."""

@@ -1,0 +1,1 @@
+"""What wants a person: which alarms there are, who is told of them, and when."""

@@ -1,0 +1,1 @@
+"""What Prometheus gets: figures of the database, and the server that gives them."""
