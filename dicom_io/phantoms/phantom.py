@@ -6,15 +6,16 @@ z to the head. The origin lies in the middle of the abdomen.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dicom_io.phantoms.body import Array, Body, Mask, Streams
+from dicom_io.phantoms.focal import draw_lesions
 from dicom_io.phantoms.noise import scanned
-from dicom_io.phantoms.truth import Phase, Plane, Truth, draw_truth
+from dicom_io.phantoms.truth import Finding, Phase, Plane, Truth, draw_truth
 from dicom_io.types import Volume
 
 # Direction cosines of the stack, the rows (down) and the columns, as a reader sees the slices
@@ -88,10 +89,28 @@ def make_phantom(
     grid, affine = _grid(truth.plane, streams["grid"], matrix)
     body = Body(grid, truth, streams)
     if focal:
-        lesions = body.plant(drawn, np.random.default_rng((seed, 1)), without)
+        lesions = _plant(body, drawn, np.random.default_rng((seed, 1)), without)
         truth = replace(truth, findings=(*truth.findings, *lesions))
     volume = Volume(scanned(body.hu, streams["noise"]), affine)
     return Phantom(seed, volume, truth, body.regions)
+
+
+def _plant(
+    body: Body, drawn: Truth, rng: np.random.Generator, without: Collection[str]
+) -> Iterator[Finding]:
+    """Plant focal findings; bone stays bone. What is left out draws, too.
+
+    A nodule lies where an effusion would not hide it, left out or not.
+    """
+    effusion = drawn.finding("pleural effusion")
+    body.organs["cavity"] = body.cavity & ~body.spine
+    for lesion in draw_lesions(body.landmarks(effusion.side if effusion else None), rng):
+        if lesion.name in without:
+            continue
+        where = body.inside(lesion.centre, lesion.radii, body.organs[lesion.organ])
+        body.fill(where, lesion.hu)
+        body.regions[lesion.name] = where
+        yield Finding(lesion.name, lesion.side, lesion.extent, lesion.place, lesion.size_mm)
 
 
 def _grid(
