@@ -12,7 +12,17 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from dicom_io.phantoms.phantom import Phantom
+from dicom_io.phantoms.scan import Region, Scan
 from dicom_io.volume.orientation import acquisition_plane
+
+_BODY_PART: dict[Region, str] = {
+    "head": "HEAD",
+    "chest": "CHEST",
+    "abdomen": "ABDOMEN",
+    "chest and abdomen": "CHESTABDOMEN",
+    "head to pelvis": "WHOLEBODY",
+}
+"""Defined terms of PS3.16 annex L."""
 
 _INTERCEPT = -1024
 _DATE = "20260101"
@@ -53,7 +63,9 @@ def ct_images(phantom: Phantom) -> Iterator[Dataset]:
 
 
 def _uid(phantom: Phantom, *parts: object) -> str:
-    return generate_uid(entropy_srcs=["ctscribe phantom", str(phantom.seed), *map(str, parts)])
+    # the detailed phantom of a seed is another patient than the plain one
+    kind = "ctscribe phantom" if phantom.scan is None else "ctscribe detailed phantom"
+    return generate_uid(entropy_srcs=[kind, str(phantom.seed), *map(str, parts)])
 
 
 def _series(phantom: Phantom) -> tuple[object, ...]:
@@ -95,6 +107,24 @@ def _add_series(image: Dataset, phantom: Phantom) -> None:
     image.WindowCenter, image.WindowWidth = "40", "400"
     if phantom.truth.phase != "non-contrast":
         image.ContrastBolusAgent = "SYNTHETIC"
+    if phantom.scan is not None:
+        _add_habits(image, phantom.scan)
+
+
+def _add_habits(image: Dataset, scan: Scan) -> None:
+    """Say of the series what its scanner would say; the model stays a phantom."""
+    scanner = scan.scanner
+    image.Manufacturer = scanner.manufacturer
+    image.StudyDescription = f"Synthetic CT, {scan.region}"
+    image.PatientPosition = scan.position
+    image.ConvolutionKernel = scan.kernel
+    image.WindowCenter = [str(centre) for centre, _ in scanner.windows]
+    image.WindowWidth = [str(width) for _, width in scanner.windows]
+    if scanner.names_region:
+        image.BodyPartExamined = _BODY_PART[scan.region]
+    else:
+        del image.BodyPartExamined
+        image.Laterality = ""  # then nobody knows that it is of no paired structure
 
 
 def _add_image(image: Dataset, phantom: Phantom, index: int) -> None:
@@ -104,22 +134,27 @@ def _add_image(image: Dataset, phantom: Phantom, index: int) -> None:
     directions = affine[:3, :3] / spacing
     # a reformat is derived; its third value can only be AXIAL or LOCALIZER (PS3.3 C.8.2.1.1.1)
     derived = acquisition_plane(affine) != "axial"
+    scan, intercept, signed, number = phantom.scan, _INTERCEPT, False, index + 1
     image.ImageType = ["DERIVED" if derived else "ORIGINAL", "PRIMARY", "AXIAL"]
+    if scan is not None:
+        image.ImageType += scan.scanner.image_type
+        intercept, signed = scan.scanner.intercept, scan.scanner.signed
+        number = number if scan.scanner.from_above else len(volume.hu) - index
     image.SOPClassUID = CTImageStorage
     image.SOPInstanceUID = _uid(phantom, *_series(phantom), "image", index)
-    image.InstanceNumber = index + 1
+    image.InstanceNumber = number
     position = affine[:3, 3] + index * affine[:3, 0]
     image.ImagePositionPatient = [f"{mm:.6f}" for mm in position]
     # Row direction (along columns' index) first, then column direction (PS3.3 C.7.6.2.1.1)
     image.ImageOrientationPatient = [f"{c:g}" for c in (*directions[:, 2], *directions[:, 1])]
     image.PixelSpacing = [f"{spacing[1]:.6f}", f"{spacing[2]:.6f}"]
-    image.SliceThickness = f"{spacing[0]:.6f}"
-    stored = volume.hu[index].astype(np.int32) - _INTERCEPT
+    image.SliceThickness = f"{spacing[0] if scan is None else scan.thickness_mm:.6f}"
+    stored = volume.hu[index].astype(np.int32) - intercept
     image.Rows, image.Columns = stored.shape
     image.SamplesPerPixel, image.PhotometricInterpretation = 1, "MONOCHROME2"
     image.BitsAllocated, image.BitsStored, image.HighBit = 16, 16, 15
-    image.PixelRepresentation = 0
-    image.RescaleIntercept, image.RescaleSlope, image.RescaleType = str(_INTERCEPT), "1", "HU"
-    image.PixelData = stored.astype("<u2").tobytes()
+    image.PixelRepresentation = int(signed)
+    image.RescaleIntercept, image.RescaleSlope, image.RescaleType = str(intercept), "1", "HU"
+    image.PixelData = stored.astype("<i2" if signed else "<u2").tobytes()
     image.file_meta = FileMetaDataset()
     image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian

@@ -91,7 +91,7 @@ class Lesion:
 
 
 @dataclass(frozen=True)
-class _Draw:
+class Draw:
     """What is drawn for a lesion: side, upper or lower, place within [-1, 1]³, radius."""
 
     side: OneSide
@@ -101,7 +101,9 @@ class _Draw:
 
 
 @dataclass(frozen=True)
-class _Placed:
+class Placed:
+    """Where a lesion lies, in the body's own millimetres, and what it is made of."""
+
     side: OneSide | None
     place: str
     centre: Point
@@ -119,48 +121,48 @@ def draw_lesions(body: Landmarks, rng: np.random.Generator) -> Iterator[Lesion]:
         side: OneSide = "left" if rng.random() < 0.5 else "right"
         upper = rng.random() < 0.5
         x, y, z = (float(a) for a in rng.uniform(-1, 1, 3))
-        placed = _PLACED[name](body, _Draw(side, upper, (x, y, z), size / 2 / body.scale))
+        placed = PLACED[name](body, Draw(side, upper, (x, y, z), size / 2 / body.scale))
         if there:
             yield Lesion(name=name, size_mm=size, extent=extent, **vars(placed))
 
 
-def _nodule(body: Landmarks, drawn: _Draw) -> _Placed:
+def _nodule(body: Landmarks, drawn: Draw) -> Placed:
     x, y, z = drawn.at
     # fluid covers the back of the lower lobe
     upper = drawn.upper or body.effusion in (drawn.side, "bilateral")
     y, z = (-10 + 8 * y, 112 + 6 * z) if upper else (42 + 6 * y, 48 + 6 * z)
     centre = (_TOWARDS[drawn.side] * (body.lung_x + 6 * x), y, body.dome + z)
     place = "upper lobe" if upper else "lower lobe"
-    return _Placed(
+    return Placed(
         drawn.side, place, centre, _sphere(drawn.radius), f"{drawn.side} lung", _NODULE_HU
     )
 
 
-def _liver_lesion(body: Landmarks, drawn: _Draw) -> _Placed:
+def _liver_lesion(body: Landmarks, drawn: Draw) -> Placed:
     x, y, z = drawn.at
     centre = _moved(body.liver, 18 * x - 6, 10 * y - 18, (28 if drawn.upper else -28) + 4 * z)
     place = "superior part" if drawn.upper else "inferior part"
     hu = body.liver_hu - _LESION_BELOW_LIVER_HU
-    return _Placed(None, place, centre, _sphere(drawn.radius), "liver", hu)
+    return Placed(None, place, centre, _sphere(drawn.radius), "liver", hu)
 
 
-def _cyst(body: Landmarks, drawn: _Draw) -> _Placed:
+def _cyst(body: Landmarks, drawn: Draw) -> Placed:
     x, y, z = drawn.at
     outwards = _TOWARDS[drawn.side] * (8 + 4 * x)
     kidney = body.kidneys[drawn.side]
     centre = _moved(kidney, outwards, 4 * y, (30 if drawn.upper else -30) + 4 * z)
     place = "upper pole" if drawn.upper else "lower pole"
-    return _Placed(drawn.side, place, centre, _sphere(drawn.radius), "cavity", _CYST_HU)
+    return Placed(drawn.side, place, centre, _sphere(drawn.radius), "cavity", _CYST_HU)
 
 
-def _aneurysm(body: Landmarks, drawn: _Draw) -> _Placed:
+def _aneurysm(body: Landmarks, drawn: Draw) -> Placed:
     # it grows to the front, since the spine is behind it
     centre = (body.aorta[0], body.aorta[1] - drawn.radius + 11, -102 + 6 * drawn.at[2])
     radii = (drawn.radius, drawn.radius, 1.3 * drawn.radius)
-    return _Placed(None, "infrarenal", centre, radii, "cavity", body.blood_hu)
+    return Placed(None, "infrarenal", centre, radii, "cavity", body.blood_hu)
 
 
-_PLACED: dict[str, Callable[[Landmarks, _Draw], _Placed]] = {
+PLACED: dict[str, Callable[[Landmarks, Draw], Placed]] = {
     "pulmonary nodule": _nodule,
     "liver lesion": _liver_lesion,
     "renal cyst": _cyst,

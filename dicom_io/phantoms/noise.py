@@ -11,14 +11,14 @@ Array = NDArray[np.float32]
 def scanned(hu: Array, rng: np.random.Generator) -> NDArray[np.int16]:
     """Blur a little, as a scanner does, and add noise."""
     for axis in (1, 2):
-        hu = _blurred(hu, axis)
+        hu = blurred(hu, axis)
     noise = rng.standard_normal(hu.shape, dtype=np.float32)
-    noise = _blurred(_blurred(noise, 1), 2) * rng.uniform(14, 38)
+    noise = blurred(blurred(noise, 1), 2) * rng.uniform(14, 38)
     scanned: NDArray[np.int16] = np.rint(np.clip(hu + noise, -1024, 3071)).astype(np.int16)
     return scanned
 
 
-def _blurred(values: Array, axis: int) -> Array:
+def blurred(values: Array, axis: int) -> Array:
     """Average with both neighbours along an axis, weights 1 2 1."""
     out = 0.5 * values
     left = [slice(None)] * 3

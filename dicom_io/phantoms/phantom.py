@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from dicom_io.phantoms.body import Array, Body, Mask, Streams
 from dicom_io.phantoms.focal import draw_lesions
 from dicom_io.phantoms.noise import scanned
+from dicom_io.phantoms.scan import Scan
 from dicom_io.phantoms.truth import Finding, Phase, Plane, Truth, draw_truth
 from dicom_io.types import Volume
 
@@ -41,12 +42,18 @@ class Phantom:
     regions : dict of str to ndarray
         The voxels that each planted finding speaks of, as the volume lies: fluid and lesions
         themselves, and the organ where the finding is one of a whole organ.
+    scan : Scan, optional
+        How it was scanned; plain phantoms have none.
+    look_alikes : dict of str to ndarray
+        The voxels of what looks like a finding and is none; plain phantoms have none.
     """
 
     seed: int
     volume: Volume
     truth: Truth
     regions: dict[str, Mask] = field(repr=False, default_factory=dict)
+    scan: Scan | None = None
+    look_alikes: dict[str, Mask] = field(repr=False, default_factory=dict)
 
 
 def make_phantom(
@@ -121,8 +128,33 @@ def _grid(
     pixels = matrix or int(rng.integers(96, 145))
     axes = _AXES[plane]
     in_plane = max(extent[axes[1][0]], extent[axes[2][0]]) / pixels
-    spacing = [float(rng.uniform(4.0, 7.0)), in_plane, in_plane]
-    centre = rng.uniform(-12, 12, 3)
+    spacing = float(rng.uniform(4.0, 7.0)), in_plane, in_plane
+    return grid_of(plane, spacing, extent, rng.uniform(-12, 12, 3))
+
+
+def grid_of(
+    plane: Plane,
+    spacing: tuple[float, float, float],
+    extent: NDArray[np.float64],
+    centre: NDArray[np.float64],
+) -> tuple[tuple[Array, Array, Array], NDArray[np.float64]]:
+    """Lay out the voxels of a stack.
+
+    Parameters
+    ----------
+    plane : str
+        Of the slices.
+    spacing : tuple of float
+        In mm, from slice to slice, row to row and column to column.
+    extent, centre : ndarray, shape (3,)
+        Of the volume along x, y and z, in mm.
+
+    Returns
+    -------
+    tuple
+        x, y and z in mm, broadcastable to (D, H, W), and the affine to them.
+    """
+    axes = _AXES[plane]
     affine = np.zeros((4, 4))
     affine[3, 3] = 1
     coordinates: list[Array] = [np.empty(0, np.float32)] * 3

@@ -98,15 +98,29 @@ def ask(
     "--phase", type=click.Choice(PHASES), help="Contrast phase. Without it, the seed chooses."
 )
 @click.option("--focal", is_flag=True, help="Plant nodules, lesions, cysts and aneurysms too.")
-def phantom(out: Path, seed: int, plane: Plane | None, phase: Phase | None, focal: bool) -> None:
+@click.option(
+    "--detailed",
+    is_flag=True,
+    help="Make a phantom more like CT: more anatomy, findings, look-alikes, scanners and regions. "
+    "The embedded model does not know these.",
+)
+def phantom(
+    out: Path, seed: int, plane: Plane | None, phase: Phase | None, focal: bool, detailed: bool
+) -> None:
     """Write a synthetic CT study as DICOM.
 
     A JSON file beside the slices says what was planted in the patient.
     """
+    from dicom_io.phantoms.detailed.phantom import make_detailed_phantom
     from dicom_io.phantoms.dicom_study import write_study
     from dicom_io.phantoms.phantom import make_phantom
 
-    made = make_phantom(seed, plane=plane, phase=phase, focal=focal)
+    if focal and detailed:
+        raise click.UsageError("--detailed plants focal findings anyway: leave out --focal")
+    if detailed:
+        made = make_detailed_phantom(seed, plane=plane, phase=phase)
+    else:
+        made = make_phantom(seed, plane=plane, phase=phase, focal=focal)
     click.echo(write_study(made, out))
 
 

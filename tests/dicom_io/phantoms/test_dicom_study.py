@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from dicom_io.model_input.preprocess import PreprocessSpec, prepare
+from dicom_io.phantoms.detailed.phantom import draw_study, make_detailed_phantom
 from dicom_io.phantoms.dicom_study import ct_images, write_study
 from dicom_io.phantoms.phantom import Phantom, make_phantom
+from dicom_io.phantoms.scan import SCANNERS
 from dicom_io.phantoms.truth import PLANES, draw_truth
 from dicom_io.slices.read import read_study
 from dicom_io.volume.orientation import reorient
@@ -58,3 +60,37 @@ def test_uids_of_one_study_agree_and_of_images_differ(phantom):
     assert len({i.StudyInstanceUID for i in images}) == 1
     assert len({i.SeriesInstanceUID for i in images}) == 1
     assert len({i.SOPInstanceUID for i in images}) == len(images)
+
+
+@pytest.fixture(scope="module", params=range(len(SCANNERS)))
+def detailed(request) -> Phantom:
+    """The smallest phantom of a scanner's first studies: a head."""
+    scanner = SCANNERS[request.param]
+    seed = next(s for s in range(99) if draw_study(s).scan.scanner == scanner)
+    return make_detailed_phantom(seed, region="head", plane="axial")
+
+
+def test_a_phantom_with_a_scanners_habits_is_valid_and_reads_back(detailed, tmp_path):
+    series = write_study(detailed, tmp_path)
+    said = dciodvfy(sorted(series.iterdir())[0], iod="CTImage")
+    # scanners have terms of their own for what was done to an image, and may not name the region
+    assert all(line.startswith("Warning") for line in said)
+    assert all(line.endswith(("<Image Type>", "<Laterality>")) for line in said)
+    read = reorient(build_volume(choose_series(read_study([series])).stack), "displayed")
+    assert np.array_equal(read.hu, detailed.volume.hu)
+    np.testing.assert_allclose(read.affine_lps, detailed.volume.affine_lps, atol=1e-5)
+
+
+def test_scanners_have_their_own_habits(detailed):
+    image, scan = next(ct_images(detailed)), detailed.scan
+    assert image.Manufacturer == scan.scanner.manufacturer
+    assert image.ManufacturerModelName == "phantom"
+    assert image.ConvolutionKernel in (*scan.scanner.soft, *scan.scanner.sharp)
+    assert image.PatientPosition == scan.position
+    assert (image.InstanceNumber == 1) == scan.scanner.from_above
+    assert ("BodyPartExamined" in image) == scan.scanner.names_region
+
+
+def test_the_detailed_phantom_of_a_seed_is_another_patient_than_the_plain_one(detailed):
+    plain = make_phantom(detailed.seed, matrix=24)
+    assert next(ct_images(plain)).StudyInstanceUID != next(ct_images(detailed)).StudyInstanceUID
