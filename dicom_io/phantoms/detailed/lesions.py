@@ -93,7 +93,8 @@ def _free_air(body: Body, finding: Finding, free: Mask) -> Mask:
         return lung
     # the deepest point of a lung is a corner: a hundredth of its voxels lie there
     edge = float(np.quantile(within, 0.01)) + (finding.size_mm or 0) / body.size
-    return lung & free & (height < edge)
+    air: Mask = lung & free & (height < edge)
+    return air
 
 
 def _voxel(body: Body) -> tuple[float, float, float]:
