@@ -15,10 +15,11 @@ from rich.console import Console
 from engine.inference.local import LocalEngine
 from training.ablation.variants import Model, Pair, models_of, pairs_of, settings
 from training.data.shards import write_atomically
+from training.evaluation.embeddings import PairSystem
 from training.evaluation.metrics.text_metrics import TextMetric
 from training.evaluation.questions import evaluate_questions
 from training.evaluation.reports import evaluate_reports
-from training.evaluation.retrieval import PairSystem, evaluate_retrieval
+from training.evaluation.retrieval import evaluate_retrieval
 from training.evaluation.setting import Setting
 from training.evaluation.systems import ModelSystem
 from training.learner.begin import StageName

@@ -172,8 +172,9 @@ def retrieval(
 ) -> None:
     """Table 1: find the text of an image, and the image of a text."""
     from engine.inference.device import choose_device
+    from training.evaluation.embeddings import Embeddings, PairSystem
     from training.evaluation.items import report_items
-    from training.evaluation.retrieval import Embeddings, PairSystem, evaluate_retrieval
+    from training.evaluation.retrieval import evaluate_retrieval
 
     if list_items:
         setting = open_setting(options, None)

@@ -8,8 +8,9 @@ from typing import Any
 
 from training.evaluation import published
 from training.evaluation.findings.clinical import label_table, severity_table
-from training.evaluation.findings.reader import default_vocabulary, read_findings
+from training.evaluation.findings.reader import read_findings
 from training.evaluation.findings.score import counts, finding_table
+from training.evaluation.findings.vocabulary import default_vocabulary
 from training.evaluation.items import PAPER_REPORTS, Item, report_items
 from training.evaluation.metrics.text_metrics import TextMetric
 from training.evaluation.plots import bars

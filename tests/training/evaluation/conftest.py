@@ -19,8 +19,8 @@ from tests.engine.conftest import PROJECTOR, SIZE, VISION
 from tests.services import require
 from training.data.phantoms import write_phantoms
 from training.data.store import Store, open_store
+from training.evaluation.embeddings import PairSystem
 from training.evaluation.metrics import nltk_data
-from training.evaluation.retrieval import PairSystem
 from training.wording.tokenizer import build_tokenizer
 
 SPEC = PreprocessSpec(size=SIZE, window=(40, 400))

@@ -13,10 +13,11 @@ from safetensors.torch import save_file
 
 from dicom_io.errors import UnusableData
 from plugin.cli import main
+from training.evaluation.embeddings import Embeddings
 from training.evaluation.items import report_items
 from training.evaluation.paper import paper_tables
 from training.evaluation.published import printed
-from training.evaluation.retrieval import Embeddings, evaluate_retrieval
+from training.evaluation.retrieval import evaluate_retrieval
 from training.evaluation.setting import Setting
 
 FIGURE = {"value": 40.0, "low": 38.0, "high": 42.0}

@@ -11,12 +11,11 @@ from transformers.models.bert import BertConfig
 from dicom_io.errors import UnusableData
 from engine.network.families.pmc_clip import PMCClip, PMCClipConfig, SliceEncoderConfig
 from training.data.store import as_unit_interval
+from training.evaluation.embeddings import embed_images, embed_texts
 from training.evaluation.items import Item
 from training.evaluation.metrics.bootstrap import Interval
 from training.evaluation.retrieval import (
     closest,
-    embed_images,
-    embed_texts,
     evaluate_retrieval,
     pool_sizes,
     ranks,

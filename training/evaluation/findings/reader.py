@@ -6,16 +6,13 @@ Rules only, documented in docs/finding-score.md; the vocabulary is `terms.toml`.
 from __future__ import annotations
 
 import re
-import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from itertools import pairwise
-from pathlib import Path
-from typing import Any
 
-from training.data.sections import said_of_images
 from training.evaluation.findings.assertion import Span, Status, says_gone, status_of
+from training.evaluation.findings.vocabulary import Term, Vocabulary, default_vocabulary
+from training.evaluation.findings.wording import plain_sentences
 
 SIDES = ("left", "right")
 
@@ -42,32 +39,6 @@ class Mention:
 
 
 @dataclass(frozen=True)
-class Term:
-    """How a finding may be worded, and what of it counts."""
-
-    finding: str
-    pattern: re.Pattern[str]
-    sided: bool
-    sized: bool
-    organs: frozenset[str]
-    unnamed: bool
-    unless: re.Pattern[str] | None
-
-
-@dataclass(frozen=True)
-class Vocabulary:
-    """The terms of every finding, and the organs that decide what a general term means."""
-
-    terms: tuple[Term, ...]
-    organs: Mapping[str, re.Pattern[str]]
-    parts: Mapping[str, re.Pattern[str]]
-
-    @property
-    def findings(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(term.finding for term in self.terms))
-
-
-@dataclass(frozen=True)
 class Named:
     """A term where it stands in a sentence."""
 
@@ -75,85 +46,9 @@ class Named:
     span: Span
 
 
-# Lines are wrapped at 70 characters and more; a shorter one may be all of a list's entry
-_FULL_LINE = 60
-_ITEM = re.compile(r"(?:\d{1,2}[.)]|[-•*])\s")
-_UNFINISHED = re.compile(
-    r"(?:,|\b(?:no|not|nor|without|of|the|an?|and|or|with|in|on|at|to|from|for|by|is|are|was|were|be"
-    r"|been|has|have|left|right|mild|moderate|small|large|trace|acute|new|evidence|there|this|that"
-    r"|which|may|could|than|both|bilateral|any|definite|pleural|lower|upper|middle))$",
-    re.IGNORECASE,
-)
-# "Embolism: no" ends a line; "There is no" does not
-_ANSWERED = re.compile(r"[:=–-] *(?:no|none|yes|nil|absent|negative)$", re.IGNORECASE)
-_NEGATES = re.compile(r"(?<![:=–-] )\b(?:no|without|no evidence (?:of|for))$", re.IGNORECASE)
-_HEADS_A_NEGATED_LIST = re.compile(r"\b(?:no|without)\b[^.:;]*:(?: [^.;]*,)?$", re.IGNORECASE)
-# "Heart: enlarged": the label of an organ; "effusion: none" is read as it stands
-_LABEL = re.compile(
-    r"^([a-z][a-z ,/&-]{2,40}): ?(?! |no\b|none\b|nil\b|absent\b|negative\b|not\b|n/a\b|0)"
-)
-_ABBREVIATION = re.compile(r"\b(approx|lt|rt|e\.g|i\.e|dr|vs|cf|fig|ca)\.(?=\s+[\w(])", re.I)
-# A dash before an answer, and a question with its answer, divide nothing
-_ANSWER = r"(?:no|none|nil|yes|absent|present|negative|not|n/a|normal)\b"
-_SENTENCE = re.compile(
-    rf"(?<=[.!;])\s+|(?<=\w\?)\s+(?!{_ANSWER})|\n+|\s+[•*-]\s+(?!{_ANSWER})", re.IGNORECASE
-)
-# "moderate right and small left", "left greater than right", "R>L"
-_AMOUNT = (
-    r"(?:(?:\w+ly|\w+[- ]sized|tiny|trace|minimal|small(?:er)?|mild|moderate|larger?|new|stable) )*"
-)
-_BOTH_SIDES = re.compile(
-    rf"\b(left|right)(?:[ -]sided)? ?{_AMOUNT}"
-    r"(?:and|&|/|>|<|or|as well as|(?:greater|more|larger|less|smaller) than)"
-    rf"(?: on)?(?: the)? ?{_AMOUNT}(?!\1)(?:left|right)\b"
-)
-_BOTH_LETTERS = re.compile(r"\(?\b(?:r ?[><=/] ?l|l ?[><=/] ?r)\b\)?")
-# "none on the right", "but not on the left": said of what was named before
-_OTHER_SIDE_FREE = re.compile(
-    r"(?:,|;|\band\b|\bbut\b|\bwith\b)?\s*\b(?:none|not|nothing|neither)(?: (?:is|was|are))?"
-    r"(?: (?:seen|present|identified|visible))?(?: (?:on|in|at))?(?: the)? (?:left|right)"
-    r"(?:[ -](?:side|sided|one|lung|hemithorax))?(?= ?(?:$|[,;.)]|and\b|but\b))"
-)
-_THING = r"((?:small |trace |moderate |large |mild )?(?:pleural )?\w+)"
-_PLAINER: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"\bcan't\b"), "cannot"),
-    (re.compile(r"\b(is|are|was|were|do|does|did|has|have|could)n't\b"), r"\1 not"),
-    # Sides that are nobody's: where a mediastinum moves, an arch lies, a setting is apt
-    (
-        re.compile(r"\b(?:mediastinal )?shift(?:ed|ing)? (?:to|towards?) the (?:left|right)\b"),
-        "shift",
-    ),
-    (re.compile(r"\b(?:left|right)[ -]sided (?=aort|arch)"), ""),
-    (re.compile(r"\bin the right (?=(?:clinical )?(?:setting|context))"), "in the "),
-    (
-        re.compile(
-            r"(?:,| with| and)? (?:the )?(?:left|right) (?:lung|side|hemithorax|base)(?: is| are)?"
-            r" (?:clear|normal|unremarkable)\b"
-        ),
-        "",
-    ),
-    # "small right but no left effusion", "no left and small right effusion"
-    (
-        re.compile(rf"\b(left|right),? (?:but|and|with) no (left|right) {_THING}"),
-        r"\1 \3, but no \2 \3",
-    ),
-    (
-        re.compile(
-            rf"\bno (left|right),? (?:but|and|with)(?: a)? ((?:\w+ )?)(?!\1)(left|right) {_THING}"
-        ),
-        r"no \1 \4, but \2\3 \4",
-    ),
-    (re.compile(r"\bfrom \d+(?:\.\d+)?(?: ?(?:mm|cm))? to (?=\d)"), "to "),
-    (re.compile(r"(?<=\d),(?=\d ?(?:cm|mm)\b)"), "."),
-    (re.compile(r"\bversus (?=\d[\d.]* ?(?:mm|cm))"), "and before "),
-)
 _SIDE = re.compile(
     r"\b(?:(?P<both>bilateral(?:ly)?|both|b/l|biapical|bibasal|bibasilar)"
     r"|(?P<left>left|lt|lul|lll|lingular?)|(?P<right>right|rt|rul|rml|rll))\b"
-)
-_LETTER_SIDE = re.compile(
-    r"\b(?P<side>[rl])\.?(?= (?:sided|pleural|effusion|lung|upper|middle|lower|kidney|renal|adrenal"
-    r"|hydro|pneumo|hemithorax|base|apex)\b)"
 )
 _SPLIT = re.compile(
     r",|\band\b|\bwith(?:out)?\b|\bbut\b|\bwhile\b|\bwhereas\b|\bas well as\b|\bplus\b"
@@ -182,7 +77,7 @@ def read_findings(report: str, vocabulary: Vocabulary | None = None) -> list[Men
     """
     known = vocabulary or default_vocabulary()
     mentions: list[Mention] = []
-    for sentence in _sentences(report):
+    for sentence in plain_sentences(report):
         found = list(_Sentence(sentence, known).mentions())
         if not found and mentions and _REFERS_BACK.match(sentence):
             mentions[-1] = _completed(mentions[-1], sentence, known)
@@ -190,90 +85,6 @@ def read_findings(report: str, vocabulary: Vocabulary | None = None) -> list[Men
                 mentions[-1] = replace(mentions[-1], status="absent")
         mentions += found
     return mentions
-
-
-@cache
-def default_vocabulary() -> Vocabulary:
-    """Read `terms.toml`."""
-    path = Path(__file__).with_name("terms.toml")
-    return parse_vocabulary(tomllib.loads(path.read_text("utf-8")))
-
-
-def parse_vocabulary(values: Mapping[str, Any]) -> Vocabulary:
-    """Compile what a vocabulary file holds."""
-    organs = {name: _word(pattern) for name, pattern in values["organs"].items()}
-    parts = {name: _word(pattern) for name, pattern in values.get("parts", {}).items()}
-    any_organ = "|".join(values["organs"].values())
-    terms = tuple(
-        Term(
-            finding=finding,
-            pattern=_term(pattern, any_organ),
-            sided=entry.get("sided", False),
-            sized=entry.get("sized", False),
-            organs=frozenset(entry.get("organs", ())),
-            unnamed=entry.get("unnamed", False),
-            unless=_word(entry["unless"]) if "unless" in entry else None,
-        )
-        for finding, entry in values["findings"].items()
-        for pattern in entry["terms"]
-    )
-    return Vocabulary(terms, organs, parts)
-
-
-def _term(pattern: str, any_organ: str) -> re.Pattern[str]:
-    """Compile a term; ` ~ ` stands for listed organs and a few words that name no organ."""
-    listed = rf"(?:,? (?:and |or )?(?:the )?(?:{any_organ}))*"
-    gap = rf"{listed} (?:(?!(?:{any_organ})\b)[\w/-]+ ){{0,8}}?"
-    before, *after = pattern.split(" ~ ")
-    return _word(before.replace(" ", "[ -]") + "".join(gap + a.replace(" ", "[ -]") for a in after))
-
-
-def _word(pattern: str) -> re.Pattern[str]:
-    return re.compile(rf"\b(?:{pattern})\b")
-
-
-def _sentences(report: str) -> Iterator[str]:
-    for body in said_of_images(report):
-        text = _ABBREVIATION.sub(r"\1", _with_whole_lines(body))
-        for sentence in _SENTENCE.split(text):
-            plain = _plain(" ".join(sentence.lower().split()).strip(" .;!-•*"))
-            if plain:
-                yield plain
-
-
-def _plain(sentence: str) -> str:
-    """Write sides and labels in one way."""
-    for pattern, plainer in _PLAINER:
-        sentence = pattern.sub(plainer, sentence)
-    labelled = _LABEL.sub(r"\1 ", sentence)
-    spelt = _LETTER_SIDE.sub(lambda m: "right" if m["side"] == "r" else "left", labelled)
-    both = _BOTH_LETTERS.sub("bilateral", _BOTH_SIDES.sub("bilateral", spelt))
-    return _OTHER_SIDE_FREE.sub("", both)
-
-
-def _with_whole_lines(body: str) -> str:
-    """Join the lines of a sentence that was broken; a line of a list stays by itself."""
-    lines = [""]
-    for line in map(str.strip, body.split("\n")):
-        before = lines[-1]
-        if not line and _NEGATES.search(before):
-            continue  # "There is no", and a blank line
-        if _ITEM.match(line) and (_HEADS_A_NEGATED_LIST.search(before)):
-            lines[-1] = f"{before} {_ITEM.sub('', line)},"
-            continue
-        answered = _ANSWERED.search(before)
-        goes_on = before and line and before[-1] not in ".!?;:" and not _ITEM.match(line)
-        goes_on = goes_on and not answered
-        if goes_on and (
-            line[0].islower()
-            or line[0].isdecimal()
-            or _UNFINISHED.search(before)
-            or len(before) >= _FULL_LINE
-        ):
-            lines[-1] = f"{before} {line}"
-        else:
-            lines.append(line)
-    return "\n".join(lines)
 
 
 class _Sentence:

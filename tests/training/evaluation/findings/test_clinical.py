@@ -13,7 +13,8 @@ from training.evaluation.findings.clinical import (
     severities,
     severity_table,
 )
-from training.evaluation.findings.reader import default_vocabulary, read_findings
+from training.evaluation.findings.reader import read_findings
+from training.evaluation.findings.vocabulary import default_vocabulary
 from training.evaluation.metrics.bootstrap import Bootstrap, wilson
 
 REPORTS = ["Cardiomegaly. No effusion.", "Left pleural effusion.", "Emphysema.", "Normal."]

@@ -3,7 +3,8 @@
 import pytest
 
 from training.evaluation.findings.labels import CT_RATE, labels_of
-from training.evaluation.findings.reader import Mention, default_vocabulary, read_findings
+from training.evaluation.findings.reader import Mention, read_findings
+from training.evaluation.findings.vocabulary import default_vocabulary
 
 
 def words(mention: Mention) -> str:

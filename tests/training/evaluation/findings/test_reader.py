@@ -7,13 +7,9 @@ from dicom_io.phantoms.phantom import make_phantom
 from dicom_io.phantoms.truth import draw_truth
 from training.data.phantom_text import report_text
 from training.data.prose import study_findings
-from training.evaluation.findings.reader import (
-    Mention,
-    default_vocabulary,
-    parse_vocabulary,
-    read_findings,
-)
+from training.evaluation.findings.reader import Mention, read_findings
 from training.evaluation.findings.score import true_mentions
+from training.evaluation.findings.vocabulary import default_vocabulary, parse_vocabulary
 
 
 def said(text: str, status: str = "present") -> set[str]:
