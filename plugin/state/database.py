@@ -7,8 +7,9 @@ for those of `reading`, which never write.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -149,9 +150,10 @@ def session_factory(engine: Engine) -> SessionFactory:
     return sessionmaker(engine, expire_on_commit=False)
 
 
-def reading(sessions: SessionFactory) -> SessionFactory:
-    """Return a factory of sessions that only read: with SQLite, they hold up nobody who writes."""
-    return session_factory(sessions.kw["bind"].execution_options(**{_ONLY_READS: True}))
+def reading(sessions: SessionFactory) -> Callable[[], Session]:
+    """Return what makes sessions that only read: with SQLite, they hold up nobody who writes."""
+    # A factory of its own would be a class of its own, which costs more than a look at a row
+    return partial(sessions, bind=sessions.kw["bind"].execution_options(**{_ONLY_READS: True}))
 
 
 def one_at_a_time(session: Session) -> None:

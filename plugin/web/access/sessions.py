@@ -11,12 +11,12 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cache
 
-from sqlalchemy import delete
+from sqlalchemy import delete, update
 from sqlalchemy.orm import Session, joinedload
 
 from plugin.state import audit
 from plugin.state.audit import Action, Entry, Outcome, Who
-from plugin.state.database import SessionFactory
+from plugin.state.database import SessionFactory, reading
 from plugin.state.kept.people import Person, SignIn
 from plugin.web.access.passwords import hashed, matches
 from plugin.web.dicomweb.problems import Refused
@@ -76,7 +76,7 @@ def sign_in(
     Refused
         They belong to nobody, too many wrong passwords were typed, or too many people sign in.
     """
-    with sessions() as session:
+    with reading(sessions)() as session:
         person = session.get(Person, name)
         _require_unlocked(person, now)
         kept = person.password if person else unknown_password()
@@ -158,14 +158,15 @@ def current(
     uses : bool
         Whether somebody works with it, so that it lasts longer.
     """
-    with sessions(expire_on_commit=False) as session, session.begin():
+    with reading(sessions)() as session:
         found = session.get(SignIn, _digest(secret), options=[joinedload(SignIn.person)])
-        if found is None or _is_over(found, now, limits):
-            return None
-        # Once a minute is enough; a page asks for hundreds of frames
-        if uses and now - found.used_at > timedelta(minutes=1):
-            found.used_at = now
-        return found
+    if found is None or _is_over(found, now, limits):
+        return None
+    # Once a minute is enough; a page asks for hundreds of frames
+    if uses and now - found.used_at > timedelta(minutes=1):
+        with sessions.begin() as session:
+            session.execute(update(SignIn).filter_by(digest=found.digest).values(used_at=now))
+    return found
 
 
 def _is_over(one: SignIn, now: datetime, limits: Limits) -> bool:

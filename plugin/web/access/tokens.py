@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from dicom_io.errors import NotKnown, PluginError
 from plugin.state import audit
 from plugin.state.audit import Action, Entry, Who
 from plugin.state.clock import now_of
-from plugin.state.database import SessionFactory
+from plugin.state.database import SessionFactory, reading
 from plugin.state.kept.people import ApiToken
 
 # So a token is known for one where it should not be, such as in a repository
@@ -63,7 +63,7 @@ class Tokens:
 
     def known(self) -> list[KnownToken]:
         """Return all of them by name."""
-        with self._sessions() as session:
+        with reading(self._sessions)() as session:
             rows = session.scalars(select(ApiToken).order_by(ApiToken.name))
             return [
                 KnownToken(one.name, tuple(one.scopes), one.made_by, one.ends_at, one.used_at)
@@ -133,13 +133,14 @@ def token_with(sessions: SessionFactory, token: str, now: datetime) -> ApiToken 
     now : datetime
         The moment, in UTC.
     """
-    with sessions(expire_on_commit=False) as session, session.begin():
+    with reading(sessions)() as session:
         found = session.scalar(select(ApiToken).where(ApiToken.digest == _digest(token)))
-        if found is None or now >= found.ends_at:
-            return None
-        if found.used_at is None or now - found.used_at > timedelta(minutes=1):
-            found.used_at = now
-        return found
+    if found is None or now >= found.ends_at:
+        return None
+    if found.used_at is None or now - found.used_at > timedelta(minutes=1):
+        with sessions.begin() as session:
+            session.execute(update(ApiToken).filter_by(name=found.name).values(used_at=now))
+    return found
 
 
 def _digest(token: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy import ColumnElement, select
 
 from plugin.reception.header import valid_uid
-from plugin.state.database import SessionFactory
+from plugin.state.database import SessionFactory, reading
 from plugin.state.files.spool import Spool
 from plugin.state.tables import Instance, Series, Study
 from plugin.web.dicomweb.problems import Refused
@@ -79,7 +79,7 @@ class Archive:
             .where(*wanted)
             .order_by(Instance.id)
         )
-        with self.sessions() as session:
+        with reading(self.sessions)() as session:
             rows = session.execute(query)
             return [self.kept(row, series, study) for row, series, study in rows]
 

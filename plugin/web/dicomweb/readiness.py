@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from plugin.state.background import in_background
 from plugin.state.clock import now_of
-from plugin.state.database import reason_of
+from plugin.state.database import reading, reason_of
 from plugin.state.tables import Hold, Study
 from plugin.web.dicomweb.archive import Archive
 from plugin.web.dicomweb.metadata import Metadata
@@ -62,7 +62,7 @@ def make_ready(archive: Archive, metadata: Metadata, seen: _Seen) -> _Seen:
     dict of str to datetime
         When something of each study arrived last.
     """
-    with archive.sessions() as session:
+    with reading(archive.sessions)() as session:
         recent = Study.last_received_at > now_of(session) - _RECENT
         held = exists().where(Hold.study_id == Study.id)
         columns = Study.study_instance_uid, Study.last_received_at

@@ -10,6 +10,7 @@ from plugin.administration.disk import disk_to_dict
 from plugin.administration.load import load_to_dict
 from plugin.housekeeping import limits_of
 from plugin.state.clock import now_of
+from plugin.state.database import reading
 from plugin.state.kept.refusals import refused_since
 from plugin.web.routes.office import REFUSALS, Moment, Office, Told, telling
 
@@ -36,7 +37,7 @@ def service_router(office: Office) -> APIRouter:
     @router.get("/refusals", responses=REFUSALS)
     def refusals(since: Moment | None = None) -> Told:
         """Tell which senders were refused since a moment, by default for a day, and why."""
-        with office.sessions() as session:
+        with reading(office.sessions)() as session:
             rows = refused_since(session, since or now_of(session) - _DAY)
         keys = ("sender", "address", "reason", "count", "first_at", "last_at")
         return {"refusals": [{key: getattr(one, key) for key in keys} for one in rows]}
