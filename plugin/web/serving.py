@@ -99,6 +99,8 @@ def run_web(
         ):
             stack.enter_context(one)
         stack.enter_context(served.running())
+        storage = settings.storage
+        stack.enter_context(keeping_ready(storage.database_url, storage.spool))
         app = guarded(served.app, settings.web)
         stack.enter_context(_answering(app, settings.web, listener))
         while not stop.wait(1.0):
@@ -161,7 +163,6 @@ class Served:
         """Run what requests stand on for the length of a `with` block."""
         with (
             self._storing.running(),
-            keeping_ready(self._archive),
             in_background(("news", self._feed.run), ("names", partial(keep_named, self._archive))),
         ):
             yield

@@ -15,6 +15,8 @@ from typing import Any
 
 from pydicom import Dataset
 from pydicom.datadict import keyword_for_tag, tag_for_keyword
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import BaseTag
 
 from dicom_io.errors import DicomError
 from dicom_io.slices.read import read_instance
@@ -32,13 +34,57 @@ _BULK_VRS = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", "UN"))
 _LONGEST_INLINE = 1024
 
 
-def header_json(kept: Kept) -> dict[str, Any]:
+class Conversion:
+    """Turns headers into JSON, one after another.
+
+    Most elements of a slice stand as they stood in the one before. They are not converted again.
+    """
+
+    def __init__(self) -> None:
+        self._characters = ""
+        self._latest: dict[BaseTag, tuple[RawDataElement, Any]] = {}
+
+    def of(self, header: Dataset) -> dict[str, Any]:
+        """Return a header as JSON; what is known is taken out of it."""
+        if self._characters != (characters := str(header.get("SpecificCharacterSet"))):
+            self._characters = characters  # what bytes mean as text
+            self._latest.clear()
+        found, fresh = {}, {}
+        for tag, raw in _comparable(header).items():
+            before, converted = self._latest.get(tag, (None, None))
+            if before == raw:
+                found[f"{tag:08X}"] = converted
+                del header[tag]
+            else:
+                fresh[tag] = raw
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd values, which may name a patient
+            made = header.to_json_dict(bulk_data_threshold=2**63, suppress_invalid_tags=True)
+        for tag, raw in fresh.items():
+            if (converted := made.get(f"{tag:08X}")) is not None:
+                self._latest[tag] = raw, converted
+        return {**found, **made}
+
+
+def _comparable(header: Dataset) -> dict[BaseTag, RawDataElement]:
+    """Return the elements that mean the same wherever they stand; private ones do not."""
+    elements = ((tag, header.get_item(tag)) for tag in list(header.keys()) if not tag.is_private)
+    return {
+        tag: raw._replace(value_tell=0)
+        for tag, raw in elements
+        if isinstance(raw, RawDataElement) and isinstance(raw.value, bytes)
+    }
+
+
+def header_json(kept: Kept, conversion: Conversion | None = None) -> dict[str, Any]:
     """Read the header of an instance; only its UIDs where it cannot be read.
 
     Parameters
     ----------
     kept : Kept
         The instance. What is long and no text has an address instead of its value.
+    conversion : Conversion, optional
+        Knows the headers of its series that were converted before.
     """
     try:
         instance = read_instance(kept.path)
@@ -46,11 +92,7 @@ def header_json(kept: Kept) -> dict[str, Any]:
         return _bare(kept)
     header = instance.header
     bulk = _take_bulk(header)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # odd values, which may name a patient
-        found: dict[str, Any] = header.to_json_dict(
-            bulk_data_threshold=2**63, suppress_invalid_tags=True
-        )
+    found = (conversion or Conversion()).of(header)
     if instance.pixel_data is not None:
         bulk[PIXEL_DATA] = "OW"
     found.update((tag, _elsewhere(kept, tag, vr)) for tag, vr in bulk.items())
@@ -116,7 +158,8 @@ class Metadata:
         path = instances[0].path.parent / f"{instances[0].series}-{_digest(instances)}.json"
         with suppress(FileNotFoundError):
             return path.read_text("ascii")
-        made = ",".join(json.dumps(header_json(one)) for one in instances)
+        conversion = Conversion()
+        made = ",".join(json.dumps(header_json(one, conversion)) for one in instances)
         self._keep(str(path), made)
         return made
 

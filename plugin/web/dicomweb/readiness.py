@@ -1,19 +1,28 @@
-"""Metadata made before anybody asks for it: a viewer's first question is answered at once."""
+"""Metadata made before anybody asks for it: a viewer's first question is answered at once.
+
+It is made in a process of its own. A thread that reads headers all the time would keep the
+interpreter from those that answer, and every page would wait.
+"""
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Iterator
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from threading import Event
+from pathlib import Path
+from select import select as wait_for
 
 from sqlalchemy import exists, select
 from sqlalchemy.exc import DBAPIError
 
-from plugin.state.background import in_background
 from plugin.state.clock import now_of
-from plugin.state.database import reading, reason_of
+from plugin.state.database import connect, reading, reason_of, session_factory
+from plugin.state.spool import Spool
 from plugin.state.tables import Hold, Study
 from plugin.web.dicomweb.archive import Archive
 from plugin.web.dicomweb.metadata import Metadata
@@ -25,27 +34,63 @@ _PAUSE_S = 2.0
 # What is older was made ready when it came, or is made when somebody opens it
 _RECENT = timedelta(hours=1)
 
+# What is in hand when the service stops is finished in less, or made when somebody asks
+_DRAIN_S = 5.0
+# Behind everybody who waits for an answer, and before nobody
+_NICE = 5
+
 _Seen = dict[str, datetime]
 
 
 @contextmanager
-def keeping_ready(archive: Archive) -> Iterator[None]:
-    """Make the metadata of what has arrived, for the length of a `with` block."""
-    metadata = Metadata(archive)
+def keeping_ready(database_url: str, spool: Path) -> Iterator[None]:
+    """Make the metadata of what has arrived, for the length of a `with` block.
 
-    def run(ended: Event) -> None:
-        seen: _Seen = {}
-        while not ended.wait(_PAUSE_S):
+    Parameters
+    ----------
+    database_url : str
+        The service's database.
+    spool : Path
+        Folder of its spool.
+    """
+    command = (sys.executable, "-P", "-m", __name__)
+    # A session of its own: Ctrl-C is for the process that ends this one
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+    assert process.stdin is not None
+    with process, process.stdin as told:
+        # A command line is read by others, and the address of a database may hold a password
+        told.write(json.dumps([database_url, str(spool)]).encode() + b"\n")
+        told.flush()
+        try:
+            yield
+        finally:
+            told.close()
             try:
-                seen = make_ready(archive, metadata, seen)
-            except DBAPIError as error:
-                LOGGER.debug("metadata is not made ahead: %s", reason_of(error))
-
-    with in_background(("metadata", run)):
-        yield
+                process.wait(_DRAIN_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
-def make_ready(archive: Archive, metadata: Metadata, seen: _Seen) -> _Seen:
+def _main() -> None:
+    """Run until standard input ends, as it does with whoever started this process."""
+    os.nice(_NICE)
+    database_url, spool = json.loads(sys.stdin.readline())
+    archive = Archive(session_factory(connect(database_url)), Spool(Path(spool), floor_bytes=0))
+    metadata, seen = Metadata(archive), _Seen()
+
+    def ended(pause_s: float) -> bool:
+        return bool(wait_for([sys.stdin], [], [], pause_s)[0])
+
+    while not ended(_PAUSE_S):
+        try:
+            seen = make_ready(archive, metadata, seen, lambda: ended(0))
+        except DBAPIError as error:
+            LOGGER.debug("metadata is not made ahead: %s", reason_of(error))
+
+
+def make_ready(
+    archive: Archive, metadata: Metadata, seen: _Seen, ended: Callable[[], bool] = lambda: False
+) -> _Seen:
     """Make the metadata of recent studies that nobody is sending.
 
     Parameters
@@ -56,6 +101,8 @@ def make_ready(archive: Archive, metadata: Metadata, seen: _Seen) -> _Seen:
         Makes and keeps it.
     seen : dict
         What the last call returned; what has not changed since is left alone.
+    ended : callable
+        Whether the rest is left to whoever opens it.
 
     Returns
     -------
@@ -69,7 +116,7 @@ def make_ready(archive: Archive, metadata: Metadata, seen: _Seen) -> _Seen:
         rows = session.execute(select(*columns).where(recent, ~held))
         found: _Seen = {row[0]: row[1] for row in rows}
     for uid, last in found.items():
-        if seen.get(uid) != last:
+        if seen.get(uid) != last and not ended():
             _make(archive, metadata, uid)
     return found
 
@@ -80,3 +127,7 @@ def _make(archive: Archive, metadata: Metadata, study: str) -> None:
             pass
     except (Refused, OSError) as error:  # deleted meanwhile, or the disk is full: made when asked
         LOGGER.debug("metadata is not made ahead: %s", type(error).__name__)
+
+
+if __name__ == "__main__":
+    _main()
