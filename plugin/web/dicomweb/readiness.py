@@ -43,7 +43,7 @@ _Seen = dict[str, datetime]
 
 
 @contextmanager
-def keeping_ready(database_url: str, spool: Path) -> Iterator[None]:
+def keeping_ready(database_url: str, spool: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Make the metadata of what has arrived, for the length of a `with` block.
 
     Parameters
@@ -52,6 +52,11 @@ def keeping_ready(database_url: str, spool: Path) -> Iterator[None]:
         The service's database.
     spool : Path
         Folder of its spool.
+
+    Yields
+    ------
+    subprocess.Popen
+        The process, which ends with the block.
     """
     command = (sys.executable, "-P", "-m", __name__)
     # A session of its own: Ctrl-C is for the process that ends this one
@@ -62,7 +67,7 @@ def keeping_ready(database_url: str, spool: Path) -> Iterator[None]:
         told.write(json.dumps([database_url, str(spool)]).encode() + b"\n")
         told.flush()
         try:
-            yield
+            yield process
         finally:
             told.close()
             try:

@@ -103,6 +103,13 @@ def test_a_session_ends_after_a_long_shift_whatever_is_done(
     assert client.get("/reader").status_code == 401
 
 
+def test_who_asks_waits_for_nobody_who_writes(sessions: SessionFactory, client: TestClient) -> None:
+    begin(sessions, client)
+    with sessions.begin() as writing:
+        writing.connection()  # who waited for its end would wait for a minute, and then fail
+        assert client.get("/reader").status_code == 200
+
+
 def test_who_signs_out_is_out(sessions: SessionFactory, client: TestClient) -> None:
     begin(sessions, client)
     sign_out(sessions, client.cookies[COOKIE], NOW, LIMITS)
