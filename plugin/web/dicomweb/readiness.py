@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError
 
 from plugin.state.clock import now_of
 from plugin.state.database import connect, reading, reason_of, session_factory
-from plugin.state.spool import Spool
+from plugin.state.files.spool import Spool
 from plugin.state.tables import Hold, Study
 from plugin.web.dicomweb.archive import Archive
 from plugin.web.dicomweb.metadata import Metadata
