@@ -68,12 +68,12 @@ class Conversion:
 
 def _comparable(header: Dataset) -> dict[BaseTag, RawDataElement]:
     """Return the elements that mean the same wherever they stand; private ones do not."""
-    elements = ((tag, header.get_item(tag)) for tag in list(header.keys()) if not tag.is_private)
-    return {
-        tag: raw._replace(value_tell=0)
-        for tag, raw in elements
-        if isinstance(raw, RawDataElement) and isinstance(raw.value, bytes)
-    }
+    found = {}
+    for tag in list(header.keys()):
+        raw: object = header.get_item(tag)
+        if isinstance(raw, RawDataElement) and isinstance(raw.value, bytes) and not tag.is_private:
+            found[tag] = raw._replace(value_tell=0)
+    return found
 
 
 def header_json(kept: Kept, conversion: Conversion | None = None) -> dict[str, Any]:
