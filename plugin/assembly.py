@@ -28,7 +28,7 @@ from plugin.section import is_loopback
 from plugin.settings import ArchiveDestination, FhirDestination, Hl7Destination, Settings
 from plugin.settings import Destination as DestinationSettings
 from plugin.state.clock import now_by, now_of
-from plugin.state.database import SessionFactory, open_database, session_factory
+from plugin.state.database import SessionFactory, open_database, require_database, session_factory
 from plugin.state.files.private import make_private
 from plugin.state.files.spool import Spool
 from plugin.state.kept.refusals import TURNED_AWAY
@@ -57,8 +57,23 @@ def open_sessions(settings: Settings) -> SessionFactory:
 
 
 @contextmanager
-def passing_sessions(settings: Settings) -> Iterator[SessionFactory]:
-    """Open the database for one command, and close it afterwards."""
+def passing_sessions(settings: Settings, *, begins: bool = False) -> Iterator[SessionFactory]:
+    """Open the database for one command, and close it afterwards.
+
+    Parameters
+    ----------
+    settings : Settings
+        Say where it is.
+    begins : bool
+        Whether a database is begun where there is none, and not missed.
+
+    Raises
+    ------
+    ConfigurationError
+        There is none.
+    """
+    if not begins:
+        require_database(settings.storage.database_url)
     sessions = open_sessions(settings)
     try:
         yield sessions
@@ -211,7 +226,7 @@ def alert(settings: Settings, kind: Kind, message: str) -> None:
     message : str
         What to tell; it names no patient.
     """
-    with passing_sessions(settings) as sessions, sessions.begin() as session:
+    with passing_sessions(settings, begins=True) as sessions, sessions.begin() as session:
         add_event(session, kind, message, now=now_of(session), level=Level.ALERT)
 
 
@@ -247,6 +262,7 @@ def verify(settings: Settings, selection: Selection) -> Iterator[tuple[str, str,
 
     require_known(settings, selection)
     targets = {one.name: destination(one) for one in settings.destinations}
+    require_database(settings.storage.database_url)
     sessions, spool = open_sessions(settings), settings.storage.spool
     return look_again(sessions, spool, targets, selection, now_by(sessions))
 

@@ -15,6 +15,7 @@ from pynetdicom import AE, AllStoragePresentationContexts, build_role, evt
 from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 
 from dicom_io.archives.association import UNCOMPRESSED, check_status
+from dicom_io.counted import counted
 from dicom_io.errors import NotRetrieved, PeerUnreachable
 
 IMAGES = (
@@ -109,7 +110,7 @@ def finish(answers: Iterable[tuple[Dataset, Dataset | None]], ae_title: str) -> 
         check_status(last, ae_title)
     failed = last.get("NumberOfFailedSuboperations") or 0
     if failed:
-        raise NotRetrieved(f"{ae_title} failed to send {failed} instances")
+        raise NotRetrieved(f"{ae_title} failed to send {counted(failed, 'instance')}")
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from itertools import groupby, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from dicom_io.counted import counted
 from dicom_io.errors import IncompleteSeries
 from dicom_io.slices.slices import Slice
 
@@ -133,7 +134,7 @@ def _runs(distances: NDArray[np.float64]) -> list[list[int]]:
 
 
 def _slices(count: int) -> str:
-    return "1 slice is" if count == 1 else f"{count} slices are"
+    return counted(count, "slice is", "slices are")
 
 
 def _place(one: Slice) -> str:

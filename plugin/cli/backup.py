@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from dicom_io.counted import counted
 from plugin.cli.options import FOLDER, config_option
 from plugin.console import say
 from plugin.settings import load_settings
@@ -28,7 +29,7 @@ def backup(target: Path, base: Path | None, config: Path | None) -> None:
 
     storage = load_settings(config).storage
     made = back_up(storage.database_url, storage.spool, target, base)
-    say(f"{target}: the database, and {made.files} files of {made.bytes / 1e6:.1f} MB")
+    say(f"{target}: the database, and {counted(made.files, 'file')} of {made.bytes / 1e6:.1f} MB")
 
 
 @click.command()
@@ -43,4 +44,5 @@ def restore(source: Path, config: Path | None) -> None:
 
     storage = load_settings(config).storage
     made = put_back(source, storage.database_url, storage.spool)
-    say(f"{storage.spool}: {made.files} files, and the database as it was at {made.begun}")
+    files = counted(made.files, "file")
+    say(f"{storage.spool}: {files}, and the database as it was at {made.begun}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dicom_io.counted import counted
 from plugin.cli.options import config_option
 from plugin.settings import load_settings
 
@@ -60,7 +61,7 @@ def redeliver(config: Path | None, **which: Any) -> None:
     with passing_sessions(settings) as sessions:
         count = deliver_again(settings, sessions, selection, this_person())
     where = f" at {selection.destination}" if selection.destination else ""
-    click.echo(f"{count} {'draft is' if count == 1 else 'drafts are'} due again{where}")
+    click.echo(f"{counted(count, 'draft is', 'drafts are')} due again{where}")
 
 
 @click.command()
@@ -78,8 +79,9 @@ def verify(config: Path | None, **which: Any) -> None:
     astray = [one for one in looked if one[-1] not in STANDING]
     for uid, destination, verdict in astray:
         click.echo(f"{uid} at {destination}: {verdict.value}")
-    drafts = "draft" if len(looked) == 1 else "drafts"
-    click.echo(f"{len(looked)} {drafts} looked for, {len(astray)} not found where they belong")
+    click.echo(
+        f"{counted(len(looked), 'draft')} looked for, {len(astray)} not found where they belong"
+    )
     sys.exit(1 if astray else 0)
 
 

@@ -1,4 +1,4 @@
-"""The words of the commands about alarms and the audit trail."""
+"""The words of the commands about alarms, the audit trail, and who was refused."""
 
 from __future__ import annotations
 
@@ -104,4 +104,20 @@ def alarms_test(config: Path | None) -> None:
     sys.exit(1 if any(problem for _, problem in tried) else 0)
 
 
-COMMANDS = (audit, alarms)
+@click.command()
+@click.option(
+    "--since",
+    default="1d",
+    show_default=True,
+    help="Refused since this day (2026-11-21), or so long ago (7d, 12h, 30m).",
+)
+@config_option
+@json_option
+def refusals(since: str, config: Path | None, as_json: bool) -> None:
+    """List the senders that were refused, and why."""
+    from plugin.commands.refusals import print_refusals
+
+    print_refusals(load_settings(config), since, as_json=as_json)
+
+
+COMMANDS = (audit, alarms, refusals)

@@ -12,13 +12,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dicom_io.errors import CtscribeError
-from plugin.assembly import open_sessions
+from plugin.assembly import passing_sessions
 from plugin.console import say
 from plugin.housekeeping import channel_of
 from plugin.settings import Settings
 from plugin.state.tables import Study
-from plugin.upkeep.alarms.channels import Message
-from plugin.upkeep.alarms.tables import Alarm
+from plugin.upkeep.alarms.open_alarms.open_alarms.channels import Message
+from plugin.upkeep.alarms.open_alarms.open_alarms.tables import Alarm
 
 LATEST = 20  # alarms that are over, so that a list fits on a screen
 
@@ -35,7 +35,7 @@ def print_alarms(settings: Settings, *, past: bool, as_json: bool) -> None:
     as_json : bool
         Whether one JSON object is printed in place of lines.
     """
-    with open_sessions(settings)() as session:
+    with passing_sessions(settings) as sessions, sessions() as session:
         chosen = select(Alarm).where(Alarm.over_at.is_(None)).order_by(Alarm.id)
         if past:
             chosen = select(Alarm).order_by(Alarm.id.desc()).limit(LATEST)

@@ -11,6 +11,7 @@ from typing import Literal
 
 import click
 
+from dicom_io.counted import counted
 from plugin.assembly import open_sessions
 from plugin.console import say
 from plugin.housekeeping import source_of
@@ -61,7 +62,7 @@ def print_verified(found: Verified, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(asdict(found)))
         return
-    entries = "1 entry" if found.entries == 1 else f"{found.entries} entries"
+    entries = counted(found.entries, "entry", "entries")
     if found.problem is not None:
         say(f"BROKEN after {entries}: {found.problem}")
         return

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from dicom_io.counted import counted
 from dicom_io.errors import ConfigurationError, PluginError, UnusableData
 from plugin.administration.other_packages import brought
 from plugin.assembly import open_spool, passing_sessions
@@ -95,7 +96,7 @@ def fetch_signed(
     if as_json:
         click.echo(json.dumps({"found": found, "not_yet": dict(lacking)}, indent=2))
         return
-    say(f"{found} signed reports found, {lacking.total()} drafts without one")
+    say(f"{counted(found, 'signed report')} found, {counted(lacking.total(), 'draft')} without one")
     for reason, count in lacking.most_common():
         say(f"  {count} × {reason}")
 
@@ -210,11 +211,12 @@ def _section(one: Month) -> str:
     total = "".join(f"<th>{one.count(kind)}</th>" for kind in KINDS)
     heads = "".join(f"<th>{kind}</th>" for kind in KINDS)
     left = len(names) - len(shown)
-    more = f'<p class="few">{left} rarer findings are left out here.</p>' if left > 0 else ""
+    rarer = counted(left, "rarer finding is", "rarer findings are")
+    more = f'<p class="few">{rarer} left out here.</p>' if left > 0 else ""
     return (
         f"<h2>{escape(one.month)}: {escape(one.model)}</h2>"
-        f"<p>{one.drafts} drafts; the signed report of {one.compared} is known; {share} of these "
-        f"have the same findings.</p><table><tr><th>finding</th>{heads}</tr>{rows}"
+        f"<p>{counted(one.drafts, 'draft')}; the signed report of {one.compared} is known; {share} "
+        f"of these have the same findings.</p><table><tr><th>finding</th>{heads}</tr>{rows}"
         f"<tr><th>all</th>{total}</tr></table>{more}"
     )
 

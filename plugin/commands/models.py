@@ -8,6 +8,7 @@ from dataclasses import asdict
 
 import click
 
+from dicom_io.counted import counted
 from plugin.administration.models import (
     compared,
     comparison_to_dict,
@@ -38,9 +39,10 @@ def print_models(settings: Settings, *, as_json: bool) -> None:
         say(f"{'* ' if name == found['current'] else '  '}{name}")
     for one in found["drafts"]:
         name, digest = one["model"] or "unknown", one["digest"] or ""
-        say(f"{one['drafts']} drafts by {name}  {digest[:12]}  {one['retracted']} retracted")
+        drafts = counted(one["drafts"], "draft")
+        say(f"{drafts} by {name}  {digest[:12]}  {one['retracted']} retracted")
     for one in found["shadows"]:
-        say(f"{one['drafts']} shadow drafts by {one['model']}: {one['state']}")
+        say(f"{counted(one['drafts'], 'shadow draft')} by {one['model']}: {one['state']}")
 
 
 def print_comparison(settings: Settings, model: str, since: str | None, *, as_json: bool) -> None:
@@ -76,7 +78,8 @@ def _say_comparison(found: Comparison, model: str) -> None:
         say(f"no study was drafted by {model} in the shadow yet")
         return
     same = f"{found.same_findings} with the same findings, {found.same_text} with the same text"
-    say(f"{found.pairs} studies: {same}; {100 * found.words_alike:.0f} % of words alike (median)")
+    studies = counted(found.pairs, "study", "studies")
+    say(f"{studies}: {same}; {100 * found.words_alike:.0f} % of words alike (median)")
     say(f"{'finding':32} {'both':>6} {'current':>8} {model:>12}")
     named = {*found.both, *found.current_only, *found.shadow_only}
     for name in sorted(named, key=lambda name: (-_differ(found, name), name)):
@@ -133,7 +136,8 @@ def retract_model(settings: Settings, digest: str, *, dry_run: bool, as_json: bo
     with passing_sessions(settings) as sessions:
         whole = digest_like(sessions, digest)
         if dry_run:
-            say(f"{len(standing_drafts(sessions, whole))} drafts of {whole} would be retracted")
+            number = len(standing_drafts(sessions, whole))
+            say(f"{counted(number, 'draft')} of {whole} would be retracted")
             return
         notes, now = taking_notes(settings), now_by(sessions)
         taken = []
@@ -146,7 +150,8 @@ def retract_model(settings: Settings, digest: str, *, dry_run: bool, as_json: bo
         click.echo(json.dumps({"digest": whole, "retracted": rows}, indent=2))
         return
     by_hand = sum(bool(one.where.by_hand) for one in taken)
-    say(f"{len(taken)} drafts of {whole} are retracted; {by_hand} of them need a person")
+    said = f"{counted(len(taken), 'draft')} of {whole} retracted"
+    say(f"{said}; a person must remove {by_hand} of them")
 
 
 def _line(one: TakenBack) -> str:

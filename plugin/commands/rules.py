@@ -12,6 +12,7 @@ import click
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 
+from dicom_io.counted import counted
 from dicom_io.errors import PluginError
 from plugin.administration.replay import latest_seen, replay
 from plugin.assembly import open_spool, passing_sessions
@@ -88,7 +89,7 @@ def print_replay(settings: Settings, new: Settings, since: str, *, as_json: bool
     for one in found.changed:
         say(f"{one.opened:%Y-%m-%d %H:%M}  {one.study}  {one.sender or '-'}")
         say(f"    now: {one.before}\n    new: {one.after}")
-    say(f"{len(found.changed)} of {found.judged} drafts would be decided otherwise")
+    say(f"{len(found.changed)} of {counted(found.judged, 'draft')} would be decided otherwise")
     if found.gone:
         say(f"{found.gone} more cannot be told: their images were deleted")
 

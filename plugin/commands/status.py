@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 from sqlalchemy.orm import Session
 
+from dicom_io.counted import counted
 from dicom_io.errors import ConfigurationError, CtscribeError
 from plugin.administration.overview import engine_alert, study_to_dict, timelines
 from plugin.administration.study_list import StudyList
@@ -56,7 +57,7 @@ def print_studies(
         if process.state != "alive":
             say(f"ALERT: {process}")
     if not rows:
-        say("no such study" if wanted.chooses else "no study has arrived yet")
+        say(_none(wanted))
     for row in rows:
         names = filter(None, (row["study_instance_uid"], row.get("accession_number")))
         say("  ".join((row["last_received_at"], *names, row["verdict"])))
@@ -85,13 +86,22 @@ def print_timeline(database_url: str, wanted: str, *, as_json: bool) -> None:
         click.echo(json.dumps({"studies": found}, indent=2))
         return
     for study in found:
-        say(f"study {study['study_instance_uid']}: {study['instances']} instances")
+        say(f"study {study['study_instance_uid']}: {counted(study['instances'], 'instance')}")
         for event in study["events"]:
             mark = "" if event["level"] == "info" else f" {event['level'].upper()}:"
             say(f"  {event['time']} {mark} {event['message']}")
         if study["worker"]:
             say(f"  last worked on by {study['worker']}")
         say(f"  now: {study['verdict']}")
+
+
+def _none(wanted: StudyList) -> str:
+    """Say why no study is listed."""
+    if not wanted.chooses:
+        return "no study has arrived yet"
+    if wanted == StudyList(failed=True, limit=wanted.limit):
+        return "no study wants a person: no draft is missing, and none was refused"
+    return "no such study"
 
 
 def _session(database_url: str) -> Session:

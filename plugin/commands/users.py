@@ -57,7 +57,7 @@ def add_user(
     password : str
         At first.
     """
-    with passing_sessions(settings) as sessions:
+    with passing_sessions(settings, begins=True) as sessions:
         People(sessions, this_person()).add(name, display_name, roles, password)
     say(f"{name} may sign in as {', '.join(roles)}")
 
@@ -129,7 +129,7 @@ def make_token(settings: Settings, name: str, scopes: Sequence[str], days: int) 
     days : int
         How long.
     """
-    with passing_sessions(settings) as sessions:
+    with passing_sessions(settings, begins=True) as sessions:
         token = Tokens(sessions, this_person()).make(name, scopes, days)
     click.echo("This is the only time that the token is shown:", err=True)
     click.echo(token)

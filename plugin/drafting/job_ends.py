@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from dicom_io.counted import counted
 from plugin.drafting.due import LONGEST_PAUSE_S
 from plugin.drafting.jobs import Claim, set_own
 from plugin.state import audit
@@ -238,7 +239,12 @@ def retry_job(
         The moment, in UTC.
     """
     if claim.attempt >= attempts:
-        fail_job(sessions, claim, f"given up after {claim.attempt} attempts: {reason}", now=now)
+        fail_job(
+            sessions,
+            claim,
+            f"given up after {counted(claim.attempt, 'attempt')}: {reason}",
+            now=now,
+        )
         return
     pause_s = doubled(FIRST_PAUSE_S, LONGEST_PAUSE_S, claim.attempt - 1)
     _give_back(sessions, claim, reason, pause_s=pause_s, attempts=claim.attempt, now=now)

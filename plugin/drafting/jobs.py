@@ -15,6 +15,7 @@ from typing import Any, cast
 from sqlalchemy import ColumnExpressionArgument, CursorResult, bindparam, select, update
 from sqlalchemy.orm import Session
 
+from dicom_io.counted import counted
 from dicom_io.errors import LeaseLost
 from plugin.drafting.due import DueJob, first_due
 from plugin.rules.urgency import Urgency
@@ -141,7 +142,7 @@ def _given_up(session: Session, due: DueJob, attempts: int, now: datetime) -> bo
     """Fail a job that was begun too often: the study may be what kills the workers."""
     if due.attempts < attempts:
         return False
-    reason = f"given up: {due.attempts} attempts began and none ended"
+    reason = f"given up: {counted(due.attempts, 'attempt')} began and none ended"
     job = session.get_one(Job, due.job_id)
     job.state, job.error, job.finished_at = JobState.FAILED, reason, now
     settle_failed(session, session.get_one(Study, due.study_id), reason, now)
@@ -194,7 +195,7 @@ _BEGIN = (
 def _tell(session: Session, due: DueJob, instances: int, now: datetime) -> None:
     """Say in the timeline that a job is begun, or begun again."""
     if _is_new(due):
-        message = f"revision {due.revision} begun: {instances} instances"
+        message = f"revision {due.revision} begun: {counted(instances, 'instance')}"
         level = Level.WARNING if due.incomplete else Level.INFO
         if due.incomplete:
             message += f"; incomplete input: {due.incomplete}"

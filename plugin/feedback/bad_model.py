@@ -7,6 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import select
 
+from dicom_io.counted import counted
 from dicom_io.errors import PluginError
 from plugin.drafting.retraction import TakenBack, take_back
 from plugin.state.audit import Action, Entry, Who, record
@@ -83,6 +84,6 @@ def retract_drafts(
             count += 1
             yield one
     with sessions.begin() as session:
-        message = f"{count} drafts of the model {digest[:12]} were retracted"
+        message = f"{counted(count, 'draft')} of the model {digest[:12]} retracted"
         add_event(session, Kind.MODEL_RETRACTED, message, now=now, level=Level.ALERT)
         record(session, Entry(action=Action.ASKED, who=who, detail=message), now=now)

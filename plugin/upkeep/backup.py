@@ -26,6 +26,7 @@ from typing import Any
 from alembic.migration import MigrationContext
 from sqlalchemy import Column, Connection, Engine, exists, inspect, make_url, select, text
 
+from dicom_io.counted import counted
 from dicom_io.errors import ConfigurationError, PluginError
 from plugin.state.audit import AuditCut
 from plugin.state.database import connect
@@ -101,9 +102,9 @@ def back_up(url: str, spool: Path, target: Path, base: Path | None = None) -> Ma
     finally:
         engine.dispose()
     if lost:
+        files = counted(len(lost), "file that a row names is", "files that rows name are")
         raise PluginError(
-            f"{len(lost)} files that rows name are not in the spool, such as {lost[0]}: "
-            f"the backup is not complete"
+            f"{files} not in the spool, such as {lost[0]}: the backup is not complete"
         )
     sizes = [size for size, _ in listed(target)]
     manifest = Manifest(begun=begun, files=len(sizes), bytes=sum(sizes), **picture)

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from dicom_io.cleaned import cleaned_lines
+from dicom_io.counted import counted
 from training.commands.options import EXISTING, FOLDER, processes_option
 from training.data.splits import PARTS
 
@@ -256,5 +257,5 @@ def verify(store: Path, work: Path | None) -> None:
         faults = list(verify(store))
     for fault in faults:
         click.echo(cleaned_lines(fault))
-    click.echo(f"{len(faults)} faults" if faults else "sound")
+    click.echo(counted(len(faults), "fault") if faults else "sound")
     sys.exit(1 if faults else 0)

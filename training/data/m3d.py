@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from dicom_io.counted import counted
 from dicom_io.errors import UnusableData
 from dicom_io.model_input.preprocess import PreprocessSpec, prepare
 from dicom_io.types import Volume
@@ -192,7 +193,7 @@ def read_slices(folder: Path) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
     gaps = max(pictures) - min(pictures) + 1 - len(pictures)
     if gaps:
         notes.append(f"numbers missing between the first slice and the last: {gaps}")
-    notes += [f"{count} slices: {how}" for how, count in odd.items()]
+    notes += [f"{counted(count, 'slice')}: {how}" for how, count in odd.items()]
     kept = [p for p in pictures.values() if p.shape == shape]
     if len(kept) < _FEWEST_SLICES:
         raise UnusableData("one slice is no volume")

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
+from dicom_io.counted import counted
 from dicom_io.errors import UnusableData
 from dicom_io.model_input.preprocess import PreprocessSpec
 from training.data.m3d import make_input, read_official_questions, read_raw
@@ -40,7 +41,15 @@ class Prepared:
 
     def summary(self) -> str:
         """Say it in a few lines."""
-        lines = [f"{self.images} images, {self.texts} reports, {self.questions} questions"]
+        lines = [
+            ", ".join(
+                (
+                    counted(self.images, "image"),
+                    counted(self.texts, "report"),
+                    counted(self.questions, "question"),
+                )
+            )
+        ]
         for name, parts in self.splits.items():
             counts = ", ".join(f"{part} {count}" for part, count in parts.items())
             lines.append(f"split {name}: {counts}")

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors import SafetensorError
 
+from dicom_io.counted import counted
 from dicom_io.errors import IdentifiedContent, UnusableData
 from training.data.shards import locked
 from training.site.build import Taken, build_store, rejections
@@ -59,7 +60,9 @@ class Outcome:
 
     def summary(self) -> str:
         """Say it in a few lines."""
-        lines = [f"{self.seen} studies seen, {self.taken} taken, {len(self.rejected)} rejected"]
+        lines = [
+            f"{counted(self.seen, 'study', 'studies')} seen, {self.taken} taken, {len(self.rejected)} rejected"
+        ]
         return "\n".join([*lines, *(f"  {reason}" for reason in _counted(self.rejected))])
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from dicom_io.counted import counted
 from dicom_io.errors import UnusableData
 from training.data.splits import normalised
 from training.data.store import Store, open_store, verify
@@ -79,7 +80,8 @@ def _strange_files(out: Path) -> Iterator[str]:
     strange = Counter(Path(name).parent.as_posix() for name in names if not _FILES.fullmatch(name))
     for folder, count in strange.items():
         where = "" if folder == "." else f"{folder}/: " if folder in ("images", "questions") else ""
-        yield f"{where}{count} files that are no part of a data set"
+        files = counted(count, "file that is", "files that are")
+        yield f"{where}{files} no part of a data set"
 
 
 def _doubles(store: Store) -> Iterator[str]:
@@ -99,7 +101,7 @@ def _of_records(store: Store) -> Iterator[str]:
             continue
         odd = [name for name, value in record.origin.items() if not _says_nothing(name, value)]
         if odd:
-            yield f"{key}: {len(odd)} entries of its origin are not of the words that may be told"
+            yield f"{key}: {counted(len(odd), 'entry', 'entries')} of its origin not of the words that may be told"
         # a window may be 2000 HU wide
         found = (change for note in record.notes for change in general_identifiers(note))
         if any(change.rule != "year" for change in found):

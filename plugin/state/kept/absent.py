@@ -10,6 +10,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, exists, func, select
 from sqlalchemy.orm import Session
 
+from dicom_io.counted import counted
 from plugin.state.completeness import Patience, open_or_move_job
 from plugin.state.kept.pruned import not_come_again
 from plugin.state.kinds import Kind
@@ -73,4 +74,4 @@ def _count(session: Session, *conditions: ColumnElement[bool]) -> int:
 
 
 def _instances(count: int) -> str:
-    return "1 instance was" if count == 1 else f"{count} instances were"
+    return counted(count, "instance was", "instances were")

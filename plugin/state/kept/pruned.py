@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from dicom_io.counted import counted
 from plugin.state.kinds import Kind
 from plugin.state.tables import Event, Instance
 from plugin.state.timeline import add_event
@@ -49,8 +50,9 @@ def tell_pruned(session: Session, study_id: int, rule: str, now: datetime) -> No
     of_study = Instance.study_id == study_id
     count = session.scalar(select(func.count()).where(of_study)) or 0
     images = session.scalar(select(func.count()).where(of_study, Instance.processed)) or 0
-    objects = "1 object was" if count == 1 else f"{count} objects were"
-    message = f"{objects} deleted from the spool by the rule {rule}"
+    message = (
+        f"{counted(count, 'object was', 'objects were')} deleted from the spool by the rule {rule}"
+    )
     detail = {"images": images, "rule": rule}
     add_event(session, Kind.PRUNED, message, now=now, study_id=study_id, detail=detail)
 
@@ -72,11 +74,11 @@ def not_come_again(session: Session, study_id: int) -> str | None:
     pruned = latest_pruning(session, study_id)
     if pruned is None:
         return None
-    counted = select(func.count()).where(Instance.study_id == study_id, Instance.processed)
-    here = session.scalar(counted) or 0
+    number = select(func.count()).where(Instance.study_id == study_id, Instance.processed)
+    here = session.scalar(number) or 0
     if here >= pruned.images:
         return None
+    gone = counted(pruned.images, "image was", "images were")
     return (
-        f"{pruned.images} images were deleted on {pruned.when:%Y-%m-%d} by the rule "
-        f"{pruned.rule}, and {here} came since"
+        f"{gone} deleted on {pruned.when:%Y-%m-%d} by the rule {pruned.rule}, and {here} came since"
     )

@@ -11,11 +11,12 @@ from pathlib import Path
 from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
+from dicom_io.counted import counted
 from plugin.state.audit import AuditForwarding
 from plugin.state.kinds import Kind
 from plugin.state.running.pulse import processes
 from plugin.state.tables import Delivery, DeliveryState, Draft, Event, Job, JobState
-from plugin.upkeep.alarms.tables import Alarm, Notice
+from plugin.upkeep.alarms.open_alarms.open_alarms.tables import Alarm, Notice
 
 # What happens, and is no state, is over once it has not happened for so long
 CALM = timedelta(hours=1)
@@ -127,13 +128,13 @@ def late_states(late: timedelta) -> Look:
             .where(Delivery.away, Delivery.state.in_(_OPEN), Draft.created_at <= now - late)
         )
         for destination, count in session.execute(away.group_by(Delivery.destination)):
-            yield Finding(
-                named(AWAY, destination), f"{destination} does not answer, {count} drafts wait"
-            )
+            wait = counted(count, "draft waits", "drafts wait")
+            yield Finding(named(AWAY, destination), f"{destination} does not answer, {wait}")
         due = Job.state == JobState.PENDING, Job.deadline <= now - late
         waiting = session.scalar(select(func.count()).where(*due, Job.not_before <= now - late))
         if waiting:
-            yield Finding(WAITING, f"{waiting} studies are due, and no worker has begun them")
+            due_now = counted(waiting, "study is", "studies are")
+            yield Finding(WAITING, f"{due_now} due, and no worker has begun to draft")
         silent = AuditForwarding.away_since <= now - late
         for at in session.scalars(select(AuditForwarding).where(silent)):
             message = f"{at.repository} takes no audit messages: {at.last_error}"

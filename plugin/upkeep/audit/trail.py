@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from dicom_io.counted import counted
 from plugin.state.audit import NO_HASH, Action, AuditCut, AuditForwarding, AuditRow, chained
 
 # Rows that are in memory at once
@@ -151,7 +152,7 @@ class _Chain:
     def end(self) -> None:
         for at in self._forwarded:
             if at.position > self.count:
-                had = f"{at.repository} has {at.position} entries"
+                had = f"{at.repository} has {counted(at.position, 'entry', 'entries')}"
                 raise _Broken(f"{had}: the newest are missing here")
         if not self._met:
             raise _Broken("the hash that was given is not in the trail")

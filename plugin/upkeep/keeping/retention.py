@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Select, func, select, text
 from sqlalchemy.orm import Session
 
+from dicom_io.counted import counted
 from plugin.state.database import SessionFactory
 from plugin.state.files.spool import Spool
 from plugin.state.kinds import Kind
@@ -253,7 +254,11 @@ def _tell(sessions: SessionFactory, above: bool, limits: Limits, now: datetime) 
     with sessions.begin() as session:
         add, last = partial(add_event, session, now=now), session.scalar(latest)
         if above and last != Kind.DISK_FILLING:
-            reasons = [f"{n} studies {why}" for why, (n, _) in kept(session, now).items() if n]
+            reasons = [
+                f"{counted(n, 'study', 'studies')} {why}"
+                for why, (n, _) in kept(session, now).items()
+                if n
+            ]
             because = f": {', '.join(reasons)}" if reasons else ""
             message = (
                 f"the spool's disk is more than {100 * limits.high:g} % full, or near its floor, "

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dicom_io.archives.multipart import parts
+from dicom_io.counted import counted
 from dicom_io.errors import CtscribeError, NotRetrieved
 from plugin.reception.committer import Committer
 from plugin.reception.dimse_status import CANNOT_UNDERSTAND, SUCCESS, dimse_status
@@ -107,7 +108,8 @@ class Storing:
                     found.append(self._store(part, name, sender, study))
             except NotRetrieved as error:
                 kept = sum(one.is_kept for one in found)
-                raise Refused(400, "bad-body", f"{error}; {kept} instances are stored") from error
+                stored = counted(kept, "instance is", "instances are")
+                raise Refused(400, "bad-body", f"{error}; {stored} stored") from error
             return found
 
     @contextmanager

@@ -3,13 +3,13 @@ from datetime import UTC, datetime
 
 import pytest
 from click.testing import CliRunner
+from plugin.upkeep.alarms.open_alarms.open_alarms.open_alarms import Alarms
 
 from plugin.cli import main
 from plugin.state.database import open_database, session_factory
 from plugin.state.kinds import Kind
 from plugin.state.tables import Level
 from plugin.state.timeline import add_event
-from plugin.upkeep.alarms.open_alarms import Alarms
 from tests import smtp
 from tests.ports import free_port
 from tests.waiting import eventually
@@ -38,8 +38,8 @@ def run(config, *words):
 
 
 def test_open_alarms_are_listed_with_their_count(config, tmp_path):
-    assert run(config, "list").output == "no alarm\n"
     engine = open_database(f"sqlite:///{tmp_path / 'ctscribe.db'}")
+    assert run(config, "list").output == "no alarm\n"
     sessions = session_factory(engine)
     for _ in range(2):
         with sessions.begin() as session:
@@ -51,6 +51,13 @@ def test_open_alarms_are_listed_with_their_count(config, tmp_path):
     assert told.output.startswith("URGENT refused: the disk is full (2 times since ")
     (alarm,) = json.loads(run(config, "list", "--json").output)["alarms"]
     assert (alarm["cause"], alarm["count"], alarm["over"]) == ("refused", 2, None)
+
+
+def test_no_database_is_begun(config, tmp_path):
+    told = run(config, "list")
+    assert told.exit_code == 1
+    assert "there is no database at" in told.output
+    assert list(tmp_path.iterdir()) == [config]
 
 
 def test_a_test_reaches_every_channel(config):

@@ -129,7 +129,7 @@ def test_signed_reports_of_a_table_are_compared(ran, drafted, tmp_path):
     told = ran("fetch", "--reports", str(reports))
     assert told.exit_code == 0, told.output
     assert told.output.splitlines() == [
-        "2 signed reports found, 1 drafts without one",
+        "2 signed reports found, 1 draft without one",
         "  1 × its report is of another patient",
     ]
     again = json.loads(ran("fetch", "--reports", str(reports), "--json").output)

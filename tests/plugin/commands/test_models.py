@@ -69,8 +69,8 @@ def test_models_and_their_drafts_are_listed(ran, sessions):
         )
     lines = ran("list").output.splitlines()
     assert lines[:3] == ["* [engine]", "  chest", "  head"]
-    assert lines[3] == "1 drafts by fake 1  9f2b6c019f2b  0 retracted"
-    assert ran("retract", "9f2b6c01", "--dry-run").output.startswith("1 drafts of 9f2b6c01")
+    assert lines[3] == "1 draft by fake 1  9f2b6c019f2b  0 retracted"
+    assert ran("retract", "9f2b6c01", "--dry-run").output.startswith("1 draft of 9f2b6c01")
 
 
 def test_a_promoted_model_takes_the_place_of_the_settings_own(ran, config, sessions):

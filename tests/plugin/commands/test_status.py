@@ -25,7 +25,7 @@ from plugin.rules.decision import Decision
 from plugin.rules.urgency import Urgency
 from plugin.state.database import open_database, session_factory
 from plugin.state.running.pulse import Pulse
-from plugin.state.tables import Delivery, DeliveryState, Draft, DraftState, Job, Study
+from plugin.state.tables import Delivery, DeliveryState, Draft, DraftState, Job, Study, StudyState
 from plugin.state.watch import Watch
 from tests.plugin.arrivals import PATIENCE, arrival, document
 
@@ -103,7 +103,7 @@ def test_an_unknown_study_is_one_clear_error(status, engine):
 @pytest.mark.parametrize("name", ["A1", "1.2"])
 def test_a_study_is_found_by_accession_number_and_by_uid(status, arrive, name):
     arrive()
-    assert "study 1.2: 1 instances" in status(name).stdout
+    assert "study 1.2: 1 instance" in status(name).stdout
 
 
 def test_while_slices_come_it_says_until_when_it_waits(status, arrive):
@@ -350,6 +350,14 @@ def test_a_list_holds_what_is_asked_for_newest_first(status, three_studies, opti
     assert [one["study_instance_uid"] for one in studies] == [f"1.2.{n}" for n in listed]
     lines = status(*options).stdout.splitlines()
     assert len(lines) == len(listed) or lines == ["no such study"]
+
+
+def test_that_nothing_failed_is_told_as_such(status, three_studies, sessions):
+    with sessions.begin() as session:
+        session.execute(update(Study).values(state=StudyState.DRAFTED))
+    told = status("--failed").stdout
+    assert told == "no study wants a person: no draft is missing, and none was refused\n"
+    assert status("--failed", "--sender", "CT1").stdout == "no such study\n"
 
 
 def test_more_than_a_screen_is_listed_on_request(status, arrive):

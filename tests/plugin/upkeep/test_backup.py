@@ -164,7 +164,7 @@ def test_a_file_that_is_lost_is_told_and_makes_no_backup(sqlite_url, spool, targ
     with sessions.begin() as session:
         intake.record(session, [arrival(1)], patience=PATIENCE, now=datetime.now(UTC))
     sessions.kw["bind"].dispose()
-    with pytest.raises(PluginError, match=r"1 files .* such as instances/1\.dcm"):
+    with pytest.raises(PluginError, match=r"1 file .* such as instances/1\.dcm"):
         back_up(sqlite_url, spool.root, target)
     assert not (target / "backup.json").exists()
 

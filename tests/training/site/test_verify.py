@@ -42,7 +42,7 @@ def test_the_command_prints_what_is_wrong_and_exits_1(tmp_path, out):
     (out / "Zyxwvut.txt").write_text("")
     result = CliRunner().invoke(main, ["prepare", "verify", str(out)])
     assert result.exit_code == 1
-    assert result.output == "1 files that are no part of a data set\n1 faults\n"
+    assert result.output == "1 file that is no part of a data set\n1 fault\n"
 
 
 def test_the_command_takes_a_working_folder(out, work):
@@ -97,7 +97,7 @@ def test_an_origin_that_tells_more_is_a_fault(tmp_path, name, value):
     out = write_store(tmp_path / "out", CLEAN, origin={name: value})
     found = list(faults(out))
     assert len(found) == len(CLEAN)
-    assert "1 entries of its origin" in found[0]
+    assert "1 entry of its origin" in found[0]
     assert "Zyxwvut" not in "".join(found)
 
 
@@ -152,7 +152,7 @@ def test_a_value_in_escaped_json_is_a_fault(out, work):
 def test_a_value_in_a_file_name_is_a_fault_that_does_not_repeat_it(out, work):
     (out / "images" / "Anna Zyxwvut").write_text("")
     assert list(faults(out, work)) == [
-        "images/: 1 files that are no part of a data set",
+        "images/: 1 file that is no part of a data set",
         f"a file: a value that identifies study {KEY.study('0')}",
     ]
 

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from fastapi import APIRouter
 
 from plugin.administration.disk import disk_to_dict
 from plugin.administration.load import load_to_dict
+from plugin.administration.refusals import refusals as refused
 from plugin.housekeeping import limits_of
-from plugin.state.clock import now_of
-from plugin.state.database import reading
-from plugin.state.kept.refusals import refused_since
 from plugin.web.routes.office import REFUSALS, Moment, Office, Told, telling
-
-_DAY = timedelta(days=1)
 
 
 def service_router(office: Office) -> APIRouter:
@@ -37,9 +31,6 @@ def service_router(office: Office) -> APIRouter:
     @router.get("/refusals", responses=REFUSALS)
     def refusals(since: Moment | None = None) -> Told:
         """Tell which senders were refused since a moment, by default for a day, and why."""
-        with reading(office.sessions)() as session:
-            rows = refused_since(session, since or now_of(session) - _DAY)
-        keys = ("sender", "address", "reason", "count", "first_at", "last_at")
-        return {"refusals": [{key: getattr(one, key) for key in keys} for one in rows]}
+        return {"refusals": refused(office.sessions, since)}
 
     return router

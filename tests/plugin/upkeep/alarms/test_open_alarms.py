@@ -1,16 +1,16 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from plugin.upkeep.alarms.open_alarms.open_alarms.causes import Finding, channel_states, late_states
+from plugin.upkeep.alarms.open_alarms.open_alarms.open_alarms import Alarms
+from plugin.upkeep.alarms.open_alarms.open_alarms.quiet_hours import QuietHours
+from plugin.upkeep.alarms.open_alarms.open_alarms.tables import Alarm, Notice
 from sqlalchemy import select, update
 
 from plugin.state.audit import AuditForwarding
 from plugin.state.kinds import Kind
 from plugin.state.tables import Delivery, DeliveryState, Event, Job, JobState, Level, Study
 from plugin.state.timeline import add_event
-from plugin.upkeep.alarms.causes import Finding, channel_states, late_states
-from plugin.upkeep.alarms.open_alarms import Alarms
-from plugin.upkeep.alarms.quiet_hours import QuietHours
-from plugin.upkeep.alarms.tables import Alarm, Notice
 from tests.plugin.delivery.drafts import Clock, Service
 
 MINUTE, HOUR = 60, 3600
@@ -256,7 +256,7 @@ def test_drafts_that_wait_for_a_destination_that_is_away_are_an_alarm(sessions, 
     with sessions() as session:
         assert list(look(session, service.clock() + timedelta(minutes=14))) == []
         (found,) = look(session, service.clock() + timedelta(minutes=15))
-    assert (found.cause, found.message) == ("away: pacs", "pacs does not answer, 1 drafts wait")
+    assert (found.cause, found.message) == ("away: pacs", "pacs does not answer, 1 draft waits")
 
 
 def test_studies_that_no_worker_begins_are_an_alarm(sessions, tmp_path):

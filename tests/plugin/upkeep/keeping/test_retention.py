@@ -316,7 +316,7 @@ def test_a_disk_that_fills_although_nothing_may_go_is_said_once(hospital, pruned
     assert told.level == Level.ALERT
     assert told.message == (
         "the spool's disk is more than 85 % full, or near its floor, and no more images may be "
-        "deleted: 1 studies without a draft"
+        "deleted: 1 study without a draft"
     )
     for _ in range(2):
         pruned(**marks)

@@ -284,7 +284,7 @@ def test_a_body_that_ends_early_says_what_is_stored(url: str, rows: Rows) -> Non
     content, headers = body(file_of(ct(new_uid())), file_of(ct(new_uid())))
     got = httpx.post(f"{url}/studies", content=content[:-60], headers=headers)
     assert got.status_code == 400
-    assert got.json()["error"].endswith("1 instances are stored")
+    assert got.json()["error"].endswith("1 instance is stored")
     assert len(rows(Instance)) == 1
 
 
