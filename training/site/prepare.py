@@ -60,9 +60,8 @@ class Outcome:
 
     def summary(self) -> str:
         """Say it in a few lines."""
-        lines = [
-            f"{counted(self.seen, 'study', 'studies')} seen, {self.taken} taken, {len(self.rejected)} rejected"
-        ]
+        seen = counted(self.seen, "study", "studies")
+        lines = [f"{seen} seen, {self.taken} taken, {len(self.rejected)} rejected"]
         return "\n".join([*lines, *(f"  {reason}" for reason in _counted(self.rejected))])
 
 

@@ -101,7 +101,8 @@ def _of_records(store: Store) -> Iterator[str]:
             continue
         odd = [name for name, value in record.origin.items() if not _says_nothing(name, value)]
         if odd:
-            yield f"{key}: {counted(len(odd), 'entry', 'entries')} of its origin not of the words that may be told"
+            entries = counted(len(odd), "entry is", "entries are")
+            yield f"{key}: {entries} in its origin and not of the words that may be told"
         # a window may be 2000 HU wide
         found = (change for note in record.notes for change in general_identifiers(note))
         if any(change.rule != "year" for change in found):

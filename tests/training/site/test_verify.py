@@ -97,7 +97,7 @@ def test_an_origin_that_tells_more_is_a_fault(tmp_path, name, value):
     out = write_store(tmp_path / "out", CLEAN, origin={name: value})
     found = list(faults(out))
     assert len(found) == len(CLEAN)
-    assert "1 entry of its origin" in found[0]
+    assert "1 entry is in its origin" in found[0]
     assert "Zyxwvut" not in "".join(found)
 
 

@@ -23,7 +23,7 @@ export function ModelsPage(): JSX.Element {
       {told && (
         <>
           <Known models={told} busy={doing.busy} onCompare={setCompared} onAsk={setAsking} />
-          <p>{w('models.trial')}</p>
+          <p>{w('models.settings')}</p>
           <div class="actions">
             <button disabled={doing.busy} onClick={() => setAsking({ what: 'rollback' })}>
               {w('models.rollback')}
