@@ -73,8 +73,11 @@ def _series(archive: Archive, uid: str) -> list[dict[str, Any]]:
 
 def _timeline(archive: Archive, uid: str) -> list[dict[str, str]]:
     """Return the latest steps of a study, in their order."""
-    query = select(Event.time, Event.message).join(Study, Study.id == Event.study_id)
+    query = select(Event.time, Event.kind, Event.message).join(Study, Study.id == Event.study_id)
     query = query.where(Study.study_instance_uid == uid).order_by(Event.id.desc()).limit(_STEPS)
     with reading(archive.sessions)() as session:
         rows = session.execute(query).all()
-    return [{"at": time.isoformat(), "text": message} for time, message in reversed(rows)]
+    return [
+        {"at": time.isoformat(), "kind": kind, "text": message}
+        for time, kind, message in reversed(rows)
+    ]

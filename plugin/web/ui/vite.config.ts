@@ -24,6 +24,8 @@ export default defineConfig({
     ],
   },
   server: {
+    // A test compares the texts of events with the kinds that the service has
+    fs: { allow: ['.', '../../state'] },
     proxy: Object.fromEntries(
       ['/api', '/dicom-web'].map((path) => [path, 'http://127.0.0.1:8080']),
     ),

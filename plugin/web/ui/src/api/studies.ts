@@ -14,6 +14,8 @@ export interface Series {
 
 export interface Step {
   at: string;
+  /** Of an event; what readers did has none. */
+  kind?: string;
   text: string;
 }
 

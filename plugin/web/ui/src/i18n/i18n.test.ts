@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import de from './de.json';
 import en from './en.json';
-import { isKey, language, preferred, t } from './i18n';
+import { headingOf, isKey, language, preferred, t } from './i18n';
 
 const names = (text: string): string[] => [...text.matchAll(/\{\w+\}/g)].map(([one]) => one).sort();
 
@@ -24,6 +24,12 @@ describe('texts', () => {
     expect(t('viewer.image', { number: 3, of: 9 })).toBe('Image 3 of 9');
     language.value = 'de';
     expect(t('viewer.image', { number: 3, of: 9 })).toBe('Bild 3 von 9');
+  });
+
+  it('name the sections of a report, and leave unknown ones as they are stored', () => {
+    language.value = 'de';
+    expect(headingOf({ heading: 'IMPRESSION', title: 'Impression' })).toBe('Beurteilung');
+    expect(headingOf({ heading: 'ADDENDUM', title: 'Addendum' })).toBe('Addendum');
   });
 
   it('are chosen by what the browser prefers', () => {

@@ -44,6 +44,12 @@ export function filled(text: string, values: Record<string, string | number>): s
   );
 }
 
+/** What a section of the report is called on the page; what is stored keeps its own title. */
+export function headingOf(section: { heading: string; title: string }): string {
+  const key = `heading.${section.heading}`;
+  return isKey(key) ? t(key) : section.title;
+}
+
 /** Whether a text is a key: for keys that are made of the name of a state. */
 export function isKey(text: string): text is Key {
   return Object.hasOwn(en, text);

@@ -114,7 +114,7 @@ describe('the pages of administrators', () => {
     await open('studies');
     await press('A1');
     expect(page.querySelector('.verdict')?.textContent).toBe('draft 1 (complete): pacs failed');
-    expect(page.querySelector('.timeline .alert')?.textContent).toContain('Alert: no draft');
+    expect(page.querySelector('.timeline .alert')?.textContent).toContain('Alert: No draft no draft');
     expect(location.search).toBe('?study=1.2.3');
     await press('Retract the draft');
     const reason = page.querySelector<HTMLInputElement>('dialog input');

@@ -8,6 +8,7 @@ import {
   retract,
 } from '../../api/admin';
 import { momentOf } from '../../i18n/dates';
+import { eventOf } from '../../i18n/events';
 import { Confirm, Mark, Moment, Problem, Table, useDoing, useTold } from './parts';
 import { named, w } from './words';
 
@@ -177,7 +178,7 @@ function Steps({ timeline }: { timeline: Timeline }): JSX.Element {
           </time>
           <span>
             {one.level !== 'info' && <strong>{named('level', one.level)}: </strong>}
-            {one.message}
+            {eventOf(one.kind)} <small class="quiet">{one.message}</small>
           </span>
         </li>
       ))}

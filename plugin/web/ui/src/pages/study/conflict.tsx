@@ -4,7 +4,7 @@ import { Dialog } from '../../components/dialog';
 import type { Section } from '../../draft/autosave';
 import type { Conflict, Editing } from '../../draft/editing';
 import { momentOf } from '../../i18n/dates';
-import { t } from '../../i18n/i18n';
+import { headingOf, t } from '../../i18n/i18n';
 import { Difference } from './changes';
 
 /** Two readers changed the same text: both stand side by side until one has chosen. */
@@ -63,7 +63,7 @@ function Side({ title, sections, other }: SideGiven): JSX.Element {
       <h3>{title}</h3>
       {sections.map((one) => (
         <div key={one.heading}>
-          <h4>{one.title}</h4>
+          <h4>{headingOf(one)}</h4>
           <Difference before={textOf(other, one.heading)} after={one.text} onlyAfter />
         </div>
       ))}

@@ -2,6 +2,7 @@ import type { JSX } from 'preact';
 import { type Draft, type Study, modelOf } from '../../api/studies';
 import type { Editing } from '../../draft/editing';
 import { momentOf } from '../../i18n/dates';
+import { eventOf } from '../../i18n/events';
 import { isKey, t } from '../../i18n/i18n';
 
 interface Given {
@@ -60,7 +61,8 @@ function Steps({ title, steps }: { title: string; steps: Study['timeline'] }): J
       <ol class="steps">
         {steps.map((one, index) => (
           <li key={index}>
-            <time class="quiet">{momentOf(one.at)}</time> {one.text}
+            <time class="quiet">{momentOf(one.at)}</time> {one.kind && eventOf(one.kind)}{' '}
+            {one.kind ? <small class="quiet">{one.text}</small> : one.text}
           </li>
         ))}
       </ol>

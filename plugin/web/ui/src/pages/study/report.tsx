@@ -6,7 +6,7 @@ import { useShortcuts } from '../../components/keys';
 import type { Section } from '../../draft/autosave';
 import type { Editing } from '../../draft/editing';
 import { appended } from '../../draft/pieces';
-import { type Key, t } from '../../i18n/i18n';
+import { headingOf, t, type Key } from '../../i18n/i18n';
 import { Changes } from './changes';
 import { Sentences } from './sentences';
 import { TemplateDialog } from './templates';
@@ -68,7 +68,7 @@ export function Report(given: Omit<Work, 'templates'>): JSX.Element {
         {mode === 'sentences' && <Legend draft={given.draft} />}
         {editing.sections.value.map((section) => (
           <section key={section.heading} onFocusIn={() => setHeading(section.heading)}>
-            <h2>{section.title}</h2>
+            <h2>{headingOf(section)}</h2>
             <Body {...work} mode={mode} section={section} put={put} />
           </section>
         ))}
@@ -100,7 +100,7 @@ function Body({ mode, section, put, ...work }: BodyGiven): JSX.Element {
   }
   return (
     <TextArea
-      label={section.title}
+      label={headingOf(section)}
       text={section.text}
       heading={section.heading}
       templates={work.templates}

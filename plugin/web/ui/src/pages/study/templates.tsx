@@ -4,7 +4,7 @@ import { type Templates, dropTemplate, keepTemplate } from '../../api/templates'
 import { Dialog } from '../../components/dialog';
 import type { Section } from '../../draft/autosave';
 import type { Template } from '../../draft/macros';
-import { language, t } from '../../i18n/i18n';
+import { headingOf, language, t } from '../../i18n/i18n';
 import { told } from '../../i18n/refusals';
 
 interface Given {
@@ -89,7 +89,7 @@ function Keep({ sections, onKeep }: KeepGiven): JSX.Element {
             <option value="">{t('templates.any-section')}</option>
             {sections.map((one) => (
               <option key={one.heading} value={one.heading}>
-                {one.title}
+                {headingOf(one)}
               </option>
             ))}
           </select>
