@@ -23,7 +23,7 @@ from pydantic import (
 
 from dicom_io.characters import encoding_of
 from dicom_io.errors import ConfigurationError, DicomError
-from plugin.rules.rules import Rule, require_known
+from plugin.rules.rules import NO_MESSAGES, Rule, require_known
 from plugin.section import (
     AETitle,
     Certificates,
@@ -381,6 +381,13 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
+    def _messages_have_a_destination(self) -> Settings:
+        wanted = self.web.acceptance.what == "messages"
+        if wanted and not any(map(_takes_messages, self.destinations)):
+            raise ValueError(f"web.acceptance.what: {NO_MESSAGES}")
+        return self
+
+    @model_validator(mode="after")
     def _destination_names_are_unique(self) -> Settings:
         require_unique([one.name for one in self.destinations], "destinations")
         return self
@@ -426,12 +433,17 @@ def load_settings(path: Path | None) -> Settings:
     return settings.model_copy(update={"storage": storage})
 
 
+def _takes_messages(destination: Destination) -> bool:
+    return isinstance(destination, Hl7Destination | FhirDestination)
+
+
 def _require_known(rules: tuple[Rule, ...], settings: Settings) -> None:
     require_known(
         rules,
         destinations=[one.name for one in settings.destinations],
         models=[one.name for one in settings.models],
         bound=[one.name for one in settings.destinations if _needs_the_sr(one)],
+        messaged=[one.name for one in settings.destinations if _takes_messages(one)],
     )
 
 

@@ -50,10 +50,10 @@ class Directory(Section):
 class Acceptance(Section):
     """What follows where a radiologist accepts or rejects a draft."""
 
-    what: Literal["object", "none"] = Field(
+    what: Literal["object", "messages", "copy"] = Field(
         default="object",
-        description="what is accepted becomes a report object for the draft's destinations, or "
-        "nothing is sent",
+        description="what is accepted becomes a report object for the draft's destinations, only "
+        "an ORU message or a FHIR report for those of the kinds hl7 and fhir, or nothing is sent",
     )
     status: Literal["preliminary", "final"] = Field(
         default="preliminary", description="of that object, and of its ORU message or FHIR report"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -29,13 +29,15 @@ _JSON = {"Accept": "application/fhir+json", "Content-Type": "application/fhir+js
 _CHANGED_MEANWHILE = 412
 # The system of the identifiers of drafts; those that were replaced stay, marked as old
 _DRAFT = "urn:dicom:uid"
-# What a draft may take the place of: anything else was looked at by a person
+# What anything may take the place of: the rest was looked at by a person
 _REPLACEABLE = ("registered", "partial", "preliminary")
+# What a later report of ours may amend where it is our own
+_FINAL, _AMENDED = "final", "amended"
 
 
 @dataclass(frozen=True)
 class FhirServer:
-    """One DiagnosticReport for each study, updated by later drafts.
+    """One DiagnosticReport for each study, updated by later drafts, and by what is accepted.
 
     Parameters
     ----------
@@ -59,16 +61,17 @@ class FhirServer:
     tls: Tls | None = None
 
     def store(self, *paths: Path) -> None:
-        """Create the report of the study, or replace the draft that stands there.
+        """Create the report of the study, replace the draft there, or amend our final report.
 
         Raises
         ------
         AssociationRejected
-            The report there is no draft any more, or there are several.
+            The report there is no draft, and not what this one amends; or there are several.
         """
         with self._client() as client:
             for path in paths:
-                self._store(client, self.resource(dcmread(path)))
+                report = dcmread(path)
+                self._store(client, self.resource(report), _amends(report))
 
     def find(self, reference: InstanceReference) -> Found:
         """Look for a draft by its own identifier, and for the patient that it names."""
@@ -95,7 +98,9 @@ class FhirServer:
         line = secured(self.login, self.tls)
         return httpx.Client(base_url=base, headers=_JSON, timeout=within(self.timeout_s), **line)
 
-    def _store(self, client: httpx.Client, resource: dict[str, Any]) -> None:
+    def _store(
+        self, client: httpx.Client, resource: dict[str, Any], amends: Collection[str]
+    ) -> None:
         identifier = "{system}|{value}".format(**resource["identifier"][0])
         held = self._search(client, identifier)
         if not held:
@@ -106,21 +111,32 @@ class FhirServer:
             return
         if len(held) > 1:
             raise AssociationRejected(f"{self._peer} holds {len(held)} reports of the study")
-        self._replace(client, held[0], resource)
+        self._replace(client, held[0], resource, amends)
 
     def _replace(
-        self, client: httpx.Client, held: dict[str, Any], resource: dict[str, Any]
+        self,
+        client: httpx.Client,
+        held: dict[str, Any],
+        resource: dict[str, Any],
+        amends: Collection[str],
     ) -> None:
         drafts = [one for one in held.get("identifier", []) if one.get("system") == _DRAFT]
         if resource["identifier"][1]["value"] in {one.get("value") for one in drafts}:
             return  # it stands there, or a later one that has replaced it
+        status = resource["status"]
         if held.get("status") not in _REPLACEABLE:
-            raise AssociationRejected(f"the study's report at {self._peer} is no draft any more")
+            standing = {one.get("value") for one in drafts if one.get("use") != "old"}
+            is_ours = held.get("status") in (_FINAL, _AMENDED) and standing & {*amends}
+            if status != _FINAL or not is_ours:
+                what = f"the study's report at {self._peer} is no draft any more"
+                raise AssociationRejected(what)
+            status = _AMENDED
         older = [{**one, "use": "old"} for one in drafts]
         version = held.get("meta", {}).get("versionId")
         only = {"If-Match": f'W/"{version}"'} if version else {}
         where = f"DiagnosticReport/{held['id']}"
-        changed = {**resource, "id": held["id"], "identifier": [*resource["identifier"], *older]}
+        own = {"id": held["id"], "identifier": [*resource["identifier"], *older], "status": status}
+        changed = {**resource, **own}
         put = partial(client.put, where, json=changed, headers=only)
         if ask(put, self._peer, _CHANGED_MEANWHILE).status_code == _CHANGED_MEANWHILE:
             raise PeerUnreachable(f"the report at {self._peer} was changed meanwhile")
@@ -134,6 +150,13 @@ class FhirServer:
         # what servers send instead of a Bundle fails in any of these ways
         except (ValueError, TypeError, KeyError, AttributeError):
             raise AssociationRejected(f"{self._peer} does not answer with a Bundle") from None
+
+
+def _amends(report: Dataset) -> list[str]:
+    """Identify the accepted reports that a report takes the place of; its draft is none."""
+    predecessors = list(report.get("PredecessorDocumentsSequence") or [])[1:]
+    found = (one.ReferencedSeriesSequence[0].ReferencedSOPSequence[0] for one in predecessors)
+    return [f"urn:oid:{one.ReferencedSOPInstanceUID}" for one in found]
 
 
 def _identity(report: dict[str, Any]) -> Identity:

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -176,6 +176,24 @@ def _withdraw_accepted(session: Session, draft: Draft) -> list[str]:
     return sorted(found)
 
 
+def note_on(spool: Spool, path: str) -> Dataset | None:
+    """Make the note that rejects a report object; None where the object was deleted.
+
+    Parameters
+    ----------
+    spool : Spool
+        The service's.
+    path : str
+        Of the report object, relative to the spool.
+    """
+    from reporting.rejection import rejection_note  # highdicom takes a second to import
+
+    if not path:
+        return None
+    rejected = dcmread(spool.absolute(path))
+    return rejection_note(rejected, rejected)
+
+
 def take_back(
     sessions: SessionFactory,
     spool: Spool,
@@ -209,7 +227,8 @@ def take_back(
         The disk takes no rejection note.
     """
     with sessions() as session:
-        note = _note_on(spool, session.get_one(Draft, draft_id).path)
+        made = note_on(spool, session.get_one(Draft, draft_id).path)
+    note = spool.write_draft(made) if made else ""
     with sessions.begin() as session:
         draft = session.get_one(Draft, draft_id)
         study = lock_study(session, draft.study_id)
@@ -224,16 +243,6 @@ def take_back(
     if note:
         spool.recorded(note)
     return taken
-
-
-def _note_on(spool: Spool, path: str) -> str:
-    """Write the note that rejects a report object; empty where the object was deleted."""
-    from reporting.rejection import rejection_note  # highdicom takes a second to import
-
-    if not path:
-        return ""
-    rejected = dcmread(spool.absolute(path))
-    return spool.write_draft(rejection_note(rejected, rejected))
 
 
 def _earlier(session: Session, draft: Draft) -> list[tuple[int, list[str]]]:

@@ -8,6 +8,12 @@ from typing import Any
 
 from plugin.rules.urgency import Urgency
 
+_ACCEPTED = {
+    "object": "accepted texts become report objects",
+    "messages": "accepted texts go to HL7 and FHIR only",
+    "copy": "accepted texts are sent nowhere",
+}
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -29,6 +35,10 @@ class Decision:
         Seconds without a slice, after which the study is complete.
     wanted_s : float, optional
         Seconds from the study's first slice to the moment from which nobody wants the draft.
+    acceptance : str, optional
+        What becomes of a text that is accepted: "object", "messages" or "copy".
+    acceptance_status : str, optional
+        Of what is accepted: "preliminary" or "final".
     """
 
     rule: str | None = None
@@ -39,6 +49,8 @@ class Decision:
     urgency: Urgency = Urgency.ROUTINE
     quiet_s: float | None = None
     wanted_s: float | None = None
+    acceptance: str | None = None
+    acceptance_status: str | None = None
 
     def kept(self) -> dict[str, Any]:
         """As the database keeps it: what differs from the default."""
@@ -72,6 +84,8 @@ class Decision:
             *([f"as {' or '.join(self.forms)}"] if self.forms else []),
             *([f"after {self.quiet_s:g} quiet seconds"] if self.quiet_s is not None else []),
             *([f"wanted for {self.wanted_s:g} s"] if self.wanted_s is not None else []),
+            *([_ACCEPTED[self.acceptance]] if self.acceptance else []),
+            *([f"accepted as {self.acceptance_status}"] if self.acceptance_status else []),
         ]
 
 

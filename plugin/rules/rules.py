@@ -18,6 +18,7 @@ from plugin.rules.urgency import Urgency
 from plugin.section import require_unique
 
 Seconds = Annotated[float, Field(gt=0)]
+NO_MESSAGES = '"messages" wants a destination of the kind hl7 or fhir'
 
 
 class Rule(BaseModel):
@@ -43,6 +44,12 @@ class Rule(BaseModel):
     quiet_s: Seconds | None = Field(default=None, description="in place of completeness.quiet_s")
     wanted_s: Seconds | None = Field(
         default=None, description="so long after its first slice nobody wants the draft any more"
+    )
+    acceptance: Literal["object", "messages", "copy"] | None = Field(
+        default=None, description="in place of web.acceptance.what"
+    )
+    acceptance_status: Literal["preliminary", "final"] | None = Field(
+        default=None, description="in place of web.acceptance.status"
     )
 
     @field_validator("when")
@@ -89,6 +96,8 @@ class Rule(BaseModel):
             urgency=stated if self.urgency is None else Urgency[self.urgency.upper()],
             quiet_s=self.quiet_s,
             wanted_s=self.wanted_s,
+            acceptance=self.acceptance,
+            acceptance_status=self.acceptance_status,
         )
 
 
@@ -98,6 +107,7 @@ def require_known(
     destinations: Sequence[str],
     models: Sequence[str],
     bound: Sequence[str] = (),
+    messaged: Sequence[str] = (),
 ) -> None:
     """Refuse names that nothing has, and names of two rules or models.
 
@@ -109,6 +119,8 @@ def require_known(
         The names that there are.
     bound : sequence of str
         Names of destinations that take no form but the Enhanced SR.
+    messaged : sequence of str
+        Names of destinations that take HL7 messages or FHIR reports.
 
     Raises
     ------
@@ -123,6 +135,8 @@ def require_known(
         for name in rule.destinations or ():
             if name not in destinations:
                 raise ValueError(f"rule {rule.name}: no destination is called {name}")
+        if rule.acceptance == "messages" and not {*messaged} & {*(rule.destinations or messaged)}:
+            raise ValueError(f"rule {rule.name}: acceptance: {NO_MESSAGES}")
         meant = bound if rule.destinations is None else set(bound) & set(rule.destinations)
         if meant and rule.forms not in (None, ("enhanced-sr",)):
             raise ValueError(f"rule {rule.name}: forms: {min(meant)} needs the Enhanced SR itself")

@@ -218,7 +218,7 @@ def consequences_of(settings: Settings) -> Consequences:
     """Return what follows where a radiologist accepts or rejects a draft."""
     acceptance = settings.web.acceptance
     return Consequences(
-        writes_object=acceptance.what == "object",
+        what=acceptance.what,
         final=acceptance.status == "final",
         verified_for=acceptance.verified_for,
         language=acceptance.language,

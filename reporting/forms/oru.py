@@ -26,7 +26,7 @@ _SECTIONS = {
 # MSH-10 has room for 20 characters
 _CONTROL_ID = 20
 # Table 0123 for the report: preliminary, a correction of the one before, or final; table 0085 for
-# its parts, which stay preliminary in a correction of a draft too
+# its parts, which are corrections where a final report is corrected, and stay preliminary in drafts
 PRELIMINARY, CORRECTION, FINAL = "P", "C", "F"
 
 
@@ -114,7 +114,7 @@ def _results(sr: Dataset) -> Iterator[Sequence[str]]:
     ]
     for number, (kind, name, value) in enumerate(parts, 1):
         observer = _text(f"{notice_of(sr)}. {writer(sr)}")
-        status = FINAL if sr.PreliminaryFlag == "FINAL" else PRELIMINARY
+        status = _status(sr) if sr.PreliminaryFlag == "FINAL" else PRELIMINARY
         yield (
             *("OBX", str(number), kind, name, str(number), value, "", "", "", "", "", status),
             *("", "", "", "", "", "", observer),

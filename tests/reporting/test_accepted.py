@@ -91,6 +91,11 @@ def test_other_forms_say_so_too() -> None:
         for one in (final, preliminary, accepted([final], final=True))
     ]
     assert statuses == ["F", "C", "C"]
+    parts = [
+        {line.split("|")[11] for line in oru_message(one).split("\r") if line.startswith("OBX")}
+        for one in (final, preliminary, accepted([final], final=True))
+    ]
+    assert parts == [{"F"}, {"P"}, {"C"}]
     for shown in (str(diagnostic_report(final)), oru_message(final)):
         assert DRAFT_NOTICE not in shown
         assert "accepted by Dr. Ann Rey, not verified" in shown

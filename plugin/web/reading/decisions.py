@@ -1,15 +1,17 @@
 """Accept and reject: what a radiologist decides, and what the site's rule makes of it.
 
 The report object lies fsynced in the spool before the decision is committed, and one transaction
-holds the decision, the object's row, its deliveries and their entry of the audit trail. Whatever is
-killed when, there is either all of it or nothing; a file without a row is swept away.
+holds the decision, the object's row, its deliveries and their entry of the audit trail. So it is
+with a rejection and its note. Whatever is killed when, there is either all of it or nothing; a file
+without a row is swept away.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from pydicom import Dataset, dcmread
 from sqlalchemy import select
@@ -17,8 +19,9 @@ from sqlalchemy.orm import Session
 
 from dicom_io.cleaned import cleaned_lines
 from dicom_io.errors import NonConformantReport
-from plugin.drafting.retraction import take_back
+from plugin.drafting.retraction import Retraction, note_on, retract
 from plugin.feedback.shadows import written_text
+from plugin.rules.decision import Decision
 from plugin.state import audit
 from plugin.state.audit import Action, Entry, Subject, accepted
 from plugin.state.clock import now_by, now_of
@@ -42,6 +45,9 @@ from reporting.accepted import Acceptance, accepted_report
 from reporting.headings import Heading
 from reporting.patient import time_zone_of
 
+MESSAGES = ("hl7", "fhir")
+"""Kinds of destinations that take no DICOM object."""
+
 
 @dataclass(frozen=True)
 class Consequences:
@@ -49,8 +55,9 @@ class Consequences:
 
     Parameters
     ----------
-    writes_object : bool
-        Whether what is accepted becomes a report object that is delivered.
+    what : {"object", "messages", "copy"}
+        What is accepted becomes a report object for all destinations of the draft, only an HL7
+        message or a FHIR report for those that take these, or nothing that is sent.
     final : bool
         Whether it is final, and not preliminary.
     verified_for : str, optional
@@ -63,12 +70,25 @@ class Consequences:
         Names of the destinations that take rejection notes.
     """
 
-    writes_object: bool = True
+    what: str = "object"
     final: bool = False
     verified_for: str | None = None
     language: str = "en-US"
     retracts: bool = False
     rejection_notes: tuple[str, ...] = ()
+
+    def of(self, kept: Mapping[str, Any] | None) -> Consequences:
+        """Return what follows for a study, whose rule may say it otherwise.
+
+        Parameters
+        ----------
+        kept : mapping or None
+            The decision of the rules, as its job keeps it.
+        """
+        decision = Decision.of_kept(kept or {})
+        status = decision.acceptance_status
+        final = self.final if status is None else status == "final"
+        return replace(self, what=decision.acceptance or self.what, final=final)
 
 
 @dataclass(frozen=True)
@@ -81,6 +101,7 @@ class _Seen:
     edited: bool
     texts: Sequence[tuple[Heading, str]]
     before: Sequence[Dataset]
+    follows: Consequences
 
 
 @dataclass(frozen=True)
@@ -117,7 +138,8 @@ class Decisions:
         """
         seen = self._seen(uid, version)
         made = self._made(seen, reader)
-        with self._written(made) as path, self.reviews.changing(uid, version) as standing:
+        kept = None if seen.follows.what == "copy" else made
+        with self._written(kept) as path, self.reviews.changing(uid, version) as standing:
             standing.require_open()
             if standing.draft.id != seen.draft_id:
                 raise Outdated
@@ -145,8 +167,11 @@ class Decisions:
         Refused, Outdated
             It cannot be rejected now.
         """
-        with self.reviews.changing(uid, version) as standing:
+        draft_id, note = self._noted(uid)
+        with self._written(note) as path, self.reviews.changing(uid, version) as standing:
             standing.require_open()
+            if standing.draft.id != draft_id:
+                raise Outdated
             review = self.reviews.begun(standing, reader)
             review.state, review.until, review.reason = ReviewState.REJECTED, None, reason
             note_step(standing, review, "rejected", reader)
@@ -156,11 +181,18 @@ class Decisions:
             )
             audit.record(standing.session, said, now=standing.now)
             _tell(standing, "it is rejected")
-            draft_id = standing.draft.id
-        if self.consequences.retracts:
-            sessions, spool = self.reviews.sessions, self.reviews.spool
-            notes, now = self.consequences.rejection_notes, now_by(sessions)
-            take_back(sessions, spool, draft_id, "a radiologist rejected it", notes, now=now)
+            if self.consequences.retracts:
+                notes = self.consequences.rejection_notes
+                taken_back = Retraction(draft_id, path, "a radiologist rejected it")
+                retract(standing.session, standing.study, taken_back, notes, standing.now)
+
+    def _noted(self, uid: str) -> tuple[int, Dataset | None]:
+        """Return the key of the draft, and the note that rejects it where the site wants one."""
+        with reading(self.reviews.sessions)() as session:
+            _, draft, _ = found(session, uid)
+        if not self.consequences.retracts or draft.retraction_path is not None:
+            return draft.id, None
+        return draft.id, note_on(self.reviews.spool, draft.path)
 
     def _seen(self, uid: str, version: int) -> _Seen:
         with reading(self.reviews.sessions)() as session:
@@ -183,6 +215,7 @@ class Decisions:
                 _plain(sections) != _plain(drafted),
                 [(Heading[one["heading"]], one["text"]) for one in sections],
                 before,
+                self.consequences.of(draft.job.decision),
             )
 
     def _made(self, seen: _Seen, reader: Reader) -> Dataset:
@@ -192,9 +225,9 @@ class Decisions:
             moment,
             seen.number,
             seen.edited,
-            self.consequences.final,
-            self.consequences.verified_for,
-            self.consequences.language,
+            seen.follows.final,
+            seen.follows.verified_for,
+            seen.follows.language,
         )
         if not any(
             text.strip() for heading, text in seen.texts if heading is not Heading.TECHNIQUE
@@ -206,9 +239,9 @@ class Decisions:
             raise Refused(409, "no-report", "the text cannot be made a report object") from None
 
     @contextmanager
-    def _written(self, made: Dataset) -> Iterator[str]:
-        """Write a report object; it goes again unless its row is committed."""
-        if not self.consequences.writes_object:
+    def _written(self, made: Dataset | None) -> Iterator[str]:
+        """Write an object, if there is one; it goes again unless its row is committed."""
+        if made is None:
             yield ""
             return
         spool = self.reviews.spool
@@ -237,7 +270,8 @@ class Decisions:
         )
         standing.session.add(final)
         if path:
-            final.deliveries = [_delivery(standing, one) for one in _destinations(standing.draft)]
+            to = _destinations(standing.draft, messages_only=seen.follows.what == "messages")
+            final.deliveries = [_delivery(standing, one) for one in to]
         where = ", ".join(one.destination for one in final.deliveries)
         how = "after edits" if seen.edited else "as it was drafted"
         _tell(
@@ -259,9 +293,10 @@ def _plain(sections: Sections) -> list[tuple[str, list[str]]]:
     )
 
 
-def _destinations(draft: Draft) -> list[Delivery]:
+def _destinations(draft: Draft, *, messages_only: bool) -> list[Delivery]:
     own = (one for one in draft.deliveries if not one.retracts)
-    return sorted(own, key=lambda one: one.destination)
+    wanted = (one for one in own if one.kind in MESSAGES or not messages_only)
+    return sorted(wanted, key=lambda one: one.destination)
 
 
 def _delivery(standing: Standing, like: Delivery) -> Delivery:

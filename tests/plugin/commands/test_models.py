@@ -91,6 +91,7 @@ def test_a_promoted_model_takes_the_place_of_the_settings_own(ran, config, sessi
         (("retract", "12345678"), "12345678: no draft"),
     ],
 )
+@pytest.mark.usefixtures("sessions")
 def test_what_cannot_be_done_is_said_in_a_line(ran, arguments, said):
     result = ran(*arguments)
     assert (result.exit_code, said in result.output) == (1, True)
@@ -106,6 +107,7 @@ def test_a_promoted_model_that_the_settings_know_no_more_stops_workers_with_advi
         with_current_model(load_settings(config), sessions)
 
 
+@pytest.mark.usefixtures("sessions")
 def test_a_comparison_of_nothing_says_so(ran):
     assert ran("compare", "chest").output == "no study was drafted by chest in the shadow yet\n"
 

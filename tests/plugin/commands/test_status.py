@@ -355,6 +355,7 @@ def test_a_list_holds_what_is_asked_for_newest_first(status, three_studies, opti
 def test_that_nothing_failed_is_told_as_such(status, three_studies, sessions):
     with sessions.begin() as session:
         session.execute(update(Study).values(state=StudyState.DRAFTED))
+        session.execute(update(Delivery).values(state=DeliveryState.PROVED))
     told = status("--failed").stdout
     assert told == "no study wants a person: no draft is missing, and none was refused\n"
     assert status("--failed", "--sender", "CT1").stdout == "no such study\n"

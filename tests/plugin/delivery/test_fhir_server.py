@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ from dicom_io.archives.patient_identity import identity_of
 from dicom_io.archives.proof import InstanceReference, Verdict, judge
 from dicom_io.errors import AssociationRejected, PeerUnreachable
 from plugin.delivery.fhir_server import FhirServer
+from reporting.accepted import Acceptance, accepted_report
 from reporting.edition import Edition, Predecessor
 from reporting.forms.diagnostic_report import diagnostic_report
+from reporting.headings import Heading
 from reporting.sr import build_sr
 from tests.ports import free_port
 from tests.reporting.studies import ct_header, draft_of
@@ -161,6 +164,60 @@ def test_a_report_that_a_person_has_signed_is_never_replaced(
     with pytest.raises(AssociationRejected, match="no draft any more"):
         client.store(draft(tmp_path, 2))
     assert server.reports["1"]["status"] == status
+
+
+def accepted(draft: Path, *before: Path, final: bool = True) -> Path:
+    moment = datetime(2026, 11, 28, 9, 30, tzinfo=UTC)
+    given = Acceptance("Dr. Rey", moment, len(before) + 1, final=final)
+    texts = [(Heading.FINDINGS, f"Look {len(before) + 1}: no effusion.")]
+    made = accepted_report(dcmread(draft), texts, given, [dcmread(one) for one in before])
+    path = draft.with_name(f"accepted-{made.SOPInstanceUID}.dcm")
+    made.save_as(path, enforce_file_format=True)
+    return path
+
+
+def test_a_final_report_of_ours_is_amended_and_no_earlier_one_comes_back(
+    client: FhirServer, server: Server, tmp_path: Path
+) -> None:
+    first_draft = draft(tmp_path)
+    first = accepted(first_draft)
+    second = accepted(first_draft, first)
+    third = accepted(first_draft, second)
+    client.store(first_draft, first)
+    assert server.reports["1"]["status"] == "final"
+    for newer in (second, third):
+        client.store(newer)
+        client.store(newer, first, first_draft)
+        (report,) = server.reports.values()
+        assert report["status"] == "amended"
+        assert report["identifier"][1]["value"].endswith(str(dcmread(newer).SOPInstanceUID))
+    assert report["meta"]["versionId"] == "4"
+    assert "Look 2" in report["text"]["div"]
+    assert [one.get("use") for one in report["identifier"]] == [None, None, "old", "old", "old"]
+    assert verdict(client, third) is Verdict.PROVED
+
+
+def test_only_a_final_report_amends_one_and_only_what_it_names(
+    client: FhirServer, server: Server, tmp_path: Path
+) -> None:
+    first_draft = draft(tmp_path)
+    first = accepted(first_draft)
+    client.store(first_draft)
+    server.reports["1"]["status"] = "final"  # somebody has signed the draft there
+    with pytest.raises(AssociationRejected, match="no draft any more"):
+        client.store(first)
+    server.reports["1"]["status"] = "preliminary"
+    client.store(first)
+    for other in (
+        draft(tmp_path, 2),
+        accepted(first_draft),
+        accepted(first_draft, first, final=False),
+    ):
+        with pytest.raises(AssociationRejected, match="no draft any more"):
+            client.store(other)
+    server.reports["1"]["status"] = "entered-in-error"
+    with pytest.raises(AssociationRejected, match="no draft any more"):
+        client.store(accepted(first_draft, first))
 
 
 def test_a_report_that_changes_between_looking_and_writing_is_looked_at_again(

@@ -184,7 +184,7 @@ def test_a_rule_without_urgency_keeps_what_the_headers_say():
     [
         Decision(),
         Decision("x", draft=False),
-        Decision("x", True, "m", ("a", "b"), ("pdf",), Urgency.STAT, 3.5, 60.0),
+        Decision("x", True, "m", ("a", "b"), ("pdf",), Urgency.STAT, 3.5, 60.0, "copy", "final"),
     ],
 )
 def test_a_decision_is_kept_and_read(decision):

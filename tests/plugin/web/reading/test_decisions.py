@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from pydicom import Dataset, dcmread
-from sqlalchemy import event, select
+from sqlalchemy import event, select, update
 
 from dicom_io.archives.orthanc import Orthanc
 from plugin.delivery.delivery import deliver_to
@@ -17,7 +17,7 @@ from plugin.delivery.outbox import Outbox
 from plugin.feedback.signed import accepted_here, waiting
 from plugin.reception.sweep import sweep
 from plugin.state.audit import Action, AuditRow, Who
-from plugin.state.tables import Delivery, DeliveryState, Draft, Event, Final
+from plugin.state.tables import Delivery, DeliveryState, Draft, Event, Final, Job
 from plugin.web.beside.reports import report_of as report_beside
 from plugin.web.reading.decisions import Consequences
 from plugin.web.reading.feed import Feed
@@ -163,12 +163,41 @@ def test_the_site_says_what_acceptance_means(
 
 
 def test_a_site_may_want_no_object(drafted: Callable[..., Ward]) -> None:
-    rooms = reading_room(drafted(1), Consequences(writes_object=False))
+    rooms = reading_room(drafted(1), Consequences(what="copy"))
     review = decide(rooms.ann, "accept", 0).json()
     assert (review["state"], review["object"]) == ("accepted", None)
     (final,) = finals(rooms)
     assert (final.path, final.sop_instance_uid) == ("", None)
     assert "Small left pleural effusion." in final.text
+
+
+def judged(rooms: Rooms, **decided: str) -> None:
+    """As if a rule had decided so of the study."""
+    with rooms.service.sessions.begin() as session:
+        for job in session.scalars(select(Job)):
+            job.decision = decided
+
+
+def test_a_rule_says_it_otherwise_for_its_studies(drafted: Callable[..., Ward]) -> None:
+    rooms = reading_room(drafted(1), Consequences(what="copy"))
+    judged(rooms, acceptance="object", acceptance_status="final")
+    decide(rooms.ann, "accept", 0)
+    (final,) = finals(rooms)
+    assert report_of(rooms, final).PreliminaryFlag == "FINAL"
+    assert Consequences(what="copy", final=True).of(None) == Consequences(what="copy", final=True)
+
+
+def test_only_destinations_of_messages_get_a_text_where_the_site_wants_no_object(
+    rooms: Rooms,
+) -> None:
+    with rooms.service.sessions.begin() as session:
+        session.execute(update(Delivery).where(Delivery.destination == "plain").values(kind="hl7"))
+    judged(rooms, acceptance="messages")
+    decide(rooms.ann, "accept", 0)
+    (final,) = finals(rooms)
+    with rooms.service.sessions() as session:
+        due = session.scalars(select(Delivery.destination).where(Delivery.final_id == final.id))
+        assert due.all() == ["plain"]
 
 
 def test_a_rejected_draft_is_taken_back_where_the_site_wants_it(
@@ -202,6 +231,32 @@ def test_nothing_is_left_of_an_acceptance_that_was_not_committed(rooms: Rooms) -
     assert sorted(drafts.iterdir()) == before
     assert finals(rooms) == []
     assert rooms.ann.get(REVIEW).json()["version"] == 0
+
+
+def test_a_rejection_and_its_retraction_are_one(drafted: Callable[..., Ward]) -> None:
+    rooms = reading_room(drafted(1), Consequences(retracts=True, rejection_notes=("strict",)))
+    engine, spool = rooms.service.sessions.kw["bind"], rooms.service.spool
+    before, commits = sorted(spool.drafts.iterdir()), []
+
+    def killed(_: object) -> None:
+        commits.append("one")
+        raise SystemExit
+
+    event.listen(engine, "commit", killed)
+    try:
+        with pytest.raises(SystemExit):
+            rooms.room.decisions.reject("1.2.0", 0, "Wrong side.", reader_of())
+    finally:
+        event.remove(engine, "commit", killed)
+    assert commits == ["one"]
+    assert sorted(spool.drafts.iterdir()) == before
+    assert rooms.ann.get(REVIEW).json()["state"] == "open"
+    with rooms.service.sessions() as session:
+        assert session.scalars(select(Delivery).where(Delivery.retracts)).all() == []
+        assert session.scalars(select(Draft)).one().retraction_path is None
+    rooms.room.decisions.reject("1.2.0", 0, "Wrong side.", reader_of())
+    assert rooms.ann.get("/api/studies/1.2.0").json()["state"] == "retracted"
+    assert spool.unrecorded() == []
 
 
 def reader_of() -> Reader:
