@@ -17,8 +17,8 @@ from plugin.console import say
 from plugin.housekeeping import channel_of
 from plugin.settings import Settings
 from plugin.state.tables import Study
-from plugin.upkeep.alarms.open_alarms.open_alarms.channels import Message
-from plugin.upkeep.alarms.open_alarms.open_alarms.tables import Alarm
+from plugin.upkeep.alarms.channels import Message
+from plugin.upkeep.alarms.tables import Alarm
 
 LATEST = 20  # alarms that are over, so that a list fits on a screen
 

@@ -16,7 +16,7 @@ from plugin.state.audit import AuditForwarding
 from plugin.state.kinds import Kind
 from plugin.state.running.pulse import processes
 from plugin.state.tables import Delivery, DeliveryState, Draft, Event, Job, JobState
-from plugin.upkeep.alarms.open_alarms.open_alarms.tables import Alarm, Notice
+from plugin.upkeep.alarms.tables import Alarm, Notice
 
 # What happens, and is no state, is over once it has not happened for so long
 CALM = timedelta(hours=1)

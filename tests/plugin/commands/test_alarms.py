@@ -3,13 +3,13 @@ from datetime import UTC, datetime
 
 import pytest
 from click.testing import CliRunner
-from plugin.upkeep.alarms.open_alarms.open_alarms.open_alarms import Alarms
 
 from plugin.cli import main
 from plugin.state.database import open_database, session_factory
 from plugin.state.kinds import Kind
 from plugin.state.tables import Level
 from plugin.state.timeline import add_event
+from plugin.upkeep.alarms.open_alarms import Alarms
 from tests import smtp
 from tests.ports import free_port
 from tests.waiting import eventually

@@ -1,16 +1,16 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from plugin.upkeep.alarms.open_alarms.open_alarms.causes import Finding, channel_states, late_states
-from plugin.upkeep.alarms.open_alarms.open_alarms.open_alarms import Alarms
-from plugin.upkeep.alarms.open_alarms.open_alarms.quiet_hours import QuietHours
-from plugin.upkeep.alarms.open_alarms.open_alarms.tables import Alarm, Notice
 from sqlalchemy import select, update
 
 from plugin.state.audit import AuditForwarding
 from plugin.state.kinds import Kind
 from plugin.state.tables import Delivery, DeliveryState, Event, Job, JobState, Level, Study
 from plugin.state.timeline import add_event
+from plugin.upkeep.alarms.causes import Finding, channel_states, late_states
+from plugin.upkeep.alarms.open_alarms import Alarms
+from plugin.upkeep.alarms.quiet_hours import QuietHours
+from plugin.upkeep.alarms.tables import Alarm, Notice
 from tests.plugin.delivery.drafts import Clock, Service
 
 MINUTE, HOUR = 60, 3600
