@@ -13,6 +13,7 @@ from dicom_io.model_input.preprocess import PreprocessSpec, prepare
 from dicom_io.phantoms.phantom import make_phantom
 from dicom_io.phantoms.truth import FINDINGS, Truth, draw_truth
 from training.data.phantom_questions import questions, yes_no_questions
+from training.data.phantom_regions import cells_of, packed
 from training.data.phantom_text import report_text
 from training.data.questions import ABNORMALITY, FILE_PARTS, Question, closed
 from training.data.shards import (
@@ -72,7 +73,10 @@ def make_input(spec: PreprocessSpec, image: Planned) -> Made:
     """Make the input of a phantom; `source` is its seed."""
     phantom = make_phantom(int(image.source))
     made = prepare(phantom.volume, spec)
-    return Made(made.pixels, made.affine_lps, origin={"truth": phantom.truth.to_dict()})
+    to_input = np.linalg.inv(made.affine_lps) @ phantom.volume.affine_lps
+    cells = {n: cells_of(where, to_input, spec.size) for n, where in phantom.regions.items()}
+    origin = {"truth": phantom.truth.to_dict(), "regions": packed(cells)}
+    return Made(made.pixels, made.affine_lps, origin=origin)
 
 
 def _planned(seed: int) -> Planned:

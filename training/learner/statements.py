@@ -1,8 +1,8 @@
 """What makes stage 1 short on phantoms: single statements, each true or false of an image.
 
 Beside the loss of whole reports stand the SigLIP loss of every statement against every image, and
-a linear head on what the projector will read, which names the facts. Only phantoms come with
-their truth.
+a linear head on what the projector will read, which names the facts. With the recipe's key `dense`
+comes a loss of where each finding lies. Only phantoms come with their truth.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from torch.nn import functional as F
 from dicom_io.errors import UnusableData
 from dicom_io.phantoms.truth import Truth
 from engine.network.contrastive import ContrastivePair, pairwise_sigmoid_loss
+from training.data.phantom_regions import unpacked
 from training.data.phantom_text import statements
 from training.data.store import as_unit_interval
+from training.learner.dense import DenseHead
 from training.learner.pairs import Pairs
 from training.run.losses import ring_siglip_loss
 from training.run.ranks import world
@@ -34,12 +36,17 @@ WORDINGS = [(i, words) for i, s in enumerate(STATEMENTS) for words in s.wordings
 
 
 class StatementBatch(NamedTuple):
-    """A batch of stage 1, and which statements hold for each image: 0 or 1, (B, statements)."""
+    """A batch of stage 1, and what is true of each image.
+
+    `held` is 1 where a statement is true, else 0: (B, statements). `cells` is 1 where a finding
+    lies: (B, findings, d, h, w), of no finding where nobody asks for it.
+    """
 
     volumes: Tensor
     input_ids: Tensor
     attention_mask: Tensor
     held: Tensor
+    cells: Tensor
 
 
 class StatementPair(nn.Module):
@@ -51,13 +58,15 @@ class StatementPair(nn.Module):
         Its text encoder has no dropout, which goes by the items of a batch.
     tokenizer : Tokenizer
         Of the statements.
+    located : int
+        Number of findings that are also located (`training.learner.dense`).
     """
 
     number: Tensor
     ids: Tensor
     mask: Tensor
 
-    def __init__(self, pair: ContrastivePair, tokenizer: Tokenizer) -> None:
+    def __init__(self, pair: ContrastivePair, tokenizer: Tokenizer, located: int = 0) -> None:
         super().__init__()
         self.pair = pair
         streams = pair.vision_encoder.config.shapes[-2:]
@@ -67,6 +76,8 @@ class StatementPair(nn.Module):
         self.register_buffer("number", numbers, persistent=False)
         self.register_buffer("ids", padded(rows, 0), persistent=False)
         self.register_buffer("mask", padded([torch.ones_like(r) for r in rows], 0), False)
+        # made last: without it everything else begins as it did before there was one
+        self.dense = DenseHead(pair.vision_encoder.config, located) if located else None
 
     def forward(
         self,
@@ -74,6 +85,7 @@ class StatementPair(nn.Module):
         input_ids: Tensor,
         attention_mask: Tensor,
         held: Tensor | None = None,
+        cells: Tensor | None = None,
         *,
         loss: Callable[..., Tensor],
     ) -> Tensor:
@@ -86,6 +98,8 @@ class StatementPair(nn.Module):
             Of the reports.
         held : Tensor, shape (B, statements), optional
             1 where a statement is true of the image, else 0.
+        cells : Tensor, shape (B, findings, d, h, w), optional
+            1 where a finding lies, else 0.
         loss : callable
             Of the reports.
         """
@@ -101,41 +115,71 @@ class StatementPair(nn.Module):
         of_words = pairwise_sigmoid_loss(images @ said.T, true, pair.t_prime, pair.bias)
         named = self.head(torch.cat([h.flatten(1) for h in hidden[-2:]], dim=1))
         of_facts = F.binary_cross_entropy_with_logits(named.float(), held)
-        return of_reports / (len(texts) * world()) + of_words / len(said) + of_facts
+        total = of_reports / (len(texts) * world()) + of_words / len(said) + of_facts
+        return total if self.dense is None else total + self.dense(hidden, cells)
 
 
 @dataclass(frozen=True)
 class StatementPairs:
-    """Images with their reports and the statements that hold for them."""
+    """Images with their reports, the statements that hold for them, and where findings lie.
+
+    Parameters
+    ----------
+    pairs : Pairs
+    located : tuple of str
+        Findings whose places are read; none by default.
+    """
 
     pairs: Pairs
+    located: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def example(self, item: int, rng: np.random.Generator) -> tuple[Any, list[float]]:
-        """Read a pair, and say which statements hold.
+    def example(self, item: int, rng: np.random.Generator) -> tuple[Any, list[float], Tensor]:
+        """Read a pair, and say which statements hold, and where.
 
         Raises
         ------
         UnusableData
-            The store does not know what the image shows.
+            The store does not know what the image shows, or where.
         """
         store, key = self.pairs.store, self.pairs.keys[item]
         truth = store.images[key].origin.get("truth")
         if truth is None:
             raise UnusableData(f"{store.folder} holds no facts of {key}: it is no phantom")
         shown = Truth.from_dict(truth)
-        return self.pairs.example(item, rng), [float(s.holds(shown)) for s in STATEMENTS]
+        held = [float(s.holds(shown)) for s in STATEMENTS]
+        return self.pairs.example(item, rng), held, self._cells(key)
 
-    def collate(self, examples: list[tuple[Any, list[float]]]) -> StatementBatch:
+    def _cells(self, key: str) -> Tensor:
+        store = self.pairs.store
+        regions = store.images[key].origin.get("regions")
+        if regions is None and self.located:
+            raise UnusableData(f"{store.folder} does not say where findings lie: make it again")
+        cells = unpacked(regions or {}, self.located, store.header.spec.size)
+        return torch.from_numpy(cells)
+
+    def collate(self, examples: list[tuple[Any, list[float], Tensor]]) -> StatementBatch:
         """Join pairs and truths."""
-        pairs, held = zip(*examples, strict=True)
-        return StatementBatch(*self.pairs.collate(list(pairs)), torch.tensor(held))
+        pairs, held, cells = zip(*examples, strict=True)
+        joined = self.pairs.collate(list(pairs))
+        return StatementBatch(*joined, torch.tensor(held), torch.stack(cells))
 
 
-def with_statements(task: Task[Any], tokenizer: Tokenizer) -> Task[StatementBatch]:
-    """Add the statements to the task of stage 1."""
+def with_statements(
+    task: Task[Any], tokenizer: Tokenizer, located: tuple[str, ...] = ()
+) -> Task[StatementBatch]:
+    """Add the statements to the task of stage 1.
+
+    Parameters
+    ----------
+    task : Task
+    tokenizer : Tokenizer
+        Of the statements.
+    located : tuple of str
+        Findings that are also located; none by default.
+    """
 
     def loss(module: nn.Module, batch: StatementBatch) -> Tensor:
         volumes = as_unit_interval(batch.volumes)
@@ -144,8 +188,8 @@ def with_statements(task: Task[Any], tokenizer: Tokenizer) -> Task[StatementBatc
 
     return Task(
         name=task.name,
-        module=StatementPair(cast(ContrastivePair, task.module), tokenizer),
-        data=StatementPairs(cast(Pairs, task.data)),
+        module=StatementPair(cast(ContrastivePair, task.module), tokenizer, len(located)),
+        data=StatementPairs(cast(Pairs, task.data), located),
         weight=lambda batch: float(len(batch.volumes)),
         loss=loss,
         validate=task.validate,

@@ -70,6 +70,8 @@ class Contrastive(Stage):
         changes of intensity.
     statements : bool
         Whether single statements are learnt beside whole reports; for phantoms alone.
+    dense : bool
+        Whether the vision tower also learns where findings lie; goes with `statements`.
     """
 
     loss: Loss = "siglip"
@@ -78,6 +80,13 @@ class Contrastive(Stage):
     bias: float = -10.0
     augment: bool = False
     statements: bool = False
+    dense: bool = False
+
+    @model_validator(mode="after")
+    def _places_stay_the_same(self) -> Contrastive:
+        if self.dense and (self.augment or not self.statements):
+            raise ValueError("dense goes with statements, and not with augment")
+        return self
 
 
 class TextStage(Stage):

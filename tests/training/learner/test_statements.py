@@ -7,6 +7,7 @@ from transformers.models.distilbert import DistilBertConfig
 from dicom_io.errors import UnusableData
 from dicom_io.model_input.preprocess import PreprocessSpec
 from dicom_io.phantoms.phantom import make_phantom
+from dicom_io.phantoms.truth import FINDINGS
 from engine.checkpoints.tokenizer_files import read_tokenizer
 from engine.network.contrastive import ContrastivePair
 from engine.network.towers.dcformer import DCFormerConfig
@@ -102,6 +103,53 @@ def test_the_loss_falls_on_a_batch_that_is_shown_again_and_again(module, batch):
 def test_the_head_stays_behind(module):
     kept = pair_weights(module.state_dict())
     assert kept.keys() == module.pair.state_dict().keys()
+
+
+@pytest.fixture
+def located(module, data, tokenizer) -> tuple[StatementPair, StatementPairs]:
+    """The same pair with the head of places, begun as it would be by itself."""
+    torch.manual_seed(0)
+    dense = StatementPair(module.pair, tokenizer, len(FINDINGS))
+    return dense, StatementPairs(data.pairs, FINDINGS)
+
+
+def test_without_places_a_pair_begins_and_costs_as_ever(located, data, tokenizer, batch):
+    dense, _ = located
+    torch.manual_seed(0)
+    plain = StatementPair(dense.pair, tokenizer)
+    assert set(dense.state_dict()) - set(plain.state_dict()) == {
+        f"dense.maps.{stage}.{part}" for stage in range(3) for part in ("weight", "bias")
+    }
+    assert all(torch.equal(w, dense.state_dict()[n]) for n, w in plain.state_dict().items())
+    assert batch.cells.shape[:2] == (len(SEEDS), 0)
+
+
+def test_where_findings_lie_makes_the_loss(located):
+    module, data = located
+    batch = data.collate([data.example(i, np.random.default_rng(i)) for i in range(len(data))])
+    assert batch.cells.shape == (len(SEEDS), len(FINDINGS), 2, 4, 4)
+    volumes = as_unit_interval(batch.volumes)
+    true, false = (
+        module(volumes, *batch[1:4], cells, loss=ring_siglip_loss)
+        for cells in (batch.cells, ~batch.cells)
+    )
+    assert not torch.allclose(true, false)
+    true.backward()
+    assert all(p.grad.any() for p in module.dense.parameters())
+
+
+def test_cells_are_those_of_the_findings(located):
+    _, data = located
+    for seed in SEEDS:
+        cells = data.example(seed, np.random.default_rng(0))[2]
+        truth = make_phantom(seed, matrix=24).truth
+        there = [bool(where.any()) for where in cells]
+        assert there == [truth.finding(name) is not None for name in FINDINGS]
+
+
+def test_the_head_of_places_stays_behind(located):
+    kept = pair_weights(located[0].state_dict())
+    assert kept.keys() == located[0].pair.state_dict().keys()
 
 
 def test_images_whose_truth_nobody_knows_are_refused(tmp_path, tokenizer):

@@ -149,3 +149,10 @@ def test_a_change_that_is_none_is_refused(path, change):
 def test_a_recipe_that_is_not_there_is_refused_with_those_that_are():
     with pytest.raises(RecipeError, match=r"neither a file nor one of .*authors, .*paper"):
         load_recipe("papr")
+
+
+def test_a_loss_of_where_goes_with_statements_and_without_flips():
+    assert load_recipe("phantom", ["contrastive.dense=true"]).contrastive.dense
+    for change in ("contrastive.statements=false", "contrastive.augment=true"):
+        with pytest.raises(RecipeError, match="dense goes with statements"):
+            load_recipe("phantom", ["contrastive.dense=true", change])
