@@ -2,7 +2,9 @@
 import * as core from '@cornerstonejs/core';
 import { init as initLoader } from '@cornerstonejs/dicom-image-loader';
 import * as tools from '@cornerstonejs/tools';
+import type { HeatMap } from './heat';
 import { load, type Loaded } from './loading';
+import { Overlay } from './overlay';
 import { rangeOf, type Preset } from './presets';
 import { dot, letterOf } from './series';
 
@@ -75,6 +77,7 @@ export class Engine {
   private readonly group: tools.Types.IToolGroup;
   private readonly resized = new ResizeObserver(() => this.engine.resize(true, true));
   private readonly canPlanes: boolean;
+  private overlays: Overlay[] = [];
   private cine: ReturnType<typeof setInterval> | undefined;
   private closed = false;
   private told = 0;
@@ -175,9 +178,20 @@ export class Engine {
     this.window(preset);
   }
 
+  /** Lay a map over the images, in place of another one, or take it away. */
+  overlay(map: HeatMap | null): void {
+    for (const one of this.overlays) one.show(map);
+  }
+
+  /** How strong the map is laid over, from 0 to 1. */
+  opacity(opacity: number): void {
+    for (const one of this.overlays) one.opacity(opacity);
+  }
+
   close(): void {
     this.closed = true;
     this.play(false);
+    for (const one of this.overlays) one.close();
     this.resized.disconnect();
     tools.ToolGroupManager.destroyToolGroup(this.engine.id);
     this.engine.destroy();
@@ -196,6 +210,7 @@ export class Engine {
             },
       );
     }
+    this.overlays = this.ids.map((id) => new Overlay(this.engine.getViewport(id)));
     this.bind();
     for (const event of [Events.STACK_NEW_IMAGE, Events.CAMERA_MODIFIED]) {
       this.leading?.element.addEventListener(event, () => this.tellPlace());

@@ -6,6 +6,7 @@ import type { Series, Shown, Slice, Study } from '../api/studies';
 import { useShortcuts } from '../components/keys';
 import { type Key, t } from '../i18n/i18n';
 import { type Drag, Engine, type Layout, type Pane, type Place, type Sides } from './engine';
+import { Heat } from './heat-control';
 import { type Preset, PRESET_NAMES } from './presets';
 import './viewer.css';
 
@@ -23,6 +24,7 @@ export function Viewer({ study, show, onSlice }: Given): JSX.Element {
   const series = useSeries(study);
   const [chosen, setChosen] = useState('');
   const [layout, setLayout] = useState<Layout>('stack');
+  const [heat, setHeat] = useState(0.5);
   useEffect(() => setChosen(firstOf(series ?? [])), [series]);
   useEffect(() => {
     const wanted = show?.evidence[0]?.series_instance_uid;
@@ -38,6 +40,8 @@ export function Viewer({ study, show, onSlice }: Given): JSX.Element {
       layout={layout}
       show={show}
       onSlice={onSlice}
+      heat={heat}
+      onHeat={setHeat}
     >
       <select
         aria-label={t('viewer.series')}
@@ -87,11 +91,15 @@ function titleOf(one: Series): string {
 interface OfSeries extends Given {
   series: string;
   layout: Layout;
+  /** How strong heat maps are laid over, from 0 to 1. */
+  heat: number;
+  onHeat: (opacity: number) => void;
   children: JSX.Element[];
 }
 
 /** One series in one layout; another one is another component. */
-function Images({ study, series, layout, show, onSlice, children }: OfSeries): JSX.Element {
+function Images(given: OfSeries): JSX.Element {
+  const { study, series, layout, show, onSlice, children } = given;
   const panes = useRef<(HTMLDivElement | null)[]>([]);
   const [engine, setEngine] = useState<Engine>();
   const [place, setPlace] = useState<Place>();
@@ -172,6 +180,14 @@ function Images({ study, series, layout, show, onSlice, children }: OfSeries): J
               : t('viewer.loading')}
         </p>
         {engine && layout === 'planes' && !engine.hasPlanes && <p>{t('viewer.no-planes')}</p>}
+        <Heat
+          study={study}
+          series={series}
+          engine={engine}
+          show={show}
+          opacity={given.heat}
+          onOpacity={given.onHeat}
+        />
       </div>
     </div>
   );
