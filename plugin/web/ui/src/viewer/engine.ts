@@ -209,6 +209,8 @@ export class Engine {
               defaultOptions: { orientation: this.orientation(pane) },
             },
       );
+      // With the focus, the engine would swallow every key of the page
+      pane.element.removeAttribute('tabindex');
     }
     this.overlays = this.ids.map((id) => new Overlay(this.engine.getViewport(id)));
     this.bind();
