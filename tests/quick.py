@@ -14,7 +14,6 @@ from tests.repository import ROOT
 SLOW = (
     "test_end_to_end.py",
     "test_extras.py",
-    "test_heat_map.py",
     "test_viewer.py",
     "test_wheel.py",
     "dicom_io/archives",

@@ -1,4 +1,4 @@
-"""Studies for the viewer in a browser: slices that are stored, and their drafts as they are told."""
+"""Studies for the viewer in a browser: stored slices, and drafts as the server tells them."""
 
 from __future__ import annotations
 
