@@ -102,6 +102,15 @@ class Web(Section):
         default=10, ge=3, description="wrong passwords in a row that lock a person out"
     )
     locked_minutes: int = Field(default=15, ge=1, description="how long a person is locked out")
+    requests_a_second: int = Field(
+        default=400,
+        ge=1,
+        description="how often one session or token may ask in the long run; what is due in 10 s "
+        "may come at once",
+    )
+    address_requests_a_second: int = Field(
+        default=2000, ge=1, description="the same for everybody who comes from one address"
+    )
     loopback_without_login: bool = Field(
         default=False,
         description="whoever uses this machine is let in with all roles; only where no other "

@@ -32,6 +32,7 @@ from plugin.state.tally import TALLY, counting
 from plugin.supervisor import stop_on_signals
 from plugin.upkeep.audit.audited import audited
 from plugin.web.access.gate import Gate, identify
+from plugin.web.access.pace import Paced
 from plugin.web.access.sessions import Limits, Role
 from plugin.web.access.tokens import Scope
 from plugin.web.application import create_app
@@ -238,11 +239,12 @@ def limits_of(web: Web) -> Limits:
 
 
 def guarded(app: ASGIApp, web: Web) -> ASGIApp:
-    """Let in only who calls the service by its name, and comes through its proxies if it has some.
+    """Let in only who calls the service by its name, not too often, and through its proxies if any.
 
     A page of another site whose name was made to lead here could read what it likes otherwise.
     """
     named = urlsplit(web.public_url).hostname if web.public_url else None
+    app = Paced(app, web.requests_a_second, web.address_requests_a_second)
     app = TrustedHostMiddleware(app, [*_OWN_NAMES, *filter(None, (named, web.host))])
     if not web.proxies:
         return app

@@ -19,6 +19,7 @@ from plugin.state.audit import Action, Entry, Outcome, Who
 from plugin.state.database import SessionFactory, reading
 from plugin.state.kept.people import Person, SignIn
 from plugin.web.access.passwords import hashed, matches
+from plugin.web.access.strangers import Stranger, Strangers
 from plugin.web.dicomweb.problems import Refused
 
 # A password takes 64 MiB and all cores for a moment: two at a time, and nobody waits for long
@@ -55,6 +56,7 @@ def sign_in(
     address: str,
     now: datetime,
     limits: Limits,
+    strangers: Strangers,
 ) -> tuple[str, SignIn]:
     """Begin a session, and return the secret of its cookie with it.
 
@@ -70,6 +72,8 @@ def sign_in(
         The moment, in UTC.
     limits : Limits
         When a person is locked out.
+    strangers : Strangers
+        Counts the attempts under names that nobody has.
 
     Raises
     ------
@@ -78,13 +82,13 @@ def sign_in(
     """
     with reading(sessions)() as session:
         person = session.get(Person, name)
-        _require_unlocked(person, now)
+        _require_unlocked(person or strangers.of(name), now)
         kept = person.password if person else unknown_password()
     # Outside the transaction: it takes a while, and as long for a name that nobody has
     right = _is_right(password, kept)
     with sessions.begin() as session:
         person = session.get(Person, name, with_for_update=True)
-        _require_unlocked(person, now)
+        _require_unlocked(person or strangers.of(name), now)
         # A name that nobody has may be a password in the wrong field
         who = Who(kind="person", name=person.name if person else "unknown", address=address)
         outcome = Outcome.SUCCESS if person and right else Outcome.MINOR_FAILURE
@@ -92,8 +96,8 @@ def sign_in(
         begun = _begin(person, now) if person and right else None
         if begun is not None:
             session.add(begun[1])
-        elif person is not None:
-            _count_failure(person, now, limits)
+        else:
+            _count_failure(person or strangers.of(name), now, limits)
     if begun is None:
         raise Refused(401, "wrong-password", "the name or the password is wrong")
     return begun
@@ -124,16 +128,19 @@ def let_in(
     return secret
 
 
-def _require_unlocked(person: Person | None, now: datetime) -> None:
-    if person is not None and person.locked_until and now < person.locked_until:
-        minutes = -(-(person.locked_until - now) // timedelta(minutes=1))
+def _require_unlocked(who: Person | Stranger, now: datetime) -> None:
+    if who.locked_until and now < who.locked_until:
+        left = who.locked_until - now
+        minutes = -(-left // timedelta(minutes=1))
         when = "in a minute" if minutes == 1 else f"in {minutes} minutes"
-        raise Refused(429, "locked", f"too many wrong passwords: try again {when}")
+        error = f"too many wrong passwords: try again {when}"
+        raise Refused(429, "locked", error, after_s=left.total_seconds())
 
 
 def _is_right(password: str, kept: str) -> bool:
     if not _AT_A_TIME.acquire(timeout=_PATIENCE_S):
-        raise Refused(429, "busy", "too many people sign in at the moment: try again")
+        error = "too many people sign in at the moment: try again"
+        raise Refused(429, "busy", error, after_s=_PATIENCE_S)
     try:
         return matches(password, kept)
     finally:
@@ -202,10 +209,10 @@ def _begin(person: Person, now: datetime) -> tuple[str, SignIn]:
     return secret, begun
 
 
-def _count_failure(person: Person, now: datetime, limits: Limits) -> None:
-    person.failures += 1
-    if person.failures >= limits.failures:
-        person.failures, person.locked_until = 0, now + limits.locked
+def _count_failure(who: Person | Stranger, now: datetime, limits: Limits) -> None:
+    who.failures += 1
+    if who.failures >= limits.failures:
+        who.failures, who.locked_until = 0, now + limits.locked
 
 
 def _digest(secret: str) -> str:

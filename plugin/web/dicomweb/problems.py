@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from fastapi import Request
@@ -27,21 +28,31 @@ class Refused(Exception):
         For programs.
     error : str
         For a person; it names no patient.
+    after_s : float, optional
+        When it is of use to ask again.
     """
 
-    def __init__(self, status: int, code: str, error: str) -> None:
+    def __init__(self, status: int, code: str, error: str, *, after_s: float | None = None) -> None:
         super().__init__(error)
         self.status = status
         self.code = code
+        self.after_s = after_s
 
 
 async def answer_refused(_: Request, refused: Exception) -> JSONResponse:
     """Turn a `Refused` into its answer; for `FastAPI.add_exception_handler`."""
     assert isinstance(refused, Refused)
+    return refusal_of(refused)
+
+
+def refusal_of(refused: Refused) -> JSONResponse:
+    """Return the answer to a request that is refused."""
     body = {"error": str(refused), "code": refused.code}
-    return JSONResponse(body, status_code=refused.status)
+    after_s = refused.after_s
+    headers = None if after_s is None else {"Retry-After": str(max(1, math.ceil(after_s)))}
+    return JSONResponse(body, status_code=refused.status, headers=headers)
 
 
 def may_answer(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Declare the errors of a route for its description."""
-    return {status: {"model": Refusal} for status in (401, 403, *statuses)}
+    return {status: {"model": Refusal} for status in (401, 403, 429, *statuses)}

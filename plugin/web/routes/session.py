@@ -10,11 +10,15 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from plugin.state.kept.people import Person, SignIn
-from plugin.web.access.attempts import Attempts
 from plugin.web.access.gate import COOKIE, Gate, address_of, keep_cookie
+from plugin.web.access.pace import Pace
 from plugin.web.access.sessions import Role, let_in, sign_in, sign_out
+from plugin.web.access.strangers import Strangers
 from plugin.web.access.vouched import THIS_MACHINE
 from plugin.web.dicomweb.problems import may_answer
+
+# From one address: a ward behind it changes shifts; who guesses names needs thousands
+_A_SECOND, _AT_ONCE = 1.0, 60.0
 
 
 class Credentials(BaseModel):
@@ -89,7 +93,7 @@ def session_router(gate: Gate, entrance: Entrance, *, secure: bool) -> APIRouter
         Whether browsers come by TLS, and send the cookie no other way.
     """
     router = APIRouter(prefix="/api/session", tags=["session"])
-    attempts = Attempts()
+    attempts, strangers = Pace(_A_SECOND, _AT_ONCE), Strangers()
 
     @router.get("")
     def show(request: Request, response: Response) -> Session:
@@ -106,7 +110,8 @@ def session_router(gate: Gate, entrance: Entrance, *, secure: bool) -> APIRouter
         """Begin a session."""
         address, now = address_of(request), gate.now()
         attempts.require(address)
-        secret, _ = sign_in(gate.sessions, typed.name, typed.password, address, now, gate.limits)
+        typed_in = typed.name, typed.password, address, now, gate.limits, strangers
+        secret, _ = sign_in(gate.sessions, *typed_in)
         return welcome(secret, response)
 
     def welcome(secret: str, response: Response) -> Session:

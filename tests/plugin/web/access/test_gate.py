@@ -18,12 +18,14 @@ from plugin.state.kept.people import Person, SignIn
 from plugin.web.access.gate import COOKIE, CSRF_HEADER, Gate
 from plugin.web.access.passwords import hashed
 from plugin.web.access.sessions import Limits, Role, sign_in, sign_out
+from plugin.web.access.strangers import Strangers
 from plugin.web.dicomweb.problems import Refused, answer_refused
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 PASSWORD = "correct horse"
 KEPT = hashed(PASSWORD)
 LIMITS = Limits()
+STRANGERS = Strangers()
 
 
 @pytest.fixture
@@ -53,7 +55,7 @@ def client(sessions: SessionFactory, clock: list[datetime]) -> TestClient:
 
 
 def begin(sessions: SessionFactory, client: TestClient) -> SignIn:
-    secret, begun = sign_in(sessions, "ann", PASSWORD, "192.0.2.1", NOW, LIMITS)
+    secret, begun = sign_in(sessions, "ann", PASSWORD, "192.0.2.1", NOW, LIMITS, STRANGERS)
     client.cookies.set(COOKIE, secret)
     return begun
 
@@ -120,27 +122,51 @@ def test_wrong_passwords_lock_a_name_for_a_while(
     sessions: SessionFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("plugin.web.access.sessions.matches", lambda typed, _: typed == PASSWORD)
-    for _ in range(LIMITS.failures):
-        with pytest.raises(Refused, match="is wrong"):
-            sign_in(sessions, "ann", "guess", "192.0.2.1", NOW, LIMITS)
+    assert refusals(sessions, "ann") == [(401, "wrong-password")] * 10 + [(429, "locked")]
     with pytest.raises(Refused, match="too many"):
-        sign_in(sessions, "ann", PASSWORD, "192.0.2.1", NOW, LIMITS)
-    sign_in(sessions, "ann", PASSWORD, "192.0.2.1", NOW + LIMITS.locked, LIMITS)
+        sign_in(sessions, "ann", PASSWORD, "192.0.2.1", NOW, LIMITS, STRANGERS)
+    sign_in(sessions, "ann", PASSWORD, "192.0.2.1", NOW + LIMITS.locked, LIMITS, STRANGERS)
+
+
+def test_no_refusal_tells_whether_a_name_exists(
+    sessions: SessionFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("plugin.web.access.sessions.matches", lambda typed, _: typed == PASSWORD)
+    assert refusals(sessions, "nobody") == refusals(sessions, "ann")
+
+
+def test_only_the_latest_strangers_are_remembered() -> None:
+    strangers = Strangers()
+    first = strangers.of("first")
+    assert strangers.of("first") is first
+    for number in range(10_000):
+        strangers.of(str(number))
+    assert strangers.of("first") is not first
+
+
+def refusals(sessions: SessionFactory, name: str) -> list[tuple[int, str]]:
+    """Guess one password more than is allowed; returns how each is refused."""
+    found, strangers = [], Strangers()
+    for _ in range(LIMITS.failures + 1):
+        with pytest.raises(Refused) as refused:
+            sign_in(sessions, name, "guess", "192.0.2.1", NOW, LIMITS, strangers)
+        found.append((refused.value.status, refused.value.code))
+    return found
 
 
 def test_the_trail_knows_who_signed_in_and_not_what_strangers_typed(
     sessions: SessionFactory,
 ) -> None:
-    sign_in(sessions, "ann", PASSWORD, "192.0.2.1", NOW, LIMITS)
+    sign_in(sessions, "ann", PASSWORD, "192.0.2.1", NOW, LIMITS, STRANGERS)
     with pytest.raises(Refused, match="is wrong"):
-        sign_in(sessions, "a password", PASSWORD, "192.0.2.1", NOW, LIMITS)
+        sign_in(sessions, "a password", PASSWORD, "192.0.2.1", NOW, LIMITS, STRANGERS)
     with sessions() as session:
         rows = session.scalars(select(AuditRow).order_by(AuditRow.position))
         assert [row.entry.who.name for row in rows] == ["ann", "unknown"]
 
 
 def test_neither_cookie_nor_password_is_in_the_database(sessions: SessionFactory) -> None:
-    secret, begun = sign_in(sessions, "ann", PASSWORD, "192.0.2.1", NOW, LIMITS)
+    secret, begun = sign_in(sessions, "ann", PASSWORD, "192.0.2.1", NOW, LIMITS, STRANGERS)
     assert secret not in begun.digest
     assert KEPT.startswith("$argon2id$")
     assert PASSWORD not in KEPT
