@@ -229,7 +229,7 @@ def doctor(config: Path | None, as_json: bool, send: bool) -> None:
 
     Ports, peers, disk, database and model are tried out. What must be changed is said.
     """
-    from plugin.commands.doctor import examine
+    from plugin.commands.doctor.examine import examine
 
     sys.exit(examine(load_settings(config), as_json=as_json, send=send))
 

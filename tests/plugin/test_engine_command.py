@@ -30,7 +30,7 @@ def config(tmp_path: Path):
         path = tmp_path / "ctscribe.toml"
         path.write_text(
             f'[engine]\nmodel = "fake"\n{engine}\n[engine_server]\n{server}\n'
-            f"[receiver]\nport = {free_port()}\n"
+            f"[receiver]\nport = {free_port()}\n[metrics]\nport = {free_port()}\n"
         )
         return path
 

@@ -50,7 +50,7 @@ def test_it_receives_drafts_and_tells_with_the_model_elsewhere(tmp_path, engine_
     path = tmp_path / "ctscribe.toml"
     path.write_text(
         f'engine = {{ url = "{engine_url}" }}\n'
-        f"receiver = {{ port = {port} }}\n"
+        f"receiver = {{ port = {port} }}\nmetrics = {{ port = {free_port()} }}\n"
         'storage = { spool = "spool", floor_mb = 1 }\n'
         "completeness = { quiet_s = 0.5 }\n"
         "worker = { poll_s = 0.1 }\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import ssl
 import threading
@@ -12,6 +13,7 @@ from socketserver import BaseRequestHandler, ThreadingTCPServer
 
 from dicom_io.errors import PluginError
 
+LOGGER = logging.getLogger(__name__)
 _START, _END = b"\x0b", b"\x1c\r"
 # A result with its text is a few kilobytes; whoever sends more sends something else
 _LONGEST = 4 << 20
@@ -72,6 +74,7 @@ class Listener:
         server.hear, server.peers, server.tls = self._hear, self._peers, self._tls
         self._server = server
         threading.Thread(target=server.serve_forever, name="hl7", daemon=True).start()
+        LOGGER.info("HL7 is heard at %s:%d", *self._address)
 
     def close(self) -> None:
         """Stop listening; senders send again what was not acknowledged."""

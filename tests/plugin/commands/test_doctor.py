@@ -37,7 +37,8 @@ def examine(tmp_path: Path):
     def examine(text: str = "", *arguments: str) -> Result:
         config = tmp_path / "ctscribe.toml"
         engine, receiver = '[engine]\nmodel = "fake"\n', f"[receiver]\nport = {free_port()}\n"
-        parts = [part for part in (engine, receiver) if part.split("\n")[0] not in text]
+        sections = engine, receiver, f"[metrics]\nport = {free_port()}\n"
+        parts = [part for part in sections if part.split("\n")[0] not in text]
         config.write_text("".join(parts) + text)
         return CliRunner().invoke(main, ["doctor", "-c", str(config), *arguments])
 
@@ -57,6 +58,7 @@ def test_json_is_one_object(examine):
         "spool",
         "database",
         "receiver",
+        "metrics",
         "model",
         "destinations",
     ]
@@ -133,6 +135,29 @@ def test_a_receiver_that_nobody_may_send_to_is_found(examine):
     result = examine(f'[receiver]\nhost = "0.0.0.0"\nport = {free_port()}\n')
     assert result.exit_code == 1
     assert "receiver.peers" in result.stdout
+
+
+@pytest.mark.parametrize("section", ["hl7", "metrics", "web"])
+def test_a_port_that_another_program_has_is_found(examine, section):
+    free = f"[{section}]\nenabled = true\nport = {free_port()}\n"
+    assert f"ok    {section}: 127.0.0.1:" in examine(free).stdout
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = f"[{section}]\nenabled = true\nport = {other.getsockname()[1]}\n"
+        result = examine(taken)
+    assert result.exit_code == 1
+    assert f"FAIL  {section}: 127.0.0.1:" in result.stdout
+    assert f"set another port in [{section}]" in result.stdout
+
+
+def test_a_listener_that_does_not_listen_is_found(examine, tmp_path):
+    door = f"[hl7]\nenabled = true\nport = {free_port()}\n"
+    (tmp_path / "spool").mkdir()
+    with closing(Pulse(tmp_path / "spool", "upkeep")):
+        result = examine(door + '[storage]\nspool = "spool"\n')
+    assert result.exit_code == 1
+    assert "nobody listens, though its process runs" in result.stdout
 
 
 def test_a_running_receiver_answers(examine, tmp_path):

@@ -16,7 +16,8 @@ from fastapi.testclient import TestClient
 from playwright.sync_api import Browser, expect
 from pydantic import ValidationError
 
-from plugin.commands.doctor import Finding, check_directories
+from plugin.commands.doctor.finding import Finding
+from plugin.commands.doctor.peers import check_directories
 from plugin.settings import Settings as Service
 from plugin.state.database import SessionFactory, connect, session_factory
 from plugin.web.access.directories import Directory, keep_pending, vouched

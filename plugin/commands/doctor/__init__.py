@@ -1,0 +1,1 @@
+"""`ctscribe doctor`: an installation is examined, and what to change is said."""
