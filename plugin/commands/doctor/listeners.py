@@ -9,6 +9,8 @@ from dataclasses import replace
 from plugin.commands.doctor.finding import Finding, reachable
 from plugin.settings import Settings
 from plugin.state.running.pulse import processes
+from plugin.upkeep_settings import Hl7, Metrics
+from plugin.web_settings import Web
 
 
 def check_receiver(settings: Settings) -> Finding:
@@ -38,7 +40,7 @@ def _echo(settings: Settings) -> None:
 
 def check_listeners(settings: Settings) -> Iterator[Finding]:
     """Whoever else listens does so, or finds the port free."""
-    listeners = {
+    listeners: dict[str, tuple[Hl7 | Metrics | Web, str]] = {
         "hl7": (settings.hl7, "upkeep"),
         "metrics": (settings.metrics, "upkeep"),
         "web": (settings.web, "web"),
