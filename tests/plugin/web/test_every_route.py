@@ -30,6 +30,7 @@ from plugin.state.running.bell import Bell
 from plugin.web.access.gate import COOKIE, CSRF_HEADER, utc_now
 from plugin.web.access.passwords import hashed
 from plugin.web.access.sessions import Limits, Role, sign_in
+from plugin.web.access.strangers import Strangers
 from plugin.web.access.tokens import Scope, Tokens
 from plugin.web.serving import Served
 from plugin.web_settings import Directory, Web
@@ -67,7 +68,8 @@ def house(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     ):
         with sessions.begin() as session:
             session.add(Person(name=name, display_name=name, roles=roles, password=kept))
-        secret, begun = sign_in(sessions, name, PASSWORD, "192.0.2.1", utc_now(), Limits())
+        typed = name, PASSWORD, "192.0.2.1"
+        secret, begun = sign_in(sessions, *typed, utc_now(), Limits(), Strangers())
         cookies[name] = {"Cookie": f"{COOKIE}={secret}", CSRF_HEADER: begun.csrf}
     making = Tokens(sessions, Who(kind="person", name="ann"))
     tokens = {str(scope): making.make(str(scope), [scope], 1) for scope in Scope}
