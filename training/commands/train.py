@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from training.commands.options import set_option
+from training.commands.options import processes_option, set_option
 
 
 @click.group(context_settings={"show_default": True})
@@ -75,6 +75,31 @@ def stage_options(command: Callable[..., None]) -> Callable[..., None]:
         command(loaded, open_material(loaded, data, split), out, start, **more)
 
     return prepared
+
+
+@train.command()
+@click.option(
+    "--recipe", default="phantom", help="Recipe of the run: phantom, or a TOML file like it."
+)
+@click.option(
+    "-o",
+    "--out",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of the run. A run that was killed goes on in it.",
+)
+@set_option
+@processes_option
+def phantom(recipe: str, out: Path, changes: tuple[str, ...], processes: int) -> None:
+    """Train a model of phantoms from nothing: all stages.
+
+    OUT gets the phantoms, a folder for each stage, and log.json, which says when each began, how
+    long it took and what came out. The model is OUT/finetune/checkpoint.
+    """
+    from training.recipe.recipe import load_recipe
+    from training.stages.from_nothing import train_from_nothing
+
+    click.echo(train_from_nothing(load_recipe(recipe, changes), out, processes=processes))
 
 
 @train.command()

@@ -1,0 +1,86 @@
+"""One command makes the weights of a model of phantoms, whatever kills it."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from dicom_io.errors import RecipeError, TrainingError, UnusableData
+from engine.checkpoints.checkpoint import describe
+from tests.training.run.processes import finished, start
+from tests.training.test_phantom_recipe import SMALL
+from training.data.shards import locked
+from training.recipe.recipe import load_recipe
+from training.stages.from_nothing import train_from_nothing
+
+CHANGES = (
+    *SMALL,
+    "phantoms.train=[1, 7]",
+    "phantoms.validation=[11, 14]",
+    "phantoms.test=[21, 22]",
+    "run.save_every=1",
+)
+
+
+def command(out: Path) -> list[str]:
+    changes = [part for change in CHANGES for part in ("--set", change)]
+    return ["plugin", "train", "phantom", "--out", str(out), *changes]
+
+
+def killed_at(out: Path, said: str) -> None:
+    """Kill a run as soon as it says something."""
+    process = start(command(out))
+    for line in process.stdout:
+        if line.startswith(said):
+            os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("whole")
+    finished([start(command(out))])
+    return out
+
+
+def test_a_run_that_is_killed_again_and_again_ends_with_the_same_weights(whole, tmp_path):
+    # while phantoms are made, within the first stage, and within the last
+    for moment in ("store: begins", "contrastive 2/", "finetune 1/"):
+        killed_at(tmp_path, moment)
+    output = finished([start(command(tmp_path))])
+    assert "contrastive: finished before" in output
+    digests = {describe(out / "finetune" / "checkpoint").digest for out in (whole, tmp_path)}
+    assert len(digests) == 1
+
+
+def test_the_model_names_no_folder_of_this_machine(whole):
+    said = (whole / "finetune" / "checkpoint" / "config.json").read_text("utf-8")
+    assert '"projector/checkpoint"' in said
+    assert '"/' not in said
+
+
+def test_the_log_says_what_was_done_and_what_came_out(whole):
+    log = json.loads((whole / "log.json").read_text("utf-8"))
+    assert list(log["steps"]) == ["store", "contrastive", "language", "projector", "finetune"]
+    assert all(step["calls"] == 1 and step["seconds"] >= 0 for step in log["steps"].values())
+    assert all("digest" in step for name, step in log["steps"].items() if name != "store")
+    assert log["versions"]["torch"]
+
+
+def test_another_recipe_is_refused_in_the_same_folder(whole):
+    with pytest.raises(TrainingError, match="seed"):
+        train_from_nothing(load_recipe("phantom", [*CHANGES, "seed=2"]), whole)
+
+
+def test_two_at_a_time_are_refused(whole):
+    with locked(whole), pytest.raises(UnusableData, match="trains in"):
+        train_from_nothing(load_recipe("phantom", CHANGES), whole)
+
+
+def test_a_recipe_that_lacks_a_stage_is_refused(tmp_path):
+    with pytest.raises(RecipeError, match="no table phantoms"):
+        train_from_nothing(load_recipe("paper"), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
