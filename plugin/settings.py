@@ -131,6 +131,11 @@ class Engine(Section):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     quantization: Literal["none", "int8", "nf4"] = "none"
     max_new_tokens: int = Field(default=256, ge=1)
+    evidence_s: float = Field(
+        default=10.0,
+        ge=0,
+        description="how long to look for the slices that sentences come from; 0: not at all",
+    )
     url: Annotated[tuple[EngineUrl, ...], BeforeValidator(_in_a_tuple)] = Field(
         default=(),
         description="`ctscribe engine` on another host, or on several, in place of a model here; "

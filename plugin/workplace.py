@@ -177,6 +177,7 @@ def pipeline(settings: Settings, engine: ReportEngine, desk: Desk) -> Pipeline:
         settings.engine.max_new_tokens,
         settings.worker.default_character_set,
         while_writing=partial(desk.left_for, turn),
+        evidence_s=settings.engine.evidence_s,
     )
 
 

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -36,6 +36,10 @@ class ImageReference:
     instance_number: int | None = None
 
 
+Evidence = Mapping[Span, Sequence[ImageReference]]
+"""The slices that the sentences of a text were inferred from."""
+
+
 @dataclass(frozen=True)
 class Sentence:
     """One statement of a draft.
@@ -58,8 +62,7 @@ class Sentence:
     @property
     def shown(self) -> str:
         """The text with its slices named, because viewers do not show references."""
-        places = [_place(image) for image in self.evidence if image.instance_number is not None]
-        if not places:
+        if not (places := _places(self.evidence)):
             return self.text
         body, stop = (self.text[:-1], ".") if self.text.endswith(".") else (self.text, "")
         return f"{body} ({'; '.join(places)}){stop}"
@@ -145,6 +148,7 @@ def make_draft(
     incomplete: str | None = None,
     tokens: Sequence[str] | None = None,
     token_logprobs: Sequence[float] | None = None,
+    evidence: Evidence | None = None,
 ) -> Draft:
     """Turn a generated text into a draft.
 
@@ -168,6 +172,8 @@ def make_draft(
         What is missing of the input, if anything.
     tokens, token_logprobs : sequences of equal length, optional
         The pieces that make up `text` and their natural log-probabilities.
+    evidence : mapping of spans to slices, optional
+        What each of `statements_in(text)` was inferred from, as far as that is known.
 
     Raises
     ------
@@ -181,11 +187,29 @@ def make_draft(
         refusal = Section(Heading.FINDINGS, (Sentence(ABSTENTION),))
         notices, why = _notices(model, edition, lacking), _one_line(abstained)
         return Draft(notices, (refusal, *last), "abstained", model, edition, why, lacking)
-    generated, faults = _generated(text, finish_reason, _scores(text, tokens, token_logprobs))
+    scores = _scores(text, tokens, token_logprobs)
+    generated, faults = _generated(text, finish_reason, scores, evidence or {})
     faults = (*lacking, *faults)
     state: State = "partial" if faults else "complete"
     notices = _notices(model, edition, faults)
     return Draft(notices, (*generated, *last), state, model, edition, faults=faults)
+
+
+def statements_in(text: str) -> list[Span]:
+    """Find the sentences of a generated text that say that something is there."""
+    return [
+        span
+        for heading, span in _placed(text)
+        if heading is not Heading.TECHNIQUE and not denies(text[slice(*span)])
+    ]
+
+
+def _placed(text: str) -> list[tuple[Heading, Span]]:
+    return [
+        (heading, (start + s, start + e))
+        for heading, (start, end) in heading_spans(text)
+        for s, e in sentence_spans(text[start:end])
+    ]
 
 
 def _incomplete_input(incomplete: str | None) -> tuple[str, ...]:
@@ -210,14 +234,9 @@ def _notices(model: DraftModel, edition: Edition, faults: Sequence[str]) -> tupl
 
 
 def _generated(
-    text: str, finish_reason: str, scores: Sequence[tuple[Span, float]]
+    text: str, finish_reason: str, scores: Sequence[tuple[Span, float]], evidence: Evidence
 ) -> tuple[list[Section], tuple[str, ...]]:
-    placed = [
-        (heading, (start + s, start + e))
-        for heading, (start, end) in heading_spans(text)
-        for s, e in sentence_spans(text[start:end])
-    ]
-    faults = []
+    placed, faults = _placed(text), []
     if finish_reason != "eos":
         faults.append("The generated text was cut off: the end of this draft is missing.")
         # The cut lies in the last sentence, which may belong to the technique that is dropped
@@ -226,7 +245,11 @@ def _generated(
     sections = [
         Section(
             heading,
-            tuple(_sentence(text, span, scores) for found, span in placed if found is heading),
+            tuple(
+                _sentence(text, span, scores, evidence)
+                for found, span in placed
+                if found is heading
+            ),
         )
         for heading in (Heading.IMPRESSION, Heading.FINDINGS)
     ]
@@ -238,11 +261,13 @@ def _generated(
     return written, tuple(faults)
 
 
-def _sentence(text: str, span: Span, scores: Sequence[tuple[Span, float]]) -> Sentence:
+def _sentence(
+    text: str, span: Span, scores: Sequence[tuple[Span, float]], evidence: Evidence
+) -> Sentence:
     start, end = span
     inside = [math.exp(lp) for (s, e), lp in scores if s < end and e > start and s < e]
     mean = sum(inside) / len(inside) if inside else None
-    return Sentence(_one_line(text[start:end]), mean)
+    return Sentence(_one_line(text[start:end]), mean, tuple(evidence.get(span, ())))
 
 
 def _scores(
@@ -269,6 +294,22 @@ def _one_line(text: str) -> str:
     return _NO_CHARACTER.sub("", _BLANKS.sub(" ", text)).strip()
 
 
-def _place(image: ImageReference) -> str:
-    series = f"series {image.series_number}, " if image.series_number is not None else ""
-    return f"{series}image {image.instance_number}"
+def _places(images: Iterable[ImageReference]) -> list[str]:
+    """Name slices by series and number, what follows one another as a range."""
+    numbered = {
+        (image.series_number, image.instance_number)
+        for image in images
+        if image.instance_number is not None
+    }
+    runs: list[tuple[int | None, int, int]] = []
+    for series, number in sorted(numbered, key=lambda one: (one[0] or 0, one[1])):
+        if runs and runs[-1][0] == series and runs[-1][2] == number - 1:
+            runs[-1] = (series, runs[-1][1], number)
+        else:
+            runs.append((series, number, number))
+    return [_place(*run) for run in runs]
+
+
+def _place(series_number: int | None, first: int, last: int) -> str:
+    series = f"series {series_number}, " if series_number is not None else ""
+    return f"{series}image {first}" if first == last else f"{series}images {first}–{last}"

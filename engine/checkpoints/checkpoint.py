@@ -54,6 +54,7 @@ from engine.checkpoints.layouts.radfm import RADFM
 from engine.checkpoints.layouts.vlm_qwen import QWEN2, VLM_QWEN
 from engine.checkpoints.tokenizer_files import TOKENIZER, read_tokenizer
 from engine.checkpoints.weights import HEAD, SHARD_BYTES, assemble, read_tensors, write_tensors
+from engine.judgement.baselines import EVIDENCE, Baselines, read_baselines
 from engine.network.contrastive import ContrastiveConfig, ContrastivePair
 from engine.network.families.merlin_pair import MerlinPairConfig
 from engine.network.families.pmc_clip import PMCClipConfig
@@ -103,6 +104,7 @@ class Checkpoint:
     distribution: TrainingDistribution | None = None
     digest: str = ""
     decoding: Decoding = GREEDILY
+    baselines: Baselines | None = None
 
     @property
     def identity(self) -> ModelIdentity:
@@ -211,6 +213,7 @@ def load_described(
         distribution=distribution,
         digest=found.digest,
         decoding=read_decoding(found.folder),
+        baselines=read_baselines(found.folder),
     )
 
 
@@ -314,6 +317,8 @@ def save_checkpoint(
     if checkpoint.distribution is not None:
         stem = Path(OUT_OF_DISTRIBUTION).stem
         write_tensors(checkpoint.distribution.to_tensors(), folder, stem=stem)
+    if checkpoint.baselines is not None:
+        checkpoint.baselines.save(folder / EVIDENCE)
     config = native_config(
         checkpoint.model.config, checkpoint.card, checkpoint.prompt, checkpoint.preprocess
     )

@@ -23,14 +23,18 @@ from engine.checkpoints.decoding import GENERATION
 from engine.inference.device import choose_device, choose_dtype, device_memory
 from engine.inference.generation import GeneratedTokens, Pieces, pieces
 from engine.inference.parts import cut_off, joined
-from engine.inference.quantization import quantize
+from engine.inference.quantization import named, quantize
 from engine.inference.question import (
+    Asked,
     closed_prompt,
     first_tokens,
     known_question,
     require_known_words,
+    special_tokens,
 )
 from engine.inference.sequential import generator_for
+from engine.judgement.explaining import Explainer
+from engine.judgement.protocol import Evidence
 from engine.network.out_of_distribution import image_features
 from engine.network.towers.inference_form import use_inference_form
 from engine.network.vision_language_model import VisionLanguageModel
@@ -69,22 +73,6 @@ class Seen:
     abstained: str | None
 
 
-@dataclass(frozen=True, eq=False)
-class Asked:
-    """One question of a batch; see `ReportEngine.ask`.
-
-    Parameters
-    ----------
-    seed : int, optional
-        In place of that of the sampling: questions with one seed share their luck.
-    """
-
-    model_input: ModelInput
-    question: str
-    choices: tuple[str, ...] = ()
-    seed: int | None = None
-
-
 class LocalEngine:
     """Draft reports with a checkpoint; one call at a time.
 
@@ -105,7 +93,7 @@ class LocalEngine:
                 f"{GENERATION} ends a text with token {beyond[0]}; the model has "
                 f"{self._model.llm_config.vocab_size}"
             )
-        self._special = self._ends | {self._image_token} | _special_tokens(checkpoint)
+        self._special = self._ends | {self._image_token} | special_tokens(checkpoint)
         decoding = replace(checkpoint.decoding, ends=self._ends)
         self._generator = generator_for(self._model, decoding)
         self._one_call = Lock()
@@ -125,7 +113,7 @@ class LocalEngine:
         # the full weights need not fit the device that is to hold the quantized ones
         first = where if quantization == "none" else torch.device("cpu")
         with device_memory(where):
-            checkpoint = _named(load_checkpoint(name, device=first, dtype=precision), quantization)
+            checkpoint = named(load_checkpoint(name, device=first, dtype=precision), quantization)
             quantize(checkpoint.model, quantization, where)
             checkpoint.model.to(where)
             if where.type == "cpu":
@@ -205,6 +193,26 @@ class LocalEngine:
         Each is what `ask` gives for it alone. Raises as `ReportEngine.ask` does.
         """
         return self._answers(asked, sampling)
+
+    def explain(
+        self,
+        model_input: ModelInput,
+        generation: Generation,
+        spans: Sequence[tuple[int, int]],
+        *,
+        within_s: float = float("inf"),
+    ) -> tuple[Evidence, ...]:
+        """Find the evidence of sentences; see `Explains.explain`."""
+        known, baselines = self._checkpoint.prompt, self._checkpoint.baselines
+        if baselines is None or known.parts or generation.abstained is not None:
+            return ()
+        explainer = Explainer(self._model, self._checkpoint.tokenizer, baselines)
+        if not explainer.can_explain:
+            return ()
+        require_preprocessing(model_input, self.preprocess)
+        prompt = self._prompt_ids(known.reports[0], len(generation.token_ids))
+        with self._running(), torch.inference_mode(False), torch.enable_grad():
+            return explainer.explain(prompt, model_input, generation, spans, within_s)
 
     def _answers(
         self, asked: Sequence[Asked], sampling: Sampling, *, on_token: OnToken | None = None
@@ -380,19 +388,3 @@ class LocalEngine:
             finish_reason=tokens.finish_reason,
             abstained=seen.abstained,
         )
-
-
-def _special_tokens(checkpoint: Checkpoint) -> set[int]:
-    """Return the tokens that make turns of a conversation: no question may begin one."""
-    known, tokenizer = checkpoint.prompt, checkpoint.tokenizer
-    turns = known.before_image + known.after_image + known.after_question
-    special = {id for id, token in tokenizer.get_added_tokens_decoder().items() if token.special}
-    return special & set(tokenizer.encode(turns, add_special_tokens=False).ids)
-
-
-def _named(checkpoint: Checkpoint, quantization: Quantization) -> Checkpoint:
-    """Let every draft say that its model ran with quantized weights: they write other words."""
-    if quantization == "none":
-        return checkpoint
-    version = f"{checkpoint.card.version} ({quantization})"
-    return replace(checkpoint, card=replace(checkpoint.card, version=version))

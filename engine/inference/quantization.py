@@ -6,12 +6,14 @@ weights (Dettmers 2023, QLoRA).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 
 from dicom_io.errors import EngineError
+from engine.checkpoints.checkpoint import Checkpoint
 from engine.network.vision_language_model import VisionLanguageModel
 from engine.protocol import Quantization
 
@@ -87,3 +89,11 @@ def _quantized(linear: nn.Linear, kind: Quantization) -> nn.Module:
 
 def _sizes(linear: nn.Linear) -> tuple[int, int, bool]:
     return linear.in_features, linear.out_features, linear.bias is not None
+
+
+def named(checkpoint: Checkpoint, quantization: Quantization) -> Checkpoint:
+    """Let every draft say that its model ran with quantized weights: they write other words."""
+    if quantization == "none":
+        return checkpoint
+    version = f"{checkpoint.card.version} ({quantization})"
+    return replace(checkpoint, card=replace(checkpoint.card, version=version))

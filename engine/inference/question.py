@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from string import ascii_uppercase
 from typing import TYPE_CHECKING, Literal
 from unicodedata import category
@@ -12,6 +13,25 @@ from dicom_io.errors import EngineError
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+
+    from dicom_io.model_input.preprocess import ModelInput
+    from engine.checkpoints.checkpoint import Checkpoint
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """One question of a batch; see `ReportEngine.ask`.
+
+    Parameters
+    ----------
+    seed : int, optional
+        In place of that of the sampling: questions with one seed share their luck.
+    """
+
+    model_input: ModelInput
+    question: str
+    choices: tuple[str, ...] = ()
+    seed: int | None = None
 
 
 def question_prompt(question: str, choices: Sequence[str] = ()) -> str:
@@ -172,3 +192,11 @@ def require_known_words(tokenizer: Tokenizer, question: str, choices: Sequence[s
 
 def _plain(question: str) -> str:
     return " ".join(re.findall(r"\w+", question.casefold()))
+
+
+def special_tokens(checkpoint: Checkpoint) -> set[int]:
+    """Return the tokens that make turns of a conversation: no question may begin one."""
+    known, tokenizer = checkpoint.prompt, checkpoint.tokenizer
+    turns = known.before_image + known.after_image + known.after_question
+    special = {id for id, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+    return special & set(tokenizer.encode(turns, add_special_tokens=False).ids)

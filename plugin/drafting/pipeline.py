@@ -19,15 +19,19 @@ from dicom_io.volume.choice import SeriesChoice, name_series
 from dicom_io.volume.series import choose_series
 from dicom_io.volume.volume import build_first
 from engine.protocol import GREEDY, Generation, ReportEngine
+from plugin.drafting.evidence import find_evidence, references
 from plugin.drafting.steps import BUILD, CHOOSE, PREPARE, READ, REPORT, WRITE, timed_steps
 from plugin.drafting.wanted.regions import reason_to_withhold
-from reporting.draft import Draft, DraftModel, make_draft
+from reporting.draft import Draft, DraftModel, Evidence, make_draft
 from reporting.edition import Edition, Predecessor
 from reporting.patient import disagreements, now_at, require_one_patient
 from reporting.sr import build_sr
 from reporting.technique import technique_sentences
 
 Progress = Callable[[str], None]
+
+EVIDENCE_S = 10.0
+"""The embedded model takes half a second a sentence."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,12 +116,15 @@ class Pipeline:
         UTF-8: a term of PS3.3 C.12.1.1.2.
     while_writing : callable
         Gives what is entered while the engine works.
+    evidence_s : float
+        How long to look for the slices that its sentences come from; 0 does not.
     """
 
     engine: ReportEngine
     max_new_tokens: int = 256
     default_character_set: str | None = None
     while_writing: Callable[[], AbstractContextManager[object]] = nullcontext
+    evidence_s: float = EVIDENCE_S
 
     def make_report(
         self,
@@ -201,13 +208,15 @@ class Pipeline:
         headers = [i.header for i in choice.instances if i.sop_instance_uid in read]
         with self.while_writing():
             generation = self._written(model_input, headers[0])
+            found = find_evidence(self.engine, model_input, generation, self.evidence_s)
         progress(REPORT)
         lost = (*choice.lacking, *volume.unreadable, *study.damaged)
         missing = "; ".join([*([incomplete] if incomplete else []), *lost])
         differing = disagreements(i.header for one in study.series for i in one.instances)
         corrections = (*choice.notes, *volume.notes, *differing, *remarks)
         edition = Edition(revision, now_at(headers[0]), predecessor)
-        draft = draft_of(generation, corrections, headers, edition, missing or None)
+        evidence = references(found, model_input, volume, headers)
+        draft = draft_of(generation, corrections, headers, edition, missing or None, evidence)
         sr = build_sr(draft, headers)
         embedding = generation.image_embedding
         return DraftedStudy(choice, model_input, draft, sr, study.ignored, differing, embedding)
@@ -270,6 +279,7 @@ def draft_of(
     headers: Sequence[Dataset],
     edition: Edition,
     incomplete: str | None,
+    evidence: Evidence | None = None,
 ) -> Draft:
     """Turn what the model wrote into a draft.
 
@@ -285,6 +295,8 @@ def draft_of(
         Which draft of the study it is.
     incomplete : str or None
         What is missing of the input.
+    evidence : mapping of spans to slices, optional
+        What the sentences were inferred from.
     """
     identity = generation.identity
     model = DraftModel(identity.name, identity.version, identity.digest, identity.demonstration)
@@ -298,4 +310,5 @@ def draft_of(
         incomplete=incomplete,
         tokens=generation.tokens,
         token_logprobs=generation.token_logprobs,
+        evidence=evidence,
     )

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dicom_io.errors import EmptyDraft
-from reporting.draft import DraftModel, ImageReference, Sentence, make_draft
+from reporting.draft import DraftModel, ImageReference, Sentence, make_draft, statements_in
 from tests.reporting.studies import MODEL, draft_of
 
 
@@ -93,6 +93,26 @@ def test_tokens_that_do_not_spell_the_text_give_no_probability():
 def test_evidence_is_named_before_the_full_stop():
     image = ImageReference("1.2", "1.2.3", series_number=2, instance_number=57)
     assert Sentence("A cyst.", evidence=(image,)).shown == "A cyst (series 2, image 57)."
+
+
+def test_slices_that_follow_one_another_are_a_range():
+    images = tuple(ImageReference("1.2", f"1.2.{n}", 2, n) for n in (57, 52, 53, 54, 57))
+    assert Sentence("A cyst.", evidence=images).shown == (
+        "A cyst (series 2, images 52–54; series 2, image 57)."
+    )
+
+
+def test_only_what_is_said_to_be_there_can_have_evidence():
+    text = "Technique: CT. Findings: There is ascites. No nodule. Impression: Ascites."
+    assert [text[slice(*span)] for span in statements_in(text)] == ["There is ascites.", "Ascites."]
+
+
+def test_evidence_goes_to_its_sentence():
+    text = "Findings: There is ascites. A cyst."
+    images = (ImageReference("1.2", "1.2.3", 2, 57),)
+    evidence = {statements_in(text)[1]: images}
+    draft = make_draft(text, technique=[], model=MODEL, evidence=evidence)
+    assert [one.evidence for one in draft.sections[0].sentences] == [(), images]
 
 
 @given(st.text(max_size=200), st.sampled_from(["eos", "length"]))

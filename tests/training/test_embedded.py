@@ -18,7 +18,7 @@ from dicom_io.volume.stacks import stack_of
 from dicom_io.volume.volume import build_volume
 from engine import load_engine
 from engine.checkpoints.checkpoint import describe
-from engine.inference.local import Asked
+from engine.inference.question import Asked
 from engine.protocol import Answer, Sampling
 from tests.torso import write_torso_series
 from training.data.phantom_questions import questions as phantom_questions

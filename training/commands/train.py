@@ -193,6 +193,27 @@ def export(run: Path) -> None:
 
 
 @train.command()
+@model_option
+@click.option(
+    "--images",
+    type=click.IntRange(min=2),
+    default=100,
+    help="Phantoms of each plane that are looked at.",
+)
+def evidence(start: str | None, images: int) -> None:
+    """Let a model of phantoms name the slices of its findings.
+
+    Means of phantoms without each finding are written beside the weights of --model, as
+    evidence.safetensors. The checkpoint gets another digest.
+    """
+    from training.export.baselines import keep_baselines
+
+    if start is None:
+        raise click.UsageError("--model is needed: the one whose sentences get evidence")
+    click.echo(keep_baselines(Path(str(_named(start))), images))
+
+
+@train.command()
 @recipe_option
 @click.option(
     "--stage",

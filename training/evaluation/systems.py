@@ -16,7 +16,8 @@ from rich.progress import track
 from dicom_io.errors import UnusableData
 from dicom_io.model_input.preprocess import ModelInput
 from engine.checkpoints.folder import file_sha256
-from engine.inference.local import Asked, LocalEngine
+from engine.inference.local import LocalEngine
+from engine.inference.question import Asked
 from engine.protocol import Answer, Generation, Sampling
 from training.data.store import Store, as_unit_interval
 from training.evaluation.folder import Output, append_outputs, read_outputs

@@ -262,4 +262,23 @@ class DCFormer(nn.Module):
             Five hidden states (B, tokens, C): of the stem and of stages 1 to 4, D slowest.
         """
         maps = self.encoder(volume.permute(0, 1, 3, 4, 2))
-        return [m.permute(0, 4, 2, 3, 1).flatten(1, 3) for m in maps]
+        return [_tokens(m) for m in maps]
+
+    def to_stage1(self, volume: Tensor) -> Tensor:
+        """(B, 1, D, H, W) -> the map of stage 1, (B, D/8, H/8, W/8, C)."""
+        stem, first, *_ = self.encoder.children()
+        x: Tensor = first(stem(volume.permute(0, 1, 3, 4, 2)))
+        return x.permute(0, 4, 2, 3, 1)
+
+    def from_stage1(self, x: Tensor) -> list[Tensor]:
+        """Map of stage 1 -> the hidden states of the stages after it, (B, tokens, C)."""
+        x, hidden_states = x.permute(0, 4, 2, 3, 1), []
+        for stage in list(self.encoder.children())[2:]:
+            x = stage(x)
+            hidden_states.append(_tokens(x))
+        return hidden_states
+
+
+def _tokens(x: Tensor) -> Tensor:
+    """(B, C, H, W, D) -> (B, tokens, C), D slowest."""
+    return x.permute(0, 4, 2, 3, 1).flatten(1, 3)

@@ -64,6 +64,19 @@ class InferenceForm(nn.Module):
             maps.append(stage(maps[-1]))
         return [x.flatten(1, 3) for x in maps]
 
+    def to_stage1(self, volume: Tensor) -> Tensor:
+        """(B, 1, D, H, W) -> the map of stage 1, (B, D/8, H/8, W/8, C)."""
+        x: Tensor = self.stages[0](self.stem(volume))
+        return x
+
+    def from_stage1(self, x: Tensor) -> list[Tensor]:
+        """Map of stage 1 -> the hidden states of the stages after it, (B, tokens, C)."""
+        hidden_states = []
+        for stage in list(self.stages)[1:]:
+            x = stage(x)
+            hidden_states.append(x.flatten(1, 3))
+        return hidden_states
+
 
 class MergedPatchStem(nn.Module):
     """Linear map and BatchNorm as one matrix product over the cubes."""
@@ -181,12 +194,14 @@ class FoldedBlock(nn.Module):
         self.mlp = FoldedMLP(block)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, D, H, W, C) -> (B, D/2, H/2, W/2, C') where it halves, else x, changed in place."""
+        """(B, D, H, W, C) -> (B, D/2, H/2, W/2, C') where it halves, else the same shape.
+
+        Without gradients `x` itself is changed and returned, unless it halves.
+        """
         if self.project is not None:
             pooled = F.max_pool3d(x.permute(0, 4, 1, 2, 3), 3, 2, 1).permute(0, 2, 3, 4, 1)
             x = F.linear(pooled, self.project)
-        self.mlp.add_to(x, self._convolve(x))
-        return x
+        return self.mlp.added_to(x, self._convolve(x))
 
     def _convolve(self, x: Tensor) -> Tensor:
         """Sum the depthwise convolutions, each as a 2D one: its axis, and the others as one."""
@@ -214,14 +229,18 @@ class FoldedMLP(nn.Module):
         self.register_buffer("down", (down.weight * block.scale[:, None]).T.contiguous())
         self.register_buffer("down_bias", down.bias * block.scale)
 
-    def add_to(self, x: Tensor, y: Tensor) -> None:
-        """Add the MLP of `y` to `x` in place; both (..., C)."""
+    def added_to(self, x: Tensor, y: Tensor) -> Tensor:
+        """Add the MLP of `y` to `x`, both (..., C); in place where no gradient is asked for."""
+        if torch.is_grad_enabled():
+            hidden = F.gelu(y @ self.up + self.up_bias)
+            return x + hidden @ self.down + self.down_bias
         rows = max(1, HIDDEN_VALUES * torch.get_num_threads() // len(self.up_bias))
         pieces = (torch.split(t.flatten(0, -2), rows) for t in (x, y))
         for out, piece in zip(*pieces, strict=True):
             hidden = torch.addmm(self.up_bias, piece, self.up)
             torch.ops.aten.gelu_(hidden)
             out.add_(self.down_bias).addmm_(hidden, self.down)
+        return x
 
 
 def _depthwise(x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -11,7 +11,8 @@ from dicom_io.errors import CheckpointMismatch, EngineError, OutOfDeviceMemory, 
 from dicom_io.model_input.preprocess import ModelInput
 from engine.checkpoints.checkpoint import Checkpoint, Prompt
 from engine.inference.device import choose_device, choose_dtype
-from engine.inference.local import Asked, LocalEngine
+from engine.inference.local import LocalEngine
+from engine.inference.question import Asked
 from engine.network.out_of_distribution import fit_distribution, image_features
 from engine.protocol import Sampling
 from tests.engine.conftest import WORDS, input_for

@@ -1,0 +1,165 @@
+"""From a written report to the evidence of its sentences."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from dicom_io.model_input.preprocess import ModelInput
+from dicom_io.volume.orientation import acquisition_plane
+from engine.judgement.baselines import Baselines, Box, Contrast, body_box
+from engine.judgement.evidence import (
+    Wordings,
+    attributed,
+    divided_tower,
+    evidence_map,
+    in_body,
+    one_layer_at_a_time,
+)
+from engine.judgement.protocol import Evidence
+from engine.network.vision_language_model import VisionLanguageModel
+from engine.protocol import Generation
+
+LARGE = 500_000_000
+"""From so many weights of a language model on, a CPU takes minutes for one sentence, and what a
+forward pass keeps for the backward one is gigabytes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What the tower made of a study's input.
+
+    Parameters
+    ----------
+    plane : str
+        Of its slices.
+    own : Tensor, shape (1, D, H, W, C)
+        Its map of stage 1.
+    body : Tensor of bool, shape (D, H, W)
+        The cells in the body.
+    box : Box
+        Where the body lies.
+    """
+
+    plane: str
+    own: Tensor
+    body: Tensor
+    box: Box
+
+
+@dataclass(frozen=True, eq=False)
+class Explainer:
+    """Finds the evidence of a model's sentences.
+
+    Parameters
+    ----------
+    model : VisionLanguageModel
+        In eval mode.
+    tokenizer : Tokenizer
+    baselines : Baselines
+        What is said of absent findings, and what images without them look like.
+    """
+
+    model: VisionLanguageModel
+    tokenizer: Tokenizer
+    baselines: Baselines
+
+    @property
+    def can_explain(self) -> bool:
+        """Whether the model's tower has a stage 1, and the device is fast enough for its size."""
+        on_cpu = next(self.model.parameters()).device.type == "cpu"
+        return divided_tower(self.model) is not None and not (on_cpu and self._is_large)
+
+    def explain(
+        self,
+        prompt: Tensor,
+        model_input: ModelInput,
+        generation: Generation,
+        spans: Sequence[tuple[int, int]],
+        within_s: float = float("inf"),
+    ) -> tuple[Evidence, ...]:
+        """Find the evidence of sentences; see `Explains.explain`.
+
+        Parameters
+        ----------
+        prompt : Tensor of int, shape (1, n)
+            Placeholders and the question that the report answers.
+        model_input, generation, spans, within_s
+            As there.
+        """
+        until = time.monotonic() + within_s
+        spoken = [
+            (span, contrast)
+            for span in spans
+            if (contrast := self.baselines.contrast(generation.text[slice(*span)]))
+        ]
+        seen = self._see(model_input, prompt.device)
+        found: dict[str, Evidence | None] = {}
+        with one_layer_at_a_time(self.model.llm_layers) if self._is_large else nullcontext():
+            for span, contrast in spoken:
+                # the impression repeats what Findings say, and has the same evidence
+                if contrast.finding not in found:
+                    wordings = self._wordings(prompt, generation, span, contrast)
+                    found[contrast.finding] = self._evidence(seen, contrast, wordings, until)
+        named = ((span, found[contrast.finding]) for span, contrast in spoken)
+        return tuple(replace(one, span=span) for span, one in named if one is not None)
+
+    @torch.no_grad()
+    def _see(self, model_input: ModelInput, device: torch.device) -> Seen:
+        volume = torch.from_numpy(model_input.pixels)[None].to(device)
+        tower = divided_tower(self.model)
+        assert tower is not None
+        own = tower.to_stage1(volume).clone()
+        plane = acquisition_plane(model_input.affine_lps)
+        return Seen(plane, own, in_body(volume, own), body_box(volume))
+
+    def _evidence(
+        self, seen: Seen, contrast: Contrast, wordings: Wordings, until: float
+    ) -> Evidence | None:
+        """Look for the evidence of one sentence; None where there is none, or no time or mean."""
+        baseline = self.baselines.aligned(seen.plane, contrast.finding, seen.box)
+        if baseline is None:
+            return None
+        ends = (baseline.to(seen.own), seen.own)
+        attribution = attributed(self.model, ends, wordings, until=until)
+        if attribution is None:
+            return None
+        weights = evidence_map(attribution * seen.body)
+        most = float(weights.max())
+        if not most > 0:
+            return None
+        return Evidence((0, 0), contrast.finding, (weights / most).cpu().numpy())
+
+    @property
+    def _is_large(self) -> bool:
+        return sum(weight.numel() for weight in self.model.llm_layers.parameters()) >= LARGE
+
+    def _wordings(
+        self,
+        prompt: Tensor,
+        generation: Generation,
+        span: tuple[int, int],
+        contrast: Contrast,
+    ) -> Wordings:
+        """Cut the tokens at a sentence, and spell its denials as they would follow there."""
+        ends = np.cumsum([len(piece) for piece in generation.tokens])
+        first = int(np.searchsorted(ends, span[0], side="right"))
+        last = int(np.searchsorted(ends, span[1]))
+        begun = int(ends[first - 1]) if first else 0
+        lead = generation.text[begun : span[0]]
+        ids = generation.token_ids
+        return Wordings(
+            before=torch.cat([prompt, prompt.new_tensor([ids[:first]])], dim=1),
+            sentence=list(ids[first : last + 1]),
+            denials=[
+                self.tokenizer.encode(lead + said, add_special_tokens=False).ids
+                for said in contrast.denials
+            ],
+        )

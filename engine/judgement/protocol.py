@@ -1,0 +1,72 @@
+"""What an engine tells of its sentences beside their words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dicom_io.model_input.preprocess import ModelInput
+from engine.protocol import Generation
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """Where in the model's input a sentence comes from.
+
+    Parameters
+    ----------
+    span : (int, int)
+        The sentence, as start and end in the generation's text.
+    finding : str
+        That it speaks of.
+    weights : ndarray of float32, shape (d, h, w)
+        How much each cell speaks for the sentence: 1 in the best one, 0 away from the body. The
+        cells divide the input evenly.
+    """
+
+    span: tuple[int, int]
+    finding: str
+    weights: NDArray[np.float32]
+
+    @property
+    def best(self) -> tuple[int, int, int]:
+        """The cell with the most weight."""
+        d, h, w = (int(i) for i in np.unravel_index(self.weights.argmax(), self.weights.shape))
+        return d, h, w
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """An engine that can say where in the images its sentences come from."""
+
+    def explain(
+        self,
+        model_input: ModelInput,
+        generation: Generation,
+        spans: Sequence[tuple[int, int]],
+        *,
+        within_s: float = float("inf"),
+    ) -> tuple[Evidence, ...]:
+        """Find the evidence of sentences that say that something is there.
+
+        Parameters
+        ----------
+        model_input : ModelInput
+            What `generation` was written of.
+        generation : Generation
+            As `report` gave it with the model's own prompt.
+        spans : sequence of (int, int)
+            Start and end of each sentence in its text.
+        within_s : float
+            How long to look, in seconds; what is not found by then is left out.
+
+        Returns
+        -------
+        tuple of Evidence
+            In the order of `spans`, without sentences of findings whose evidence cannot be named.
+        """
+        ...
