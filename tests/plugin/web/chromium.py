@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 import uvicorn
 from fastapi import FastAPI
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from plugin.web.access.gate import COOKIE
 from tests.repository import ROOT
@@ -28,6 +28,7 @@ def chromium() -> Iterator[Browser]:
     require((BUILT / "index.html").is_file() and _AXE.is_file(), "what `make ui` builds")
     found = shutil.which("chromium")
     require(found is not None, "chromium")
+    expect.set_options(timeout=30_000)  # five seconds are too few on a machine with other work
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
         yield browser

@@ -18,6 +18,11 @@ GREYS = """([x, y]) => {
   return [...copy.getImageData(x * canvas.width, y * canvas.height, 1, 1).data].slice(0, 3);
 }"""
 
+# A frame in JPEG 2000 part 2, for which the loader has no decoder
+JPX = (
+    b"--b\r\nContent-Type: image/jpx; transfer-syntax=1.2.840.10008.1.2.4.92\r\n\r\n?\r\n--b--\r\n"
+)
+
 
 def until(page: Page, script: str, wanted: str, at: Any = None) -> None:
     page.wait_for_function(f"(at) => {{ const is = ({script})(at); return {wanted}; }}", arg=at)
@@ -63,6 +68,26 @@ def test_three_planes_lead_to_the_same_slices(chromium: Browser, clinic: Clinic,
         shows(page, slices[middle + 1])
         page.get_by_text("There is a band.").first.click()
         shows(page, slices[5])
+
+
+def test_images_that_the_browser_cannot_decode_are_rendered(
+    chromium: Browser, clinic: Clinic
+) -> None:
+    slices = series()
+    middle = len(slices) // 2
+    headers = {"Content-Type": "multipart/related; type=image/jpx; boundary=b"}
+    answers = {"**/frames/1": (JPX, headers)}
+    with opened(chromium, clinic, slices, answers=answers) as page:
+        expect(page.get_by_text("Values cannot be measured on them.")).to_be_visible()
+        grey = round((0 + 160) / 400 * 255)
+        until(page, GREYS, f"is.every((one) => Math.abs(one - {grey}) < 4)", [0.4, 0.5])
+        page.keyboard.press("1")  # lung: -1350 to 150
+        grey = round((0 + 1350) / 1500 * 255)
+        until(page, GREYS, f"is.every((one) => Math.abs(one - {grey}) < 4)", [0.4, 0.5])
+        page.keyboard.press("+")
+        shows(page, slices[middle + 1])
+        page.get_by_role("button", name="Three planes").click()
+        expect(page.locator("[data-pane] canvas")).to_have_count(1)
 
 
 def test_uneven_slices_stay_a_stack(chromium: Browser, clinic: Clinic) -> None:

@@ -6,6 +6,7 @@ import type { HeatMap } from './heat';
 import { load, type Loaded } from './loading';
 import { Overlay } from './overlay';
 import { rangeOf, type Preset } from './presets';
+import { registerRendered, renderedOf } from './rendered';
 import { dot, letterOf } from './series';
 
 const { MouseBindings, KeyboardBindings } = tools.Enums;
@@ -29,6 +30,15 @@ export interface Listener {
   /** Told of each slice that the leading pane shows. */
   onPlace: (place: Place) => void;
   onSides: (plane: Pane['plane'], sides: Sides) => void;
+  /** Told when the browser cannot decode an image; open the series again as rendered. */
+  onUndecoded: () => void;
+}
+
+export interface Wanted {
+  study: string;
+  series: string;
+  /** Whether the server renders the images. They are a stack then, and only look like HU. */
+  rendered: boolean;
 }
 
 /** A pane of the page, and the plane that it shows where there are three. */
@@ -67,6 +77,7 @@ function start(): Promise<void> {
     initLoader({ maxWebWorkers: Math.max(1, Math.min(4, navigator.hardwareConcurrency - 1)) });
     tools.init();
     for (const tool of TOOLS) tools.addTool(tool);
+    registerRendered();
   });
   return started;
 }
@@ -86,12 +97,14 @@ export class Engine {
     private readonly panes: readonly Pane[],
     private readonly layout: Layout,
     private readonly series: Loaded,
+    private readonly rendered: boolean,
     private readonly listener: Listener,
   ) {
     const group = tools.ToolGroupManager.createToolGroup(this.engine.id);
     if (!group) throw new Error('this viewer is open already');
     this.group = group;
-    this.canPlanes = series.isVolume;
+    this.canPlanes = series.isVolume && !rendered;
+    core.eventTarget.addEventListener(Events.IMAGE_LOAD_FAILED, this.failed);
   }
 
   /**
@@ -102,16 +115,21 @@ export class Engine {
   static async open(
     panes: readonly Pane[],
     layout: Layout,
-    of: { study: string; series: string },
+    of: Wanted,
     preset: Preset,
     listener: Listener,
   ): Promise<Engine> {
     await start();
     const series = await load(of.study, of.series);
-    const used = series.isVolume ? layout : 'stack';
+    const used = series.isVolume && !of.rendered ? layout : 'stack';
     const shown = used === 'stack' ? panes.slice(0, 1) : panes;
-    const made = new Engine(shown, used, series, listener);
-    await made.show(preset);
+    const made = new Engine(shown, used, series, of.rendered, listener);
+    try {
+      await made.show(preset);
+    } catch (error) {
+      made.close();
+      throw error;
+    }
     return made;
   }
 
@@ -133,7 +151,12 @@ export class Engine {
     return { sopInstance: sopInstances[index] ?? '', number: index + 1, of: sopInstances.length };
   }
 
-  window(preset: Preset): void {
+  async window(preset: Preset): Promise<void> {
+    if (this.rendered) await this.renderIn(preset);
+    this.look(preset);
+  }
+
+  private look(preset: Preset): void {
     for (const { id } of this.panes) {
       const viewport = this.engine.getViewport(id);
       const properties = { voiRange: rangeOf(preset) };
@@ -175,7 +198,7 @@ export class Engine {
       if (viewport instanceof core.StackViewport) viewport.resetCamera();
       else if (viewport instanceof core.VolumeViewport) viewport.resetCamera();
     }
-    this.window(preset);
+    void this.window(preset);
   }
 
   /** Lay a map over the images, in place of another one, or take it away. */
@@ -192,6 +215,7 @@ export class Engine {
     this.closed = true;
     this.play(false);
     for (const one of this.overlays) one.close();
+    core.eventTarget.removeEventListener(Events.IMAGE_LOAD_FAILED, this.failed);
     this.resized.disconnect();
     tools.ToolGroupManager.destroyToolGroup(this.engine.id);
     this.engine.destroy();
@@ -217,14 +241,15 @@ export class Engine {
     for (const event of [Events.STACK_NEW_IMAGE, Events.CAMERA_MODIFIED]) {
       this.leading?.element.addEventListener(event, () => this.tellPlace());
     }
-    if (this.layout === 'stack') await this.showStack();
+    if (this.layout === 'stack')
+      await this.setStack(preset, Math.floor(this.series.images.length / 2));
     else await this.showPlanes();
     for (const pane of this.panes) {
       this.resized.observe(pane.element);
       pane.element.addEventListener(Events.CAMERA_MODIFIED, () => this.tellSides(pane));
       this.tellSides(pane);
     }
-    this.window(preset);
+    this.look(preset);
     this.tellPlace();
   }
 
@@ -240,13 +265,28 @@ export class Engine {
     return pane === this.leading ? OrientationAxis.ACQUISITION : ORIENTATIONS[pane.plane];
   }
 
-  private async showStack(): Promise<void> {
+  private async setStack(preset: Preset, index: number): Promise<void> {
     const { images } = this.series;
-    const stack = this.lead as core.StackViewport;
-    await stack.setStack(images, Math.floor(images.length / 2));
+    const asked = this.rendered ? images.map((one) => renderedOf(one, preset)) : images;
+    await (this.lead as core.StackViewport).setStack(asked, index);
     const [first] = this.panes;
     if (first) tools.utilities.stackPrefetch.enable(first.element);
   }
+
+  /** Have the server render the images in another window; zoom and moves stay. */
+  private async renderIn(preset: Preset): Promise<void> {
+    const stack = this.lead as core.StackViewport;
+    const seen = stack.getViewPresentation();
+    await this.setStack(preset, this.index);
+    stack.setViewPresentation(seen);
+  }
+
+  /** What the server does not send, it does not render either: that is another fault. */
+  private readonly failed = (event: Event): void => {
+    const { imageId, error } = (event as CustomEvent<{ imageId: string; error: unknown }>).detail;
+    const ours = this.series.images.includes(imageId);
+    if (ours && !this.closed && !(error instanceof XMLHttpRequest)) this.listener.onUndecoded();
+  };
 
   private async showPlanes(): Promise<void> {
     const { volume, images } = this.series;

@@ -25,6 +25,7 @@ export function Viewer({ study, show, onSlice }: Given): JSX.Element {
   const [chosen, setChosen] = useState('');
   const [layout, setLayout] = useState<Layout>('stack');
   const [heat, setHeat] = useState(0.5);
+  const [undecoded, setUndecoded] = useState<readonly string[]>([]);
   useEffect(() => setChosen(firstOf(series ?? [])), [series]);
   useEffect(() => {
     const wanted = show?.evidence[0]?.series_instance_uid;
@@ -32,9 +33,12 @@ export function Viewer({ study, show, onSlice }: Given): JSX.Element {
   }, [show, series]);
   if (series?.length === 0) return <p class="notice quiet">{t('viewer.none')}</p>;
   if (!series || !chosen) return <p class="notice quiet">{t('viewer.loading')}</p>;
+  const rendered = undecoded.includes(chosen);
   return (
     <Images
-      key={`${chosen} ${layout}`}
+      key={`${chosen} ${layout} ${rendered}`}
+      rendered={rendered}
+      onUndecoded={() => setUndecoded((all) => [...new Set([...all, chosen])])}
       study={study}
       series={chosen}
       layout={layout}
@@ -91,6 +95,9 @@ function titleOf(one: Series): string {
 interface OfSeries extends Given {
   series: string;
   layout: Layout;
+  /** Whether the server renders the images, as this browser cannot decode them. */
+  rendered: boolean;
+  onUndecoded: () => void;
   /** How strong heat maps are laid over, from 0 to 1. */
   heat: number;
   onHeat: (opacity: number) => void;
@@ -99,7 +106,7 @@ interface OfSeries extends Given {
 
 /** One series in one layout; another one is another component. */
 function Images(given: OfSeries): JSX.Element {
-  const { study, series, layout, show, onSlice, children } = given;
+  const { study, series, layout, rendered, show, onSlice, children } = given;
   const panes = useRef<(HTMLDivElement | null)[]>([]);
   const [engine, setEngine] = useState<Engine>();
   const [place, setPlace] = useState<Place>();
@@ -123,7 +130,8 @@ function Images(given: OfSeries): JSX.Element {
     const elements = shown.map((plane, at) => ({ plane, element: panes.current[at] }));
     const usable = elements.filter((one): one is Omit<Pane, 'id'> => Boolean(one.element));
     const named = usable.map((one) => ({ ...one, id: `${one.plane} ${crypto.randomUUID()}` }));
-    Engine.open(named, layout, { study, series }, preset, {
+    Engine.open(named, layout, { study, series, rendered }, preset, {
+      onUndecoded: given.onUndecoded,
       onPlace: (next) => closed || tell(next),
       onSides: (plane, next) => closed || setSides((all) => ({ ...all, [plane]: next })),
     }).then(
@@ -145,7 +153,7 @@ function Images(given: OfSeries): JSX.Element {
   }, [engine, show]);
   const look = (next: Preset): void => {
     setPreset(next);
-    engine?.window(next);
+    void engine?.window(next);
   };
   useKeys(engine, look, () => engine?.reset(preset));
 
@@ -179,7 +187,8 @@ function Images(given: OfSeries): JSX.Element {
               ? t('viewer.image', { number: place.number, of: place.of })
               : t('viewer.loading')}
         </p>
-        {engine && layout === 'planes' && !engine.hasPlanes && <p>{t('viewer.no-planes')}</p>}
+        {rendered && <p class="viewer-rendered">{t('viewer.rendered')}</p>}
+        {engine && layout === 'planes' && !engine.hasPlanes && !rendered && <p>{t('viewer.no-planes')}</p>}
         <Heat
           study={study}
           series={series}

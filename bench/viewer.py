@@ -1,0 +1,170 @@
+"""The viewer in a browser: `python -m bench.viewer`.
+
+How long until the first image is on the screen, and how many images a second it scrolls. A series
+of slices with noise, uncompressed, is stored in a reading room of its own. A headless Chromium
+without a GPU opens the study page again and again, each time with an empty cache: the time runs from
+the navigation until pixels are on the screen. Then it scrolls through slices that it has loaded, each
+shown before the next is asked for. The server, the browser and its drawing share the processors;
+the load of the machine stands beside the figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from dicomweb_client import DICOMwebClient
+from playwright.sync_api import Browser, Page, sync_playwright
+from pydicom import Dataset, dcmread
+from pydicom.uid import generate_uid
+
+from plugin.settings import Settings, Storage
+from plugin.state.database import open_database, session_factory
+from plugin.state.running.bell import Bell
+from plugin.web.serving import Served
+from tests.ct import ct_stack
+from tests.plugin.web.chromium import page_of, served
+from tests.plugin.web.people import add_person
+
+SLICES, SIDE = 300, 512
+# Series are stored in parts, as a modality sends them: all at once are 157 MB
+PART = 50
+SHOWN = """() => {
+  const canvas = document.querySelector('[data-pane] canvas');
+  const viewer = document.querySelector('.viewer');
+  if (!canvas || !viewer?.dataset.sopInstance) return 0;
+  const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d');
+  copy.drawImage(canvas, 0, 0);
+  const { data } = copy.getImageData(canvas.width / 2, canvas.height / 2, 1, 1);
+  return data[0] > 0 ? performance.now() : 0;
+}"""
+# Keys are pressed as a reader holds them down; each waits until the slice before is on the screen
+SCROLLED = """async (count) => {
+  const viewer = document.querySelector('.viewer');
+  const press = (key) => dispatchEvent(new KeyboardEvent('keydown', { key }));
+  const change = (key) => new Promise((done) => {
+    new MutationObserver((_, all) => { all.disconnect(); requestAnimationFrame(done); })
+      .observe(viewer, { attributes: true, attributeFilter: ['data-sop-instance'] });
+    press(key);
+  });
+  const began = performance.now();
+  for (let at = 0; at < count; at += 1) await change('+');
+  const took = performance.now() - began;
+  for (let at = 0; at < count / 10; at += 1) await change('PageDown');
+  return 1000 * count / took;
+}"""
+LOADED = (
+    "() => performance.getEntriesByType('resource').filter((one) => /frames/.test(one.name)).length"
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--slices", type=int, default=SLICES)
+    parser.add_argument("--opened", type=int, default=7, help="how often the page is opened")
+    parser.add_argument("--json", type=Path, help="write the figures here, too")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, house(Path(folder)) as address:
+        study = store(address, options.slices)
+        found = measured(address, study, options)
+    for name, value in found.items():
+        print(f"{name:44} {value}")
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def house(folder: Path) -> Iterator[str]:
+    """Serve a reading room where Ada is signed in; yields its address."""
+    engine = open_database(f"sqlite:///{folder / 'ctscribe.db'}")
+    sessions = session_factory(engine)
+    add_person(sessions, "ada", "administrator")
+    settings = Settings(storage=Storage(spool=folder / "spool", floor_mb=0))
+    with ExitStack() as stack:
+        bell = stack.enter_context(closing(Bell(engine)))
+        reading_room = Served(settings, None, sessions, bell)
+        stack.enter_context(reading_room.running())
+        yield stack.enter_context(served(reading_room.app))
+    engine.dispose()
+
+
+def store(address: str, count: int) -> str:
+    """Store a study of one noisy series; returns its UID."""
+    noise = np.random.default_rng(0).normal(40, 60, (count, SIDE, SIDE)).astype(np.int16)
+    affine = np.eye(4)
+    affine[:3, :3] = [[0, 0, 0.7], [0, 0.7, 0], [1, 0, 0]]
+    study = str(generate_uid())
+    slices = ct_stack(noise, affine, StudyInstanceUID=study, SeriesInstanceUID=generate_uid())
+    headers = {"Cookie": "ctscribe_session=ada", "X-CSRF-Token": "token"}
+    client = DICOMwebClient(f"{address}/dicom-web", headers=headers)
+    for start in range(0, count, PART):
+        client.store_instances([_as_file(one) for one in slices[start : start + PART]])
+    return study
+
+
+def _as_file(one: Dataset) -> Dataset:
+    file = BytesIO()
+    one.save_as(file, enforce_file_format=True)
+    file.seek(0)
+    return dcmread(file)
+
+
+def measured(address: str, study: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Open the study several times, and scroll through it once."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
+        first = [opened(browser, address, study) for _ in range(options.opened)]
+        with page_of(browser, address, "ada") as page:
+            show(page, study)
+            loaded_s = wait_until_loaded(page, options.slices)
+            # Of the slices above the middle one, some are left for the last page
+            rates = [page.evaluate(SCROLLED, options.slices // 3) for _ in range(3)]
+        version = browser.version
+        browser.close()
+    return {
+        "slices": options.slices,
+        "first image, median s": round(statistics.median(first), 2),
+        "first image, fastest and slowest s": [round(one(first), 2) for one in (min, max)],
+        "all slices loaded, s": round(loaded_s, 1),
+        "images a second, median of three": round(statistics.median(rates), 1),
+        "processors": os.cpu_count(),
+        "load of the machine, last minute": round(os.getloadavg()[0], 1),
+        "Chromium": version,
+    }
+
+
+def opened(browser: Browser, address: str, study: str) -> float:
+    """Seconds from the navigation to pixels on the screen; a context of its own has no cache."""
+    with page_of(browser, address, "ada") as page:
+        return show(page, study)
+
+
+def show(page: Page, study: str) -> float:
+    page.goto(f"/study/{study}", wait_until="commit")
+    shown_ms: float = page.wait_for_function(SHOWN, timeout=300_000).json_value()
+    return shown_ms / 1000
+
+
+def wait_until_loaded(page: Page, count: int) -> float:
+    """Seconds until the browser has asked for all slices and got them."""
+    began = time.monotonic()
+    while page.evaluate(LOADED) < count:
+        time.sleep(0.2)
+    return time.monotonic() - began
+
+
+if __name__ == "__main__":
+    main()
