@@ -2,10 +2,10 @@
 
 How long until the first image is on the screen, and how many images a second it scrolls. A series
 of slices with noise, uncompressed, is stored in a reading room of its own. A headless Chromium
-without a GPU opens the study page again and again, each time with an empty cache: the time runs from
-the navigation until pixels are on the screen. Then it scrolls through slices that it has loaded, each
-shown before the next is asked for. The server, the browser and its drawing share the processors;
-the load of the machine stands beside the figures.
+without a GPU opens the study page again and again, each time with an empty cache: the time runs
+from the navigation until pixels are on the screen. Then it scrolls through slices that it has
+loaded, each shown before the next is asked for. The server, the browser and its drawing share
+the processors; the load of the machine stands beside the figures.
 """
 
 from __future__ import annotations
