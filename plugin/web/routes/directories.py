@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Annotated
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
@@ -59,7 +59,7 @@ def directories_router(
         try:
             answer = await chosen.ask(request, f"{root}/api/session/oidc/{provider}/callback")
         except Refused as refused:
-            return _told(refused)
+            return _told(refused, next)
         request.session[_NEXT] = next
         return answer
 
@@ -75,7 +75,7 @@ def directories_router(
         try:
             secret = await run_in_threadpool(begin, await chosen.welcome(request), request)
         except Refused as refused:
-            return _told(refused)
+            return _told(refused, page)
         answer = RedirectResponse(page, status_code=303)
         keep_cookie(answer, secret, gate.limits, secure=secure)
         return answer
@@ -86,7 +86,9 @@ def directories_router(
     return router
 
 
-def _told(refused: Refused) -> Response:
-    """Tell a person on the sign-in page, and not as JSON."""
-    problem = urlencode({"problem": refused.code})
-    return RedirectResponse(f"/sign-in?{problem}", status_code=303)
+def _told(refused: Refused, page: str) -> Response:
+    """Tell a person on the sign-in page, which still knows the study that a RIS wanted to open."""
+    wanted = urlsplit(page)
+    query = parse_qs(wanted.query) if wanted.path == "/study" else {}
+    told = {"problem": refused.code, **{key: query[key][0] for key in query if key == "accession"}}
+    return RedirectResponse(f"/sign-in?{urlencode(told)}", status_code=303)

@@ -1,6 +1,6 @@
 import type { JSX } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
-import { loadSession, session } from './api/session';
+import { afterSignIn, loadSession, session } from './api/session';
 import { Shell } from './components/shell';
 import { language, t } from './i18n/i18n';
 import { SignIn } from './pages/sign-in';
@@ -50,11 +50,11 @@ function Page({ place }: { place: Place }): JSX.Element {
 
 /** After signing in: the worklist, or the study that a RIS wanted to open. */
 function After(): JSX.Element | null {
-  const accession = new URLSearchParams(location.search).get('accession');
+  const wanted = afterSignIn();
   useEffect(() => {
-    if (accession) location.replace(`/study?accession=${encodeURIComponent(accession)}`);
+    if (wanted !== '/') location.replace(wanted);
   }, []);
-  return accession ? null : <WorklistPage />;
+  return wanted === '/' ? <WorklistPage /> : null;
 }
 
 type Loaded = typeof import('./pages/admin/admin');

@@ -151,6 +151,16 @@ def test_nobody_comes_in_on_the_way_of_another(
     assert browser.get(back).headers["location"] == "/sign-in?problem=directory-failed"
 
 
+def test_the_study_that_a_ris_wanted_is_not_forgotten(browser: TestClient) -> None:
+    wanted = "/study?accession=A%26+1"
+    back = httpx.post(sent_to(browser, wanted), data={"sub": "1"}).headers["location"]
+    assert browser.get(back).headers["location"] == wanted
+    # Whoever is not let in is told, and may sign in to the same study otherwise
+    sent_to(browser, wanted)
+    failed = browser.get(back).headers["location"]
+    assert failed == "/sign-in?problem=directory-failed&accession=A%26+1"
+
+
 def test_a_directory_that_is_away_is_told(sessions: SessionFactory) -> None:
     browser = TestClient(application(sessions, "http://127.0.0.1:1"), follow_redirects=False)
     answer = browser.get("/api/session/oidc/house")
@@ -229,3 +239,9 @@ def test_a_browser_goes_to_the_directory_and_comes_back(
         page.get_by_role("button", name="1").first.click()
         expect(page.get_by_text("Ann Example")).to_be_visible()
         assert page.url == f"{address}/admin/none"
+    # A RIS has opened a study for somebody who has not signed in yet
+    with served(app) as address, page_of(chromium, address) as page:
+        page.goto("/sign-in?accession=A1")
+        page.get_by_role("link", name="House").click()
+        page.get_by_role("button", name="1").first.click()
+        page.wait_for_url(f"{address}/study?accession=A1")

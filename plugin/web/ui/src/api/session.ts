@@ -47,10 +47,16 @@ export async function signIn(name: string, password: string): Promise<void> {
   expired.value = false;
 }
 
-/** Where the browser signs in with a directory; it comes back to the present page. */
+/** Where the browser signs in with a directory; it comes back to what was wanted. */
 export function wayTo(provider: Provider): string {
-  const page = location.pathname === '/sign-in' ? '/' : location.pathname + location.search;
+  const page = location.pathname === '/sign-in' ? afterSignIn() : location.pathname + location.search;
   return `/api/session/oidc/${provider.id}?${new URLSearchParams({ next: page }).toString()}`;
+}
+
+/** Where the sign-in page leads: to the study that a RIS wanted to open, or the worklist. */
+export function afterSignIn(): string {
+  const accession = new URLSearchParams(location.search).get('accession');
+  return accession ? `/study?${new URLSearchParams({ accession }).toString()}` : '/';
 }
 
 /** Whether who is signed in may edit and decide. */

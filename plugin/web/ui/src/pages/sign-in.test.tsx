@@ -69,6 +69,15 @@ describe('signing in', () => {
     expect(way?.getAttribute('href')).toBe('/api/session/oidc/house?next=%2F');
   });
 
+  it('leads through a directory to the study that a RIS wanted', async () => {
+    history.replaceState(null, '', '/sign-in?accession=A%26+1');
+    answers(200, { ...nobody, providers: [{ id: 'house', title: 'House' }] });
+    await act(loadSession);
+    const way = page.querySelector<HTMLAnchorElement>('a.way')?.href ?? '';
+    expect(new URL(way).searchParams.get('next')).toBe('/study?accession=A%26+1');
+    history.replaceState(null, '', '/');
+  });
+
   it('says what a directory said', () => {
     history.replaceState(null, '', '/sign-in?problem=no-role');
     render(null, page);
