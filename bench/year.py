@@ -31,10 +31,11 @@ from plugin.reception.header import Header
 from plugin.reception.intake import Arrival, record
 from plugin.reception.sweep import sweep
 from plugin.state.audit import AuditRow
+from plugin.state.columns import Base
 from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory, open_database, session_factory
 from plugin.state.files.spool import Spool, file_head
-from plugin.state.tables import Base, DraftState
+from plugin.state.tables import DraftState
 from plugin.state.watch import Watch
 from plugin.upkeep.keeping.limits import Disk, Limit, Limits
 from plugin.upkeep.keeping.retention import prune

@@ -14,6 +14,8 @@ from dicom_io.archives.dimse import Dimse
 from dicom_io.errors import ConfigurationError
 from plugin.delivery.destinations import CLAIM_S, Destination, Proof
 from plugin.delivery.formed import tell_form
+from plugin.destination_settings import ArchiveDestination, FhirDestination, Hl7Destination
+from plugin.destination_settings import Destination as DestinationSettings
 from plugin.endpoints import (
     archive_of,
     certificates,
@@ -25,8 +27,7 @@ from plugin.endpoints import (
 from plugin.engines import watched_engine
 from plugin.housekeeping import audited_settings, duties, hl7_duties, metrics_duties
 from plugin.section import is_loopback
-from plugin.settings import ArchiveDestination, FhirDestination, Hl7Destination, Settings
-from plugin.settings import Destination as DestinationSettings
+from plugin.settings import Settings
 from plugin.state.clock import now_by, now_of
 from plugin.state.database import SessionFactory, open_database, require_database, session_factory
 from plugin.state.files.private import make_private

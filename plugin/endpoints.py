@@ -18,8 +18,7 @@ from dicom_io.archives.tls import Tls
 from dicom_io.errors import ConfigurationError
 from plugin.delivery.destinations import Proof, read_credentials
 from plugin.delivery.formed import Form, FormedArchive, Told
-from plugin.section import Certificates
-from plugin.settings import (
+from plugin.destination_settings import (
     DicomwebDestination,
     DimseDestination,
     FhirDestination,
@@ -27,6 +26,7 @@ from plugin.settings import (
     HttpLogin,
     OrthancDestination,
 )
+from plugin.section import Certificates
 from plugin.upkeep.syslog import SyslogReceiver
 from plugin.upkeep_settings import SyslogLine
 

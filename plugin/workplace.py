@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 from dicom_io.errors import ConfigurationError
 from plugin.delivery.destinations import Destination
+from plugin.destination_settings import ArchiveDestination
 from plugin.endpoints import archive_of
 from plugin.engines import ask_identity, opened_engine
 from plugin.feedback.promotion import OWN, current_model
-from plugin.settings import ArchiveDestination, Settings
+from plugin.settings import Settings
 from plugin.state.clock import now_by
 from plugin.state.completeness import ArchiveCount, Patience, nothing_known
 from plugin.state.database import SessionFactory

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from cryptography.x509 import load_pem_x509_certificates
 
+from plugin.destination_settings import Hl7Destination
 from plugin.section import Certificates
-from plugin.settings import Hl7Destination, Settings
+from plugin.settings import Settings
 
 
 def certificates_of(settings: Settings) -> Iterator[tuple[str, Certificates]]:

@@ -2,7 +2,9 @@
 
 from alembic import context
 
+from plugin.state.columns import Base
 from plugin.state.kept import (  # noqa: F401  beside all other tables
+    commitments,
     embeddings,
     listings,
     orders,
@@ -13,7 +15,6 @@ from plugin.state.kept import (  # noqa: F401  beside all other tables
     signed,
     trials,
 )
-from plugin.state.tables import Base
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -39,7 +39,8 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from dicom_io.cleaned import cleaned_values
-from plugin.state.tables import UID, Base, CleanText, Draft, Final, UtcDateTime
+from plugin.state.columns import UID, Base, CleanText, UtcDateTime
+from plugin.state.tables import Draft, Final
 
 # Of the first entry: there is none before it
 NO_HASH = "0" * 64

@@ -7,37 +7,26 @@ in `plugin.state.kept.listings`, for the reading room.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Any
 
 from sqlalchemy import (
     JSON,
     BigInteger,
-    DateTime,
     Float,
     ForeignKey,
     Index,
-    Integer,
-    MetaData,
     SmallInteger,
     String,
     Text,
-    TypeDecorator,
     UniqueConstraint,
     text,
 )
-from sqlalchemy.engine import Dialect
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from dicom_io.cleaned import cleaned
 from plugin.rules.urgency import Urgency
-
-# 32 bits are used up by some months of a large site's slices. Foreign keys have the type of what
-# they refer to; SQLite's integers have 64 bits, and it numbers the rows of INTEGER keys only
-Key = Annotated[int, mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)]
-# PS3.5 9.1 ends at 64; archives take a few more. SQLite keeps to no length, and to its first tables
-UID = String(70).with_variant(String(64), "sqlite")
+from plugin.state.columns import UID, Base, CleanText, Key, UtcDateTime, index_where
 
 
 class StudyState(StrEnum):
@@ -103,54 +92,12 @@ class Level(StrEnum):
     ALERT = "alert"
 
 
-class UtcDateTime(TypeDecorator[datetime]):
-    """A moment in UTC, aware in Python, whatever the database keeps."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        return None if value is None else value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-class CleanText(TypeDecorator[str]):
-    """Text for a person, which may quote something from outside; PostgreSQL takes no NUL."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        return None if value is None else cleaned(value)
-
-
-class Base(DeclarativeBase):
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-
-
-def _index(name: str, *columns: str, where: str, unique: bool = False) -> Index:
-    """An index of some rows; used where the same condition stands in the query as literals."""
-    rows = text(where)
-    return Index(name, *columns, unique=unique, sqlite_where=rows, postgresql_where=rows)
-
-
 class Study(Base):
     """A study that has sent at least one instance."""
 
     __tablename__ = "studies"
     __table_args__ = (
-        _index("ix_studies_with_images", "id", where="image_bytes IS NULL OR image_bytes > 0"),
+        index_where("ix_studies_with_images", "id", where="image_bytes IS NULL OR image_bytes > 0"),
     )
 
     id: Mapped[Key]
@@ -258,11 +205,11 @@ class Job(Base):
     __tablename__ = "jobs"
     __table_args__ = (
         UniqueConstraint("study_id", "revision"),
-        _index("uq_jobs_pending", "study_id", unique=True, where="state = 'pending'"),
+        index_where("uq_jobs_pending", "study_id", unique=True, where="state = 'pending'"),
         # In the order in which they are claimed; those that ended are never looked for
-        _index("ix_jobs_urgent", "urgency", "deadline", "id", where="state = 'pending'"),
-        _index("ix_jobs_waiting", "deadline", "id", where="state = 'pending'"),
-        _index("ix_jobs_running", "lease_until", where="state = 'running'"),
+        index_where("ix_jobs_urgent", "urgency", "deadline", "id", where="state = 'pending'"),
+        index_where("ix_jobs_waiting", "deadline", "id", where="state = 'pending'"),
+        index_where("ix_jobs_running", "lease_until", where="state = 'running'"),
     )
 
     id: Mapped[Key]
@@ -303,8 +250,8 @@ class Draft(Base):
 
     __tablename__ = "drafts"
     __table_args__ = (
-        _index("uq_drafts_current", "study_id", unique=True, where="is_current"),
-        _index("ix_drafts_with_files", "created_at", where="path <> ''"),
+        index_where("uq_drafts_current", "study_id", unique=True, where="is_current"),
+        index_where("ix_drafts_with_files", "created_at", where="path <> ''"),
     )
 
     id: Mapped[Key]
@@ -364,14 +311,14 @@ class Delivery(Base):
 
     __tablename__ = "deliveries"
     __table_args__ = (
-        _index(
+        index_where(
             "uq_deliveries_of_drafts",
             *("draft_id", "destination", "retracts"),
             unique=True,
             where="final_id IS NULL",
         ),
         Index("uq_deliveries_of_finals", "final_id", "destination", unique=True),
-        _index(
+        index_where(
             "ix_deliveries_open", "destination", "not_before", where="state IN ('pending', 'sent')"
         ),
     )
@@ -414,28 +361,6 @@ class Delivery(Base):
     def is_taken_back(self) -> bool:
         """Whether the draft that it delivers was retracted."""
         return self.draft.retraction_path is not None and not self.retracts
-
-
-class Commitment(Base):
-    """A request for storage commitment, and its answer, which may come to another process."""
-
-    __tablename__ = "commitments"
-
-    id: Mapped[Key]
-    transaction_uid: Mapped[str] = mapped_column(String(64), unique=True)
-    delivery_id: Mapped[int] = mapped_column(ForeignKey("deliveries.id"), index=True)
-    committed: Mapped[bool | None]
-
-
-class Count(Base):
-    """A counter that all processes of the service add to, see `plugin.state.tally`."""
-
-    __tablename__ = "counts"
-
-    name: Mapped[str] = mapped_column(String(64), primary_key=True)
-    # JSON, with sorted keys
-    labels: Mapped[str] = mapped_column(String(250), primary_key=True)
-    value: Mapped[float] = mapped_column(Float)
 
 
 class Removal(Base):

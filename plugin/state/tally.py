@@ -15,18 +15,32 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Float, String, insert, select, update
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Mapped, mapped_column
 
 from plugin.state.background import in_background
+from plugin.state.columns import Base
 from plugin.state.database import SessionFactory, reason_of
-from plugin.state.tables import Count
 
 LOGGER = logging.getLogger(__name__)
 # Prometheus asks every 15 s or less often
 FLUSH_S = 5.0
 # From a header that is read to a large model on a busy CPU
 BUCKETS_S = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)
+
+
+class Count(Base):
+    """A counter that all processes of the service add to."""
+
+    __tablename__ = "counts"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    # JSON, with sorted keys
+    labels: Mapped[str] = mapped_column(String(250), primary_key=True)
+    value: Mapped[float] = mapped_column(Float)
+
+
 _TABLE = Count.metadata.tables["counts"]
 _Key = tuple[str, str]
 

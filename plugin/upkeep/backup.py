@@ -29,9 +29,9 @@ from sqlalchemy import Column, Connection, Engine, exists, inspect, make_url, se
 from dicom_io.counted import counted
 from dicom_io.errors import ConfigurationError, PluginError
 from plugin.state.audit import AuditCut
+from plugin.state.columns import Base
 from plugin.state.database import connect
 from plugin.state.files.private import PRIVATE_FOLDER, make_private, make_private_file
-from plugin.state.tables import Base
 
 MANIFEST, FILES = "backup.json", "files.txt"
 DATABASE, TABLES, SPOOL = "ctscribe.db", "tables", "spool"

@@ -23,9 +23,10 @@ from plugin.console import LogLine
 from plugin.drafting.pipeline import Pipeline
 from plugin.drafting.worker import Worker
 from plugin.reception.receiver import running_receiver
+from plugin.state.columns import Base, CleanText
 from plugin.state.completeness import Patience
 from plugin.state.database import open_database, session_factory
-from plugin.state.tables import Base, CleanText, Event, Job, Level, Study
+from plugin.state.tables import Event, Job, Level, Study
 from plugin.state.timeline import add_event, add_event_once
 from tests.ct import ct_stack
 from tests.plugin.intake_objects import store

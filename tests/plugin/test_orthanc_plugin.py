@@ -24,9 +24,10 @@ from sqlalchemy import select
 
 from plugin.assembly import destination
 from plugin.commands.files import content
+from plugin.destination_settings import OrthancDestination
 from plugin.reception.pdata import WHOLE
 from plugin.reception.receiver import running_receiver
-from plugin.settings import OrthancDestination, Settings
+from plugin.settings import Settings
 from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory
 from plugin.state.files.spool import Spool

@@ -6,16 +6,10 @@ from typing import get_args
 import pytest
 
 from dicom_io.errors import ConfigurationError
+from plugin.destination_settings import Destination, OAuth
 from plugin.rules.rules import Rule
 from plugin.section import Certificates
-from plugin.settings import (
-    Destination,
-    Engine,
-    NamedModel,
-    OAuth,
-    Settings,
-    load_settings,
-)
+from plugin.settings import Engine, NamedModel, Settings, load_settings
 from plugin.upkeep_settings import Channel, SyslogLine
 from tests.repository import ROOT
 

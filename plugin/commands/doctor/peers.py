@@ -9,8 +9,9 @@ from uuid import uuid4
 
 from dicom_io.errors import CtscribeError
 from plugin.commands.doctor.finding import ALLOW_REACHING, Finding, not_installed, reachable
-from plugin.settings import Destination as DestinationSettings
-from plugin.settings import FhirDestination, Hl7Destination, Settings
+from plugin.destination_settings import Destination as DestinationSettings
+from plugin.destination_settings import FhirDestination, Hl7Destination
+from plugin.settings import Settings
 from plugin.web_settings import Directory as DirectorySettings
 
 if TYPE_CHECKING:

@@ -6,10 +6,22 @@ from collections.abc import Collection
 from datetime import datetime
 
 from pydicom.uid import generate_uid
-from sqlalchemy import exists, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ForeignKey, String, exists, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from plugin.state.tables import Commitment, Delivery
+from plugin.state.columns import Base, Key
+from plugin.state.tables import Delivery
+
+
+class Commitment(Base):
+    """A request for storage commitment, and its answer, which may come to another process."""
+
+    __tablename__ = "commitments"
+
+    id: Mapped[Key]
+    transaction_uid: Mapped[str] = mapped_column(String(64), unique=True)
+    delivery_id: Mapped[int] = mapped_column(ForeignKey("deliveries.id"), index=True)
+    committed: Mapped[bool | None]
 
 
 def begin_commitment(session: Session, delivery_id: int) -> str:

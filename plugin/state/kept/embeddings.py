@@ -5,7 +5,8 @@ from __future__ import annotations
 from sqlalchemy import ForeignKey, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from plugin.state.tables import Base, Draft, Key
+from plugin.state.columns import Base, Key
+from plugin.state.tables import Draft
 
 
 class ImageEmbedding(Base):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from sqlalchemy import ForeignKey, String, delete
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from plugin.state.tables import Base, CleanText
+from plugin.state.columns import Base, CleanText
 
 
 class Listing(Base):

@@ -7,7 +7,8 @@ from datetime import datetime
 from sqlalchemy import String, or_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from plugin.state.tables import UID, Base, Study, UtcDateTime
+from plugin.state.columns import UID, Base, UtcDateTime
+from plugin.state.tables import Study
 
 
 class Order(Base):

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import JSON, ForeignKey, String, Text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from plugin.state.tables import Base, UtcDateTime
+from plugin.state.columns import Base, UtcDateTime
 
 
 class Person(Base):

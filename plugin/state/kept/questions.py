@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import JSON, ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from plugin.state.tables import Base, CleanText, Key, Study, UtcDateTime
+from plugin.state.columns import Base, CleanText, Key, UtcDateTime
+from plugin.state.tables import Study
 
 
 class QuestionState(StrEnum):

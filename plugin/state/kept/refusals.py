@@ -13,8 +13,8 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from dicom_io.cleaned import cleaned
 from plugin.state.clock import now_of
+from plugin.state.columns import Base, UtcDateTime
 from plugin.state.database import SessionFactory, one_at_a_time
-from plugin.state.tables import Base, UtcDateTime
 
 # A scanner of ports has any number of names: of a day so many are told apart
 MOST = 500

@@ -8,7 +8,7 @@ from enum import StrEnum
 from sqlalchemy import JSON, ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from plugin.state.tables import Base, CleanText, Key, UtcDateTime
+from plugin.state.columns import Base, CleanText, Key, UtcDateTime
 
 
 class News(StrEnum):

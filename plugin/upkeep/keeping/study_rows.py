@@ -5,7 +5,8 @@ from __future__ import annotations
 from sqlalchemy import ColumnElement, Table, delete, or_, select
 from sqlalchemy.orm import Session
 
-from plugin.state.tables import Absent, Base, Study
+from plugin.state.columns import Base
+from plugin.state.tables import Absent, Study
 
 
 def delete_study(session: Session, study: Study) -> None:

@@ -18,7 +18,8 @@ from plugin.delivery.delivery import deliver_to
 from plugin.delivery.destinations import CLAIM_S, Destination
 from plugin.delivery.outbox import Due, Outbox
 from plugin.state.database import SessionFactory
-from plugin.state.tables import Commitment, Delivery, Draft, Event, Job, JobState, Study
+from plugin.state.kept.commitments import Commitment
+from plugin.state.tables import Delivery, Draft, Event, Job, JobState, Study
 from tests.objects import write_report
 
 

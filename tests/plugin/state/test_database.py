@@ -29,6 +29,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from dicom_io.errors import ConfigurationError
 from plugin.state import audit  # noqa: F401  its tables are models, too
+from plugin.state.columns import Base
 from plugin.state.database import (
     SessionFactory,
     connect,
@@ -38,7 +39,7 @@ from plugin.state.database import (
     reason_of,
     session_factory,
 )
-from plugin.state.tables import Base, Delivery, Event, Hold, Job, Quarantine, Study
+from plugin.state.tables import Delivery, Event, Hold, Job, Quarantine, Study
 from plugin.upkeep.alarms import tables as alarm_tables  # noqa: F401  as well
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -14,8 +14,8 @@ from sqlalchemy import text
 
 import plugin
 from plugin.cli import main
+from plugin.state.columns import Base
 from plugin.state.database import connect, migrate, migrations, open_database
-from plugin.state.tables import Base
 from tests.plugin.state.test_database import a_row_in_every_table
 
 MIGRATIONS = ScriptDirectory(str(Path(plugin.__file__).parent / "migrations"))

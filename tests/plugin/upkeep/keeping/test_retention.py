@@ -10,10 +10,10 @@ from sqlalchemy import delete, update
 
 from bench.year import files_below
 from plugin.administration.overview import study_to_dict
+from plugin.state.columns import Base
 from plugin.state.kept.trials import Shadow
 from plugin.state.tables import (
     Absent,
-    Base,
     Delivery,
     DeliveryState,
     Draft,
