@@ -23,7 +23,13 @@ from pydantic import (
 
 from dicom_io.characters import encoding_of
 from dicom_io.errors import ConfigurationError, DicomError
-from plugin.destination_settings import Destination, needs_the_sr
+from plugin.destination_settings import (
+    ArchiveDestination,
+    Destination,
+    FhirDestination,
+    Hl7Destination,
+    needs_the_sr,
+)
 from plugin.rules.rules import NO_MESSAGES, Rule, require_known
 from plugin.section import (
     AETitle,
