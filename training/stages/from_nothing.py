@@ -30,7 +30,7 @@ from training.stages.contrastive import train_contrastive
 from training.stages.language import train_language
 
 LOG = "log.json"
-_STORE = Path("store")
+_STORE, _WORDS = Path("store"), Path("words")
 _STAGES = ("contrastive", "language", "projector", "finetune")
 _PACKAGES = ("ctscribe", "torch", "transformers", "numpy")
 
@@ -64,27 +64,30 @@ def train_from_nothing(recipe: Recipe, out: Path, *, processes: int = 1) -> Path
     if missing := [t for t in ("phantoms", "llm", *_STAGES) if getattr(recipe, t) is None]:
         raise RecipeError(f"recipe {recipe.name} has no table {', '.join(missing)}")
     out.mkdir(parents=True, exist_ok=True)
+    words = _words(recipe)
     # a model says what it was made of: of paths only what holds wherever the folder lies
     with locked(out, "trains in"), chdir(out):
-        recipe = _with_words_here(recipe)
-        claim(Path(), {"recipe": recipe.model_dump(mode="json", exclude={"run": True})})
+        recipe = recipe.model_copy(update={t: _with_words(recipe, t) for t in words})
+        decisive = recipe.model_dump(mode="json", exclude={"run": True})
+        digests = {t: digest_of(sorted(folder.iterdir())) for t, folder in words.items()}
+        claim(Path(), {"recipe": decisive, "words": digests})
+        for table, folder in words.items():
+            copytree(folder, _WORDS / table, dirs_exist_ok=True)
         log = _Log(Path(LOG))
         for name, work in _Run(recipe, processes).steps():
             log.step(name, work)
     return out / "finetune" / "checkpoint"
 
 
-def _with_words_here(recipe: Recipe) -> Recipe:
-    """Copy the vocabularies that lie beside the recipe, and name the copies."""
-    changed = {}
-    for table in ("text_encoder", "llm"):
-        named = getattr(recipe, table)
-        if named is not None and (folder := Path(named.pretrained)).is_dir():
-            copy = Path("words") / table
-            if folder.resolve() != copy.resolve():
-                copytree(folder, copy, dirs_exist_ok=True)
-            changed[table] = named.model_copy(update={"pretrained": str(copy)})
-    return recipe.model_copy(update=changed)
+def _words(recipe: Recipe) -> dict[str, Path]:
+    """Where the vocabularies lie that come with the recipe, by its table."""
+    named = {table: getattr(recipe, table) for table in ("text_encoder", "llm")}
+    folders = {t: Path(n.pretrained).resolve() for t, n in named.items() if n is not None}
+    return {table: folder for table, folder in folders.items() if folder.is_dir()}
+
+
+def _with_words(recipe: Recipe, table: str) -> Any:
+    return getattr(recipe, table).model_copy(update={"pretrained": str(_WORDS / table)})
 
 
 @dataclass(frozen=True)

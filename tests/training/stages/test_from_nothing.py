@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from pathlib import Path
+from shutil import copy, copytree
 
 import pytest
 
@@ -12,7 +13,8 @@ from engine.checkpoints.checkpoint import describe
 from tests.training.run.processes import finished, start
 from tests.training.test_phantom_recipe import SMALL
 from training.data.shards import locked
-from training.recipe.recipe import load_recipe
+from training.recipe.recipe import FOLDER, load_recipe
+from training.stages import from_nothing
 from training.stages.from_nothing import train_from_nothing
 
 CHANGES = (
@@ -73,6 +75,22 @@ def test_the_log_says_what_was_done_and_what_came_out(whole):
 def test_another_recipe_is_refused_in_the_same_folder(whole):
     with pytest.raises(TrainingError, match="seed"):
         train_from_nothing(load_recipe("phantom", [*CHANGES, "seed=2"]), whole)
+
+
+def test_a_recipe_of_ones_own_takes_its_words_along(tmp_path, monkeypatch):
+    copytree(FOLDER / "words", tmp_path / "words")
+    copy(FOLDER / "phantom.toml", tmp_path / "own.toml")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(from_nothing._Run, "steps", lambda run: [])
+    train_from_nothing(load_recipe("own.toml"), Path("out"))
+    there = tmp_path / "out" / "words"
+    for table in ("text_encoder", "llm"):
+        assert (there / table / "tokenizer.json").read_bytes() == (
+            tmp_path / "words" / "tokenizer.json"
+        ).read_bytes()
+    (tmp_path / "words" / "tokenizer.json").write_text("{}")
+    with pytest.raises(TrainingError, match="words"):
+        train_from_nothing(load_recipe("own.toml"), Path("out"))
 
 
 def test_two_at_a_time_are_refused(whole):
