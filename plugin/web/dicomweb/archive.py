@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import ColumnElement, select
 
@@ -32,6 +33,17 @@ class Kept:
     def address(self) -> str:
         """Where its resource is, below the root of DICOMweb."""
         return f"studies/{self.study}/series/{self.series}/instances/{self.sop_instance}"
+
+
+# Without an object for each: a series has hundreds, and a viewer asks for it at every look
+_COLUMNS = (
+    Instance.sop_instance_uid,
+    Instance.sop_class_uid,
+    Instance.transfer_syntax_uid,
+    Instance.path,
+    Instance.size,
+    Instance.sha256,
+)
 
 
 @dataclass(frozen=True)
@@ -73,7 +85,7 @@ class Archive:
 
     def _instances(self, wanted: Iterable[ColumnElement[bool]]) -> list[Kept]:
         query = (
-            select(Instance, Series.series_instance_uid, Study.study_instance_uid)
+            select(*_COLUMNS, Series.series_instance_uid, Study.study_instance_uid)
             .join(Series, Series.id == Instance.series_id)
             .join(Study, Study.id == Instance.study_id)
             .where(*wanted)
@@ -81,15 +93,15 @@ class Archive:
         )
         with reading(self.sessions)() as session:
             rows = session.execute(query)
-            return [self.kept(row, series, study) for row, series, study in rows]
+            return [self.kept(row, row[-2], row[-1]) for row in rows]
 
-    def kept(self, row: Instance, series: str, study: str) -> Kept:
+    def kept(self, row: Any, series: str, study: str) -> Kept:
         """Return what a row tells of an instance.
 
         Parameters
         ----------
-        row : Instance
-            Of the database.
+        row : Instance or Row
+            Of the database, with the columns of an instance.
         series, study : str
             UIDs that it belongs to.
         """

@@ -10,7 +10,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from dicom_io.errors import DicomError
 from dicom_io.slices.read import read_instance
-from plugin.web.dicomweb.accept import Taken, accepted, multipart, pieces_of, takes
+from plugin.web.dicomweb.accept import Taken, accepted, gathered, multipart, pieces_of, takes
 from plugin.web.dicomweb.archive import Archive, Kept
 from plugin.web.dicomweb.frames import MEDIA_TYPES, RAW, media_type, read_frames
 from plugin.web.dicomweb.metadata import PIXEL_DATA, Metadata
@@ -93,7 +93,8 @@ class Wado:
         if takes(accepted(request), JSON, "application/json") is None:
             raise Refused(406, "not-acceptable", f"metadata is sent as {JSON}")
         found = self._seen(request, study, series, instance)
-        return StreamingResponse(self._metadata.of(found), media_type=JSON)
+        pieces = (piece.encode("ascii") for piece in self._metadata.of(found))
+        return StreamingResponse(gathered(pieces), media_type=JSON)
 
     def frames(
         self, request: Request, study: str, series: str, instance: str, frames: str

@@ -132,18 +132,28 @@ class Worklist:
         Refused
             There is none.
         """
-        if not valid_uid(study_instance_uid):
-            raise Refused(404, "not-found", "no study here has this UID")
+        study_id = self.key(study_instance_uid)
         with self._reading() as session:
-            uid = Study.study_instance_uid == study_instance_uid
-            query = select(Study.id, Listing.study_id.label("listed"))
-            found = session.execute(joined(query).where(uid)).one_or_none()
+            if session.get(Listing, study_id) is not None:
+                return rows_of(session, [study_id], now_of(session))[0]
+        name_studies(self._archive, [study_id])
+        with self._reading() as session:
+            return rows_of(session, [study_id], now_of(session))[0]
+
+    def key(self, study_instance_uid: str) -> int:
+        """Return the key of a study.
+
+        Raises
+        ------
+        Refused
+            There is none.
+        """
+        query = select(Study.id).where(Study.study_instance_uid == study_instance_uid)
+        with self._reading() as session:
+            found = session.scalar(query) if valid_uid(study_instance_uid) else None
         if found is None:
             raise Refused(404, "not-found", "no study here has this UID")
-        if found.listed is None:
-            name_studies(self._archive, [found.id])
-        with self._reading() as session:
-            return rows_of(session, [found.id], now_of(session))[0]
+        return found
 
     def counts(self, wanted: Filter) -> Mapping[str, int]:
         """Return how many studies stand where, whatever states are asked for."""

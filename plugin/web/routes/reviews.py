@@ -68,7 +68,7 @@ def reviews_router(room: Room) -> APIRouter:
     @router.get("", dependencies=[reader], responses=may_answer(404))
     def show(study: str, request: Request) -> Response:
         """Return the text as it stands, who changed it, and what was decided."""
-        room.worklist.row(study)
+        room.worklist.key(study)
         found = reviews.show(study)
         room.views.note(request, study)
         return _answer(found, 200)
@@ -82,7 +82,7 @@ def reviews_router(room: Room) -> APIRouter:
         me: SignIn = decides,
     ) -> Response:
         """Save the text, upon the version that `If-Match` names."""
-        room.worklist.row(study)
+        room.worklist.key(study)
         sections = [one.model_dump() for one in edited.sections]
         if len({one["heading"] for one in sections}) < len(sections):
             raise Refused(422, "invalid-request", "each heading stands once")
@@ -92,14 +92,14 @@ def reviews_router(room: Room) -> APIRouter:
     @router.post("/accept", responses=refused)
     def accept(study: str, wanted: Decision, request: Request, me: SignIn = decides) -> Response:
         """Accept the text as it stands; the settings say what follows."""
-        room.worklist.row(study)
+        room.worklist.key(study)
         who = _reader(me, request)
         return answered(study, lambda: room.decisions.accept(study, wanted.version, who))
 
     @router.post("/reject", responses=refused)
     def reject(study: str, wanted: Decision, request: Request, me: SignIn = decides) -> Response:
         """Reject the draft, with a reason."""
-        room.worklist.row(study)
+        room.worklist.key(study)
         reason, who = (wanted.reason or "").strip(), _reader(me, request)
         if not reason:
             raise Refused(422, "no-reason", "say why the draft is rejected")
@@ -108,7 +108,7 @@ def reviews_router(room: Room) -> APIRouter:
     @router.post("/later", responses=refused)
     def later(study: str, wanted: Decision, request: Request, me: SignIn = decides) -> Response:
         """Put the study off, until a moment or until somebody takes it up."""
-        room.worklist.row(study)
+        room.worklist.key(study)
         until: datetime | None = wanted.until
         who = _reader(me, request)
         return answered(study, lambda: reviews.put_off(study, wanted.version, until, who))
@@ -116,7 +116,7 @@ def reviews_router(room: Room) -> APIRouter:
     @router.post("/reopen", responses=refused)
     def reopen(study: str, request: Request, me: SignIn = decides) -> Response:
         """Take up a review that was decided or put off, upon the present draft."""
-        room.worklist.row(study)
+        room.worklist.key(study)
         return answered(study, lambda: reviews.reopen(study, _reader(me, request)))
 
     return router

@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter, Request
-from sqlalchemy import select
 
 from plugin.state.clock import now_of
 from plugin.state.kept.people import SignIn
-from plugin.state.tables import Study
 from plugin.web.access.sessions import Role
 from plugin.web.access.tokens import Scope
 from plugin.web.dicomweb.problems import Refused, may_answer
@@ -36,7 +34,7 @@ def studies_router(room: Room) -> APIRouter:
     @router.get("/draft", dependencies=[reader])
     def draft(study: str, request: Request) -> dict[str, Any]:
         """Return the current draft, sentence by sentence."""
-        room.worklist.row(study)
+        room.worklist.key(study)
         written = current_draft(sessions, spool, study)
         room.views.note(request, study)
         return told(written, sessions, spool)
@@ -44,17 +42,15 @@ def studies_router(room: Room) -> APIRouter:
     @router.get("/heat/{sentence}", dependencies=[reader])
     def heat(study: str, sentence: str) -> None:
         """Return where a sentence was seen; no model of this version tells it."""
-        room.worklist.row(study)
+        room.worklist.key(study)
         raise Refused(404, "no-heat-map", "the model does not tell where it saw a sentence")
 
     @router.post("/presence")
     def presence(study: str, me: SignIn = looks_on) -> dict[str, Any]:
         """Tell that a page has the study open, every 20 seconds."""
-        room.worklist.row(study)
+        study_id = room.worklist.key(study)
         with sessions.begin() as session:
             now = now_of(session)
-            uid = Study.study_instance_uid == study
-            study_id = session.scalars(select(Study.id).where(uid)).one()
             tell_presence(session, study_id, me.person_name, now)
             session.flush()
             readers = readers_of(session, [study_id], now)

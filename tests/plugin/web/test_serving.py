@@ -52,7 +52,7 @@ def url(config: Path) -> Iterator[str]:
     process = subprocess.Popen([*CTSCRIBE, "web", "-c", str(config)], env=environment)
     address = f"http://127.0.0.1:{port}"
     try:
-        eventually(lambda: _answers(address))
+        eventually(lambda: _answers(address), 120)  # its imports take long on a busy machine
         yield address
     finally:
         process.terminate()
