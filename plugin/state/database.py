@@ -107,7 +107,7 @@ def connect(url: str) -> Engine:
         event.listen(engine, "begin", _begin_on_a_server)
         return engine
     in_memory = not parsed.database or parsed.database == ":memory:"
-    if parsed.database and not in_memory:
+    if not in_memory:
         # SQLite gives the files beside it the same mode
         make_private_file(Path(parsed.database))
     # All are kept: to open a file and to set it up takes as long as what is asked of it

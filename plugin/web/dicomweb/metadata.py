@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
 import uuid
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import groupby
 from operator import attrgetter
+from pathlib import Path
 from typing import Any
 
 from pydicom import Dataset
@@ -143,6 +145,7 @@ class Metadata:
 
     def __init__(self, archive: Archive) -> None:
         self._spool: Spool = archive.spool
+        self._making = threading.Lock()
 
     def of(self, instances: Sequence[Kept]) -> Iterator[str]:
         """Yield a JSON array of the headers of instances, piece by piece."""
@@ -156,8 +159,12 @@ class Metadata:
         if len(instances) == 1:
             return json.dumps(header_json(instances[0]))
         path = instances[0].path.parent / f"{instances[0].series}-{_digest(instances)}.json"
-        with suppress(FileNotFoundError):
-            return path.read_text("ascii")
+        if (made := _read(path)) is None:
+            with self._making:  # several may ask at once: the others read what the first one makes
+                made = _read(path) or self._make(path, instances)
+        return made
+
+    def _make(self, path: Path, instances: list[Kept]) -> str:
         conversion = Conversion()
         made = ",".join(json.dumps(header_json(one, conversion)) for one in instances)
         self._keep(str(path), made)
@@ -172,6 +179,13 @@ class Metadata:
                 file.write(made)
             unfinished.replace(path)  # fails where the study was deleted meanwhile
         unfinished.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text("ascii")
+    except FileNotFoundError:
+        return None
 
 
 def _by_series(instances: Iterable[Kept]) -> list[Kept]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -36,8 +35,6 @@ _RECENT = timedelta(hours=1)
 
 # What is in hand when the service stops is finished in less, or made when somebody asks
 _DRAIN_S = 5.0
-# Behind everybody who waits for an answer, and before nobody
-_NICE = 5
 
 _Seen = dict[str, datetime]
 
@@ -78,7 +75,6 @@ def keeping_ready(database_url: str, spool: Path) -> Iterator[subprocess.Popen[b
 
 def _main() -> None:
     """Run until standard input ends, as it does with whoever started this process."""
-    os.nice(_NICE)
     database_url, spool = json.loads(sys.stdin.readline())
     archive = Archive(session_factory(connect(database_url)), Spool(Path(spool), floor_bytes=0))
     metadata, seen = Metadata(archive), _Seen()
