@@ -106,12 +106,12 @@ def connect(url: str) -> Engine:
         )
         event.listen(engine, "begin", _begin_on_a_server)
         return engine
-    in_memory = not parsed.database or parsed.database == ":memory:"
-    if not in_memory:
+    pool = {}
+    if parsed.database and parsed.database != ":memory:":
         # SQLite gives the files beside it the same mode
         make_private_file(Path(parsed.database))
-    # All are kept: to open a file and to set it up takes as long as what is asked of it
-    pool = {} if in_memory else {"pool_size": MOST_CONNECTIONS, "max_overflow": 0}
+        # All are kept: to open a file and to set it up takes as long as what is asked of it
+        pool = {"pool_size": MOST_CONNECTIONS, "max_overflow": 0}
     engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_S}, **pool)
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin)
