@@ -1,5 +1,6 @@
 """Plain text of a draft, and of a report read back."""
 
+import re
 from collections.abc import Iterator
 
 from pydicom import Dataset
@@ -40,6 +41,45 @@ def report_text(dataset: Dataset) -> str:
     """Write a report object as plain text, each section under its heading."""
     blocks = ["\n".join([heading, *texts]) for heading, texts in report_sections(dataset)]
     return "\n\n".join(blocks) + "\n"
+
+
+def document_lines(document: Dataset) -> list[str]:
+    """Write any Structured Report as lines: headings, texts, codes and measurements.
+
+    Parameters
+    ----------
+    document : pydicom.Dataset
+        Of whatever template, written by anybody. Who observed, in which language, and references
+        to images are left out.
+    """
+    return list(_lines(document))
+
+
+def _lines(item: Dataset) -> Iterator[str]:
+    for child in item.get("ContentSequence") or []:
+        if child.get("RelationshipType") in _ABOUT_THE_REPORT:
+            continue
+        kind, name = child.get("ValueType"), _meaning(child, "ConceptNameCodeSequence")
+        if kind == "CONTAINER":
+            yield from ["", name] if name else []
+        elif kind == "TEXT":
+            yield from re.split(r"\r\n?|\n", str(child.get("TextValue") or ""))
+        elif kind == "CODE":
+            yield f"{name}: {_meaning(child, 'ConceptCodeSequence')}"
+        elif kind == "NUM":
+            for one in child.get("MeasuredValueSequence") or []:
+                unit = _meaning(one, "MeasurementUnitsCodeSequence", "CodeValue")
+                yield f"{name}: {one.get('NumericValue', '')} {unit}".rstrip()
+        yield from _lines(child)
+
+
+# PS3.3 C.17.3.2.4: modifiers of a concept, the observer, and when it was acquired
+_ABOUT_THE_REPORT = ("HAS CONCEPT MOD", "HAS OBS CONTEXT", "HAS ACQ CONTEXT")
+
+
+def _meaning(item: Dataset, sequence: str, keyword: str = "CodeMeaning") -> str:
+    codes = item.get(sequence) or []
+    return str(codes[0].get(keyword) or "") if codes else ""
 
 
 def _texts(item: Dataset) -> Iterator[str]:

@@ -9,6 +9,8 @@ from typing import Protocol
 from pydicom import Dataset
 
 from dicom_io.archives.inventory import WANTED
+from dicom_io.archives.patient_identity import Person
+from dicom_io.archives.patient_studies import PatientStudies
 from dicom_io.archives.proof import Found, InstanceReference
 
 
@@ -40,6 +42,15 @@ class Archive(Target, Protocol):
         """List studies with a series of a modality, each with `STUDY_KEYS`.
 
         `dates` is a range as a query writes it (PS3.4 C.2.2.2.5.1); empty where any will do.
+        """
+
+    def studies_of(self, person: Person) -> PatientStudies:
+        """List the studies of one patient, and of nobody else with the same number.
+
+        Raises
+        ------
+        MissingAttribute, UnreadableText
+            Nobody can be asked for by this number: see `patient_keys`.
         """
 
     def fetch(

@@ -28,7 +28,8 @@ from dicom_io.archives.http import (
 )
 from dicom_io.archives.inventory import STUDY_KEYS, WANTED, ct_inventory, held_series
 from dicom_io.archives.multipart import enclose, parts
-from dicom_io.archives.patient_identity import identities_of
+from dicom_io.archives.patient_identity import Person, identities_of
+from dicom_io.archives.patient_studies import MOST, PatientStudies, patient_keys, read_answers
 from dicom_io.archives.proof import Found, InstanceReference, counted, held
 from dicom_io.archives.tls import Tls
 from dicom_io.errors import AssociationRejected, NotRetrieved, PeerUnreachable
@@ -115,6 +116,15 @@ class Dicomweb:
             return self._every(
                 client, "studies", "StudyInstanceUID", **wanted, includefield=list(STUDY_KEYS)
             )
+
+    def studies_of(self, person: Person) -> PatientStudies:
+        """List the studies of a patient by QIDO-RS (PS3.18 10.6)."""
+        keys = patient_keys(person)
+        wanted: dict[str, Any] = {keyword: value for keyword, value in keys.items() if value}
+        told = [keyword for keyword, value in keys.items() if not value]
+        with self._client() as client:
+            answers = self._query(client, "studies", **wanted, includefield=told, limit=MOST)
+        return read_answers(person, answers)
 
     def fetch(
         self, study_instance_uid: str, folder: Path, modalities: Collection[str] = WANTED

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,8 @@ from dicom_io.archives.association import (
 )
 from dicom_io.archives.commitment import WAIT_S, Mailbox, ask
 from dicom_io.archives.inventory import REPORT_KEYS, STUDY_KEYS, WANTED, ct_inventory, held_series
-from dicom_io.archives.patient_identity import identities_of
+from dicom_io.archives.patient_identity import Person, identities_of
+from dicom_io.archives.patient_studies import MOST, PatientStudies, patient_keys, read_answers
 from dicom_io.archives.proof import Found, InstanceReference, counted, held
 from dicom_io.archives.retrieval import (
     Inbox,
@@ -132,6 +134,15 @@ class Dimse:
         keys = {**UTF_8, **dict.fromkeys(STUDY_KEYS, ""), "ModalitiesInStudy": modality}
         queries = [identifier("STUDY", **keys | {"StudyDate": day}) for day in _days(dates)]
         return [study for day in self._answers(*queries, timeouts=PATIENCE) for study in day]
+
+    def studies_of(self, person: Person) -> PatientStudies:
+        """List the studies of a patient by C-FIND; what goes on for too long is ended."""
+        query = identifier("STUDY", **UTF_8, **patient_keys(person))
+        with self._associated([(StudyRootQueryRetrieveInformationModelFind, None)]) as assoc:
+            answers = list(islice(find(assoc, query, self.ae_title), MOST))
+            if len(answers) == MOST:
+                assoc.abort()
+        return read_answers(person, answers)
 
     def fetch(
         self, study_instance_uid: str, folder: Path, modalities: Collection[str] = WANTED

@@ -24,7 +24,8 @@ from dicom_io.archives.http import (
     within,
 )
 from dicom_io.archives.inventory import REPORT_KEYS, STUDY_KEYS, WANTED
-from dicom_io.archives.patient_identity import identities_of
+from dicom_io.archives.patient_identity import Person, identities_of
+from dicom_io.archives.patient_studies import MOST, PatientStudies, patient_keys, read_told
 from dicom_io.archives.proof import Found, InstanceReference
 from dicom_io.archives.tls import Tls
 from dicom_io.errors import AssociationRejected, NotRetrieved, PeerUnreachable
@@ -105,6 +106,17 @@ class Orthanc:
             found = self._find(client, "find", json=asked)
         return [_header(_main_tags(study), STUDY_KEYS) for study in found]
 
+    def studies_of(self, person: Person) -> PatientStudies:
+        """List the studies of a patient by `/tools/find`, and read a header of each.
+
+        Its index does not keep every attribute that says whose a study is.
+        """
+        wanted = {keyword: value for keyword, value in patient_keys(person).items() if value}
+        asked = {"Level": "Study", "Expand": True, "Limit": MOST, "Query": wanted}
+        with self._client() as client:
+            found = self._find(client, "find", json=asked)[:MOST]
+            return read_told(person, [self._told(client, one["ID"]) for one in found])
+
     def fetch(
         self, study_instance_uid: str, folder: Path, modalities: Collection[str] = WANTED
     ) -> None:
@@ -113,10 +125,10 @@ class Orthanc:
         Parameters as `Archive.fetch`.
         """
         with self._client() as client:
+            if not self._look_up(client, "Study", study_instance_uid):
+                raise NotRetrieved(f"{self._peer} does not hold the study")
             series = self._series(client, study_instance_uid, modalities)
             instances = [instance for one in series for instance in one["Instances"]]
-            if not instances:
-                raise NotRetrieved(f"{self._peer} holds no image of the study")
             for number, instance in enumerate(instances):
                 answer = ask_again(partial(client.get_instances_id_file, instance), self._peer)
                 (folder / f"{number:06d}.dcm").write_bytes(answer.content)
@@ -166,6 +178,13 @@ class Orthanc:
             for series in self._read(client.get_studies_id_series, study)
             if series["MainDicomTags"].get("Modality") in modalities
         ]
+
+    def _told(self, client: pyorthanc.Orthanc, study: str) -> dict[str, str]:
+        series = self._read(client.get_studies_id_series, study)
+        modalities = {str(one["MainDicomTags"].get("Modality", "")) for one in series}
+        instance = next(one for each in series for one in each["Instances"])
+        tags = self._read(client.get_instances_id_simplified_tags, instance)
+        return {**tags, "ModalitiesInStudy": "\\".join(sorted(modalities))}
 
     def _find(self, client: pyorthanc.Orthanc, tool: str, **asked: Any) -> list[dict[str, Any]]:
         # pyorthanc's own methods pass text as a form, which httpx deprecates

@@ -28,6 +28,35 @@ class Identity:
     patient_name: str = field(repr=False)
 
 
+@dataclass(frozen=True)
+class Person:
+    """A patient as the headers of a study tell of them.
+
+    Parameters
+    ----------
+    patient_id, issuer : str
+        The number, and who gave it.
+    name, birth_date : str
+        As DICOM writes them; empty where they are not told.
+    """
+
+    patient_id: str = field(repr=False)
+    issuer: str = field(default="", repr=False)
+    name: str = field(default="", repr=False)
+    birth_date: str = field(default="", repr=False)
+
+
+def same_person(one: Person, other: Person) -> bool:
+    """Whether two studies are of one patient: number and issuer agree, and nothing contradicts."""
+    born = {one.birth_date, other.birth_date} - {""}
+    return (
+        one.patient_id == other.patient_id != ""
+        and one.issuer == other.issuer
+        and len(born) < 2
+        and not names_differ(one.name, other.name)
+    )
+
+
 def identity_of(header: Dataset) -> Identity:
     """Return the identity that a header names, without padding that systems add and drop."""
     return Identity(
