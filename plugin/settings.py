@@ -277,6 +277,7 @@ class Settings(Section):
         for key, name in (
             ("completeness.count_at", self.completeness.count_at),
             ("worker.reported_at", self.worker.reported_at),
+            ("web.priors_at", self.web.priors_at),
         ):
             if name is not None and name not in named:
                 raise ValueError(f"{key}: no destination is called {name}")

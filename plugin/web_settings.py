@@ -90,6 +90,11 @@ class Web(Section):
     ohif_url: HttpUrl | None = Field(
         default=None, description="an OHIF viewer that reaches our DICOMweb: studies link to it"
     )
+    priors_at: str | None = Field(
+        default=None,
+        description="name of the destination that is asked for a patient's earlier studies and "
+        "their reports",
+    )
     links_secret_env: str | None = Field(
         default=None,
         description="name of the environment variable with the secret that signs links to studies",

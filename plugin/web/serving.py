@@ -20,8 +20,8 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from dicom_io.errors import ConfigurationError
 from plugin.assembly import await_sessions, open_spool
-from plugin.endpoints import certificates, read_secret
-from plugin.settings import Settings, load_settings
+from plugin.endpoints import archive_of, certificates, read_secret
+from plugin.settings import ArchiveDestination, Settings, load_settings
 from plugin.state.background import in_background
 from plugin.state.database import SessionFactory
 from plugin.state.kept.refusals import TURNED_AWAY
@@ -36,6 +36,7 @@ from plugin.web.access.pace import Paced
 from plugin.web.access.sessions import Limits, Role
 from plugin.web.access.tokens import Scope
 from plugin.web.application import create_app
+from plugin.web.beside.archived import ArchivedPriors
 from plugin.web.beside.routes import beside_router
 from plugin.web.dicomweb.archive import Archive
 from plugin.web.dicomweb.readiness import keeping_ready
@@ -138,7 +139,12 @@ class Served:
         office = Office(read, sessions, archive.spool, identify, administrator)
         routers = (
             _dicomweb(archive, self._storing, gate),
-            beside_router(archive, identify, [gate.allowed(Role.READER, Scope.READING)]),
+            beside_router(
+                archive,
+                identify,
+                [gate.allowed(Role.READER, Scope.READING)],
+                archived_priors(settings),
+            ),
             questions_router(sessions, identify, [gate.allowed(Role.READER)]),
             *reading_routers(room),
             *_of_directories(gate, web),
@@ -189,6 +195,14 @@ def _dicomweb(archive: Archive, storing: Storing, gate: Gate) -> APIRouter:
         may_read=[gate.allowed(Role.READER, Scope.DICOMWEB_READ)],
         may_store=[gate.allowed(Role.ADMINISTRATOR, Scope.DICOMWEB_WRITE)],
     )
+
+
+def archived_priors(settings: Settings) -> ArchivedPriors | None:
+    """Return what asks the archive of prior studies; None where the settings name none."""
+    for one in settings.destinations:
+        if one.name == settings.web.priors_at and isinstance(one, ArchiveDestination):
+            return ArchivedPriors(one.name, archive_of(one))
+    return None
 
 
 def _of_directories(gate: Gate, web: Web) -> list[APIRouter]:

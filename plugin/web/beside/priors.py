@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from dicom_io.archives.patient_identity import names_differ
+from dicom_io.archives.patient_identity import Person, same_person
+from dicom_io.archives.patient_studies import person_of
 from plugin.web.beside.reports import Report, report_of
 from plugin.web.dicomweb.archive import Archive
 from plugin.web.dicomweb.metadata import tag_of
@@ -56,35 +58,43 @@ def received_priors(archive: Archive, study_instance_uid: str) -> list[Prior]:
     Refused
         There is no such study.
     """
-    archive.instances(study_instance_uid)
-    own = search(archive, "studies", _by(StudyInstanceUID=study_instance_uid)).rows[0]
-    number = text_of(own, "PatientID")
-    if not number:
+    own = whose(archive, study_instance_uid)
+    if not own.patient_id:
         return []
-    query = _by(PatientID=number)
+    query = _by(PatientID=own.patient_id)
     query.limit = _MOST
     found = [
         _prior(archive, other)
         for other in search(archive, "studies", query).rows
-        if text_of(other, "StudyInstanceUID") != study_instance_uid and same_patient(own, other)
+        if text_of(other, "StudyInstanceUID") != study_instance_uid
+        and same_person(own, person(other))
     ]
     return sorted(found, key=lambda one: one.date, reverse=True)
 
 
-def same_patient(own: Attributes, other: Attributes) -> bool:
-    """Whether two studies are of one patient: number and issuer agree, and nothing contradicts.
+def whose(archive: Archive, study_instance_uid: str) -> Person:
+    """Return whose study it is.
 
     Parameters
     ----------
-    own, other : mapping
-        DICOM JSON.
+    archive : Archive
+        Where it is.
+    study_instance_uid : str
+        Of the study.
+
+    Raises
+    ------
+    Refused
+        There is no such study.
     """
-    for keyword in ("PatientID", "IssuerOfPatientID"):
-        if text_of(own, keyword) != text_of(other, keyword):
-            return False
-    born = {text_of(one, "PatientBirthDate") for one in (own, other)} - {""}
-    names = text_of(own, "PatientName"), text_of(other, "PatientName")
-    return len(born) < 2 and not names_differ(*names)
+    archive.instances(study_instance_uid)
+    found = search(archive, "studies", _by(StudyInstanceUID=study_instance_uid)).rows
+    return person(found[0])
+
+
+def person(attributes: Attributes) -> Person:
+    """Read whom DICOM JSON is about."""
+    return person_of(partial(text_of, attributes))
 
 
 def text_of(attributes: Attributes, keyword: str) -> str:

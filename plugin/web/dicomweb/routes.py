@@ -54,8 +54,18 @@ class Views:
         self._lock = threading.Lock()
         self._until: dict[tuple[str, str | None], float] = {}
 
-    def note(self, request: Request, study: str | None) -> None:
-        """Write that a study is shown, or a list of them, unless that was just written."""
+    def note(self, request: Request, study: str | None, patient_id: str | None = None) -> None:
+        """Write that a study is shown, or a list of them, unless that was just written.
+
+        Parameters
+        ----------
+        request : Request
+            Of who sees it.
+        study : str, optional
+            StudyInstanceUID; None is a list.
+        patient_id : str, optional
+            Whose it is, where the study never was here.
+        """
         who = self._identify(request)
         now, key = time.monotonic(), (str(who), study)
         with self._lock:
@@ -64,7 +74,7 @@ class Views:
             if len(self._until) > _MOST_VIEWS:
                 self._until = {one: until for one, until in self._until.items() if until > now}
             self._until[key] = now + _ONE_VIEW_S
-        subject = Subject(study_instance_uid=study) if study else None
+        subject = Subject(study_instance_uid=study, patient_id=patient_id) if study else None
         entry = Entry(action=Action.VIEWED, who=who, study=subject, detail=self._what)
         with self._sessions.begin() as session:
             audit.record(session, entry, now=now_of(session))

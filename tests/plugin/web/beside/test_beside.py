@@ -9,8 +9,9 @@ import pytest
 from fastapi import FastAPI, Request
 from starlette.testclient import TestClient
 
+from dicom_io.archives.patient_identity import same_person
 from plugin.state.audit import Who
-from plugin.web.beside.priors import same_patient
+from plugin.web.beside.priors import person as person_in
 from plugin.web.beside.routes import beside_router
 from plugin.web.dicomweb.archive import Archive
 from plugin.web.dicomweb.problems import Refused, answer_refused
@@ -82,8 +83,9 @@ def person(
     ],
 )
 def test_one_patient(other: dict[str, Any], same: bool) -> None:
-    assert same_patient(person(), other) is same
+    assert same_person(person_in(person()), person_in(other)) is same
 
 
 def test_birth_dates_that_contradict() -> None:
-    assert not same_patient(person(born="19700101"), person(born="19700102"))
+    one, other = person(born="19700101"), person(born="19700102")
+    assert not same_person(person_in(one), person_in(other))
