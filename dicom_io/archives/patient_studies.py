@@ -7,7 +7,7 @@ answer is compared with the patient before anybody sees it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -161,7 +161,7 @@ def texts_of(header: Dataset) -> Told:
     return partial(_text, header)
 
 
-def _believed(person: Person, answers: list[Told]) -> PatientStudies:
+def _believed(person: Person, answers: Sequence[Told]) -> PatientStudies:
     ours = [study for told in answers if is_of(person, told) and (study := _held_study(told))]
     once = {one.study_instance_uid: one for one in ours}
     return PatientStudies(tuple(once.values()), len(answers) - len(ours))

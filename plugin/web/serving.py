@@ -20,8 +20,9 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from dicom_io.errors import ConfigurationError
 from plugin.assembly import await_sessions, open_spool
+from plugin.destination_settings import ArchiveDestination
 from plugin.endpoints import archive_of, certificates, read_secret
-from plugin.settings import ArchiveDestination, Settings, load_settings
+from plugin.settings import Settings, load_settings
 from plugin.state.background import in_background
 from plugin.state.database import SessionFactory
 from plugin.state.kept.refusals import TURNED_AWAY

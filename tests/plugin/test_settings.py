@@ -138,6 +138,13 @@ def test_slices_are_not_counted_where_no_images_are_kept(tmp_path):
         load_settings(written(tmp_path, text))
 
 
+def test_prior_studies_are_looked_for_in_an_archive(tmp_path):
+    ris = 'name = "ris"\nkind = "hl7"\nhost = "127.0.0.1"\nport = 2575'
+    text = f'[web]\npriors_at = "ris"\n[[destinations]]\n{ris}'
+    with pytest.raises(ConfigurationError, match=r"web.priors_at: ris is no archive of images"):
+        load_settings(written(tmp_path, text))
+
+
 def test_the_examples_in_the_docs_are_valid(tmp_path):
     examples = DOCS.read_text("utf-8").split("```toml")[1:]
     loaded = [load_settings(written(tmp_path, example.split("```")[0])) for example in examples]

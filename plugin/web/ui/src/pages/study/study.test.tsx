@@ -287,26 +287,43 @@ describe('the study page', () => {
   });
 
   it('shows priors and questions apart from the report, and says so', async () => {
+    const title = { date: '20250102', description: 'CT chest', modality: 'CT' };
+    const received = { ...title, study_instance_uid: '1.3', source: 'received', state: 'signed' };
     answers['GET /api/studies/1.2/priors'] = [
       200,
+      { priors: [{ ...received, report: 'Nodule of 6 mm.' }] },
+    ];
+    answers['GET /api/studies/1.2/archived'] = [
+      200,
       {
+        archive: 'PACS',
         priors: [
-          {
-            study_instance_uid: null,
-            date: '20250102',
-            description: 'CT chest',
-            modality: 'CT',
-            source: 'PACS',
-            report: 'Nodule of 6 mm.',
-            state: null,
-          },
+          { ...title, study_instance_uid: '1.3' },
+          { ...title, study_instance_uid: '1.4', date: '20240304' },
         ],
+        withheld: 2,
       },
+    ];
+    answers['GET /api/studies/1.2/archived/1.4'] = [
+      200,
+      { reports: [{ text: 'No nodule.', state: 'signed', date: '20240305' }] },
     ];
     await open();
     await click('Earlier studies');
     const panel = page.querySelector('#panel-priors');
-    expect(panel?.textContent).toMatch(/not the present study.*2 Jan 2025.*archive PACS.*6 mm/);
+    expect(panel?.querySelectorAll('.card').length).toBe(2);
+    expect(panel?.textContent).toMatch(
+      /not the present study.*2 Jan 2025.*Received here · In the archive PACS.*6 mm.*4 Mar 2024.*names 2 more/,
+    );
+    expect(panel?.textContent).not.toContain('No nodule.');
+    const [, , last] = panel?.querySelectorAll('details') ?? [];
+    await act(() => {
+      if (last) last.open = true;
+      last?.dispatchEvent(new Event('toggle'));
+    });
+    await vi.waitFor(() => {
+      expect(last?.textContent).toMatch(/Reports in PACS.*Signed · 5 Mar 2024.*No nodule/);
+    });
     await click('Ask');
     expect(page.querySelector('#panel-ask')?.textContent).toContain('never enters the report');
   });
