@@ -18,6 +18,8 @@ export type Drag = 'window' | 'length' | 'pan' | 'zoom';
 /** What stands on the screen in the leading pane. */
 export interface Place {
   sopInstance: string;
+  /** What reports call the image; null where it has no number. */
+  instance: number | null;
   /** From 1, in the order of places. */
   number: number;
   of: number;
@@ -147,8 +149,10 @@ export class Engine {
 
   get place(): Place {
     const index = this.index;
-    const { sopInstances } = this.series;
-    return { sopInstance: sopInstances[index] ?? '', number: index + 1, of: sopInstances.length };
+    const { sopInstances, instanceNumbers } = this.series;
+    const instance = instanceNumbers[index] ?? null;
+    const of = sopInstances.length;
+    return { sopInstance: sopInstances[index] ?? '', instance, number: index + 1, of };
   }
 
   async window(preset: Preset): Promise<void> {

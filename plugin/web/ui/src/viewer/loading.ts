@@ -1,7 +1,15 @@
 /** Series as the engine takes them: the addresses of their images, and where their slices lie. */
 import type { Types } from '@cornerstonejs/core';
 import { wadors } from '@cornerstonejs/dicom-image-loader';
-import { inOrder, isVolume, type Metadata, middleOf, normalOf, sopInstanceOf } from './series';
+import {
+  inOrder,
+  instanceNumberOf,
+  isVolume,
+  type Metadata,
+  middleOf,
+  normalOf,
+  sopInstanceOf,
+} from './series';
 
 const ROOT = '/dicom-web';
 const PLANES = ['sagittal', 'coronal', 'axial'] as const;
@@ -12,6 +20,7 @@ export interface Loaded {
   /** What the engine calls its slices, in the order of their places. */
   images: string[];
   sopInstances: string[];
+  instanceNumbers: (number | null)[];
   /** The middle of each slice, in mm of the patient (LPS). */
   middles: Types.Point3[];
   normal: number[] | undefined;
@@ -48,6 +57,7 @@ async function fetched(study: string, series: string): Promise<Loaded> {
     volume: `cornerstoneStreamingImageVolume:${series}`,
     images,
     sopInstances: instances.map(sopInstanceOf),
+    instanceNumbers: instances.map(instanceNumberOf),
     middles: instances.map((one) => middleOf(one) as Types.Point3),
     normal,
     plane: PLANES[sizes.indexOf(Math.max(...sizes))] ?? 'axial',

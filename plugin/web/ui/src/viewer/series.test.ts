@@ -1,6 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { presetOfKey, rangeOf } from './presets';
-import { inOrder, isVolume, letterOf, middleOf, sopInstanceOf, type Metadata } from './series';
+import {
+  inOrder,
+  instanceNumberOf,
+  isVolume,
+  letterOf,
+  middleOf,
+  type Metadata,
+  sopInstanceOf,
+} from './series';
 
 const slice = (uid: string, position: number[], orientation: number[]): Metadata => ({
   '00080018': { Value: [uid] },
@@ -30,6 +38,11 @@ describe('slices', () => {
     const mixed = [1, 2, 0].map((at) => made[at] as Metadata);
     const order = inOrder(mixed).map(sopInstanceOf);
     expect(['1,2,3', '3,2,1']).toContain(order.join());
+  });
+
+  it('have the number of their header, or none', () => {
+    expect(instanceNumberOf(slice('7', [], []))).toBe(7);
+    expect(instanceNumberOf({})).toBeNull();
   });
 
   it('stand in order of their numbers where one has no place', () => {

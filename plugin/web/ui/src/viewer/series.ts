@@ -18,6 +18,11 @@ export function sopInstanceOf(metadata: Metadata): string {
   return typeof uid === 'string' ? uid : '';
 }
 
+/** The number that viewers and reports call an image by; null where it has none. */
+export function instanceNumberOf(metadata: Metadata): number | null {
+  return numbersOf(metadata, INSTANCE_NUMBER)[0] ?? null;
+}
+
 /**
  * Sort slices along the normal of the first; by instance number where one has no place.
  *

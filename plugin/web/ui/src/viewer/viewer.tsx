@@ -104,6 +104,12 @@ interface OfSeries extends Given {
   children: JSX.Element[];
 }
 
+/** The number that the report names, and the place where it is another one. */
+function named({ instance, number, of }: Place): string {
+  if (instance === null || instance === number) return t('viewer.image', { number, of });
+  return t('viewer.image-at', { instance, number, of });
+}
+
 /** One series in one layout; another one is another component. */
 function Images(given: OfSeries): JSX.Element {
   const { study, series, layout, rendered, show, onSlice, children } = given;
@@ -184,7 +190,7 @@ function Images(given: OfSeries): JSX.Element {
           {problem
             ? t('viewer.failed', { reason: problem })
             : place
-              ? t('viewer.image', { number: place.number, of: place.of })
+              ? named(place)
               : t('viewer.loading')}
         </p>
         {rendered && <p class="viewer-rendered">{t('viewer.rendered')}</p>}

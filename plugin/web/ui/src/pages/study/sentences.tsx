@@ -6,6 +6,7 @@ import { type Piece, appended, piecesOf, replaced, withheldOf } from '../../draf
 import { t } from '../../i18n/i18n';
 import type { Work } from './report';
 import { TextArea } from './text-area';
+import { ranges } from './ranges';
 
 interface Given extends Work {
   section: Section;
@@ -135,8 +136,8 @@ function levelOf({ sentence, edited }: Piece): string {
 }
 
 function slicesOf(evidence: Sentence['evidence']): string {
-  const numbers = evidence.map((one) => one.instance_number).filter((one) => one !== null);
-  return t('report.slices', { numbers: numbers.join(', ') });
+  const numbers = ranges(evidence.flatMap((one) => one.instance_number ?? []));
+  return t(/^\d*$/.test(numbers) ? 'report.slice' : 'report.slices', { numbers });
 }
 
 interface EditedGiven extends Given {
