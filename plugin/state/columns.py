@@ -65,6 +65,18 @@ class Base(DeclarativeBase):
 
 
 def index_where(name: str, *columns: str, where: str, unique: bool = False) -> Index:
-    """An index of some rows; used where the same condition stands in the query as literals."""
+    """Make an index of some rows; used where the same condition stands in a query as literals.
+
+    Parameters
+    ----------
+    name : str
+        Of the index.
+    columns : str
+        What it is sorted by.
+    where : str
+        The condition, in SQL.
+    unique : bool
+        Whether no two of these rows may have equal columns.
+    """
     rows = text(where)
     return Index(name, *columns, unique=unique, sqlite_where=rows, postgresql_where=rows)

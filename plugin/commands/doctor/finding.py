@@ -22,6 +22,7 @@ class Finding:
 
 
 def not_installed(check: str, error: ModuleNotFoundError) -> Finding:
+    """Say which package is missing, and how it is installed."""
     missing, _, advice = (install_hint(error) or str(error)).partition(": ")
     return Finding(check, False, missing, advice)
 
@@ -29,6 +30,19 @@ def not_installed(check: str, error: ModuleNotFoundError) -> Finding:
 def reachable(
     check: str, where: str, call: Callable[[], None], advice: str = ALLOW_REACHING
 ) -> Finding:
+    """Make a call that raises where somebody does not answer, and say what came of it.
+
+    Parameters
+    ----------
+    check : str
+        What is looked at.
+    where : str
+        Whom the call asks.
+    call : callable
+        Raises `CtscribeError` where something is wrong.
+    advice : str
+        What to do then.
+    """
     try:
         call()
     except CtscribeError as error:
