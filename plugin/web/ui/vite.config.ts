@@ -30,5 +30,6 @@ export default defineConfig({
       ['/api', '/dicom-web'].map((path) => [path, 'http://127.0.0.1:8080']),
     ),
   },
-  test: { environment: 'happy-dom' },
+  // The first test of a page loads all that the page is made of; machines that test are busy
+  test: { environment: 'happy-dom', testTimeout: 30_000 },
 });
