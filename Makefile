@@ -6,7 +6,7 @@ UI := plugin/web/ui
 # node and npm of .venv, where they had to be installed there, come before the system's
 WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: demo test quick lint ui docs screenshots bench coverage clean
+.PHONY: demo test quick lint ui docs screenshots bench coverage vllm clean
 
 demo: .venv/.runtime ui
 	@$(BIN)/ctscribe demo
@@ -79,5 +79,12 @@ bench: .venv/.test
 	$(BIN)/ctscribe eval setup
 	touch $@
 
+# vLLM for processors: tests and bench.decoders run it where it is there
+vllm: .venv-vllm/.installed
+
+.venv-vllm/.installed: .ci/vllm constraints.txt
+	PYTHON=$(PYTHON) .ci/vllm .venv-vllm
+	touch $@
+
 clean:
-	rm -rf .venv build *.egg-info demo-output plugin/web/static $(UI)/node_modules
+	rm -rf .venv .venv-vllm build *.egg-info demo-output plugin/web/static $(UI)/node_modules

@@ -244,6 +244,21 @@ class Compiles(Protocol):
         ...
 
 
+@runtime_checkable
+class Reached(Protocol):
+    """An engine that may be away: it runs on another host, or its text is written there."""
+
+    def ask_identity(self) -> ModelIdentity:
+        """Ask, once, whether it can take work, and which model it is now.
+
+        Raises
+        ------
+        EngineUnavailable
+            It does not answer.
+        """
+        ...
+
+
 class ReportEngine(Protocol):
     """A model that drafts reports."""
 

@@ -24,7 +24,7 @@ from plugin.endpoints import (
     hl7_receiver,
     read_token,
 )
-from plugin.engines import watched_engine
+from plugin.engines import loaded_engine, watched_engine
 from plugin.housekeeping import audited_settings, duties, hl7_duties, metrics_duties
 from plugin.section import is_loopback
 from plugin.settings import Settings
@@ -241,7 +241,6 @@ def run_engine(settings: Settings) -> None:
     EngineError
         The model cannot be loaded, or the port is taken.
     """
-    from engine import load_engine
     from engine.serving.server import make_app, serve
 
     model, server = settings.engine, settings.engine_server
@@ -252,9 +251,13 @@ def run_engine(settings: Settings) -> None:
             "variable that holds a token as engine.token_env"
         )
     stop_on_signals()  # the server drains and returns; without this the process dies of the signal
-    engine = load_engine(model.model, model.device, model.dtype, model.quantization)
-    app = make_app(engine, token=token, in_flight=server.in_flight, batch=server.batch)
-    serve(app, server.host, server.port, drain_s=server.drain_s)
+    # vLLM puts texts together by itself, the later ones too
+    batch, at_once = (server.batch, 1) if model.decoder == "local" else (1, server.in_flight)
+    with loaded_engine(model) as engine:
+        app = make_app(
+            engine, token=token, in_flight=server.in_flight, batch=batch, at_once=at_once
+        )
+        serve(app, server.host, server.port, drain_s=server.drain_s)
 
 
 def verify(settings: Settings, selection: Selection) -> Iterator[tuple[str, str, Verdict]]:

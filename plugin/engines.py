@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from dicom_io.errors import CtscribeError
 from plugin.endpoints import read_token
-from plugin.settings import Settings
+from plugin.settings import Engine, Settings
 from plugin.state.database import SessionFactory
 
 if TYPE_CHECKING:
@@ -18,14 +19,14 @@ if TYPE_CHECKING:
 @contextmanager
 def opened_engine(settings: Settings) -> Iterator[ReportEngine]:
     """Load the model, or connect to the server that runs it, for the length of a `with` block."""
-    from engine import load_engine
     from engine.serving.asking import read_asking
     from engine.serving.client import RemoteEngine
     from engine.serving.openai_engine import OpenAIEngine
 
     model = settings.engine
     if not model.url:
-        yield load_engine(model.model, model.device, model.dtype, model.quantization)
+        with loaded_engine(model) as engine:
+            yield engine
         return
     token = read_token(model.token_env)
     remote: RemoteEngine | OpenAIEngine
@@ -36,6 +37,35 @@ def opened_engine(settings: Settings) -> Iterator[ReportEngine]:
         remote = OpenAIEngine(*model.url, asking=asking, token=token, timeout_s=model.timeout_s)
     with closing(remote):
         yield remote
+
+
+@contextmanager
+def loaded_engine(model: Engine) -> Iterator[ReportEngine]:
+    """Load the model of a table of the settings; vLLM runs for the length of the `with` block."""
+    from engine import EMBEDDED, load_engine
+
+    if model.vllm is None:
+        yield load_engine(model.model, model.device, model.dtype, model.quantization)
+        return
+    from engine.serving.vllm import vllm_engine
+    from engine.serving.vllm_server import VllmServer
+
+    opened = partial(
+        vllm_engine,
+        EMBEDDED if model.model == "embedded" else model.model,
+        device=model.device,
+        dtype=model.dtype,
+        timeout_s=model.timeout_s,
+    )
+    if model.vllm.url is not None:
+        with opened(model.vllm.url, token=read_token(model.vllm.token_env)) as engine:
+            yield engine
+        return
+    assert model.vllm.folder is not None
+    # first, as it measures how much of the GPU is free
+    started = VllmServer(model.vllm.folder, model.vllm.python, model.vllm.options)
+    with started as server, opened(server.url, token=server.token) as engine:
+        yield engine
 
 
 @contextmanager
@@ -60,9 +90,6 @@ def ask_identity(engine: ReportEngine) -> ModelIdentity:
     EngineUnavailable
         The engine cannot take work now.
     """
-    from engine.serving.client import RemoteEngine
-    from engine.serving.openai_engine import OpenAIEngine
+    from engine.protocol import Reached
 
-    if isinstance(engine, RemoteEngine | OpenAIEngine):
-        return engine.ask_identity()
-    return engine.identity
+    return engine.ask_identity() if isinstance(engine, Reached) else engine.identity

@@ -43,6 +43,7 @@ from plugin.section import (
 )
 from plugin.settings_problems import first_problem
 from plugin.upkeep_settings import Alarms, Audit, Hl7, Metrics, Retention
+from plugin.vllm_settings import Vllm
 from plugin.web_settings import Web
 
 
@@ -151,6 +152,20 @@ class Engine(Section):
         default=None, description="environment variable holding the token of the engine's server"
     )
     timeout_s: Seconds = Field(default=600.0, description="how long a server's answer may take")
+    decoder: Literal["local", "vllm"] = Field(
+        default="local", description="what runs the language model; `vllm` needs `[engine.vllm]`"
+    )
+    vllm: Vllm | None = None
+
+    @model_validator(mode="after")
+    def _text_is_written_in_one_way(self) -> Self:
+        if (self.decoder == "vllm") != (self.vllm is not None):
+            raise ValueError('decoder = "vllm" goes with the table vllm, and only with it')
+        if self.vllm is not None and self.url:
+            raise ValueError('decoder = "vllm" goes with a model, not with a url')
+        if self.vllm is not None and self.quantization != "none":
+            raise ValueError("quantization is for the local decoder; vllm.options has vLLM's own")
+        return self
 
     @model_validator(mode="after")
     def _is_asked_as_its_servers_are(self) -> Self:
@@ -160,6 +175,11 @@ class Engine(Section):
         if bool(others) != (self.asking is not None):
             raise ValueError("asking goes with a url that begins with openai+, and only with one")
         return self
+
+    @property
+    def takes_several(self) -> bool:
+        """Whether several threads may ask it at the same time."""
+        return bool(self.url) or self.decoder == "vllm"
 
     @property
     def called(self) -> str:

@@ -172,7 +172,7 @@ def pipeline(settings: Settings, engine: ReportEngine, desk: Desk) -> Pipeline:
     from plugin.drafting.pipeline import Pipeline
 
     # A model in this process is for one thread at a time; a server has a queue of its own
-    turn = nullcontext() if settings.engine.url else threading.Lock()
+    turn = nullcontext() if settings.engine.takes_several else threading.Lock()
     return Pipeline(
         engine,
         settings.engine.max_new_tokens,

@@ -72,9 +72,9 @@ class Prefix:
 
 @dataclass
 class Writing:
-    """A text in the making."""
+    """A text in the making; `draw` is where its luck comes from."""
 
-    draw: torch.Generator
+    draw: torch.Generator = field(default_factory=torch.Generator)
     ids: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     finish_reason: FinishReason | None = None
@@ -149,6 +149,7 @@ class Generator:
         self._model = model
         self._decoding = decoding
         self._shapes: OrderedDict[tuple[int, int], Shape] = OrderedDict()
+        self.alone = True
         self.compiles = next(model.parameters()).is_cuda if compiles is None else compiles
         self.compilation = Compilation()
 
@@ -170,6 +171,10 @@ class Generator:
         )
         keys_values = [(keys, values) for keys, values, *_ in cache]
         return Prefix(logits[:, -1].float(), keys_values, is_token)
+
+    def weigh(self, prefix: Prefix, first: Sequence[Sequence[int]]) -> list[list[float]]:
+        """Weigh the tokens that each answer may begin with; see `weighed`."""
+        return weighed(prefix.logits, first)
 
     def write(
         self,
@@ -234,6 +239,9 @@ class Generator:
             for _ in range(WARM_STEPS):
                 step(tokens)
 
+    def require_ready(self) -> None:
+        """Need nothing beside this process."""
+
     def forget(self) -> None:
         """Give the memory of kept caches back."""
         self._shapes.clear()
@@ -278,6 +286,24 @@ class Generator:
             layer.reset()
             layer.update(keys, values)
         return shape
+
+
+def weighed(logits: Tensor, first: Sequence[Sequence[int]]) -> list[list[float]]:
+    """Weigh tokens against one another.
+
+    Parameters
+    ----------
+    logits : Tensor, shape (B, vocabulary)
+        Of the first token of each answer.
+    first : sequence of sequences of int
+        For each answer the tokens that it may begin with; none where it is open.
+
+    Returns
+    -------
+    list of list of float
+        Their probabilities, those of each answer together 1.
+    """
+    return [row[list(ids)].softmax(dim=0).tolist() for row, ids in zip(logits, first, strict=True)]
 
 
 def bucket(rows: int) -> int:

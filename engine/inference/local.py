@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import compress, islice
@@ -19,7 +19,7 @@ from torch import Tensor
 from dicom_io.errors import CheckpointMismatch, EngineError, OutOfDeviceMemory, PromptTooLong
 from dicom_io.model_input.preprocess import ModelInput, PreprocessSpec
 from engine.checkpoints.checkpoint import Checkpoint, load_checkpoint
-from engine.checkpoints.decoding import GENERATION
+from engine.checkpoints.decoding import GENERATION, Decoding
 from engine.inference.device import choose_device, choose_dtype, device_memory
 from engine.inference.generation import GeneratedTokens, Pieces, pieces
 from engine.inference.parts import cut_off, joined
@@ -32,7 +32,7 @@ from engine.inference.question import (
     require_known_words,
     special_tokens,
 )
-from engine.inference.sequential import generator_for
+from engine.inference.sequential import TextGenerator, generator_for
 from engine.judgement.explaining import Explainer
 from engine.judgement.protocol import Evidence
 from engine.network.out_of_distribution import image_features
@@ -74,15 +74,21 @@ class Seen:
 
 
 class LocalEngine:
-    """Draft reports with a checkpoint; one call at a time.
+    """Draft reports with a checkpoint; one call at a time uses the device.
 
     Parameters
     ----------
     checkpoint : Checkpoint
         Its model stands on the device where it will run.
+    generator : callable
+        Returns what writes the text, for the model and how tokens are chosen by default.
     """
 
-    def __init__(self, checkpoint: Checkpoint):
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        generator: Callable[[VisionLanguageModel, Decoding], TextGenerator] = generator_for,
+    ):
         self._checkpoint = checkpoint
         self._model: VisionLanguageModel = checkpoint.model
         self._device = next(self._model.parameters()).device
@@ -95,7 +101,7 @@ class LocalEngine:
             )
         self._special = self._ends | {self._image_token} | special_tokens(checkpoint)
         decoding = replace(checkpoint.decoding, ends=self._ends)
-        self._generator = generator_for(self._model, decoding)
+        self._generator = generator(self._model, decoding)
         self._one_call = Lock()
 
     @classmethod
@@ -138,6 +144,11 @@ class LocalEngine:
     @property
     def identity(self) -> ModelIdentity:
         return self._checkpoint.identity
+
+    def ask_identity(self) -> ModelIdentity:
+        """Return which model this is, once all that it needs answers; see `Reached`."""
+        self._generator.require_ready()
+        return self.identity
 
     @property
     def preprocess(self) -> PreprocessSpec:
@@ -232,19 +243,23 @@ class LocalEngine:
             written = [saw.abstained is None for saw in seen]
             asks = zip(read, seen, strict=True)
             prompts = [self._spliced(ids, saw) for (ids, _), saw in compress(asks, written)]
-            seeds = [sampling.seed if a.seed is None else a.seed for a in compress(asked, written)]
-            answered: Iterator[tuple[Tensor, GeneratedTokens]] = iter(())
-            if prompts:
+        seeds = [sampling.seed if a.seed is None else a.seed for a in compress(asked, written)]
+        answered: Iterator[tuple[list[float], GeneratedTokens]] = iter(())
+        if prompts:
+            with self._writing():
                 prefix = self._generator.read(prompts)
-                logits, spell = prefix.logits, self._spell(on_token)
+                weights = self._generator.weigh(
+                    prefix, [first for _, first in compress(read, written)]
+                )
+                spell = self._spell(on_token)
                 tokens = self._generator.write(prefix, sampling, seeds=seeds, on_token=spell)
-                answered = zip(logits, tokens, strict=True)
-            return tuple(
-                self._answer(one, saw, first, *next(answered))
-                if saw.abstained is None
-                else Answer(self._generation(NOTHING, saw))
-                for one, saw, (_, first) in zip(asked, seen, read, strict=True)
-            )
+            answered = zip(weights, tokens, strict=True)
+        return tuple(
+            self._answer(one, saw, *next(answered))
+            if saw.abstained is None
+            else Answer(self._generation(NOTHING, saw))
+            for one, saw in zip(asked, seen, strict=True)
+        )
 
     def _question_ids(self, asked: Asked, max_new_tokens: int) -> tuple[Tensor, list[int]]:
         """Return the tokens of a question, (1, n), and those that tell its choices apart."""
@@ -263,11 +278,9 @@ class LocalEngine:
         self,
         asked: Asked,
         seen: Seen,
-        first: list[int],
-        logits: Tensor,
+        probabilities: list[float],
         tokens: GeneratedTokens,
     ) -> Answer:
-        probabilities = logits[first].softmax(dim=0).tolist()
         choices = map(Choice, ascii_uppercase, asked.choices, probabilities)
         return Answer(self._generation(tokens, seen), tuple(choices))
 
@@ -287,13 +300,14 @@ class LocalEngine:
         with self._running():
             seen = [self._see(model_input) for model_input in model_inputs]
             writes = [one.abstained is None for one in seen]
-            written: Iterator[GeneratedTokens] = iter(())
             asks = [self._spliced(ids, one) for one in compress(seen, writes) for ids in asked]
-            if asks:
-                own = seeds and [seed for seed in compress(seeds, writes) for _ in asked]
-                # parts are written together, and told when all of them are there
-                spell = None if known.parts else self._spell(on_token)
-                write = partial(self._generator.write, samples=samples, seeds=own, on_token=spell)
+        written: Iterator[GeneratedTokens] = iter(())
+        if asks:
+            own = seeds and [seed for seed in compress(seeds, writes) for _ in asked]
+            # parts are written together, and told when all of them are there
+            spell = None if known.parts else self._spell(on_token)
+            write = partial(self._generator.write, samples=samples, seeds=own, on_token=spell)
+            with self._writing():
                 written = iter(write(self._generator.read(asks), sampling))
         reports = tuple(report for one in seen for report in self._of_one(one, written, samples))
         if known.parts and on_token is not None:
@@ -324,6 +338,10 @@ class LocalEngine:
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
             raise
+
+    def _writing(self) -> AbstractContextManager[None]:
+        """Text that is written elsewhere leaves the device to the next volume."""
+        return self._running() if self._generator.alone else nullcontext()
 
     def _token_id(self, token: str) -> int:
         found = self._checkpoint.tokenizer.token_to_id(token)

@@ -17,7 +17,14 @@ from transformers import PreTrainedConfig
 from transformers.cache_utils import Cache, DynamicCache
 
 from engine.checkpoints.decoding import Decoding
-from engine.inference.generation import GeneratedTokens, Generator, Writing, choose, completed
+from engine.inference.generation import (
+    GeneratedTokens,
+    Generator,
+    Writing,
+    choose,
+    completed,
+    weighed,
+)
 from engine.network.vision_language_model import VisionLanguageModel
 from engine.protocol import Compilation, Sampling
 
@@ -50,6 +57,7 @@ class SequentialGenerator:
     """
 
     def __init__(self, model: VisionLanguageModel, decoding: Decoding):
+        self.alone = True
         self.compiles = False
         self._model = model
         self._decoding = decoding
@@ -63,6 +71,10 @@ class SequentialGenerator:
             for prompt, cache in zip(prompts, caches, strict=True)
         ]
         return ReadPrompts(torch.cat(logits), caches)
+
+    def weigh(self, prefix: ReadPrompts, first: Sequence[Sequence[int]]) -> list[list[float]]:
+        """Weigh the tokens that each answer may begin with; see `weighed`."""
+        return weighed(prefix.logits, first)
 
     def write(
         self,
@@ -124,17 +136,31 @@ class SequentialGenerator:
         max_new_tokens : int
         """
 
+    def require_ready(self) -> None:
+        """Need nothing beside this process."""
+
     def forget(self) -> None:
         """Keep nothing."""
 
 
 class TextGenerator(Protocol):
-    """What both generators are; what one has read, the same one writes to."""
+    """What writes texts; what one generator has read, the same one writes to.
 
+    Parameters
+    ----------
+    alone : bool
+        Whether it takes one call at a time.
+    """
+
+    alone: bool
     compilation: Compilation
     compiles: bool
 
     def read(self, prompts: Sequence[Tensor]) -> Any: ...
+
+    def weigh(self, prefix: Any, first: Sequence[Sequence[int]]) -> list[list[float]]:
+        """Weigh the tokens that each answer may begin with; see `generation.weighed`."""
+        ...
 
     def write(
         self,
@@ -167,6 +193,10 @@ class TextGenerator(Protocol):
         texts : int
         max_new_tokens : int
         """
+        ...
+
+    def require_ready(self) -> None:
+        """Raise `EngineUnavailable` where what it needs beside this process does not answer."""
         ...
 
     def forget(self) -> None: ...

@@ -97,6 +97,11 @@ class WritingNetwork(ABC, ReadingNetwork):
         embeddings: Tensor = self.model.embed_tokens(input_ids)
         return embeddings
 
+    def keep_embeddings(self) -> None:
+        """Drop the layers and the head, where another program writes from embedded prompts."""
+        del self.model.layers[:]
+        del self.lm_head
+
     @abstractmethod
     def embed_prompt(self, input_ids: Tensor, image_tokens: Tensor) -> Tensor:
         """Splice image tokens into the embeddings of a prompt, each family in its own way.

@@ -230,6 +230,19 @@ def read_json(content: bytes | str) -> Any:
         return {}
 
 
+def lines(parts: Iterator[bytes]) -> Iterator[str]:
+    """Split what a server sends at line feeds.
+
+    `iter_lines` of httpx splits at U+2028 and others, too, which a text in JSON may hold.
+    """
+    rest = b""
+    for part in parts:
+        *whole, rest = (rest + part).split(b"\n")
+        yield from (line.decode(errors="replace") for line in whole)
+    if rest:
+        yield rest.decode(errors="replace")
+
+
 def retry_after_s(response: httpx.Response) -> float:
     """Return when a server wants to be asked again; 0 where it does not say."""
     header = response.headers.get("Retry-After")

@@ -52,7 +52,7 @@ class _Call:
 
 
 class DeviceQueue:
-    """Runs an engine's calls one after another in a thread of its own.
+    """Runs an engine's calls in threads of its own, as many at a time as the engine takes.
 
     Callers are told apart by what they ask, not by who they are: two equal calls get one answer,
     even if the second comes some time after the first (an engine's answers are deterministic).
@@ -60,14 +60,16 @@ class DeviceQueue:
     Parameters
     ----------
     engine : ReportEngine
-        Used by one thread at a time.
+        Used by `at_once` threads at a time.
     batch : int
         How many reports may be drafted together.
     observe : callable
         Told after every run its answers, and the seconds they took.
+    at_once : int
+        How many runs there are at the same time.
     """
 
-    def __init__(self, engine: ReportEngine, *, batch: int, observe: Observe):
+    def __init__(self, engine: ReportEngine, *, batch: int, observe: Observe, at_once: int = 1):
         self._engine = engine
         self._batch = batch
         self._observe = observe
@@ -82,8 +84,8 @@ class DeviceQueue:
         """Told when the device fails so often in a row that it is taken for broken."""
         self.seconds = 1.0
         """How long the last run took."""
-        self._thread = threading.Thread(target=self._work, name="device", daemon=True)
-        self._thread.start()
+        for _ in range(at_once):
+            threading.Thread(target=self._work, name="device", daemon=True).start()
 
     def require_device(self) -> None:
         """Raise `EngineUnavailable` if the device only fails; a new process may cure it."""
@@ -124,7 +126,7 @@ class DeviceQueue:
             self._closed = True
             refused = [*self._line]
             self._line.clear()
-            self._changed.notify()
+            self._changed.notify_all()
         for call in refused:
             call.future.set_exception(EngineUnavailable(_CLOSING))
 

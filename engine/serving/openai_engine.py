@@ -41,6 +41,7 @@ from engine.serving.calls import (
     Calls,
     Unanswered,
     authorized,
+    lines,
     read_json,
     retry_after_s,
 )
@@ -145,7 +146,7 @@ class OpenAIEngine:
         self._asking = asking
         self._calls = Calls(
             tuple(url.removeprefix(SCHEME) for url in urls),
-            _refusal,
+            refusal,
             headers=authorized(token),
             timeout_s=timeout_s,
             patience_s=patience_s,
@@ -291,7 +292,7 @@ class OpenAIEngine:
         try:
             post = self._calls.answer(host, "POST", "/v1/chat/completions", json=request)
             with post as response:
-                for chunk in _chunks(self._calls.in_time(host, response.iter_lines())):
+                for chunk in chunks(self._calls.in_time(host, lines(response.iter_bytes()))):
                     piece = _added(written, chunk, sampling, host)
                     if piece and on_token is not None:
                         on_token(piece)
@@ -336,9 +337,9 @@ def _text(text: str) -> dict[str, Any]:
     return {"type": "text", "text": text}
 
 
-def _chunks(lines: Iterator[str]) -> Iterator[Any]:
+def chunks(told: Iterator[str]) -> Iterator[Any]:
     """Read what a stream of server-sent events holds, up to its end."""
-    for line in lines:
+    for line in told:
         data = line.removeprefix("data:").strip()
         if data == "[DONE]":
             return
@@ -356,7 +357,8 @@ def _added(written: Written, chunk: Any, sampling: Sampling, host: Host) -> str:
         raise Unanswered(message, passing=False, taken=True) from None
 
 
-def _refusal(host: Host, response: httpx.Response) -> EngineError:
+def refusal(host: Host, response: httpx.Response) -> EngineError:
+    """Say what an OpenAI-compatible server means by an answer that is no success."""
     status = response.status_code
     if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
         return Unanswered(f"{host.name} refuses the token", passing=False)

@@ -25,7 +25,7 @@ from starlette.exceptions import HTTPException
 from dicom_io.errors import EngineError, EngineFault, EngineUnavailable, OutOfDeviceMemory
 from dicom_io.model_input.preprocess import ModelInput
 from engine.inference.question import question_prompt, require_distinct
-from engine.protocol import Compiles, OnToken, ReportEngine, require_preprocessing
+from engine.protocol import Compiles, OnToken, Reached, ReportEngine, require_preprocessing
 from engine.serving import wire
 from engine.serving.device_queue import DeviceQueue
 from engine.serving.gate import LoadGate, TokenGate
@@ -42,26 +42,33 @@ NOT_AT_FAULT = (408, 412)
 
 
 def make_app(
-    engine: ReportEngine, *, token: str | None = None, in_flight: int = 16, batch: int = 4
+    engine: ReportEngine,
+    *,
+    token: str | None = None,
+    in_flight: int = 16,
+    batch: int = 4,
+    at_once: int = 1,
 ) -> FastAPI:
     """Return the ASGI application that serves an engine.
 
     Parameters
     ----------
     engine : ReportEngine
-        Used by one thread at a time.
+        Used by `at_once` threads at a time.
     token : str, optional
         What callers must send; without one only callers on this host are answered.
     in_flight : int
         How many requests may wait or be at work; one more gets 503 and a `Retry-After`.
     batch : int
-        How many reports may be drafted together.
+        How many reports may be drafted together, in one call of the engine.
+    at_once : int
+        How many calls the engine takes at the same time.
     """
     metrics = ServingMetrics(engine.identity)
     if isinstance(engine, Compiles):  # before anybody is told that it is ready
         engine.warm_up(batch)
         metrics.follow(engine.compilation)
-    queue = DeviceQueue(engine, batch=batch, observe=metrics.observe_run)
+    queue = DeviceQueue(engine, batch=batch, at_once=at_once, observe=metrics.observe_run)
     service = _Service(engine, queue, metrics)
 
     @asynccontextmanager
@@ -142,6 +149,8 @@ class _Service:
     async def ready(self) -> Response:
         """The model can write."""
         self._queue.require_device()
+        if isinstance(self._engine, Reached):
+            await run_in_threadpool(self._engine.ask_identity)
         return Response("ok\n")
 
     async def metrics(self) -> Response:

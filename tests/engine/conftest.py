@@ -1,5 +1,8 @@
 """A model of a few thousand weights, with all its parts."""
 
+import os
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +13,17 @@ from transformers.models.qwen2 import Qwen2Config
 
 from dicom_io.model_input.preprocess import ModelInput, PreprocessSpec
 from engine.checkpoints.checkpoint import Checkpoint, ModelCard, Prompt, save_checkpoint
+from engine.checkpoints.llm_export import export_llm
 from engine.network.families.med3dvlm import Med3DVLM, Med3DVLMConfig
 from engine.network.projector import ProjectorConfig, StreamConfig
 from engine.network.towers.dcformer import DCFormerConfig
+from engine.serving.vllm_server import VllmServer
+from tests.services import require
+
+VLLM_PYTHON = Path(
+    os.environ.get("CTSCRIBE_VLLM_PYTHON", Path(__file__).parents[2] / ".venv-vllm/bin/python")
+)
+"""Of the environment that `make vllm` makes."""
 
 SIZE = (64, 64, 128)
 WORDS = [
@@ -66,8 +77,12 @@ def tiny_tokenizer() -> Tokenizer:
 
 @pytest.fixture
 def checkpoint() -> Checkpoint:
+    return tiny_checkpoint(tiny_llm())
+
+
+def tiny_checkpoint(llm: Qwen2Config) -> Checkpoint:
     torch.manual_seed(0)
-    model = Med3DVLM(Med3DVLMConfig(VISION, PROJECTOR, tiny_llm()))
+    model = Med3DVLM(Med3DVLMConfig(VISION, replace(PROJECTOR, width=llm.hidden_size), llm))
     model.lm_head.weight.data.mul_(20)  # decided answers, not ties
     return Checkpoint(
         model=model.eval(),
@@ -83,6 +98,20 @@ def folder(checkpoint: Checkpoint, tmp_path: Path) -> Path:
     """A native checkpoint's folder."""
     save_checkpoint(checkpoint, tmp_path / "tiny")
     return tmp_path / "tiny"
+
+
+@pytest.fixture(scope="session")
+def written_by_vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, VllmServer]]:
+    """A checkpoint, and the vLLM server that runs its language model: one for all tests."""
+    require(VLLM_PYTHON.is_file(), f"{VLLM_PYTHON} (`make vllm`)")
+    llm = tiny_llm()
+    llm.hidden_size = 64  # the narrowest heads that vLLM's attention knows on a CPU have 32
+    folder = tmp_path_factory.mktemp("vllm")
+    save_checkpoint(tiny_checkpoint(llm), folder / "tiny")
+    export_llm(folder / "tiny", folder / "llm")
+    options = ("--dtype=float32", "--enforce-eager", "--max-num-seqs=16")
+    with VllmServer(folder / "llm", VLLM_PYTHON, options) as server:
+        yield folder / "tiny", server
 
 
 def input_for(spec: PreprocessSpec, seed: int = 1) -> ModelInput:

@@ -3,6 +3,8 @@
 import json
 import math
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,8 @@ from dicom_io.model_input.preprocess import PreprocessSpec
 from engine.fake import FakeEngine
 from engine.inference.local import LocalEngine
 from engine.protocol import Answer, Generation, ReportEngine, Sampling
+from engine.serving.vllm import vllm_engine
+from engine.serving.vllm_server import VllmServer
 from tests.engine.conftest import input_for
 from tests.engine.servers import remote
 
@@ -21,15 +25,20 @@ DRAWN = Sampling(max_new_tokens=8, temperature=1, seed=5)
 CHOICES = ("the liver", "the spleen", "ascites")
 
 
-@pytest.fixture(params=["fake", "local", "fake over HTTP", "local over HTTP"])
+ENGINES = ["fake", "local", "vLLM", "fake over HTTP", "local over HTTP", "vLLM over HTTP"]
+
+
+@pytest.fixture(params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> Iterator[ReportEngine]:
     engine: ReportEngine = FakeEngine()
+    if "vLLM" in request.param:
+        engine = request.getfixturevalue("both")[1]
     if "local" in request.param:
         engine = LocalEngine.load(request.getfixturevalue("folder"), device="cpu")
     if "HTTP" not in request.param:
         yield engine
         return
-    with remote(engine) as client:
+    with remote(engine, at_once=4 if "vLLM" in request.param else 1) as client:
         yield client
 
 
@@ -200,6 +209,58 @@ def test_input_of_another_shape_is_refused(engine: ReportEngine) -> None:
 def test_a_sampling_out_of_range_is_named(values: dict[str, Any], name: str) -> None:
     with pytest.raises(EngineError, match=name):
         Sampling(**values)
+
+
+@pytest.fixture(scope="module")
+def both(written_by_vllm: tuple[Path, VllmServer]) -> Iterator[tuple[LocalEngine, LocalEngine]]:
+    """One checkpoint, whose text is written here and by vLLM."""
+    folder, server = written_by_vllm
+    with vllm_engine(folder, server.url, token=server.token, device="cpu") as vllm:
+        yield LocalEngine.load(folder, device="cpu"), vllm
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        Sampling(max_new_tokens=40),
+        Sampling(max_new_tokens=48, stop_at_loop=False),
+    ],
+    ids=["to its end", "to its limit"],
+)
+def test_one_checkpoint_writes_one_text_whoever_runs_it(
+    both: tuple[LocalEngine, LocalEngine], sampling: Sampling
+) -> None:
+    local, vllm = both
+    model_inputs = [input_for(local.preprocess, seed) for seed in range(6)]
+    texts = zip(
+        local.report_batch(model_inputs, sampling),
+        vllm.report_batch(model_inputs, sampling),
+        strict=True,
+    )
+    for one, other in texts:
+        assert_same(one, other)
+
+
+def test_one_checkpoint_weighs_choices_alike_whoever_runs_it(
+    both: tuple[LocalEngine, LocalEngine],
+) -> None:
+    model_input = input_for(both[0].preprocess)
+    here, there = (engine.ask(model_input, "describe?", CHOICES, SHORT) for engine in both)
+    assert_same(here.generation, there.generation)
+    assert [c.probability for c in here.choices] == pytest.approx(
+        [c.probability for c in there.choices], rel=1e-4
+    )
+
+
+def test_many_callers_of_vllm_are_answered_as_each_alone(
+    both: tuple[LocalEngine, LocalEngine],
+) -> None:
+    local, vllm = both
+    model_inputs = [input_for(local.preprocess, seed) for seed in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda one: vllm.report(one, SHORT), model_inputs))
+    for model_input, generation in zip(model_inputs, together, strict=True):
+        assert_same(generation, local.report(model_input, SHORT))
 
 
 def through_json(values: dict[str, Any]) -> Any:

@@ -222,3 +222,36 @@ def test_commitment_is_to_the_one_object_that_is_sent(tmp_path):
         load_settings(path)
     path.write_text(pacs + 'forms = ["enhanced-sr"]\n')
     assert load_settings(path).destinations[0].proof == "commitment"
+
+
+VLLM = '[engine]\ndecoder = "vllm"\n[engine.vllm]\n'
+
+
+def test_vllm_is_started_with_a_folder_beside_the_settings(tmp_path):
+    settings = load_settings(written(tmp_path, f'{VLLM}folder = "llm"'))
+    assert settings.engine.vllm.folder == tmp_path / "llm"
+    assert settings.engine.takes_several
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('[engine]\ndecoder = "vllm"', "goes with the table vllm"),
+        ('[engine.vllm]\nfolder = "llm"', "goes with the table vllm"),
+        (VLLM, "url of a server that runs, or folder"),
+        (f'{VLLM}folder = "llm"\nurl = "http://127.0.0.1:8000"', "url of a server that runs, or"),
+        (f'{VLLM}url = "http://10.1.2.3:8000"', "beyond loopback needs token_env"),
+        (f'{VLLM}url = "http://127.0.0.1:8000"\noptions = ["--x"]', "options go with folder"),
+        (f'{VLLM}folder = "llm"\ntoken_env = "T"', "token_env goes with url"),
+    ],
+)
+def test_vllm_is_either_reached_or_started(tmp_path, text, why):
+    with pytest.raises(ConfigurationError, match=why):
+        load_settings(written(tmp_path, text))
+
+
+def test_vllm_goes_with_a_whole_model_that_runs_here(tmp_path):
+    for key in ('url = "http://gpu"', 'quantization = "int8"'):
+        text = VLLM.replace("[engine]\n", f"[engine]\n{key}\n") + 'folder = "llm"'
+        with pytest.raises(ConfigurationError, match="engine"):
+            load_settings(written(tmp_path, text))
