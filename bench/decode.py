@@ -34,6 +34,7 @@ from engine.sizes.memory import (
     Load,
     bytes_per_token,
     memory_by_part,
+    peak_bytes,
     weight_bytes,
 )
 
@@ -50,7 +51,19 @@ SMALL = Med3DVLMConfig(
         num_key_value_heads=2,
     ),
 )
-SHAPES = {"published": PUBLISHED_MODEL, "small": SMALL}
+TINY = replace(
+    SMALL,
+    projector=replace(PUBLISHED, width=64),
+    llm=Qwen2Config(
+        vocab_size=512,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+    ),
+)
+SHAPES = {"published": PUBLISHED_MODEL, "small": SMALL, "tiny": TINY}
 
 
 def random_network(config: Med3DVLMConfig, device: torch.device, dtype: torch.dtype) -> Med3DVLM:
@@ -206,18 +219,25 @@ def speed(
     }
 
 
-def peak_memory(
-    network: Med3DVLM, decode: Callable[[], object], device: torch.device
-) -> float | None:
-    """Return the most MiB that encoding a volume and one text allocate, weights included."""
-    if device.type != "cuda":
-        return None
-    torch.cuda.reset_peak_memory_stats(device)
-    network.image_tokens(
-        network.encode_image(torch.zeros(1, 1, *network.config.vision.input_size, device=device))
-    )
-    decode()
-    return round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
+def peak_memory(network: Med3DVLM, decode: Callable[[], object], device: torch.device) -> float:
+    """Return the most MiB that encoding a volume and one text allocate, weights included.
+
+    On a CPU the tensors are followed that operators make.
+    """
+    volume = torch.zeros(1, 1, *network.config.vision.input_size, device=device)
+
+    def run() -> None:
+        network.image_tokens(network.encode_image(volume))
+        decode()
+
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        run()
+        peak = torch.cuda.max_memory_allocated(device)
+    else:
+        held = [*network.parameters(), *network.buffers()]
+        peak = sum(t.untyped_storage().nbytes() for t in held) + peak_bytes(run, [*held, volume])
+    return round(peak / 2**20, 1)
 
 
 def device_name(device: torch.device) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-OPERATIONS_PER_VALUE = {nn.LayerNorm: 5, nn.BatchNorm3d: 2}
+OPERATIONS_PER_VALUE = {nn.LayerNorm: 5, nn.BatchNorm2d: 2, nn.BatchNorm3d: 2}
 """What fvcore's flop counter charges a normalisation of a network in eval mode."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -21,6 +21,8 @@ from engine.network.towers.resnet3d import ResNet3DConfig
 from engine.network.towers.vision import VisionConfig, vision_tower
 from engine.network.towers.vit3d import AblationViT3DConfig, ViT3DConfig
 from engine.sizes.cost import Cost, cost, lora_parameters, parameters
+from engine.sizes.family_tables import family_rows
+from engine.sizes.row import Row
 
 LORA_RANK = 16
 """Of both systems' last stage."""
@@ -47,43 +49,10 @@ QWEN = Qwen2Config(
 LLAMA = LlamaConfig(vocab_size=32_004)  # Llama-2-7B's 32 000 tokens and four of M3D-LaMed's
 
 
-@dataclass(frozen=True)
-class Row:
-    """One line of a table.
-
-    Parameters
-    ----------
-    table, name : str
-    cost : Cost
-        What was counted.
-    paper_parameters, paper_operations : str
-        As the paper prints them, such as "47.22 M" and "6.14 G"; "" where it prints none.
-    note : str
-        What the paper must have counted, where it is not this.
-    """
-
-    table: str
-    name: str
-    cost: Cost
-    paper_parameters: str = ""
-    paper_operations: str = ""
-    note: str = ""
-
-    @property
-    def agrees(self) -> bool:
-        """Whether these counts, rounded as the paper's, are the paper's.
-
-        The paper's FLOPs are what fvcore counts: multiply-adds and normalisations.
-        """
-        return _rounds_to(self.cost.parameters, self.paper_parameters) and _rounds_to(
-            self.cost.with_normalisations, self.paper_operations
-        )
-
-
 def count_tables() -> list[Row]:
     """Build every network without memory, run it once without arithmetic, and count."""
     with torch.device("meta"):
-        return [*_projectors(), *_med3dvlm(), *_m3d_lamed(), *_vision_towers()]
+        return [*_projectors(), *_med3dvlm(), *_m3d_lamed(), *_vision_towers(), *family_rows()]
 
 
 def _projectors() -> Iterator[Row]:
@@ -175,14 +144,3 @@ def projector_cost(config: ProjectorConfig) -> Cost:
 
 def _parameters_alone(network: nn.Module) -> Cost:
     return Cost(parameters(network), 0, 0)
-
-
-UNITS = {"M": 1e6, "G": 1e9, "B": 1e9}
-
-
-def _rounds_to(count: int, printed: str) -> bool:
-    if not printed:
-        return True
-    number, unit = printed.split()
-    decimals = len(number.partition(".")[2])
-    return f"{count / UNITS[unit]:.{decimals}f}" == number

@@ -7,7 +7,8 @@ from itertools import groupby
 
 import click
 
-from engine.sizes.tables import Row, count_tables
+from engine.sizes.row import Row
+from engine.sizes.tables import count_tables
 
 COLUMNS = "{:<28}{:>11}{:>15}{:>12}{:>12}{:>11}  {}"
 HEADER = COLUMNS.format("", "parameters", "multiply-adds", "with norms", "paper", "", "agrees")

@@ -1,7 +1,8 @@
 import pytest
 
 from engine.sizes.cost import Cost
-from engine.sizes.tables import Row, count_tables
+from engine.sizes.row import Row
+from engine.sizes.tables import count_tables
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +44,25 @@ def test_every_vision_tower_is_counted(rows: list[Row]) -> None:
 def test_the_tower_of_radfm_has_the_authors_number_of_parameters(rows: list[Row]) -> None:
     [row] = [row for row in rows if row.name == "3D ViT of RadFM"]
     assert row.cost.parameters == 66_208_000  # counted by their own code
+
+
+def test_projectors_and_language_models_of_the_families_are_counted(rows: list[Row]) -> None:
+    counted = {row.name: row.cost.parameters for row in rows if "other families" in row.table}
+    assert counted["projector of Merlin"] == 2048 * 4096 + 4096
+    assert counted["language model of Merlin"] == 6_738_415_616  # Llama-2-7B, as Meta counts it
+    assert round(counted["language model of CT-CHAT"] / 1e9, 2) == 8.03  # Llama 3.1 8B
+    assert {"projector of RadFM", "projector of NV-Reason-CT", "projector of CT2Rep"} <= set(
+        counted
+    )
+
+
+def test_pmc_clip_is_counted_by_slice_and_by_text(rows: list[Row]) -> None:
+    table = {row.name: row.cost for row in rows if row.table == "PMC-CLIP"}
+    slice, volume = table["image encoder, one slice"], table["image encoder, 10 slices"]
+    assert f"{slice.parameters / 1e6:.1f} M" == "37.8 M"  # counted by the authors' own code
+    assert volume.multiply_adds == 10 * slice.multiply_adds
+    assert volume.parameters == slice.parameters
+    assert table["text encoder, 77 tokens"].multiply_adds > 0
 
 
 @pytest.mark.parametrize(
