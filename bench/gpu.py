@@ -103,8 +103,8 @@ def decoding(size: Size, device: torch.device, *, quantization: str = "none") ->
 
 
 def encoder_forms(size: Size, device: torch.device) -> Figures:
-    torch.backends.cudnn.allow_tf32 = False
-    return encoder.take_turns(size.variant, size.rounds, str(device))
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # as the engine encodes
+        return encoder.take_turns(size.variant, size.rounds, str(device))
 
 
 @torch.inference_mode()
@@ -149,7 +149,8 @@ def stage_1(size: Size, device: torch.device) -> Figures:
     """Steps of contrastive training: volumes and reports of full length."""
     recipe = load_recipe(size.recipe)
     stage, text = recipe.contrastive, recipe.text_encoder
-    assert stage is not None and text is not None
+    assert stage is not None
+    assert text is not None
     own = text.sizes.model_dump() if text.sizes else {}
     config = DistilBertConfig(max_position_embeddings=text.max_tokens, **own)
     pair = ContrastivePair(recipe.vision_config, config, stage.width, stage.loss)
@@ -168,7 +169,8 @@ def stage_3(size: Size, device: torch.device) -> Figures:
     """Steps of the last stage: LoRA and projector, answers of full length."""
     recipe = load_recipe(size.recipe)
     stage, table = recipe.finetune, recipe.llm
-    assert stage is not None and table is not None
+    assert stage is not None
+    assert table is not None
     llm = size.llm
     projector = recipe.projector_config(llm.hidden_size)
     config = Med3DVLMConfig(recipe.vision_config, projector, llm, table.splice)

@@ -56,6 +56,12 @@ def test_projectors_and_language_models_of_the_families_are_counted(rows: list[R
     )
 
 
+def test_tower_and_merger_of_nv_reason_are_what_its_authors_say(rows: list[Row]) -> None:
+    counted = {row.name: row.cost.parameters for row in rows}
+    both = counted["Primus of NV-Reason-CT"] + counted["projector of NV-Reason-CT"]
+    assert f"{both / 1e6:.2f} M" == "147.05 M"
+
+
 def test_pmc_clip_is_counted_by_slice_and_by_text(rows: list[Row]) -> None:
     table = {row.name: row.cost for row in rows if row.table == "PMC-CLIP"}
     slice, volume = table["image encoder, one slice"], table["image encoder, 10 slices"]
