@@ -21,6 +21,8 @@ from plugin.reception.pdata import PDU_HEADER
 
 # Peers are told a smaller maximum for data (PS3.8 D.1); not all keep to it
 LARGEST_PDU = 1 << 20
+# Linux has it, and forgets it with the next acknowledgment
+_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
 
 class PatientSocket(AssociationSocket):
@@ -122,6 +124,12 @@ class PatientSocket(AssociationSocket):
             return False
         if isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
             return True  # decrypted already: there is nothing left to poll for
+        if seconds and _QUICKACK is not None:
+            # A sender that keeps small pieces back until the one before is acknowledged (Nagle's
+            # algorithm) would wait 40 ms for that, twice with each slice: the kernel hopes to
+            # acknowledge with an answer, which only comes after the last piece
+            with suppress(OSError):
+                self.socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
         return bool(self._poll.poll(1000 * seconds))
 
     def _shutdown_socket(self) -> None:
