@@ -116,6 +116,7 @@ def take_all(page: Page) -> None:
     page.keyboard.press("Enter")
     sentence = page.locator("[data-sentence]")
     sentence.first.wait_for()
+    page.locator(".viewer[data-sop-instance]").wait_for(timeout=1000 * PATIENCE_S)
     page.keyboard.press("j")
     page.keyboard.press("Enter")
     take(page, "study")
