@@ -14,6 +14,9 @@ from starlette.types import ASGIApp, Scope
 _PAGES = frozenset({"sign-in", "study", "admin"})
 """First words of the addresses that are pages; all others are files, or nothing."""
 
+_FOR_EVER = "public, max-age=31536000, immutable"
+"""For files in `assets`: their names change with what is in them. 31,536,000 s are a year."""
+
 
 def built_pages() -> Path | None:
     """Return the folder of the built pages, where there is one."""
@@ -29,7 +32,10 @@ def pages(folder: Path) -> ASGIApp:
 class _Pages(StaticFiles):
     async def get_response(self, path: str, scope: Scope) -> Response:
         try:
-            return await super().get_response(path, scope)
+            found = await super().get_response(path, scope)
+            if Path(path).parts[:1] == ("assets",):
+                found.headers["Cache-Control"] = _FOR_EVER
+            return found
         except HTTPException as error:
             if error.status_code != 404 or _PAGES.isdisjoint(Path(path).parts[:1]):
                 raise

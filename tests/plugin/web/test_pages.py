@@ -37,5 +37,8 @@ def test_nothing_else_is_served(client: TestClient, path: str) -> None:
     assert answer.status_code == 404 or answer.text == "the page"
 
 
-def test_files_are_compressed(client: TestClient) -> None:
-    assert client.get("/assets/page.js").headers["content-encoding"] == "gzip"
+def test_files_are_compressed_and_asked_for_once(client: TestClient) -> None:
+    headers = client.get("/assets/page.js").headers
+    assert headers["content-encoding"] == "gzip"
+    assert "immutable" in headers["cache-control"]
+    assert "cache-control" not in client.get("/").headers

@@ -11,13 +11,15 @@ export interface Given {
 
 type Module = typeof import('../../viewer/viewer');
 
+/** Fetched with the first study: it weighs a hundred times the other pages. */
+export const fetchViewer = (): Promise<Module> => import('../../viewer/viewer');
+
 /** The left half: the images. */
 export function Images(given: Given): JSX.Element {
   const [loaded, setLoaded] = useState<Module | null>(null);
   const [failed, setFailed] = useState(false);
   useEffect(() => {
-    // Fetched with the first study: it weighs a hundred times the other pages
-    import('../../viewer/viewer').then(setLoaded, () => setFailed(true));
+    fetchViewer().then(setLoaded, () => setFailed(true));
   }, []);
   return (
     <section class="images" aria-label={t('study.images')}>

@@ -10,7 +10,7 @@ import { Similar } from './beside';
 import { ConflictDialog } from './conflict';
 import { Decide } from './decide';
 import { Header } from './header';
-import { Images } from './images';
+import { fetchViewer, Images } from './images';
 import { type Opened, useOpened, useOthers } from './opened';
 import { Priors } from './priors';
 import { Record } from './record';
@@ -26,6 +26,8 @@ export function StudyPage({ uid }: { uid: string }): JSX.Element {
   const others = useOthers(uid);
   const [shown, setShown] = useState<Shown | null>(null);
   const [slice, setSlice] = useState<Slice | null>(null);
+  // It comes while the server is still asked for the study; `Images` tells if it does not
+  useEffect(() => void fetchViewer().catch(() => undefined), []);
   if (!opened.study) {
     return (
       <div class="notice">
