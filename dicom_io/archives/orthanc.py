@@ -182,7 +182,9 @@ class Orthanc:
     def _told(self, client: pyorthanc.Orthanc, study: str) -> dict[str, str]:
         series = self._read(client.get_studies_id_series, study)
         modalities = {str(one["MainDicomTags"].get("Modality", "")) for one in series}
-        instance = next(one for each in series for one in each["Instances"])
+        instance = next((one for each in series for one in each["Instances"]), None)
+        if instance is None:  # it is being deleted
+            return {}
         tags = self._read(client.get_instances_id_simplified_tags, instance)
         return {**tags, "ModalitiesInStudy": "\\".join(sorted(modalities))}
 

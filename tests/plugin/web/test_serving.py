@@ -20,8 +20,9 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from plugin.cli import main
+from plugin.settings import Settings
 from plugin.supervisor import CTSCRIBE
-from plugin.web.serving import guarded
+from plugin.web.serving import archived_priors, guarded
 from plugin.web_settings import Web
 from tests.ct import ct_stack, save
 from tests.ports import free_port
@@ -157,3 +158,12 @@ def test_other_roles_count_at_once(url: str, config: Path) -> None:
     assert "Eve Example" in listed
     ctscribe(config, "users", "remove", "eve")
     assert "eve" not in ctscribe(config, "users", "list")
+
+
+def test_the_archive_that_the_settings_name_is_asked_for_priors() -> None:
+    pacs = {"name": "PACS", "kind": "orthanc", "url": "http://127.0.0.1:1"}
+    named = {"destinations": [pacs], "web": {"priors_at": "PACS"}}
+    asked = archived_priors(Settings.model_validate(named))
+    assert asked is not None
+    assert asked.name == "PACS"
+    assert archived_priors(Settings.model_validate({"destinations": [pacs]})) is None

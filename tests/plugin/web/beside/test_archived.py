@@ -21,7 +21,13 @@ from dicom_io.archives.orthanc import Orthanc
 from dicom_io.archives.patient_identity import Person
 from dicom_io.archives.patient_studies import HeldStudy, PatientStudies
 from dicom_io.device import MANUFACTURER, MODEL_NAME
-from dicom_io.errors import AssociationRejected, CtscribeError, NotRetrieved, PeerUnreachable
+from dicom_io.errors import (
+    AssociationRejected,
+    CtscribeError,
+    NotRetrieved,
+    PeerUnreachable,
+    SopClassRefused,
+)
 from plugin.state.audit import AuditRow, Who
 from plugin.web.beside.archived import ArchivedPriors
 from plugin.web.beside.routes import beside_router
@@ -174,6 +180,17 @@ def test_an_archive_that_fails_is_told_and_received_priors_stand(
             assert (answer.status_code, answer.json()["code"]) == (status, code)
             assert "10.0.0.1" not in answer.text
         assert len(client.get(f"/api/studies/{PRESENT}/priors").json()["priors"]) == 1
+
+
+def test_an_archive_that_gives_no_objects_still_lists_them(service: Ward) -> None:
+    class NoRetrieval(Shelf):
+        def fetch(self, study: str, folder: Path, modalities: Collection[str]) -> None:
+            raise SopClassRefused("no C-GET")
+
+    with asking(service, NoRetrieval()) as client:
+        assert len(client.get(LIST).json()["priors"]) == 1
+        answer = client.get(f"{LIST}/{PRIOR}")
+    assert (answer.status_code, answer.json()["code"]) == (502, "archive-refuses")
 
 
 def test_without_an_archive_there_is_nothing(service: Ward) -> None:

@@ -313,7 +313,7 @@ describe('the study page', () => {
     const panel = page.querySelector('#panel-priors');
     expect(panel?.querySelectorAll('.card').length).toBe(2);
     expect(panel?.textContent).toMatch(
-      /not the present study.*2 Jan 2025.*Received here · In the archive PACS.*6 mm.*4 Mar 2024.*names 2 more/,
+      /not the present study.*2 Jan 2025.*Received here · In the archive PACS.*6 mm.*4 Mar 2024.*Not shown: 2 in the archive/,
     );
     expect(panel?.textContent).not.toContain('No nodule.');
     const [, , last] = panel?.querySelectorAll('details') ?? [];
