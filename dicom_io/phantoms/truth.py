@@ -11,6 +11,8 @@ import numpy as np
 Plane = Literal["axial", "coronal", "sagittal"]
 Phase = Literal["non-contrast", "arterial", "portal venous", "delayed"]
 Side = Literal["left", "right", "bilateral"]
+Kind = Literal["plain", "detailed"]
+"""Of phantoms (`dicom_io.phantoms.detailed`)."""
 
 PLANES: tuple[Plane, ...] = ("axial", "coronal", "sagittal")
 PHASES: tuple[Phase, ...] = ("non-contrast", "arterial", "portal venous", "delayed")
@@ -50,11 +52,20 @@ class Finding:
 
 @dataclass(frozen=True)
 class Truth:
-    """What a phantom shows."""
+    """What a phantom shows.
+
+    Parameters
+    ----------
+    plane, phase : str
+    findings : tuple of Finding
+    region : str, optional
+        What is in view, which only detailed phantoms say (`dicom_io.phantoms.detailed.findings`).
+    """
 
     plane: Plane
     phase: Phase
     findings: tuple[Finding, ...]
+    region: str | None = None
 
     def finding(self, name: str) -> Finding | None:
         return next((finding for finding in self.findings if finding.name == name), None)
@@ -71,7 +82,7 @@ class Truth:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Truth:
         findings = tuple(Finding(**finding) for finding in values["findings"])
-        return cls(values["plane"], values["phase"], findings)
+        return cls(values["plane"], values["phase"], findings, values.get("region"))
 
 
 def draw_truth(rng: np.random.Generator) -> Truth:

@@ -20,7 +20,7 @@ from training.data.store import open_store
 from training.export.out_of_distribution import keep_distribution
 from training.learner.material import Material
 from training.recipe.recipe import Recipe, load_recipe
-from training.wording.vocabulary import FOLDER, phantom_tokenizer
+from training.wording.vocabulary import DETAILED_FOLDER, FOLDER, phantom_tokenizer
 
 SMALL = (
     "preprocess.size=[16, 32, 32]",
@@ -137,9 +137,10 @@ def test_a_trained_checkpoint_is_evaluated_on_the_same_store(trained, store, tmp
     assert result
 
 
-def test_its_vocabulary_is_that_of_its_phantoms():
-    shipped = json.loads((FOLDER / "tokenizer.json").read_text("utf-8"))
-    assert json.loads(phantom_tokenizer().to_str()) == shipped
+@pytest.mark.parametrize(("kind", "folder"), [("plain", FOLDER), ("detailed", DETAILED_FOLDER)])
+def test_the_vocabulary_is_that_of_its_phantoms(kind, folder):
+    shipped = json.loads((folder / "tokenizer.json").read_text("utf-8"))
+    assert json.loads(phantom_tokenizer(kind).to_str()) == shipped
 
 
 def test_it_lists_every_question_of_its_store_and_no_other(store):

@@ -115,5 +115,7 @@ def _decisive(recipe: Recipe) -> dict[str, Any]:
 def _phantoms(recipe: Recipe, folder: Path, processes: int) -> Path:
     if not recipe.seeds:
         raise RecipeError(f"recipe {recipe.name} has no table phantoms; name a store by --data")
-    write_phantoms(folder, recipe.seeds, recipe.preprocess_spec, processes=processes)
+    write_phantoms(
+        folder, recipe.seeds, recipe.preprocess_spec, kind=recipe.kind, processes=processes
+    )
     return folder

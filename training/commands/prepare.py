@@ -113,7 +113,7 @@ def phantoms(
         of_parts = named or wanted.seeds
         if not of_parts:
             raise click.UsageError(f"recipe {wanted.name} names no seeds: --train, --test")
-        write_phantoms(out, of_parts, wanted.preprocess_spec, processes=processes)
+        write_phantoms(out, of_parts, wanted.preprocess_spec, kind=wanted.kind, processes=processes)
     click.echo(out)
 
 

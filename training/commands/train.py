@@ -26,7 +26,7 @@ def train() -> None:
 recipe_option = click.option(
     "--recipe",
     required=True,
-    help="Recipe of the run: paper, authors, site, phantom, ablation, or a TOML file.",
+    help="Recipe of the run: paper, authors, site, phantom, detailed, ablation, or a TOML file.",
 )
 model_option = click.option(
     "--model", "start", help="Model to begin with: embedded, a folder, or OWNER/NAME@COMMIT."
@@ -79,7 +79,9 @@ def stage_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @train.command()
 @click.option(
-    "--recipe", default="phantom", help="Recipe of the run: phantom, or a TOML file like it."
+    "--recipe",
+    default="phantom",
+    help="Recipe of the run: phantom, detailed, or a TOML file like these.",
 )
 @click.option(
     "-o",

@@ -26,7 +26,13 @@ KNOWN = (*FINDINGS, *FOCAL_FINDINGS)
 NONE = "none"
 """The answer where what a question asks for is not there."""
 
-_AREAS = {**ORGAN_OF, "pleural effusion": "pleural space", "ascites": "peritoneal cavity"}
+_AREAS = {
+    **ORGAN_OF,
+    "pleural effusion": "pleural space",
+    "pneumothorax": "pleural space",
+    "renal stone": "kidney",
+    "ascites": "peritoneal cavity",
+}
 _SIGNS = {
     "cardiomegaly": "Which organ of the chest or abdomen shows cardiomegaly?",
     "hepatic steatosis": "Which organ shows the low attenuation of steatosis?",
@@ -41,8 +47,9 @@ _PLACES = {
     "liver lesion": ("superior part", "inferior part", "left lobe", "porta hepatis"),
     "renal cyst": ("upper pole", "lower pole", "interpolar region", "renal pelvis"),
     "aortic aneurysm": ("infrarenal", "suprarenal", "thoracic", "iliac"),
+    "renal stone": ("upper pole", "lower pole", "interpolar region", "renal pelvis"),
 }
-_SIDED = ("pleural effusion", "pulmonary nodule", "renal cyst")
+_SIDED = ("pleural effusion", "pulmonary nodule", "renal cyst", "renal stone", "pneumothorax")
 _SIDES = ("left", "right", "bilateral", NONE)
 _OTHER_ORGANS = ("heart", "liver", "spleen", "kidney", "lung", "aorta", "bladder", "pancreas")
 

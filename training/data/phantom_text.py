@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from dicom_io.phantoms.truth import FINDINGS, PHASES, PLANES, Truth
+from dicom_io.phantoms.detailed.findings import DETAILED_FINDINGS, IN_VIEW
+from dicom_io.phantoms.truth import FINDINGS, PHASES, PLANES, Kind, Truth
 from training.data.wordings import TAUGHT, pick
 
 Fact = tuple[str, str | None]
@@ -29,28 +30,46 @@ class Statement:
         return self.fact in facts(truth)
 
 
+FINDINGS_OF: dict[Kind, tuple[str, ...]] = {"plain": FINDINGS, "detailed": DETAILED_FINDINGS}
+"""What phantoms of each kind may show."""
+
+
+def in_view(truth: Truth) -> tuple[str, ...]:
+    """Return the findings that can be there or not; of others nobody knows."""
+    return FINDINGS if truth.region is None else IN_VIEW[truth.region]
+
+
 def facts(truth: Truth) -> tuple[Fact, ...]:
     """List plane, phase and, for every finding, its side, None where it has none, or "none"."""
     found = {finding.name: finding.side for finding in truth.findings}
     return (
         ("plane", truth.plane),
         ("phase", truth.phase),
-        *((name, found.get(name, "none")) for name in FINDINGS),
+        *((name, found.get(name, "none")) for name in in_view(truth)),
     )
 
 
-def statements() -> tuple[Statement, ...]:
+def statements(findings: Sequence[str] = FINDINGS) -> tuple[Statement, ...]:
     """Every statement the model is taught: planes, phases, each finding present and absent."""
+    present, absent, sided = (
+        {name: said for name, said in TAUGHT[table].items() if name in findings}
+        for table in ("present", "absent", "sided")
+    )
     return (
         *(Statement(("plane", plane), (f"This is an {plane} study.",)) for plane in PLANES),
         *(Statement(("phase", phase), (f"The phase is {phase}.",)) for phase in PHASES),
-        *(Statement((name, None), tuple(said)) for name, said in TAUGHT["present"].items()),
+        *(Statement((name, None), tuple(said)) for name, said in present.items()),
         *(Statement((EFFUSION, side), tuple(said)) for side, said in TAUGHT["effusion"].items()),
-        *(Statement((name, "none"), tuple(said)) for name, said in TAUGHT["absent"].items()),
+        *(
+            Statement((name, side), tuple(words.format(side=side) for words in said))
+            for name, said in sided.items()
+            for side in ("left", "right")
+        ),
+        *(Statement((name, "none"), tuple(said)) for name, said in absent.items()),
     )
 
 
-_WORDINGS = {statement.fact: statement.wordings for statement in statements()}
+_WORDINGS = {said.fact: said.wordings for said in statements(DETAILED_FINDINGS)}
 
 
 def report_text(truth: Truth, rng: np.random.Generator) -> str:

@@ -46,7 +46,7 @@ ORGAN_OF = {
 }
 """By definition of the finding."""
 
-_COUNTABLE = re.compile("effusion|cyst|nodule|aneurysm|lesion|pneumothorax")
+_COUNTABLE = re.compile("effusion|cyst|nodule|aneurysm|lesion|pneumothorax|stone$")
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dicom_io.errors import UnusableData
-from dicom_io.phantoms.truth import Truth
+from dicom_io.phantoms.truth import FINDINGS, Truth
 from engine.network.contrastive import ContrastivePair, pairwise_sigmoid_loss
 from training.data.phantom_regions import unpacked
 from training.data.phantom_text import statements
@@ -30,9 +31,7 @@ from training.run.ranks import world
 from training.run.task import Task
 from training.wording.conversation import padded
 
-STATEMENTS = statements()
-WORDINGS = [(i, words) for i, s in enumerate(STATEMENTS) for words in s.wordings]
-"""Each wording with the number of its statement."""
+_statements = cache(statements)
 
 
 class StatementBatch(NamedTuple):
@@ -58,26 +57,37 @@ class StatementPair(nn.Module):
         Its text encoder has no dropout, which goes by the items of a batch.
     tokenizer : Tokenizer
         Of the statements.
-    located : int
-        Number of findings that are also located (`training.learner.dense`).
+    findings : tuple of str
+        What statements are about.
+    dense : bool
+        Whether findings are also located (`training.learner.dense`).
     """
 
     number: Tensor
     ids: Tensor
     mask: Tensor
 
-    def __init__(self, pair: ContrastivePair, tokenizer: Tokenizer, located: int = 0) -> None:
+    def __init__(
+        self,
+        pair: ContrastivePair,
+        tokenizer: Tokenizer,
+        findings: tuple[str, ...] = FINDINGS,
+        *,
+        dense: bool = False,
+    ) -> None:
         super().__init__()
+        said = _statements(findings)
+        wordings = [(i, words) for i, one in enumerate(said) for words in one.wordings]
         self.pair = pair
         streams = pair.vision_encoder.config.shapes[-2:]
-        self.head = nn.Linear(sum(n * width for n, width in streams), len(STATEMENTS))
-        rows = [torch.tensor(tokenizer.encode(words).ids) for _, words in WORDINGS]
-        numbers = torch.tensor([number for number, _ in WORDINGS])
+        self.head = nn.Linear(sum(n * width for n, width in streams), len(said))
+        rows = [torch.tensor(tokenizer.encode(words).ids) for _, words in wordings]
+        numbers = torch.tensor([number for number, _ in wordings])
         self.register_buffer("number", numbers, persistent=False)
         self.register_buffer("ids", padded(rows, 0), persistent=False)
         self.register_buffer("mask", padded([torch.ones_like(r) for r in rows], 0), False)
         # made last: without it everything else begins as it did before there was one
-        self.dense = DenseHead(pair.vision_encoder.config, located) if located else None
+        self.dense = DenseHead(pair.vision_encoder.config, len(findings)) if dense else None
 
     def forward(
         self,
@@ -126,12 +136,15 @@ class StatementPairs:
     Parameters
     ----------
     pairs : Pairs
-    located : tuple of str
-        Findings whose places are read; none by default.
+    findings : tuple of str
+        What statements are about.
+    dense : bool
+        Whether it is also read where findings lie.
     """
 
     pairs: Pairs
-    located: tuple[str, ...] = ()
+    findings: tuple[str, ...] = FINDINGS
+    dense: bool = False
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -149,15 +162,16 @@ class StatementPairs:
         if truth is None:
             raise UnusableData(f"{store.folder} holds no facts of {key}: it is no phantom")
         shown = Truth.from_dict(truth)
-        held = [float(s.holds(shown)) for s in STATEMENTS]
+        held = [float(s.holds(shown)) for s in _statements(self.findings)]
         return self.pairs.example(item, rng), held, self._cells(key)
 
     def _cells(self, key: str) -> Tensor:
         store = self.pairs.store
         regions = store.images[key].origin.get("regions")
-        if regions is None and self.located:
+        if regions is None and self.dense:
             raise UnusableData(f"{store.folder} does not say where findings lie: make it again")
-        cells = unpacked(regions or {}, self.located, store.header.spec.size)
+        located = self.findings if self.dense else ()
+        cells = unpacked(regions or {}, located, store.header.spec.size)
         return torch.from_numpy(cells)
 
     def collate(self, examples: list[tuple[Any, list[float], Tensor]]) -> StatementBatch:
@@ -168,7 +182,7 @@ class StatementPairs:
 
 
 def with_statements(
-    task: Task[Any], tokenizer: Tokenizer, located: tuple[str, ...] = ()
+    task: Task[Any], tokenizer: Tokenizer, findings: tuple[str, ...], *, dense: bool
 ) -> Task[StatementBatch]:
     """Add the statements to the task of stage 1.
 
@@ -177,8 +191,10 @@ def with_statements(
     task : Task
     tokenizer : Tokenizer
         Of the statements.
-    located : tuple of str
-        Findings that are also located; none by default.
+    findings : tuple of str
+        What statements are about.
+    dense : bool
+        Whether findings are also located.
     """
 
     def loss(module: nn.Module, batch: StatementBatch) -> Tensor:
@@ -188,8 +204,8 @@ def with_statements(
 
     return Task(
         name=task.name,
-        module=StatementPair(cast(ContrastivePair, task.module), tokenizer, len(located)),
-        data=StatementPairs(cast(Pairs, task.data), located),
+        module=StatementPair(cast(ContrastivePair, task.module), tokenizer, findings, dense=dense),
+        data=StatementPairs(cast(Pairs, task.data), findings, dense),
         weight=lambda batch: float(len(batch.volumes)),
         loss=loss,
         validate=task.validate,

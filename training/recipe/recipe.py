@@ -11,6 +11,7 @@ from pydantic import AliasChoices, Field, ValidationError, field_validator, mode
 
 from dicom_io.errors import RecipeError
 from dicom_io.model_input.preprocess import PreprocessSpec
+from dicom_io.phantoms.truth import Kind
 from engine.network.projector import ProjectorConfig, StreamConfig
 from engine.network.towers.vision import VisionConfig
 from training.data.splits import PARTS
@@ -71,11 +72,19 @@ class Run(Table):
 
 
 class Phantoms(Table):
-    """The synthetic patients of each part of a store: first and last seed, half open."""
+    """The synthetic patients of each part of a store: first and last seed, half open.
+
+    Parameters
+    ----------
+    train, validation, test : tuple of int
+    kind : {"plain", "detailed"}
+        Detailed ones are more like CT, with eleven findings.
+    """
 
     train: tuple[int, int]
     validation: tuple[int, int]
     test: tuple[int, int]
+    kind: Kind = "plain"
 
 
 class OutOfDistribution(Table):
@@ -174,8 +183,13 @@ class Recipe(Table):
     @property
     def seeds(self) -> dict[DataPart, range]:
         """The phantoms of each part of its store; none where it is no recipe for phantoms."""
-        named = self.phantoms.model_dump() if self.phantoms else {}
+        named = self.phantoms.model_dump(include=set(PARTS)) if self.phantoms else {}
         return {part: range(*named[part]) for part in PARTS if part in named}
+
+    @property
+    def kind(self) -> Kind:
+        """Of its phantoms."""
+        return self.phantoms.kind if self.phantoms else "plain"
 
     @property
     def vision_config(self) -> VisionConfig:

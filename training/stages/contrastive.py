@@ -13,9 +13,9 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from dicom_io.errors import RecipeError
-from dicom_io.phantoms.truth import FINDINGS
 from engine.checkpoints.weights import assemble
 from engine.network.contrastive import ContrastivePair, pair_without_weights
+from training.data.phantom_text import FINDINGS_OF
 from training.data.store import as_unit_interval
 from training.export.model_card import export_pair
 from training.learner.material import Material
@@ -61,7 +61,7 @@ def train_contrastive(
     about = {"data": material.describe(), "from": start}
     task: Task[Any] = contrastive_task(pair, tokenizer, recipe, material)
     if stage.statements:
-        task = with_statements(task, tokenizer, FINDINGS if stage.dense else ())
+        task = with_statements(task, tokenizer, FINDINGS_OF[recipe.kind], dense=stage.dense)
     trained = train(task, stage, recipe, out, about)
     checkpoint = out / "checkpoint"
     if trained is not None:

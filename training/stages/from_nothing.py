@@ -107,8 +107,14 @@ class _Run:
         ]
 
     def _phantoms(self) -> Path:
-        spec = self.recipe.preprocess_spec
-        write_phantoms(_STORE, self.recipe.seeds, spec, processes=self.processes)
+        recipe = self.recipe
+        write_phantoms(
+            _STORE,
+            recipe.seeds,
+            recipe.preprocess_spec,
+            kind=recipe.kind,
+            processes=self.processes,
+        )
         return _STORE
 
     def _contrastive(self) -> Path:

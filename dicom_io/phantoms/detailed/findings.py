@@ -33,7 +33,7 @@ _SIDED: dict[str, tuple[Side, ...]] = {
 }
 _CHEST = ("cardiomegaly", "pleural effusion", "pulmonary nodule", PNEUMOTHORAX)
 _ABDOMEN = tuple(name for name in DETAILED_FINDINGS if name not in _CHEST)
-IN_VIEW: dict[Region, tuple[str, ...]] = {
+IN_VIEW: dict[str, tuple[str, ...]] = {
     "head": (),
     "chest": (*_CHEST, "hepatic steatosis"),  # the dome of the liver is in view
     "abdomen": _ABDOMEN,

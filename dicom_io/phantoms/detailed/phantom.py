@@ -65,7 +65,7 @@ def draw_study(
     rng = streams["plane and phase"]
     drawn = PLANES[rng.choice(3, p=(0.6, 0.2, 0.2))], PHASES[rng.integers(4)]
     findings = draw_findings(streams, scan.region)
-    return Study(Truth(plane or drawn[0], phase or drawn[1], findings), scan)
+    return Study(Truth(plane or drawn[0], phase or drawn[1], findings, scan.region), scan)
 
 
 def make_detailed_phantom(

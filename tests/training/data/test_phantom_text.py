@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 
+from dicom_io.phantoms.detailed.findings import DETAILED_FINDINGS
+from dicom_io.phantoms.detailed.phantom import draw_study
 from dicom_io.phantoms.truth import FINDINGS, Finding, Truth, draw_truth
 from tests.training.asserted import asserted
-from training.data.phantom_text import facts, facts_text, report_text, statements
+from training.data.phantom_text import facts, facts_text, in_view, report_text, statements
 from training.evaluation.findings.score import true_mentions
 from training.evaluation.phantoms import section
 
@@ -63,3 +65,26 @@ def test_the_parser_reads_every_wording_as_it_was_meant(statement):
             assert asserted(wording) == {(name, one) for one in sides}
         else:
             assert asserted(wording) == frozenset()
+
+
+def test_of_a_detailed_phantom_is_said_what_is_in_view():
+    rng, said = np.random.default_rng(0), statements(DETAILED_FINDINGS)
+    for seed in range(60):
+        truth = draw_study(seed).truth
+        assert [name for name, _ in facts(truth)[2:]] == list(in_view(truth))
+        assert sum(s.holds(truth) for s in said) == len(facts(truth))
+        report = report_text(truth, rng)
+        assert all(finding.name in report.lower() for finding in truth.findings)
+
+
+def test_a_head_has_nothing_to_be_said_of_but_plane_and_phase():
+    truth = draw_study(0, region="head").truth
+    assert [name for name, _ in facts(truth)] == ["plane", "phase"]
+    assert report_text(truth, np.random.default_rng(0)).startswith(f"Technique: {truth.plane}")
+
+
+def test_what_is_out_of_view_is_neither_there_nor_absent():
+    chest = draw_study(0, region="chest").truth
+    stone = [s for s in statements(DETAILED_FINDINGS) if s.fact[0] == "renal stone"]
+    assert len(stone) == 3
+    assert not any(s.holds(chest) for s in stone)

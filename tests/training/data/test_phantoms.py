@@ -3,10 +3,13 @@ import pytest
 
 from dicom_io.errors import UnusableData
 from dicom_io.model_input.preprocess import PreprocessSpec, prepare
+from dicom_io.phantoms.detailed.findings import DETAILED_FINDINGS
+from dicom_io.phantoms.detailed.phantom import draw_study
 from dicom_io.phantoms.focal import FOCAL_FINDINGS
 from dicom_io.phantoms.phantom import make_phantom
 from dicom_io.phantoms.truth import Truth
 from training.data import phantoms
+from training.data.phantom_text import in_view
 from training.data.phantoms import write_phantoms
 from training.data.questions import TYPES
 from training.data.store import as_unit_interval, open_store, verify
@@ -85,3 +88,31 @@ def test_every_type_is_asked_in_the_files_of_each_part(folder):
 def test_nothing_is_asked_that_the_embedded_model_does_not_know(folder):
     asked = [q for part in PARTS for q in open_store(folder).questions("paper", part)]
     assert not [q for q in asked for name in FOCAL_FINDINGS if name in (q.question, *q.choices)]
+
+
+@pytest.fixture(scope="module")
+def detailed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("detailed")
+    write_phantoms(folder, {"train": range(4)}, SPEC, kind="detailed")
+    return open_store(folder, SPEC)
+
+
+def test_detailed_phantoms_are_a_store_of_their_own(detailed, folder):
+    assert detailed.split("paper")["train"] == [f"detailed/{seed}" for seed in range(4)]
+    with pytest.raises(UnusableData, match="other data"):
+        write_phantoms(folder, PARTS, SPEC, kind="detailed")
+
+
+def test_a_detailed_store_says_what_was_in_view_and_where_findings_lie(detailed):
+    for seed in range(4):
+        origin = detailed.images[f"detailed/{seed}"].origin
+        truth = Truth.from_dict(origin["truth"])
+        assert truth == draw_study(seed).truth
+        assert set(origin["regions"]) == {finding.name for finding in truth.findings}
+
+
+def test_nothing_is_asked_of_a_detailed_phantom_that_is_out_of_view(detailed):
+    for question in detailed.questions("paper", "train"):
+        seed = int(question.image.removeprefix("detailed/"))
+        hidden = set(DETAILED_FINDINGS) - set(in_view(draw_study(seed).truth))
+        assert not [name for name in hidden if name in question.question]

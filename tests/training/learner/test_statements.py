@@ -12,10 +12,11 @@ from engine.checkpoints.tokenizer_files import read_tokenizer
 from engine.network.contrastive import ContrastivePair
 from engine.network.towers.dcformer import DCFormerConfig
 from tests.training.stages.small import write_store
+from training.data.phantom_text import statements
 from training.data.phantoms import write_phantoms
 from training.data.store import as_unit_interval, open_store
 from training.learner.pairs import Pairs
-from training.learner.statements import STATEMENTS, StatementPair, StatementPairs, pair_weights
+from training.learner.statements import StatementPair, StatementPairs, pair_weights
 from training.run.losses import ring_siglip_loss
 from training.wording.vocabulary import FOLDER
 
@@ -69,7 +70,7 @@ def loss(module: StatementPair, batch, held: Tensor | None) -> Tensor:
 def test_each_truth_holds_in_its_row(batch):
     for seed, row in zip(SEEDS, batch.held, strict=True):
         truth = make_phantom(seed, matrix=24).truth
-        assert row.tolist() == [float(s.holds(truth)) for s in STATEMENTS]
+        assert row.tolist() == [float(s.holds(truth)) for s in statements()]
 
 
 def test_without_statements_the_loss_is_that_of_the_pair(module, batch):
@@ -109,8 +110,8 @@ def test_the_head_stays_behind(module):
 def located(module, data, tokenizer) -> tuple[StatementPair, StatementPairs]:
     """The same pair with the head of places, begun as it would be by itself."""
     torch.manual_seed(0)
-    dense = StatementPair(module.pair, tokenizer, len(FINDINGS))
-    return dense, StatementPairs(data.pairs, FINDINGS)
+    dense = StatementPair(module.pair, tokenizer, dense=True)
+    return dense, StatementPairs(data.pairs, dense=True)
 
 
 def test_without_places_a_pair_begins_and_costs_as_ever(located, data, tokenizer, batch):

@@ -9,7 +9,12 @@ from shutil import copy, copytree
 import pytest
 
 from dicom_io.errors import RecipeError, TrainingError, UnusableData
+from dicom_io.model_input.preprocess import prepare
+from dicom_io.phantoms.detailed.findings import DETAILED_FINDINGS
+from dicom_io.phantoms.detailed.phantom import make_detailed_phantom
+from engine import load_engine
 from engine.checkpoints.checkpoint import describe
+from engine.protocol import Sampling
 from tests.training.run.processes import finished, start
 from tests.training.test_phantom_recipe import SMALL
 from training.data.shards import locked
@@ -26,8 +31,8 @@ CHANGES = (
 )
 
 
-def command(out: Path) -> list[str]:
-    changes = [part for change in CHANGES for part in ("--set", change)]
+def command(out: Path, *more: str) -> list[str]:
+    changes = [part for change in (*CHANGES, *more) for part in ("--set", change)]
     return ["plugin", "train", "phantom", "--out", str(out), *changes]
 
 
@@ -56,6 +61,17 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_weights(whole, 
     assert "contrastive: finished before" in output
     digests = {describe(out / "finetune" / "checkpoint").digest for out in (whole, tmp_path)}
     assert len(digests) == 1
+
+
+def test_the_recipe_of_detailed_phantoms_comes_to_a_model_of_eleven_findings(tmp_path):
+    # the facts of eleven findings need more places than those of five
+    changes = ("mixer={low=[48, 64], high=[4, 8]}", "out_of_distribution.images=2")
+    short = [f"{stage}.steps=1" for stage in ("contrastive", "language", "projector", "finetune")]
+    finished([start([*command(tmp_path, *changes, *short), "--recipe", "detailed"])])
+    engine = load_engine(str(tmp_path / "finetune" / "checkpoint"))
+    assert engine.identity.findings == DETAILED_FINDINGS
+    volume = prepare(make_detailed_phantom(1).volume, engine.preprocess)
+    assert engine.report(volume, Sampling(max_new_tokens=3)) is not None
 
 
 def test_the_model_names_no_folder_of_this_machine(whole):
