@@ -68,7 +68,7 @@ def test_both_splits_follow_the_seeds(folder):
 
 
 def test_a_text_that_was_trained_on_is_in_no_other_part_of_the_grouped_split(tmp_path, monkeypatch):
-    monkeypatch.setattr(phantoms, "_report", lambda seed: f"Report {seed % 3}.")
+    monkeypatch.setattr(phantoms, "_report", lambda kind, seed: f"Report {seed % 3}.")
     write_phantoms(tmp_path, {"train": [1, 4, 5], "test": [7, 9, 12]}, SPEC)
     store = open_store(tmp_path)
     assert store.split("grouped")["train"] == ["phantom/1", "phantom/4", "phantom/5"]
