@@ -78,7 +78,15 @@ def write_phantoms(
 
 
 def make_input(spec: PreprocessSpec, kind: Kind, image: Planned) -> Made:
-    """Make the input of a phantom; `source` is its seed."""
+    """Make the input of a phantom, with what it shows and where.
+
+    Parameters
+    ----------
+    spec : PreprocessSpec
+    kind : {"plain", "detailed"}
+    image : Planned
+        Its `source` is the seed.
+    """
     seed = int(image.source)
     phantom = make_phantom(seed) if kind == "plain" else make_detailed_phantom(seed)
     made = prepare(phantom.volume, spec)

@@ -183,7 +183,7 @@ class Recipe(Table):
     @property
     def seeds(self) -> dict[DataPart, range]:
         """The phantoms of each part of its store; none where it is no recipe for phantoms."""
-        named = self.phantoms.model_dump(include=set(PARTS)) if self.phantoms else {}
+        named = self.phantoms.model_dump(exclude={"kind"}) if self.phantoms else {}
         return {part: range(*named[part]) for part in PARTS if part in named}
 
     @property
