@@ -150,8 +150,8 @@ def retract_model(settings: Settings, digest: str, *, dry_run: bool, as_json: bo
         click.echo(json.dumps({"digest": whole, "retracted": rows}, indent=2))
         return
     by_hand = sum(bool(one.where.by_hand) for one in taken)
-    said = f"{counted(len(taken), 'draft')} of {whole} retracted"
-    say(f"{said}; a person must remove {by_hand} of them")
+    said = counted(len(taken), f"draft of {whole} is", f"drafts of {whole} are")
+    say(f"{said} retracted; a person must remove {by_hand} of them")
 
 
 def _line(one: TakenBack) -> str:

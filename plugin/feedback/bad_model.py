@@ -84,6 +84,7 @@ def retract_drafts(
             count += 1
             yield one
     with sessions.begin() as session:
-        message = f"{counted(count, 'draft')} of the model {digest[:12]} retracted"
+        of = f"of the model {digest[:12]}"
+        message = f"{counted(count, f'draft {of} was', f'drafts {of} were')} retracted"
         add_event(session, Kind.MODEL_RETRACTED, message, now=now, level=Level.ALERT)
         record(session, Entry(action=Action.ASKED, who=who, detail=message), now=now)
