@@ -139,6 +139,8 @@ class Senders:
         sender = AE("BENCH")
         sender.add_requested_context(slices[0].SOPClassUID, slices[0].file_meta.TransferSyntaxUID)
         assoc = sender.associate("127.0.0.1", self._port, ae_title="CTSCRIBE")
+        # On a busy machine pynetdicom's own thread may take an answer that the sender waits for
+        assoc._serve_request = lambda answer, context: assoc.dimse.msg_queue.put((context, answer))
         for one in slices:
             if self._ended.is_set():
                 break
