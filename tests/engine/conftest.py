@@ -110,8 +110,10 @@ def written_by_vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[
     save_checkpoint(tiny_checkpoint(llm), folder / "tiny")
     export_llm(folder / "tiny", folder / "llm")
     options = ("--dtype=float32", "--enforce-eager", "--max-num-seqs=16")
-    with VllmServer(folder / "llm", VLLM_PYTHON, options) as server:
-        yield folder / "tiny", server
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB; by default it takes what it finds
+        with VllmServer(folder / "llm", VLLM_PYTHON, options) as server:
+            yield folder / "tiny", server
 
 
 def input_for(spec: PreprocessSpec, seed: int = 1) -> ModelInput:
