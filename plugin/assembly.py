@@ -302,7 +302,10 @@ def destination(settings: DestinationSettings, told: Told | None = None) -> Dest
     commit = target.commit if proof is Proof.COMMITMENT and isinstance(target, Dimse) else None
     within_s = settings.prove_within_s
     in_forms = partial(target_in, settings, told)
-    return Destination(settings.name, target, proof, within_s, claim_s, commit, in_forms)
+    plain = None
+    if isinstance(settings, ArchiveDestination) and settings.evidence_objects:
+        plain = archive_of(settings)
+    return Destination(settings.name, target, proof, within_s, claim_s, commit, in_forms, plain)
 
 
 def target_in(settings: DestinationSettings, told: Told | None, forms: Sequence[str]) -> Target:

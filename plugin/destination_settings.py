@@ -30,6 +30,10 @@ class ArchiveDestination(DestinationSection):
         min_length=1,
         description="the form of a draft; the next one where the archive does not take the class",
     )
+    evidence_objects: bool = Field(
+        default=False,
+        description="takes a segmentation and key images of what a draft comes from, beside it",
+    )
     rejection_notes: bool = Field(
         default=False,
         description="takes IOCM rejection notes: a draft whose study got another identity is "

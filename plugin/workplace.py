@@ -179,6 +179,10 @@ def pipeline(settings: Settings, engine: ReportEngine, desk: Desk) -> Pipeline:
         settings.worker.default_character_set,
         while_writing=partial(desk.left_for, turn),
         evidence_s=settings.engine.evidence_s,
+        draws=any(
+            isinstance(one, ArchiveDestination) and one.evidence_objects
+            for one in settings.destinations
+        ),
     )
 
 

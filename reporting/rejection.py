@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import highdicom
 from pydicom import Dataset
 from pydicom.config import disable_value_validation
@@ -21,7 +23,9 @@ _SERIES_NUMBER = 8999
 
 
 @disable_value_validation()  # its warnings would tell the CT's odd values, identifiers among them
-def rejection_note(rejected: Dataset, corrected: Dataset) -> Dataset:
+def rejection_note(
+    rejected: Dataset, corrected: Dataset, beside: Sequence[Dataset] = ()
+) -> Dataset:
     """Write the note that rejects a report object.
 
     Parameters
@@ -31,22 +35,18 @@ def rejection_note(rejected: Dataset, corrected: Dataset) -> Dataset:
     corrected : pydicom.Dataset
         A header of the study as the archive has it now; the note is filed under its patient, or
         under the report's where its own cannot be read.
+    beside : sequence of pydicom.Dataset
+        What stands beside the report and is rejected with it.
 
     Returns
     -------
     pydicom.Dataset
         With `file_meta`.
     """
-    evidence = Dataset()
-    for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID"):
-        setattr(evidence, keyword, str(rejected[keyword].value))
-    for keyword in ("PatientID", "PatientName", "PatientSex", "AccessionNumber", "StudyID"):
-        setattr(evidence, keyword, "")
-    for keyword in ("PatientBirthDate", "StudyDate", "StudyTime"):
-        setattr(evidence, keyword, None)
+    evidence = [_reference(one) for one in (rejected, *beside)]
     note = highdicom.ko.KeyObjectSelectionDocument(
-        evidence=[evidence],
-        content=highdicom.ko.KeyObjectSelection(PATIENT_SAFETY, [evidence]),
+        evidence=evidence,
+        content=highdicom.ko.KeyObjectSelection(PATIENT_SAFETY, evidence),
         series_instance_uid=generate_uid(None),
         series_number=_SERIES_NUMBER,
         sop_instance_uid=generate_uid(None),
@@ -55,6 +55,17 @@ def rejection_note(rejected: Dataset, corrected: Dataset) -> Dataset:
         transfer_syntax_uid=ExplicitVRLittleEndian,
     )
     return _filed(note, rejected, corrected)
+
+
+def _reference(rejected: Dataset) -> Dataset:
+    reference = Dataset()
+    for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID"):
+        setattr(reference, keyword, str(rejected[keyword].value))
+    for keyword in ("PatientID", "PatientName", "PatientSex", "AccessionNumber", "StudyID"):
+        setattr(reference, keyword, "")
+    for keyword in ("PatientBirthDate", "StudyDate", "StudyTime"):
+        setattr(reference, keyword, None)
+    return reference
 
 
 def _filed(note: Dataset, rejected: Dataset, corrected: Dataset) -> Dataset:

@@ -11,6 +11,7 @@ import logging
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -19,7 +20,8 @@ from sqlalchemy.exc import DBAPIError
 
 from dicom_io.archives.proof import Verdict
 from dicom_io.errors import AssociationRejected, PeerUnreachable
-from plugin.delivery.destinations import Destination
+from plugin.delivery.destinations import Destination, Proof
+from plugin.delivery.formed import is_the_class
 from plugin.delivery.outbox import Due, Outbox
 from plugin.delivery.proving import NOT_SENT, WRONG, belongs_to_another, look
 from plugin.state.background import in_background
@@ -140,6 +142,38 @@ def _is_there_already(outbox: Outbox, destination: Destination, due: Due) -> boo
 
 
 def _look(outbox: Outbox, destination: Destination, due: Due) -> Verdict | None:
+    """Look for the object, and once it is there for what stands beside it."""
+    verdict = _look_for_report(outbox, destination, due)
+    if verdict in (None, Verdict.PROVED, Verdict.RENAMED) and destination.plain is not None:
+        beside = replace(destination, archive=destination.plain)
+        if not all(_bring(beside, path) for path in due.beside):
+            return Verdict.MISSING
+    return verdict
+
+
+def _bring(destination: Destination, path: Path) -> bool:
+    """Send what stands beside a draft unless it is there; returns whether nothing is left to do.
+
+    An archive that does not take its class keeps the draft without it.
+
+    Raises
+    ------
+    PeerUnreachable, AssociationRejected
+        The archive cannot be asked, or refuses the object for another reason.
+    """
+    there = replace(destination, proof=Proof.FOUND)
+    if destination.proof is not Proof.NONE and look(there, path) is Verdict.PROVED:
+        return True
+    try:
+        destination.archive.store(path)
+    except AssociationRejected as error:
+        if not is_the_class(error):
+            raise
+        return True
+    return destination.proof is Proof.NONE or look(there, path) in (Verdict.PROVED, Verdict.RENAMED)
+
+
+def _look_for_report(outbox: Outbox, destination: Destination, due: Due) -> Verdict | None:
     """Look for the object, or ask for commitment to it unless that has been given meanwhile."""
     if destination.commit is None:
         return look(destination, due.path)

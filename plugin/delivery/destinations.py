@@ -46,6 +46,8 @@ class Destination:
         Asks for storage commitment to a file under a transaction UID; see `Dimse.commit`.
     in_forms : callable, optional
         Returns the archive with other forms.
+    plain : Target, optional
+        The archive itself, where it takes what stands beside a draft.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Destination:
     claim_s: float = CLAIM_S
     commit: Callable[[Path, str], bool | None] | None = None
     in_forms: Callable[[Sequence[str]], Target] | None = None
+    plain: Target | None = None
 
     def taking(self, forms: Sequence[str] | None) -> Destination:
         """Return the same destination with the forms that a rule wants; None is its own."""

@@ -97,7 +97,7 @@ class FormedArchive:
             try:
                 self._store_as(form, path)
             except AssociationRejected as error:
-                if not _is_the_class(error) or form is self.forms[-1]:
+                if not is_the_class(error) or form is self.forms[-1]:
                     raise
                 refused.append(form.name)
                 continue
@@ -138,5 +138,6 @@ def tell_form(
             add_event_once(session, Kind.FORM, text, now=now, study_id=draft.study_id, level=level)
 
 
-def _is_the_class(error: AssociationRejected) -> bool:
+def is_the_class(error: AssociationRejected) -> bool:
+    """Tell whether an archive refused an object for its class."""
     return isinstance(error, SopClassRefused) or error.status == _NOT_SUPPORTED

@@ -25,6 +25,7 @@ from plugin.state.audit import (
 )
 from plugin.state.clock import CLOCK_SLACK, doubled, now_of, too_far
 from plugin.state.database import SessionFactory
+from plugin.state.kept.beside import paths_beside
 from plugin.state.kept.commitments import begin_commitment, is_committed
 from plugin.state.kept.orders import order_of
 from plugin.state.kinds import Kind
@@ -69,6 +70,8 @@ class Due:
         Whether something was tried before: the object may be there already.
     forms : tuple of str, optional
         In which the archive gets it, the best first; None is the destination's own.
+    beside : tuple of Path
+        The files of what stands beside it.
     """
 
     delivery_id: int
@@ -76,6 +79,7 @@ class Due:
     sent: bool
     retried: bool
     forms: tuple[str, ...] | None = None
+    beside: tuple[Path, ...] = ()
 
 
 # The draft's study is not compared with what came again of it, which may name another patient
@@ -350,7 +354,11 @@ class Outbox:
         sent = delivery.state == DeliveryState.SENT
         # A note rejects the report object itself, and is one itself
         forms = None if delivery.retracts or not delivery.forms else tuple(delivery.forms)
-        return Due(delivery.id, self._spool / delivery.path, sent, delivery.attempts > 1, forms)
+        of_draft = not delivery.retracts and delivery.final is None
+        names = paths_beside(delivery.draft.sop_instance_uid) if of_draft else []
+        beside = tuple(path for name in names if (path := self._spool / name).is_file())
+        path = self._spool / delivery.path
+        return Due(delivery.id, path, sent, delivery.attempts > 1, forms, beside)
 
     def _tell(
         self, session: Session, delivery: Delivery, level: Level, kind: Kind, message: str

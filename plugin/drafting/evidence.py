@@ -7,15 +7,21 @@ from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom import Dataset
+from scipy.ndimage import affine_transform
 
 from dicom_io.errors import EngineError
 from dicom_io.model_input.preprocess import ModelInput
 from dicom_io.types import Volume
 from engine.judgement.protocol import Evidence, Explains
 from engine.protocol import Generation, ReportEngine
+from reporting.beside import Region, objects_beside
 from reporting.draft import ImageReference, statements_in
 from reporting.sentences import Span
+
+HALF = 0.5
+"""Of the best cell's weight; what is drawn is a place to look at, and no outline."""
 
 LOGGER = logging.getLogger(__name__)
 
@@ -71,6 +77,50 @@ def references(
     return named
 
 
+def regions(
+    found: Sequence[Evidence],
+    text: str,
+    model_input: ModelInput,
+    volume: Volume,
+) -> list[Region]:
+    """Draw the evidence of each finding into its slices: what has at least half the best weight.
+
+    Parameters
+    ----------
+    found : sequence of Evidence
+        The sentences of one finding share theirs: the first one is drawn.
+    text : str
+        That they stand in.
+    model_input : ModelInput
+    volume : Volume
+    """
+    firsts = {one.finding: one for one in reversed(found)}.values()
+    drawn = []
+    for one in sorted(firsts, key=lambda one: one.span):
+        crossed = slices_of(one, model_input, volume)
+        mask = _weights_at(one, model_input, volume, crossed) >= HALF
+        uids = tuple(volume.sop_instance_uids[i] for i in crossed)
+        drawn.append(Region(text[slice(*one.span)], uids, mask))
+    return drawn
+
+
+def _weights_at(
+    one: Evidence, model_input: ModelInput, volume: Volume, slices: range
+) -> NDArray[np.float32]:
+    """Interpolate weights at the pixels of some slices."""
+    size = np.array(model_input.pixels.shape[1:]) / one.weights.shape
+    to_cells = np.diag([*(1 / size), 1.0])
+    to_cells[:3, 3] = 0.5 / size - 0.5
+    from_slices = np.eye(4)
+    from_slices[0, 3] = slices.start
+    places = to_cells @ np.linalg.inv(model_input.affine_lps) @ volume.affine_lps @ from_slices
+    shape = (len(slices), *volume.hu.shape[1:])
+    drawn: NDArray[np.float32] = affine_transform(
+        one.weights, places[:3, :3], places[:3, 3], shape, order=1, mode="nearest"
+    )
+    return drawn
+
+
 def _from_the_middle(one: Evidence, model_input: ModelInput, volume: Volume) -> list[int]:
     crossed = slices_of(one, model_input, volume)
     middle = crossed[len(crossed) // 2]
@@ -94,6 +144,28 @@ def slices_of(evidence: Evidence, model_input: ModelInput, volume: Volume) -> ra
     last = len(volume.sop_instance_uids) - 1
     first = int(np.clip(np.ceil(along.min()), 0, last))
     return range(first, max(first, int(np.clip(np.floor(along.max()), 0, last))) + 1)
+
+
+def drawn_beside(
+    sr: Dataset, headers: Sequence[Dataset], drawn: Sequence[Region]
+) -> tuple[Dataset, ...]:
+    """Make the objects that stand beside a draft; none where the images lack what these need.
+
+    Parameters
+    ----------
+    sr : pydicom.Dataset
+        The draft.
+    headers : sequence of pydicom.Dataset
+        Of its slices.
+    drawn : sequence of Region
+    """
+    if len({str(header.SOPInstanceUID) for header in headers}) < len(headers):
+        return ()  # frames of one object
+    try:
+        return objects_beside(sr, headers, drawn)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        LOGGER.warning("a draft goes out without drawn evidence: %s", type(error).__name__)
+        return ()
 
 
 def _reference(header: Dataset) -> ImageReference:

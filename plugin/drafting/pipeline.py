@@ -19,7 +19,7 @@ from dicom_io.volume.choice import SeriesChoice, name_series
 from dicom_io.volume.series import choose_series
 from dicom_io.volume.volume import build_first
 from engine.protocol import GREEDY, Generation, ReportEngine
-from plugin.drafting.evidence import find_evidence, references
+from plugin.drafting.evidence import drawn_beside, find_evidence, references, regions
 from plugin.drafting.steps import BUILD, CHOOSE, PREPARE, READ, REPORT, WRITE, timed_steps
 from plugin.drafting.wanted.regions import reason_to_withhold
 from reporting.draft import Draft, DraftModel, Evidence, make_draft
@@ -54,6 +54,8 @@ class DraftedStudy:
         A sentence for everything about the patient that the images do not agree on.
     image_embedding : ndarray, optional
         What the model saw, see `Generation`.
+    beside : tuple of pydicom.Dataset
+        Its evidence for viewers (`reporting.beside`).
     """
 
     choice: SeriesChoice
@@ -63,6 +65,7 @@ class DraftedStudy:
     ignored: tuple[str, ...] = ()
     disagreements: tuple[str, ...] = ()
     image_embedding: NDArray[np.float32] | None = None
+    beside: tuple[Dataset, ...] = ()
 
     @property
     def selection(self) -> tuple[str, ...]:
@@ -118,6 +121,8 @@ class Pipeline:
         Gives what is entered while the engine works.
     evidence_s : float
         How long to look for the slices that its sentences come from; 0 does not.
+    draws : bool
+        Whether they are drawn for viewers, too.
     """
 
     engine: ReportEngine
@@ -125,6 +130,7 @@ class Pipeline:
     default_character_set: str | None = None
     while_writing: Callable[[], AbstractContextManager[object]] = nullcontext
     evidence_s: float = EVIDENCE_S
+    draws: bool = False
 
     def make_report(
         self,
@@ -218,8 +224,17 @@ class Pipeline:
         evidence = references(found, model_input, volume, headers)
         draft = draft_of(generation, corrections, headers, edition, missing or None, evidence)
         sr = build_sr(draft, headers)
-        embedding = generation.image_embedding
-        return DraftedStudy(choice, model_input, draft, sr, study.ignored, differing, embedding)
+        drawn = regions(found, generation.text, model_input, volume) if self.draws else []
+        return DraftedStudy(
+            choice,
+            model_input,
+            draft,
+            sr,
+            study.ignored,
+            differing,
+            generation.image_embedding,
+            drawn_beside(sr, headers, drawn),
+        )
 
     def _written(self, model_input: ModelInput, header: Dataset) -> Generation:
         identity = self.engine.identity

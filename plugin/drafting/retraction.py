@@ -20,6 +20,7 @@ from plugin.state import audit
 from plugin.state.audit import Action, Entry, drafted, this_process
 from plugin.state.database import SessionFactory
 from plugin.state.files.spool import Spool
+from plugin.state.kept.beside import paths_beside
 from plugin.state.kinds import Kind
 from plugin.state.running.bell import ring
 from plugin.state.studies import lock_study
@@ -108,7 +109,7 @@ def prepare_retraction(
 
     rejected = dcmread(spool.absolute(draft.path))
     header = dcmread(corrected, stop_before_pixels=True, force=True)
-    note = spool.write_draft(rejection_note(rejected, header))
+    note = spool.write_draft(rejection_note(rejected, header, _beside(spool, rejected)))
     return Retraction(draft.id, note, why)
 
 
@@ -191,7 +192,13 @@ def note_on(spool: Spool, path: str) -> Dataset | None:
     if not path:
         return None
     rejected = dcmread(spool.absolute(path))
-    return rejection_note(rejected, rejected)
+    return rejection_note(rejected, rejected, _beside(spool, rejected))
+
+
+def _beside(spool: Spool, draft: Dataset) -> list[Dataset]:
+    """Read the headers of what stands beside a draft."""
+    paths = (spool.absolute(path) for path in paths_beside(str(draft.SOPInstanceUID)))
+    return [dcmread(path, stop_before_pixels=True) for path in paths if path.is_file()]
 
 
 def take_back(

@@ -264,6 +264,7 @@ class Worker:
         if report is None:
             job_ends.finish_unchanged(self.sessions, claim, now=self._now())
             return
+        beside = [self.spool.write_draft(one) for one in report.beside]
         path = self.spool.write_draft(report.sr)
         draft = NewDraft(
             sop_instance_uid=str(report.sr.SOPInstanceUID),
@@ -284,9 +285,11 @@ class Worker:
             names, now = self._destinations(decision), self._now()
             job_ends.finish_with_draft(self.sessions, claim, draft, destinations=names, now=now)
         except LeaseLost:
-            self.spool.discard_draft(path)
+            for written in (path, *beside):
+                self.spool.discard_draft(written)
             raise
-        self.spool.recorded(path)
+        for written in (path, *beside):
+            self.spool.recorded(written)
 
     def _destinations(self, decision: Decision) -> dict[str, str]:
         wanted = self.destinations if decision.destinations is None else decision.destinations

@@ -20,6 +20,7 @@ class Drafted:
     selection: tuple[str, ...] = ("read series 2",)
     lacks: tuple[str, ...] = ()
     embedding: bytes = b""
+    beside: tuple[Dataset, ...] = ()
 
 
 @dataclass

@@ -50,3 +50,14 @@ def test_orthanc_keeps_it_beside_the_draft(tmp_path, orthanc: RunningOrthanc):
 def test_under_an_identity_that_cannot_be_read_it_is_filed_as_the_draft_was():
     draft = build_sr(draft_of(), [ct_header(PatientID="1")])
     assert rejection_note(draft, ct_header(PatientID="a\nb")).PatientID == "1"
+
+
+def test_what_stands_beside_a_draft_is_rejected_with_it() -> None:
+    draft, beside = build_sr(draft_of(), [ct_header()]), build_sr(draft_of(), [ct_header()])
+    note = rejection_note(draft, ct_header(), [beside])
+    rejected = [
+        item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID
+        for item in note.ContentSequence
+        if item.ValueType == "COMPOSITE"
+    ]
+    assert rejected == [draft.SOPInstanceUID, beside.SOPInstanceUID]

@@ -22,6 +22,7 @@ from plugin.state import audit
 from plugin.state.audit import Action, Entry, Subject, this_process
 from plugin.state.database import SessionFactory
 from plugin.state.files.spool import Spool
+from plugin.state.kept.beside import paths_beside
 from plugin.state.kept.listings import forget_listing
 from plugin.state.kept.pruned import tell_pruned
 from plugin.state.kinds import Kind
@@ -67,7 +68,8 @@ def forget_images(session: Session, study: Study, _: Study, rule: str, now: date
 def forget_draft(session: Session, study: Study, draft: Draft, rule: str, now: datetime) -> None:
     """Forget where a draft lies, its note, and what was accepted of it; see `Rule.forget`."""
     accepted = [final.path for final in draft.finals]
-    for path in filter(None, (draft.path, draft.retraction_path, *accepted)):
+    beside = paths_beside(draft.sop_instance_uid)
+    for path in filter(None, (draft.path, draft.retraction_path, *accepted, *beside)):
         session.add(Removal(study_id=study.id, path=path))
     draft.path = ""
     for final in draft.finals:

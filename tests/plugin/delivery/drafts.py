@@ -18,6 +18,7 @@ from plugin.delivery.delivery import deliver_to
 from plugin.delivery.destinations import CLAIM_S, Destination
 from plugin.delivery.outbox import Due, Outbox
 from plugin.state.database import SessionFactory
+from plugin.state.kept.beside import paths_beside
 from plugin.state.kept.commitments import Commitment
 from plugin.state.tables import Delivery, Draft, Event, Job, JobState, Study
 from tests.objects import write_report
@@ -137,6 +138,25 @@ class Service:
             ]
             session.add(draft)
         return study
+
+    def put_beside(self, study: str) -> Dataset:
+        """Put an object beside a study's draft; returns it."""
+        with self.sessions() as session:
+            uid = session.scalar(
+                select(Draft.sop_instance_uid)
+                .join(Study)
+                .where(Study.study_instance_uid == study, Draft.is_current)
+            )
+            path = (
+                self.spool
+                / session.scalars(select(Draft.path).where(Draft.sop_instance_uid == uid)).one()
+            )
+        beside = dcmread(path)
+        name = self.spool / paths_beside(str(uid))[0]
+        beside.SOPInstanceUID = beside.file_meta.MediaStorageSOPInstanceUID = name.stem
+        beside.SeriesInstanceUID = generate_uid()
+        beside.save_as(name, enforce_file_format=True)
+        return beside
 
     def deliver(self, *destinations: Destination) -> int:
         """Make every attempt that is due, as the service's threads do; returns how many."""

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom import dcmread
 from sqlalchemy import update
 
 from dicom_io.archives.dicomweb import Dicomweb
 from dicom_io.archives.dimse import Dimse
 from dicom_io.archives.orthanc import Orthanc
 from dicom_io.archives.proof import Found, InstanceReference
-from dicom_io.errors import AssociationRejected, PeerUnreachable
+from dicom_io.errors import AssociationRejected, PeerUnreachable, SopClassRefused
 from plugin.commands.demonstration.archive import running_archive
 from plugin.delivery.delivery import delivering
 from plugin.delivery.destinations import CLAIM_S, Destination
@@ -63,6 +64,54 @@ def test_a_draft_is_delivered_to_every_kind_of_destination_and_proved(
     assert sorted(told) == [
         f"draft 1: delivered to {name} and proved" for name in ("dicomweb", "dimse", "orthanc")
     ]
+
+
+def test_what_stands_beside_a_draft_is_delivered_and_proved_with_it(
+    service: Service, orthanc: RunningOrthanc
+) -> None:
+    study = service.draft("dimse", "orthanc", "dicomweb")
+    beside = service.put_beside(study)
+    takes = [replace(one, plain=one.archive) for one in every_kind(orthanc)]
+    for one in takes:
+        service.deliver(one)
+        found = one.archive.find(InstanceReference.of(beside))
+        assert found.instances == 1
+    assert service.states() == [DeliveryState.PROVED] * 3
+
+
+def test_a_draft_is_not_proved_before_what_stands_beside_it(service: Service) -> None:
+    class Hiding(Shelf):
+        def find(self, reference: InstanceReference) -> Found:
+            found = super().find(reference)
+            hidden = reference.sop_instance_uid == beside.SOPInstanceUID
+            return replace(found, instances=0) if hidden else found
+
+    shelf = Hiding()
+    beside = service.put_beside(service.draft("shelf"))
+    service.deliver(replace(shelf.named(), plain=shelf))
+    assert service.states() == [DeliveryState.SENT]
+
+
+def test_an_archive_that_takes_no_such_class_keeps_the_draft(service: Service) -> None:
+    class Choosy(Shelf):
+        def store(self, *paths: Path) -> None:
+            if any(str(dcmread(path).SOPInstanceUID) == beside.SOPInstanceUID for path in paths):
+                raise SopClassRefused("no Segmentation here")
+            super().store(*paths)
+
+    shelf = Choosy()
+    beside = service.put_beside(service.draft("shelf"))
+    service.deliver(replace(shelf.named(), plain=shelf))
+    assert service.states() == [DeliveryState.PROVED]
+    assert len(shelf.sent) == 1
+
+
+def test_where_it_is_not_wanted_only_the_draft_is_sent(service: Service) -> None:
+    shelf = Shelf()
+    service.put_beside(service.draft("shelf"))
+    service.deliver(shelf.named())
+    assert service.states() == [DeliveryState.PROVED]
+    assert len(shelf.sent) == 1
 
 
 def test_what_is_proved_is_not_delivered_again(service: Service) -> None:

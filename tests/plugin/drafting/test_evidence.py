@@ -13,7 +13,7 @@ from dicom_io.phantoms.phantom import make_phantom
 from dicom_io.types import Volume
 from engine.fake import FakeEngine
 from engine.judgement.protocol import Evidence
-from plugin.drafting.evidence import slices_of
+from plugin.drafting.evidence import regions, slices_of
 from plugin.drafting.pipeline import Pipeline
 
 TEXT = "Findings: There is ascites. No pneumothorax. Impression: Ascites."
@@ -118,3 +118,39 @@ def test_switched_off_nobody_is_asked(paths):
     engine = Explaining()
     Pipeline(engine, evidence_s=0).make_report(paths)
     assert engine.asked == []
+
+
+def test_the_evidence_is_drawn_for_viewers_where_a_destination_takes_it(paths):
+    report = Pipeline(Explaining(), draws=True).make_report(paths)
+    segmentation, key_images = report.beside
+    (segment,) = segmentation.SegmentSequence
+    assert segment.SegmentLabel == "AI evidence: There is ascites."
+    named = {image.sop_instance_uid for image in report.draft.sections[1].sentences[0].evidence}
+    drawn = {
+        frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID
+        for frame in segmentation.PerFrameFunctionalGroupsSequence
+    }
+    assert drawn <= named
+    assert len(drawn) > len(named) / 2
+    assert key_images.Modality == "KO"
+
+
+def test_images_that_carry_no_segmentation_cost_no_draft(paths, monkeypatch, caplog):
+    def refuse(*_):
+        raise ValueError("no frame of reference")
+
+    monkeypatch.setattr("plugin.drafting.evidence.objects_beside", refuse)
+    report = Pipeline(Explaining(), draws=True).make_report(paths)
+    assert report.beside == ()
+    assert "without drawn evidence" in caplog.text
+
+
+def test_what_is_drawn_lies_where_the_cell_is():
+    volume = stack(16)
+    twice = np.diag([2.0, 1, 1, 1])
+    one = evidence(1, 0, 1)
+    (region,) = regions([one], "A text.", seen(volume, twice), volume)
+    assert region.sentence == "A"
+    assert region.uids == tuple(f"1.2.{i}" for i in slices_of(one, seen(volume, twice), volume))
+    assert region.mask[:, :2, 2:].any()
+    assert not region.mask[:, 2:, :2].any()

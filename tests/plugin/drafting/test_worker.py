@@ -26,6 +26,7 @@ from plugin.reception import intake
 from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory
 from plugin.state.files.spool import Spool
+from plugin.state.kept.beside import paths_beside
 from plugin.state.tables import Delivery, Draft, Event, Job, JobState
 from plugin.state.watch import Watch
 from tests.plugin.arrivals import PATIENCE, arrival
@@ -106,6 +107,24 @@ def test_a_complete_study_becomes_a_draft_in_the_spool(worker, arrive, rows, spo
             "incomplete": None,
         }
     ]
+
+
+def test_what_stands_beside_a_draft_lies_in_the_spool_and_waits_for_no_row(
+    worker, arrive, rows, spool, monkeypatch
+):
+    sr = make_slice(new_uid())
+    beside = [make_slice(new_uid()) for _ in (1, 2)]
+    for one, name in zip(beside, paths_beside(sr.SOPInstanceUID), strict=True):
+        one.SOPInstanceUID = one.file_meta.MediaStorageSOPInstanceUID = Path(name).stem
+    drafted = Drafted(sr, beside=tuple(beside))
+    worker = replace(worker, make_report=lambda paths, **_: drafted)
+    arrive(1)
+    assert worker.work_once()
+    assert {f"drafts/{path.name}" for path in spool.drafts.iterdir()} == {
+        rows(Draft)[0].path,
+        *paths_beside(sr.SOPInstanceUID),
+    }
+    assert not any(spool.is_announced(path) for path in paths_beside(sr.SOPInstanceUID))
 
 
 def test_the_timeline_tells_which_series_was_read(worker, arrive, rows):

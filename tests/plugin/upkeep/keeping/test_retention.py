@@ -11,6 +11,7 @@ from sqlalchemy import delete, update
 from bench.year import files_below
 from plugin.administration.overview import study_to_dict
 from plugin.state.columns import Base
+from plugin.state.kept.beside import paths_beside
 from plugin.state.kept.trials import Shadow
 from plugin.state.tables import (
     Absent,
@@ -194,9 +195,11 @@ def test_a_study_without_a_draft_goes_only_if_the_settings_say_so(hospital, prun
 
 def test_a_draft_goes_after_its_images_and_is_still_explained(hospital, pruned, rows, spool):
     hospital.studies(1)
+    for path in paths_beside(rows(Draft)[0].sop_instance_uid):
+        spool.absolute(path).write_bytes(b"evidence")
     hospital.pass_by(days=31)
     pruned(drafts=Limit(40 * DAY))
-    assert files_below(spool.drafts)[0] == 1
+    assert files_below(spool.drafts)[0] == 3
     hospital.pass_by(days=10)
     (gone,) = pruned(drafts=Limit(40 * DAY))
     assert (gone.rule, files_below(spool.drafts)[0]) == ("drafts", 0)

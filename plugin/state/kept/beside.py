@@ -1,0 +1,13 @@
+"""Where the objects lie that stand beside a draft: their names follow from the draft's UID."""
+
+from __future__ import annotations
+
+from dicom_io.device import uid_in_form
+
+BESIDE = ("evidence", "key-images")
+"""As `reporting.beside` names them, which no delivery imports."""
+
+
+def paths_beside(sop_instance_uid: str) -> list[str]:
+    """Return the paths, relative to the spool, that they have if they were made."""
+    return [f"drafts/{uid_in_form(sop_instance_uid, name)}.dcm" for name in BESIDE]
