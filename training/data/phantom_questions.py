@@ -30,7 +30,7 @@ _AREAS = {
     **ORGAN_OF,
     "pleural effusion": "pleural space",
     "pneumothorax": "pleural space",
-    "renal stone": "kidney",
+    "kidney stone": "kidney",
     "ascites": "peritoneal cavity",
 }
 _SIGNS = {
@@ -47,9 +47,9 @@ _PLACES = {
     "liver lesion": ("superior part", "inferior part", "left lobe", "porta hepatis"),
     "renal cyst": ("upper pole", "lower pole", "interpolar region", "renal pelvis"),
     "aortic aneurysm": ("infrarenal", "suprarenal", "thoracic", "iliac"),
-    "renal stone": ("upper pole", "lower pole", "interpolar region", "renal pelvis"),
+    "kidney stone": ("upper pole", "lower pole", "interpolar region", "renal pelvis"),
 }
-_SIDED = ("pleural effusion", "pulmonary nodule", "renal cyst", "renal stone", "pneumothorax")
+_SIDED = ("pleural effusion", "pulmonary nodule", "renal cyst", "kidney stone", "pneumothorax")
 _SIDES = ("left", "right", "bilateral", NONE)
 _OTHER_ORGANS = ("heart", "liver", "spleen", "kidney", "lung", "aorta", "bladder", "pancreas")
 

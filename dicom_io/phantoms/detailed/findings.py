@@ -9,7 +9,7 @@ from dicom_io.phantoms.focal import FOCAL_FINDINGS
 from dicom_io.phantoms.scan import Region
 from dicom_io.phantoms.truth import FINDINGS, Finding, Side
 
-STONE, PNEUMOTHORAX = "renal stone", "pneumothorax"
+STONE, PNEUMOTHORAX = "kidney stone", "pneumothorax"
 DETAILED_FINDINGS = (*FINDINGS, *FOCAL_FINDINGS, STONE, PNEUMOTHORAX)
 
 SIZES_MM = {

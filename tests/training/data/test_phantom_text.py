@@ -85,6 +85,6 @@ def test_a_head_has_nothing_to_be_said_of_but_plane_and_phase():
 
 def test_what_is_out_of_view_is_neither_there_nor_absent():
     chest = draw_study(0, region="chest").truth
-    stone = [s for s in statements(DETAILED_FINDINGS) if s.fact[0] == "renal stone"]
+    stone = [s for s in statements(DETAILED_FINDINGS) if s.fact[0] == "kidney stone"]
     assert len(stone) == 3
     assert not any(s.holds(chest) for s in stone)

@@ -55,9 +55,9 @@ def test_everything_that_is_named_is_there(phantoms):
 
 def test_small_things_are_there_in_thick_slices_too():
     for seed, study in ((s, draw_study(s)) for s in range(400)):
-        stone = study.truth.finding("renal stone")
+        stone = study.truth.finding("kidney stone")
         if stone and stone.size_mm <= 7 and study.scan.thickness_mm >= 4:
-            assert make_detailed_phantom(seed).regions["renal stone"].any()
+            assert make_detailed_phantom(seed).regions["kidney stone"].any()
             return
     raise AssertionError("no such seed")
 
@@ -80,7 +80,7 @@ def grown(where):
     return where
 
 
-@pytest.mark.parametrize("name", ["pulmonary nodule", "renal cyst", "renal stone", "pneumothorax"])
+@pytest.mark.parametrize("name", ["pulmonary nodule", "renal cyst", "kidney stone", "pneumothorax"])
 def test_a_finding_lies_on_the_patients_side(studies, name):
     tried = 0
     for seed, study in enumerate(studies):

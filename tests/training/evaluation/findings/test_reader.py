@@ -1,8 +1,11 @@
 """Report phrasing, gentle and adversarial, against what a reader would note down."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from dicom_io.phantoms.detailed.phantom import draw_study
 from dicom_io.phantoms.phantom import make_phantom
 from dicom_io.phantoms.truth import draw_truth
 from training.data.phantom_text import report_text
@@ -279,6 +282,15 @@ def test_every_report_of_the_embedded_model_s_phantoms_reads_as_its_truth():
     for _ in range(300):
         truth = draw_truth(rng)
         assert said(report_text(truth, rng)) == {words(m) for m in true_mentions(truth)}
+
+
+def test_every_report_of_a_detailed_phantom_reads_as_its_truth():
+    rng = np.random.default_rng(5)
+    for seed in range(300):
+        truth = draw_study(seed).truth
+        # the reports name no sizes
+        planted = {words(replace(m, size_mm=None)) for m in true_mentions(truth)}
+        assert said(report_text(truth, rng)) == planted
 
 
 def test_the_vocabulary_covers_the_phantoms_and_what_ct_commonly_shows():
