@@ -47,7 +47,12 @@ def the_forms(variant: str) -> dict[str, nn.Module]:
     for module in published.modules():
         if isinstance(module, DecomposedConv):
             module.forward = three_convolutions(module)
-    return {"inference": InferenceForm(trained), "trained": trained, "published": published}
+    return {
+        "inference": InferenceForm(trained),
+        "inference in bfloat16": InferenceForm(trained, torch.bfloat16),
+        "trained": trained,
+        "published": published,
+    }
 
 
 def three_convolutions(conv: DecomposedConv) -> Callable[[Tensor], Tensor]:
@@ -56,10 +61,21 @@ def three_convolutions(conv: DecomposedConv) -> Callable[[Tensor], Tensor]:
 
 
 @torch.inference_mode()
-def take_turns(variant: str, rounds: int, device: str = "cpu") -> dict[str, object]:
-    """Times of the forms in turns, and how far the outputs are from the trained form's."""
+def take_turns(
+    variant: str, rounds: int, device: str = "cpu", size: tuple[int, int, int] | None = None
+) -> dict[str, object]:
+    """Times of the forms in turns, and how far the outputs are from the trained form's.
+
+    Parameters
+    ----------
+    variant : str
+    rounds : int
+    device : str
+    size : tuple of int, optional
+        Of the volume; the variant's own by default.
+    """
     forms = {name: form.to(device) for name, form in the_forms(variant).items()}
-    volume = torch.rand(1, 1, *VARIANTS[variant].input_size, device=device)
+    volume = torch.rand(1, 1, *(size or VARIANTS[variant].input_size), device=device)
     result: dict[str, object] = {}
     if device == "cpu":
         result["peak_mib"] = {name: peak_mib(form, volume) for name, form in forms.items()}

@@ -59,6 +59,8 @@ class Size:
         New tokens of a text, and how often each side writes one.
     variant : str
         Of the vision tower.
+    volume : tuple of int, optional
+        What its forms see, in place of the variant's own size.
     recipe : str
         Whose model and stages are trained.
     llm : Qwen2Config
@@ -73,14 +75,15 @@ class Size:
     tokens: int
     rounds: int
     variant: str
+    volume: tuple[int, int, int] | None
     recipe: str
     llm: Qwen2Config
     steps: int
     most_images: int
 
 
-PUBLISHED = Size("published", 128, 3, "small", "paper", PUBLISHED_MODEL.llm, 8, 64)
-SMALL = Size("tiny", 8, 1, "nano", "phantom", decode.TINY.llm, 2, 2)
+PUBLISHED = Size("published", 128, 3, "small", None, "paper", PUBLISHED_MODEL.llm, 8, 64)
+SMALL = Size("tiny", 8, 1, "nano", (32, 64, 64), "phantom", decode.TINY.llm, 2, 2)
 SIZES = {False: PUBLISHED, True: SMALL}
 BATCHES = (1, 3, 2, 4, 1, 2)
 """Studies under way together, as the server may find them in its queue."""
@@ -104,7 +107,7 @@ def decoding(size: Size, device: torch.device, *, quantization: str = "none") ->
 
 def encoder_forms(size: Size, device: torch.device) -> Figures:
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # as the engine encodes
-        return encoder.take_turns(size.variant, size.rounds, str(device))
+        return encoder.take_turns(size.variant, size.rounds, str(device), size.volume)
 
 
 @torch.inference_mode()

@@ -41,7 +41,8 @@ def load_engine(
     device : str
         "auto" takes CUDA where there is one, else the CPU; or a torch device such as "cuda:1".
     dtype : str
-        "auto" is bfloat16 on CUDA and float32 on the CPU; or "float32", "bfloat16", "float16".
+        "auto" is bfloat16 on CUDA and float32 on the CPU; or "float32", "bfloat16", "float16". The
+        vision tower runs in float32, but for bfloat16 on a CPU that has units for it.
     quantization : str
         "int8" or "nf4" (4 bit) makes the weights of the language model's layers smaller.
 

@@ -31,8 +31,15 @@ def test_decoding_is_held_against_its_limits_and_hugging_face(kind: str) -> None
 
 def test_the_forms_of_the_encoder_are_compared() -> None:
     found = figures("encoder forms")
-    assert set(found["median_seconds"]) == {"inference", "trained", "published"}
-    assert max(found["largest_relative_difference"]["inference"]) < 1e-4
+    assert set(found["median_seconds"]) == {
+        "inference",
+        "inference in bfloat16",
+        "trained",
+        "published",
+    }
+    moved = found["largest_relative_difference"]
+    assert max(moved["inference"]) < 1e-4
+    assert 1e-4 < max(moved["inference in bfloat16"]) < 0.1
     assert gpu.goals({"encoder forms": found})["encoder by its published form, at least 4"] > 0
 
 

@@ -50,6 +50,12 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     return DTYPES[name]
 
 
+def has_bfloat16_units() -> bool:
+    """Tell whether this processor multiplies bfloat16 itself (AVX512-BF16 or AMX)."""
+    known = torch.cpu.get_capabilities()
+    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
+
+
 @contextmanager
 def device_memory(device: torch.device) -> Iterator[None]:
     """Tell a device that is full in words of our own."""

@@ -20,6 +20,7 @@ from dicom_io.errors import CheckpointMismatch, EngineError, OutOfDeviceMemory, 
 from dicom_io.model_input.preprocess import ModelInput, PreprocessSpec
 from engine.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from engine.checkpoints.decoding import GENERATION, Decoding
+from engine.inference.cpu import on_cpu
 from engine.inference.device import choose_device, choose_dtype, device_memory
 from engine.inference.generation import GeneratedTokens, Pieces, pieces
 from engine.inference.parts import cut_off, joined
@@ -36,7 +37,6 @@ from engine.inference.sequential import TextGenerator, generator_for
 from engine.judgement.explaining import Explainer
 from engine.judgement.protocol import Evidence
 from engine.network.out_of_distribution import image_features
-from engine.network.towers.inference_form import use_inference_form
 from engine.network.vision_language_model import VisionLanguageModel
 from engine.protocol import (
     AS_TRAINED,
@@ -122,9 +122,7 @@ class LocalEngine:
             checkpoint = named(load_checkpoint(name, device=first, dtype=precision), quantization)
             quantize(checkpoint.model, quantization, where)
             checkpoint.model.to(where)
-            if where.type == "cpu":
-                use_inference_form(checkpoint.model)
-            return cls(checkpoint)
+            return cls(on_cpu(checkpoint, precision) if where.type == "cpu" else checkpoint)
 
     @property
     def compilation(self) -> Compilation:

@@ -8,13 +8,16 @@ too. Each vector has a Gaussian of its own, and one vector outside its limit is 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 HISTOGRAM_BINS = 16
 """Sixteenths of [0, 1]; checkpoints hold a Gaussian of so many values and three steps."""
+
+MARGIN = 1.5
+"""Room between the farthest image that was not used and the limit."""
 
 MEANINGS = {
     "pixels": "intensities and noise",
@@ -68,11 +71,14 @@ class Gaussian:
         Multiplies x - mean from the right; the result has unit covariance on the training images.
     limit : Tensor, shape ()
         The largest distance that is not out of distribution.
+    rounded_limit : Tensor, shape (), optional
+        The same where the vision tower computes in bfloat16, whose features lie elsewhere.
     """
 
     mean: Tensor
     whitening: Tensor
     limit: Tensor
+    rounded_limit: Tensor | None = None
 
     def distance(self, x: Tensor) -> Tensor:
         """Mahalanobis distance per root of the dimension, about 1 in training: (B, w) -> (B,)."""
@@ -80,11 +86,24 @@ class Gaussian:
         return white.square().mean(dim=1).sqrt()
 
 
+_PARTS = ("mean", "whitening", "limit", "rounded_limit")
+"""As a file names them; the last may be missing."""
+
+
 @dataclass(frozen=True, eq=False)
 class TrainingDistribution:
     """What the images that a model was trained on look like."""
 
     gaussians: Mapping[str, Gaussian]
+
+    def rounded(self) -> TrainingDistribution | None:
+        """Return it with its limits for bfloat16; None where they were not measured."""
+        gaussians = {}
+        for name, gaussian in self.gaussians.items():
+            if gaussian.rounded_limit is None:
+                return None
+            gaussians[name] = replace(gaussian, limit=gaussian.rounded_limit)
+        return TrainingDistribution(gaussians)
 
     def over_limit(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Distance over limit of each feature vector, above 1 outside: name to (B,)."""
@@ -108,9 +127,10 @@ class TrainingDistribution:
     def to_tensors(self) -> dict[str, Tensor]:
         """Flat names to tensors, for a safetensors file."""
         return {
-            f"{name}.{part}": getattr(gaussian, part).contiguous()
+            f"{name}.{part}": tensor.contiguous()
             for name, gaussian in self.gaussians.items()
-            for part in ("mean", "whitening", "limit")
+            for part in _PARTS
+            if (tensor := getattr(gaussian, part)) is not None
         }
 
     @classmethod
@@ -119,7 +139,9 @@ class TrainingDistribution:
         names = {key.partition(".")[0] for key in tensors}
         return cls(
             {
-                name: Gaussian(*(tensors[f"{name}.{p}"] for p in ("mean", "whitening", "limit")))
+                name: Gaussian(
+                    *(tensors[f"{name}.{part}"] for part in _PARTS if f"{name}.{part}" in tensors)
+                )
                 for name in sorted(names)
             }
         )
@@ -129,7 +151,8 @@ def fit_distribution(
     features: Mapping[str, Tensor],
     held_out: Mapping[str, Tensor],
     *,
-    margin: float = 1.5,
+    rounded: Mapping[str, Tensor] | None = None,
+    margin: float = MARGIN,
     ridge: float = 1e-3,
 ) -> TrainingDistribution:
     """Measure the training distribution.
@@ -140,6 +163,8 @@ def fit_distribution(
         `image_features` of the training images, and of images of the same kind that were not
         used: the limit is `margin` times the largest distance among the latter. Both must be
         prepared as an engine's input is: 8-bit copies of training images have other statistics.
+    rounded : mapping of str to Tensor, optional
+        As `held_out`, of a vision tower that computes in bfloat16: they set its own limits.
     margin : float
         Room between the farthest held-out image and the limit.
     ridge : float
@@ -150,8 +175,13 @@ def fit_distribution(
     for name, x in features.items():
         mean, whitening = _whiten(x.double(), ridge)
         gaussian = Gaussian(mean.float(), whitening.float(), torch.tensor(1.0))
-        limit = margin * gaussian.distance(held_out[name]).max()
-        gaussians[name] = Gaussian(gaussian.mean, gaussian.whitening, limit.float())
+        gaussians[name] = replace(
+            gaussian,
+            limit=margin * gaussian.distance(held_out[name]).max().float(),
+            rounded_limit=margin * gaussian.distance(rounded[name]).max().float()
+            if rounded is not None
+            else None,
+        )
     return TrainingDistribution(gaussians)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 from rich.progress import track
+from torch import Tensor, nn
 
 from dicom_io.errors import UnusableData
 from engine.checkpoints.layouts.native import OUT_OF_DISTRIBUTION, distribution_file
@@ -19,6 +21,7 @@ from engine.network.out_of_distribution import (
     fit_distribution,
     image_features,
 )
+from engine.network.towers.inference_form import has_inference_form, use_inference_form
 from training.data.store import Store, as_unit_interval
 from training.learner.material import Material
 
@@ -72,15 +75,16 @@ def training_distribution(
         Images that the distribution is fitted to, and those that set its limits.
     """
     tower = model.get_submodule("model.vision_tower").eval()
-    device, console = next(tower.parameters()).device, Console(stderr=True)
-    described = []
-    for key in track([*seen, *unseen], "training distribution", console=console):
-        volume = as_unit_interval(store.stored(key))[None].to(device)
-        features = image_features(volume, model.encode_image(volume))
-        described.append({name: feature.cpu() for name, feature in features.items()})
-    joined = {name: torch.cat([d[name] for d in described]) for name in described[0]}
-    n = len(seen)
-    return fit_distribution(
-        {name: features[:n] for name, features in joined.items()},
-        {name: features[n:] for name, features in joined.items()},
-    )
+    device = next(tower.parameters()).device
+    served = copy.deepcopy(tower)
+    use_inference_form(served, torch.bfloat16)
+
+    def describe(keys: Sequence[str], see: nn.Module) -> dict[str, Tensor]:
+        described = []
+        for key in track(keys, "training distribution", console=Console(stderr=True)):
+            volume = as_unit_interval(store.stored(key))[None].to(device)
+            described.append(image_features(volume, see(volume)))
+        return {name: torch.cat([d[name] for d in described]).cpu() for name in described[0]}
+
+    rounded = describe(unseen, served) if has_inference_form(tower) else None
+    return fit_distribution(describe(seen, tower), describe(unseen, tower), rounded=rounded)

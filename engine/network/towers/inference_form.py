@@ -30,12 +30,24 @@ HIDDEN_VALUES = 2**18
 """How many values of an MLP's hidden layer one thread works on: a megabyte, and so in its cache."""
 
 
-def use_inference_form(model: nn.Module) -> None:
-    """Put the inference form in the place of every DCFormer inside a model, which is changed."""
+def has_inference_form(model: nn.Module) -> bool:
+    """Tell whether a model has a tower that `use_inference_form` would replace."""
+    return any(isinstance(module, DCFormer) for module in model.modules())
+
+
+def use_inference_form(model: nn.Module, dtype: torch.dtype = torch.float32) -> None:
+    """Put the inference form in the place of every DCFormer inside a model, which is changed.
+
+    Parameters
+    ----------
+    model : nn.Module
+    dtype : torch.dtype
+        What the forms compute in.
+    """
     for name, module in list(model.named_modules()):
         if isinstance(module, DCFormer):
             parent, _, attribute = name.rpartition(".")
-            setattr(model.get_submodule(parent), attribute, InferenceForm(module))
+            setattr(model.get_submodule(parent), attribute, InferenceForm(module, dtype))
 
 
 class InferenceForm(nn.Module):
@@ -45,24 +57,29 @@ class InferenceForm(nn.Module):
     ----------
     tower : DCFormer
         Stays as it is. The statistics of its BatchNorms are those it has now.
+    dtype : torch.dtype
+        What it computes in, once weights are folded in the tower's own type.
     """
 
     @torch.no_grad()
-    def __init__(self, tower: DCFormer):
+    def __init__(self, tower: DCFormer, dtype: torch.dtype = torch.float32):
         super().__init__()
+        self.dtype = dtype
         stem, *stages = tower.encoder.children()
         self.stem = MergedPatchStem(stem) if isinstance(stem, PatchStem) else MergedStem(stem)
         self.stages = nn.ModuleList(
             nn.Sequential(*(FoldedBlock(cast(Block, block)) for block in stage.children()))
             for stage in stages
         )
+        if dtype != torch.float32:
+            self.to(dtype)
 
     def forward(self, volume: Tensor) -> list[Tensor]:
-        """(B, 1, D, H, W) -> five hidden states (B, tokens, C); see `DCFormer`."""
-        maps = [self.stem(volume)]
+        """(B, 1, D, H, W) -> five hidden states (B, tokens, C) in float32; see `DCFormer`."""
+        maps = [self.stem(volume.to(self.dtype))]
         for stage in self.stages:
             maps.append(stage(maps[-1]))
-        return [x.flatten(1, 3) for x in maps]
+        return [x.flatten(1, 3).float() for x in maps]
 
     def to_stage1(self, volume: Tensor) -> Tensor:
         """(B, 1, D, H, W) -> the map of stage 1, (B, D/8, H/8, W/8, C)."""

@@ -10,6 +10,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from dicom_io.errors import CheckpointMismatch, EngineError, OutOfDeviceMemory, PromptTooLong
 from dicom_io.model_input.preprocess import ModelInput
 from engine.checkpoints.checkpoint import Checkpoint, Prompt
+from engine.inference import cpu
 from engine.inference.device import choose_device, choose_dtype
 from engine.inference.local import LocalEngine
 from engine.inference.question import Asked
@@ -117,7 +118,10 @@ def test_a_tokenizer_without_the_placeholder_is_refused(checkpoint: Checkpoint) 
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_what_it_sees_does_not_depend_on_the_type(folder: Path, dtype: str) -> None:
+def test_what_it_sees_does_not_depend_on_the_type(
+    folder: Path, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cpu, "has_bfloat16_units", lambda: False)
     full = LocalEngine.load(folder, device="cpu", dtype="float32")
     half = LocalEngine.load(folder, device="cpu", dtype=dtype)
     embeddings = [

@@ -68,6 +68,18 @@ def test_it_survives_a_trip_through_tensors(distribution: TrainingDistribution) 
         assert torch.allclose(again.over_limit(fresh)[name], ratio)
 
 
+def test_a_tower_in_bfloat16_has_limits_of_its_own(distribution: TrainingDistribution) -> None:
+    assert distribution.rounded() is None  # they were not measured
+    farther = {name: x + 0.5 for name, x in like_training(200).items()}
+    both = fit_distribution(like_training(500), like_training(200), rounded=farther)
+    again = TrainingDistribution.from_tensors(both.to_tensors()).rounded()
+    assert again is not None
+    for name, gaussian in both.gaussians.items():
+        assert again.gaussians[name].limit == gaussian.rounded_limit
+        assert again.gaussians[name].limit > gaussian.limit
+    assert not torch.equal(again.gaussians["pixels"].limit, both.gaussians["pixels"].limit)
+
+
 def test_a_constant_feature_does_not_turn_rounding_into_distance() -> None:
     def features(n: int) -> dict[str, torch.Tensor]:
         x = torch.randn(n, 4, generator=GENERATOR)

@@ -98,6 +98,17 @@ def test_the_volume_and_the_trained_tower_stay_as_they_are() -> None:
     assert_equal(tower(volume), before)
 
 
+@torch.inference_mode()
+def test_in_bfloat16_it_moves_by_a_few_hundredths_and_gives_float32() -> None:
+    tower, volume = trained(TINY), torch.rand(*SMALL_INPUT)
+    for hidden, wanted in zip(
+        InferenceForm(tower, torch.bfloat16)(volume), tower(volume), strict=True
+    ):
+        assert hidden.dtype is torch.float32
+        moved = float((hidden - wanted).norm() / wanted.norm())
+        assert 1e-4 < moved < 0.03  # a bfloat16 has eight bits
+
+
 def test_an_engine_runs_the_inference_form_of_what_it_loads(folder: Path) -> None:
     model = LocalEngine.load(folder, device="cpu")._model
     assert any(isinstance(module, InferenceForm) for module in model.modules())
