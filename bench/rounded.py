@@ -101,7 +101,7 @@ def compare(count: int, texts: int) -> tuple[dict[str, Any], dict[str, Tensor]]:
     assert full.distribution is not None
     limits = {name: g.limit for name, g in full.distribution.gaussians.items()}
     figures = {
-        "embedded_model": load_checkpoint(EMBEDDED).digest,
+        "embedded_model": full.engine.identity.digest,
         "torch": torch.__version__,
         "processor_has_bfloat16_units": has_bfloat16_units(),
         "phantoms": count,
