@@ -183,7 +183,10 @@ class VllmGenerator:
 
     def require_ready(self) -> None:
         """Raise `EngineUnavailable` where the server does not answer, or serves another model."""
-        self._calls.first_that(self._require_model)
+        try:
+            self._calls.first_that(self._require_model)
+        except Unanswered as error:  # callers of our own server know the wider kind
+            raise EngineUnavailable(str(error)) from None
 
     def warm_up(self, prompt: Tensor, texts: int, max_new_tokens: int) -> None:
         """Compile nothing. See `Generator.warm_up`.
