@@ -13,8 +13,8 @@ from dicom_io.phantoms.focal import PLACED, Draw, OneSide, Placed
 from dicom_io.phantoms.truth import Finding
 
 _AIR = -995.0
-_VISIBLE = 0.6
-"""Smallest radius in voxels: a smaller lesion might lie between all of them."""
+_VISIBLE = 0.95
+"""Smallest radius in voxels: the nearest centre is up to √3 / 2 away, more in a turned body."""
 
 _SIGN: dict[str | None, int] = {"left": 1, "right": -1}
 
