@@ -366,5 +366,5 @@ def test_what_is_fully_transparent_shows_nothing(tmp_path):
     veiled.putalpha(128)
     veiled.save(path)
     assert read_slices(tmp_path / "A")[1] == (
-        "1 slices: partly transparent; the grey values below were taken",
+        "1 slice: partly transparent; the grey values below were taken",
     )
