@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, replace
-from math import isfinite
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
-from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers.cache_utils import Cache, DynamicCache, StaticLayer
 
-from dicom_io.errors import EngineError
 from engine.checkpoints.decoding import Decoding
 from engine.inference.compiled import CompiledStep, Step
-from engine.inference.loops import end_before_loop
+from engine.inference.writing import GeneratedTokens, Writing, choose, completed, weighed
 from engine.network.vision_language_model import VisionLanguageModel
-from engine.protocol import Compilation, FinishReason, Sampling
+from engine.protocol import Compilation, Sampling
 
 CAPACITY_STEP = 256
 """Caches grow in such steps, so that prompts of different lengths share one compiled step."""
@@ -29,15 +26,6 @@ cache."""
 
 WARM_STEPS = 3
 """The first call compiles, the second records a CUDA graph, the third replays it."""
-
-
-@dataclass(frozen=True)
-class GeneratedTokens:
-    """Tokens without the one that ends a text, and the natural logarithm of their probability."""
-
-    ids: tuple[int, ...]
-    logprobs: tuple[float, ...]
-    finish_reason: FinishReason
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,55 +56,6 @@ class Prefix:
         rows = rows.to(self.logits.device)
         keys_values = [(keys[rows], values[rows]) for keys, values in self.keys_values]
         return Prefix(self.logits[rows], keys_values, self.is_token[rows])
-
-
-@dataclass
-class Writing:
-    """A text in the making; `draw` is where its luck comes from."""
-
-    draw: torch.Generator = field(default_factory=torch.Generator)
-    ids: list[int] = field(default_factory=list)
-    logprobs: list[float] = field(default_factory=list)
-    finish_reason: FinishReason | None = None
-
-    def add(self, token: int, logprob: float, ends: Collection[int], sampling: Sampling) -> None:
-        """Take the next token, unless the text has ended; see whether it ends now.
-
-        Parameters
-        ----------
-        token : int
-        logprob : float
-            Natural logarithm of its probability.
-        ends : collection of int
-            The tokens that end a text.
-        sampling : Sampling
-
-        Raises
-        ------
-        EngineError
-            The model computed no number; such a token must not reach a report.
-        """
-        if self.finish_reason is not None:
-            return
-        if not isfinite(logprob):
-            raise EngineError(
-                f"the model computed {logprob} in place of a probability; another dtype may do"
-            )
-        if token in ends:
-            self.finish_reason = "eos"
-            return
-        self.ids.append(token)
-        self.logprobs.append(logprob)
-        if sampling.stop_at_loop and (end := end_before_loop(self.ids)):
-            del self.ids[end:], self.logprobs[end:]
-            self.finish_reason = "repetition"
-        elif len(self.ids) == sampling.max_new_tokens:
-            self.finish_reason = "length"
-
-    def done(self) -> GeneratedTokens:
-        return GeneratedTokens(
-            tuple(self.ids), tuple(self.logprobs), self.finish_reason or "length"
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -288,24 +227,6 @@ class Generator:
         return shape
 
 
-def weighed(logits: Tensor, first: Sequence[Sequence[int]]) -> list[list[float]]:
-    """Weigh tokens against one another.
-
-    Parameters
-    ----------
-    logits : Tensor, shape (B, vocabulary)
-        Of the first token of each answer.
-    first : sequence of sequences of int
-        For each answer the tokens that it may begin with; none where it is open.
-
-    Returns
-    -------
-    list of list of float
-        Their probabilities, those of each answer together 1.
-    """
-    return [row[list(ids)].softmax(dim=0).tolist() for row, ids in zip(logits, first, strict=True)]
-
-
 def bucket(rows: int) -> int:
     """Return the next power of two: batches of several sizes share one compiled step."""
     return 1 << (rows - 1).bit_length()
@@ -343,100 +264,3 @@ def decode_step(
         past_key_values=cache,
     )
     return logits[:, -1].float()
-
-
-def completed(decoding: Decoding, sampling: Sampling) -> Decoding:
-    """Put what is asked for in place of the checkpoint's defaults."""
-    names = ("temperature", "top_p", "top_k", "repetition_penalty")
-    asked = {name: getattr(sampling, name) for name in names}
-    return replace(decoding, **{k: value for k, value in asked.items() if value is not None})
-
-
-def choose(logits: Tensor, texts: Sequence[Writing], how: Decoding) -> Tensor:
-    """Choose the next token of every text.
-
-    Parameters
-    ----------
-    logits : Tensor, shape (R, vocabulary)
-    texts : sequence of Writing
-        R texts; what each has written is penalised, and each draws from its own generator.
-    how : Decoding
-
-    Returns
-    -------
-    Tensor, shape (R,)
-        Ids.
-    """
-    if how.repetition_penalty != 1:
-        logits = _penalised(logits, texts, how.repetition_penalty)
-    if how.temperature == 0:
-        return logits.argmax(dim=-1)
-    uniform = torch.stack([torch.rand(1, generator=t.draw, dtype=torch.float64) for t in texts])
-    below_best = (logits - logits.amax(dim=-1, keepdim=True)).double()  # no temperature overflows
-    spread = below_best / how.temperature
-    return drawn(spread, uniform.to(logits.device)[:, 0], how.top_p, how.top_k)
-
-
-def drawn(logits: Tensor, uniform: Tensor, top_p: float = 1.0, top_k: int = 0) -> Tensor:
-    """Draw by inverting the distribution function.
-
-    One number a row, so that a row's draw does not depend on the rows beside it.
-
-    Parameters
-    ----------
-    logits : Tensor, shape (R, V)
-    uniform : Tensor, shape (R,)
-        Numbers in [0, 1).
-    top_p : float
-        Only the likeliest ids that together reach it may be drawn.
-    top_k : int
-        Only so many of the likeliest ids may be drawn, before `top_p` looks at them; 0: all.
-
-    Returns
-    -------
-    Tensor, shape (R,)
-        Ids.
-    """
-    best, ids = logits.sort(dim=-1, descending=True, stable=True)
-    probabilities = best[:, : top_k or None].softmax(dim=-1)
-    before = probabilities.cumsum(dim=-1) - probabilities
-    kept = probabilities * (before < top_p)
-    reached = kept.cumsum(dim=-1)
-    place = (reached <= uniform[:, None] * reached[:, -1:]).sum(dim=-1, keepdim=True)
-    return ids.gather(1, place.clamp(max=probabilities.shape[-1] - 1))[:, 0]
-
-
-def _penalised(logits: Tensor, texts: Sequence[Writing], penalty: float) -> Tensor:
-    written = torch.zeros_like(logits, dtype=torch.bool)
-    for row, text in zip(written, texts, strict=True):
-        row[text.ids] = True
-    less = torch.where(logits > 0, logits / penalty, logits * penalty)
-    return torch.where(written, less, logits)
-
-
-class Pieces:
-    """Splits a text into what each token adds to it, token by token.
-
-    A character whose bytes span several tokens belongs to the last of them; one that was cut off
-    by the limit is left out. White space before the text is dropped.
-    """
-
-    def __init__(self, tokenizer: Tokenizer):
-        self._tokenizer = tokenizer
-        self._ids: list[int] = []
-        self._written = ""
-
-    def add(self, token: int) -> str:
-        """Return what `token` adds."""
-        self._ids.append(token)
-        text: str = self._tokenizer.decode(self._ids).lstrip()
-        if text.endswith("\N{REPLACEMENT CHARACTER}"):
-            return ""
-        piece, self._written = text[len(self._written) :], text
-        return piece
-
-
-def pieces(tokenizer: Tokenizer, ids: Sequence[int]) -> tuple[str, ...]:
-    """Split a text into what each of its tokens adds; see `Pieces`."""
-    split = Pieces(tokenizer)
-    return tuple(split.add(token) for token in ids)

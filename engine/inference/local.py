@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import compress, islice
 from pathlib import Path
 from string import ascii_uppercase
 from threading import Lock
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from dicom_io.errors import CheckpointMismatch, EngineError, OutOfDeviceMemory, PromptTooLong
@@ -22,8 +20,8 @@ from engine.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from engine.checkpoints.decoding import GENERATION, Decoding
 from engine.inference.cpu import on_cpu
 from engine.inference.device import choose_device, choose_dtype, device_memory
-from engine.inference.generation import GeneratedTokens, Pieces, pieces
 from engine.inference.parts import cut_off, joined
+from engine.inference.pieces import Pieces, pieces
 from engine.inference.quantization import named, quantize
 from engine.inference.question import (
     Asked,
@@ -33,7 +31,9 @@ from engine.inference.question import (
     require_known_words,
     special_tokens,
 )
+from engine.inference.seen import Seen
 from engine.inference.sequential import TextGenerator, generator_for
+from engine.inference.writing import GeneratedTokens
 from engine.judgement.explaining import Explainer
 from engine.judgement.protocol import Evidence
 from engine.network.out_of_distribution import image_features
@@ -53,24 +53,6 @@ from engine.protocol import (
 
 NOTHING = GeneratedTokens((), (), "eos")
 """What is written where the model abstains."""
-
-
-@dataclass(frozen=True, eq=False)
-class Seen:
-    """What the vision tower made of one volume.
-
-    Parameters
-    ----------
-    embedding : ndarray of float32, shape (width,)
-        Mean over the tokens of its last stage.
-    image_tokens : Tensor, shape (1, n, hidden size)
-    abstained : str or None
-        Why the model must not describe it.
-    """
-
-    embedding: NDArray[np.float32]
-    image_tokens: Tensor
-    abstained: str | None
 
 
 class LocalEngine:

@@ -17,14 +17,8 @@ from transformers import PreTrainedConfig
 from transformers.cache_utils import Cache, DynamicCache
 
 from engine.checkpoints.decoding import Decoding
-from engine.inference.generation import (
-    GeneratedTokens,
-    Generator,
-    Writing,
-    choose,
-    completed,
-    weighed,
-)
+from engine.inference.generation import Generator
+from engine.inference.writing import GeneratedTokens, Writing, choose, completed, weighed
 from engine.network.vision_language_model import VisionLanguageModel
 from engine.protocol import Compilation, Sampling
 

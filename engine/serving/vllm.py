@@ -26,8 +26,8 @@ from engine.checkpoints.checkpoint import Checkpoint, describe, load_described
 from engine.checkpoints.decoding import Decoding
 from engine.checkpoints.llm_export import require_exportable, served_name
 from engine.inference.device import choose_device, choose_dtype, device_memory
-from engine.inference.generation import GeneratedTokens, Writing, completed
 from engine.inference.local import LocalEngine
+from engine.inference.writing import GeneratedTokens, Writing, completed
 from engine.network.language_model import WritingNetwork
 from engine.network.towers.inference_form import use_inference_form
 from engine.protocol import Compilation, Sampling

@@ -12,15 +12,13 @@ from sqlalchemy import bindparam, exists, literal_column, or_, select, update
 from sqlalchemy.orm import Session, contains_eager
 
 from plugin.delivery.destinations import CLAIM_S
+from plugin.delivery.told import sent, tell
 from plugin.state import audit
 from plugin.state.audit import (
     Action,
     Entry,
     Outcome,
-    Subject,
     Who,
-    accepted,
-    drafted,
     this_process,
 )
 from plugin.state.clock import CLOCK_SLACK, doubled, now_of, too_far
@@ -30,8 +28,6 @@ from plugin.state.kept.commitments import begin_commitment, is_committed
 from plugin.state.kept.orders import order_of
 from plugin.state.kinds import Kind
 from plugin.state.tables import Delivery, DeliveryState, Draft, Level, Quarantine, Verdict
-from plugin.state.tally import TALLY, Counted
-from plugin.state.timeline import add_event
 
 # A restart of the archive is over after the first pauses; a night's outage costs an attempt an hour
 FIRST_PAUSE_S = 10.0
@@ -377,40 +373,8 @@ class Outbox:
             action=action,
             who=this_process(),
             to=Who(kind="node", name=delivery.destination),
-            study=_sent(delivery),
+            study=sent(delivery),
             outcome=outcome,
             detail=detail,
         )
         audit.record(session, entry, now=self._now(session))
-
-
-def _sent(delivery: Delivery) -> Subject:
-    """Name what is delivered."""
-    if delivery.final is None:
-        return drafted(delivery.draft, note=delivery.retracts)
-    return accepted(delivery.final)
-
-
-def tell(
-    session: Session, delivery: Delivery, level: Level, kind: Kind, message: str, now: datetime
-) -> None:
-    """Write an event of a delivery into the timeline of its study.
-
-    Parameters
-    ----------
-    session : Session
-        The caller's transaction.
-    delivery : Delivery
-        Whose event it is.
-    level, kind, message : Level, Kind, str
-        As `add_event` takes them.
-    now : datetime
-        The moment, in UTC.
-    """
-    draft = delivery.draft
-    TALLY.count(Counted.DELIVERIES, destination=delivery.destination, outcome=str(kind))
-    what = "rejection note of draft" if delivery.retracts else "draft"
-    what = "accepted report of draft" if delivery.final_id is not None else what
-    text = f"{what} {draft.revision}: {message}"
-    about = {"destination": delivery.destination}
-    add_event(session, kind, text, now=now, study_id=draft.study_id, level=level, detail=about)

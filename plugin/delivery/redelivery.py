@@ -14,8 +14,9 @@ from sqlalchemy.orm import Session
 from dicom_io.archives.proof import Verdict
 from dicom_io.errors import PluginError
 from plugin.delivery.destinations import Destination
-from plugin.delivery.outbox import DONE, OPEN, tell
+from plugin.delivery.outbox import DONE, OPEN
 from plugin.delivery.proving import WRONG, look
+from plugin.delivery.told import tell
 from plugin.state.database import SessionFactory
 from plugin.state.kinds import Kind
 from plugin.state.running.bell import ring

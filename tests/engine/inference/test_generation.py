@@ -11,13 +11,9 @@ from dicom_io.errors import EngineError
 from engine.checkpoints.checkpoint import Checkpoint
 from engine.checkpoints.decoding import Decoding
 from engine.inference import compiled
-from engine.inference.generation import (
-    SHAPES_KEPT,
-    GeneratedTokens,
-    Generator,
-    drawn,
-    pieces,
-)
+from engine.inference.generation import SHAPES_KEPT, Generator
+from engine.inference.pieces import pieces
+from engine.inference.writing import GeneratedTokens, drawn
 from engine.network.families.med3dvlm import Med3DVLM
 from engine.protocol import Sampling
 from tests.engine.conftest import tiny_tokenizer
