@@ -12,12 +12,14 @@ from sqlalchemy.orm import Session
 
 from dicom_io.counted import counted
 from plugin.drafting.due import LONGEST_PAUSE_S
+from plugin.drafting.heat import Heat
 from plugin.drafting.jobs import Claim, set_own
 from plugin.state import audit
 from plugin.state.audit import Action, Entry, Subject, this_process
 from plugin.state.clock import doubled
 from plugin.state.database import SessionFactory
 from plugin.state.kept.embeddings import ImageEmbedding
+from plugin.state.kept.heat_maps import HeatMap
 from plugin.state.kept.trials import Shadow
 from plugin.state.kinds import Kind
 from plugin.state.running.bell import ring
@@ -69,6 +71,8 @@ class NewDraft:
     """Whose it is, for the audit trail."""
     embedding: bytes = b""
     """What the model saw, see `plugin.state.kept.embeddings`; empty where it saw nothing."""
+    heat: tuple[Heat, ...] = ()
+    """Where its sentences come from."""
 
 
 def finish_with_draft(
@@ -147,6 +151,10 @@ def finish_with_draft(
         if draft.model and draft.embedding:
             seen = ImageEmbedding(draft=row, model_digest=draft.model[1], vector=draft.embedding)
             session.add(seen)
+        session.add_all(
+            HeatMap(draft=row, sentence=one.sentence, grid=one.grid, values=one.values)
+            for one in draft.heat
+        )
         ring(session)
         settle(session, study, StudyState.DRAFTED)
         TALLY.count(Counted.DRAFTS, state=str(draft.state))

@@ -9,6 +9,7 @@ from typing import Protocol
 from pydicom import Dataset
 
 from dicom_io.errors import EngineError
+from plugin.drafting.heat import Heat
 from reporting.edition import Predecessor
 
 
@@ -29,6 +30,8 @@ class Drafted(Protocol):
     def lacks(self) -> Sequence[str]: ...
     @property
     def embedding(self) -> bytes: ...
+    @property
+    def heat(self) -> Sequence[Heat]: ...
     @property
     def beside(self) -> Sequence[Dataset]: ...
 

@@ -20,6 +20,7 @@ from dicom_io.volume.series import choose_series
 from dicom_io.volume.volume import build_first
 from engine.protocol import GREEDY, Generation, ReportEngine
 from plugin.drafting.evidence import drawn_beside, find_evidence, references, regions
+from plugin.drafting.heat import Heat, heat_maps
 from plugin.drafting.steps import BUILD, CHOOSE, PREPARE, READ, REPORT, WRITE, timed_steps
 from plugin.drafting.wanted.regions import reason_to_withhold
 from reporting.draft import Draft, DraftModel, Evidence, make_draft
@@ -56,6 +57,8 @@ class DraftedStudy:
         What the model saw, see `Generation`.
     beside : tuple of pydicom.Dataset
         Its evidence for viewers (`reporting.beside`).
+    heat : tuple of Heat
+        Its evidence for the reading room.
     """
 
     choice: SeriesChoice
@@ -66,6 +69,7 @@ class DraftedStudy:
     disagreements: tuple[str, ...] = ()
     image_embedding: NDArray[np.float32] | None = None
     beside: tuple[Dataset, ...] = ()
+    heat: tuple[Heat, ...] = ()
 
     @property
     def selection(self) -> tuple[str, ...]:
@@ -234,6 +238,7 @@ class Pipeline:
             differing,
             generation.image_embedding,
             drawn_beside(sr, headers, drawn),
+            heat_maps(found, generation.text, model_input),
         )
 
     def _written(self, model_input: ModelInput, header: Dataset) -> Generation:

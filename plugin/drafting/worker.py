@@ -280,6 +280,7 @@ class Worker:
             shadows=tuple(self.shadows()),
             subject=subject_of(report.sr),
             embedding=report.embedding,
+            heat=tuple(report.heat),
         )
         try:
             names, now = self._destinations(decision), self._now()

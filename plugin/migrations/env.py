@@ -6,6 +6,7 @@ from plugin.state.columns import Base
 from plugin.state.kept import (  # noqa: F401  beside all other tables
     commitments,
     embeddings,
+    heat_maps,
     listings,
     orders,
     people,

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydicom import Dataset
 
+from plugin.drafting.heat import Heat
 from tests.plugin.intake_objects import make_slice, new_uid
 
 
@@ -20,6 +21,7 @@ class Drafted:
     selection: tuple[str, ...] = ("read series 2",)
     lacks: tuple[str, ...] = ()
     embedding: bytes = b""
+    heat: tuple[Heat, ...] = ()
     beside: tuple[Dataset, ...] = ()
 
 

@@ -22,6 +22,7 @@ from plugin.delivery.delivery import delivering
 from plugin.delivery.destinations import Destination
 from plugin.delivery.outbox import Outbox
 from plugin.drafting.desk import Desk
+from plugin.drafting.heat import Heat
 from plugin.drafting.worker import Worker
 from plugin.reception.receiver import run_receiver
 from plugin.state.completeness import Patience
@@ -43,6 +44,8 @@ class TinyDraft:
     selection: tuple[str, ...] = ()
     lacks: tuple[str, ...] = ()
     embedding: bytes = b""
+    heat: tuple[Heat, ...] = ()
+    beside: tuple[Dataset, ...] = ()
 
     @property
     def series_instance_uid(self) -> str:

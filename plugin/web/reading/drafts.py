@@ -125,6 +125,12 @@ def plain_sections(report: Dataset) -> list[dict[str, str]]:
     return found
 
 
+def sentences_of(report: Dataset) -> dict[str, str]:
+    """Return the sentences of a report by their ids on the page."""
+    sections = _sections(report, {})
+    return {one["id"]: one["text"] for section in sections for one in section["sentences"]}
+
+
 def series_read(report: Dataset) -> set[str]:
     """Return the UIDs of the series that a report was made of."""
     return {

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 
 from plugin.state.clock import now_of
 from plugin.state.kept.people import SignIn
 from plugin.web.access.sessions import Role
 from plugin.web.access.tokens import Scope
-from plugin.web.dicomweb.problems import Refused, may_answer
+from plugin.web.dicomweb.problems import may_answer
 from plugin.web.reading.drafts import current_draft, told
+from plugin.web.reading.heat import heat_of
 from plugin.web.reading.presence import readers_of, tell_presence
 from plugin.web.reading.room import Room
 from plugin.web.reading.studies import study_told
@@ -39,11 +41,14 @@ def studies_router(room: Room) -> APIRouter:
         room.views.note(request, study)
         return told(written, sessions, spool)
 
-    @router.get("/heat/{sentence}", dependencies=[reader])
-    def heat(study: str, sentence: str) -> None:
-        """Return where a sentence was seen; no model of this version tells it."""
+    @router.get("/heat/{sentence}", dependencies=[reader], response_class=Response)
+    def heat(study: str, sentence: str, request: Request) -> Response:
+        """Return where a sentence comes from: a byte a voxel, and their grid as `X-Heat`."""
         room.worklist.key(study)
-        raise Refused(404, "no-heat-map", "the model does not tell where it saw a sentence")
+        found = heat_of(current_draft(sessions, spool, study), sentence, sessions)
+        room.views.note(request, study)
+        header = {"X-Heat": json.dumps(found.grid)}
+        return Response(found.values, media_type="application/octet-stream", headers=header)
 
     @router.post("/presence")
     def presence(study: str, me: SignIn = looks_on) -> dict[str, Any]:

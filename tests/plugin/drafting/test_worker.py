@@ -21,12 +21,14 @@ from dicom_io.errors import (
 )
 from plugin.drafting import jobs
 from plugin.drafting.desk import Desk
+from plugin.drafting.heat import Heat
 from plugin.drafting.worker import Worker
 from plugin.reception import intake
 from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory
 from plugin.state.files.spool import Spool
 from plugin.state.kept.beside import paths_beside
+from plugin.state.kept.heat_maps import HeatMap
 from plugin.state.tables import Delivery, Draft, Event, Job, JobState
 from plugin.state.watch import Watch
 from tests.plugin.arrivals import PATIENCE, arrival
@@ -125,6 +127,17 @@ def test_what_stands_beside_a_draft_lies_in_the_spool_and_waits_for_no_row(
         *paths_beside(sr.SOPInstanceUID),
     }
     assert not any(spool.is_announced(path) for path in paths_beside(sr.SOPInstanceUID))
+
+
+def test_the_maps_of_sentences_are_kept_with_the_draft(worker, arrive, rows):
+    grid = {"dimensions": [1, 1, 1]}
+    drafted = Drafted(make_slice(new_uid()), heat=(Heat("There is ascites.", grid, b"\xff"),))
+    worker = replace(worker, make_report=lambda paths, **_: drafted)
+    arrive(1)
+    assert worker.work_once()
+    (kept,) = rows(HeatMap)
+    assert kept.draft_id == rows(Draft)[0].id
+    assert (kept.sentence, kept.grid, kept.values) == ("There is ascites.", grid, b"\xff")
 
 
 def test_the_timeline_tells_which_series_was_read(worker, arrive, rows):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select, update
 
+from plugin.state.kept.heat_maps import HeatMap
 from plugin.state.kept.people import SignIn
 from plugin.state.kept.reviews import Presence
 from plugin.state.tables import Draft
@@ -43,6 +45,25 @@ def test_a_draft_is_told_sentence_by_sentence(rooms: Rooms) -> None:
     identities = [one["id"] for section in draft["sections"] for one in section["sentences"]]
     assert len(set(identities)) == len(identities)
     assert refusal(rooms.rob.get(f"{STUDY}/heat/s1")) == (404, "no-heat-map")
+
+
+def test_a_sentence_has_the_map_of_its_words(rooms: Rooms) -> None:
+    grid = {"dimensions": [2, 1, 1], "spacing": [1, 1, 1], "origin": [0, 0, 0], "direction": [1]}
+    with rooms.service.sessions.begin() as session:
+        draft = session.scalars(select(Draft)).one()
+        for sentence, values in [
+            ("Small left", b"\1\2"),
+            ("Small left pleural effusion.", b"\0\xff"),
+        ]:
+            session.add(HeatMap(draft=draft, sentence=sentence, grid=grid, values=values))
+    sections = rooms.rob.get(f"{STUDY}/draft").json()["sections"]
+    said = {one["text"]: one["id"] for section in sections for one in section["sentences"]}
+    answer = rooms.rob.get(f"{STUDY}/heat/{said['Small left pleural effusion.']}")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/octet-stream"
+    assert (json.loads(answer.headers["x-heat"]), answer.content) == (grid, b"\0\xff")
+    for other in (said["None."], "s99", "x"):
+        assert refusal(rooms.rob.get(f"{STUDY}/heat/{other}")) == (404, "no-heat-map")
 
 
 def test_a_draft_that_was_deleted(rooms: Rooms) -> None:

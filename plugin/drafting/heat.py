@@ -1,0 +1,70 @@
+"""From the evidence that an engine names to the maps that the reading room lays over images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dicom_io.model_input.preprocess import ModelInput
+from engine.judgement.protocol import Evidence
+
+
+@dataclass(frozen=True)
+class Heat:
+    """The map of one sentence.
+
+    Parameters
+    ----------
+    sentence : str
+        In one line.
+    grid : dict
+        Where its voxels lie: dimensions (columns, rows, slices), spacing in mm, origin (the
+        middle of the first voxel) and direction (three unit vectors), in patient coordinates, LPS.
+    values : bytes
+        One for each voxel, columns first: 255 in the best one.
+    """
+
+    sentence: str
+    grid: dict[str, Any]
+    values: bytes
+
+
+def heat_maps(found: Sequence[Evidence], text: str, model_input: ModelInput) -> tuple[Heat, ...]:
+    """Make the map of each sentence whose evidence is known.
+
+    Parameters
+    ----------
+    found : sequence of Evidence
+    text : str
+        That their sentences stand in.
+    model_input : ModelInput
+        Whose cells these are.
+    """
+    return tuple(
+        Heat(
+            " ".join(text[slice(*one.span)].split()),
+            _grid(one.weights.shape, model_input),
+            (one.weights.clip(0, 1) * 255).round().astype(np.uint8).tobytes(),
+        )
+        for one in found
+    )
+
+
+def _grid(cells: tuple[int, ...], model_input: ModelInput) -> dict[str, Any]:
+    """Say where the cells that divide an input evenly lie in the patient."""
+    size = np.array(model_input.pixels.shape[1:]) / cells
+    to_input = np.diag([*size, 1.0])
+    to_input[:3, 3] = (size - 1) / 2  # voxels reach half a step around their middle
+    affine: NDArray[np.float64] = model_input.affine_lps @ to_input
+    along = affine[:3, 2::-1].T  # columns, rows and slices
+    spacing = np.linalg.norm(along, axis=1)
+    return {
+        "dimensions": list(cells[::-1]),
+        "spacing": spacing.tolist(),
+        "origin": affine[:3, 3].tolist(),
+        "direction": (along / spacing[:, None]).ravel().tolist(),
+    }
