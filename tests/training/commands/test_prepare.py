@@ -34,7 +34,7 @@ def test_faults_of_a_store_are_printed_and_exit_1(raw, tmp_path):
     (tmp_path / "store" / "images" / "00000.safetensors").write_bytes(b"")
     result = run("verify", tmp_path / "store")
     assert result.exit_code == 1
-    assert result.output == "00000.safetensors is not the file that was written\n1 faults\n"
+    assert result.output == "00000.safetensors is not the file that was written\n1 fault\n"
 
 
 def test_a_folder_without_m3d_is_one_line_and_exit_1(tmp_path):
@@ -72,4 +72,4 @@ def test_what_a_fault_quotes_is_harmless_on_the_terminal(raw, tmp_path, monkeypa
     run("m3d", raw, tmp_path / "store", "--size", 4, 8, 8)
     monkeypatch.setattr("training.data.store.verify", lambda _: ["\x1b[2J\x9bodd\u202ename"])
     result = run("verify", tmp_path / "store")
-    assert result.output == "\\x1b[2J\\x9bodd\\u202ename\n1 faults\n"
+    assert result.output == "\\x1b[2J\\x9bodd\\u202ename\n1 fault\n"
