@@ -90,3 +90,11 @@ def texts(value: Any) -> tuple[str, ...]:
     # A person's name can be iterated as well: it gives its letters
     single = isinstance(value, str | bytes | PersonName) or not isinstance(value, Iterable)
     return tuple(map(str, [value] if single else value))
+
+
+def whole_or_none(value: object) -> int | None:
+    """Return a value as a whole number; None where it is none, or is missing."""
+    try:
+        return int(str(value))
+    except ValueError:
+        return None

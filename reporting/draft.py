@@ -185,7 +185,7 @@ def make_draft(
     lacking = _incomplete_input(incomplete)
     if abstained is not None:
         refusal = Section(Heading.FINDINGS, (Sentence(ABSTENTION),))
-        notices, why = _notices(model, edition, lacking), _one_line(abstained)
+        notices, why = _notices(model, edition, lacking), one_line(abstained)
         return Draft(notices, (refusal, *last), "abstained", model, edition, why, lacking)
     scores = _scores(text, tokens, token_logprobs)
     generated, faults = _generated(text, finish_reason, scores, evidence or {})
@@ -215,7 +215,7 @@ def _placed(text: str) -> list[tuple[Heading, Span]]:
 def _incomplete_input(incomplete: str | None) -> tuple[str, ...]:
     if incomplete is None:
         return ()
-    what = _one_line(incomplete).rstrip(".") or "images of the study may be missing"
+    what = one_line(incomplete).rstrip(".") or "images of the study may be missing"
     return (f"Incomplete input: {what}.",)
 
 
@@ -230,7 +230,7 @@ def _notices(model: DraftModel, edition: Edition, faults: Sequence[str]) -> tupl
         notices.append(
             "Demonstration model, trained on synthetic phantoms only: not for clinical use."
         )
-    return tuple(_one_line(notice) for notice in [*notices, *faults])
+    return tuple(one_line(notice) for notice in [*notices, *faults])
 
 
 def _generated(
@@ -267,7 +267,7 @@ def _sentence(
     start, end = span
     inside = [math.exp(lp) for (s, e), lp in scores if s < end and e > start and s < e]
     mean = sum(inside) / len(inside) if inside else None
-    return Sentence(_one_line(text[start:end]), mean, tuple(evidence.get(span, ())))
+    return Sentence(one_line(text[start:end]), mean, tuple(evidence.get(span, ())))
 
 
 def _scores(
@@ -286,10 +286,10 @@ def _scores(
 
 
 def _sentences(texts: Iterable[str]) -> tuple[Sentence, ...]:
-    return tuple(Sentence(line) for line in map(_one_line, texts) if line)
+    return tuple(Sentence(line) for line in map(one_line, texts) if line)
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """Fold line breaks and controls to a space and drop what UTF-8 cannot hold (PS3.5 6.1.3)."""
     return _NO_CHARACTER.sub("", _BLANKS.sub(" ", text)).strip()
 

@@ -14,6 +14,7 @@ from scipy.ndimage import affine_transform
 from dicom_io.errors import EngineError
 from dicom_io.model_input.preprocess import ModelInput
 from dicom_io.types import Volume
+from dicom_io.values import whole_or_none
 from engine.judgement.protocol import Evidence, Explains
 from engine.protocol import Generation, ReportEngine
 from reporting.beside import Region, objects_beside
@@ -172,13 +173,6 @@ def _reference(header: Dataset) -> ImageReference:
     return ImageReference(
         str(header.SOPClassUID),
         str(header.SOPInstanceUID),
-        _number(header.get("SeriesNumber")),
-        _number(header.get("InstanceNumber")),
+        whole_or_none(header.get("SeriesNumber")),
+        whole_or_none(header.get("InstanceNumber")),
     )
-
-
-def _number(value: object) -> int | None:
-    try:
-        return int(str(value))
-    except ValueError:
-        return None

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dicom_io.model_input.preprocess import ModelInput
 from engine.judgement.protocol import Evidence
+from reporting.draft import one_line
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def heat_maps(found: Sequence[Evidence], text: str, model_input: ModelInput) -> 
     """
     return tuple(
         Heat(
-            " ".join(text[slice(*one.span)].split()),
+            one_line(text[slice(*one.span)]),
             _grid(one.weights.shape, model_input),
             (one.weights.clip(0, 1) * 255).round().astype(np.uint8).tobytes(),
         )

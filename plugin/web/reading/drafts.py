@@ -11,7 +11,7 @@ from pydicom import Dataset, dcmread
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload, selectinload
 
-from dicom_io.values import texts
+from dicom_io.values import texts, whole_or_none
 from plugin.state.database import SessionFactory, reading
 from plugin.state.files.spool import Spool
 from plugin.state.tables import Draft, Instance, Series, Study
@@ -204,16 +204,9 @@ def _place(spool: Spool, uid: str, series: str, path: str) -> dict[str, Any]:
     return {
         "series_instance_uid": series,
         "sop_instance_uid": uid,
-        "series_number": _number(header.get("SeriesNumber")),
-        "instance_number": _number(header.get("InstanceNumber")),
+        "series_number": whole_or_none(header.get("SeriesNumber")),
+        "instance_number": whole_or_none(header.get("InstanceNumber")),
     }
-
-
-def _number(value: object) -> int | None:
-    try:
-        return int(str(value))
-    except ValueError:
-        return None
 
 
 def _model(row: Draft, report: Dataset, notices: Sequence[str]) -> dict[str, Any]:
