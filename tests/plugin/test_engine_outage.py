@@ -38,6 +38,7 @@ from tests.waiting import eventually
 STUDIES = 4
 SLICES = 24
 SHORT_OUTAGE_S = 0.5  # shorter than the client is patient
+UNTIL_IT_IS_KILLED_S = 3600.0  # no study is finished before
 
 
 class EngineProcess:
@@ -45,11 +46,11 @@ class EngineProcess:
 
     def __init__(self, port: int):
         self.url = f"http://127.0.0.1:{port}"
-        self._command = [sys.executable, "-m", "tests.engine.slow_engine", str(port), "0.5"]
+        self._command = [sys.executable, "-m", "tests.engine.slow_engine", str(port)]
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        self._process = subprocess.Popen(self._command, cwd=ROOT)
+    def start(self, seconds_a_report: float) -> None:
+        self._process = subprocess.Popen([*self._command, str(seconds_a_report)], cwd=ROOT)
 
     def kill(self) -> None:
         if self._process is not None:
@@ -58,7 +59,7 @@ class EngineProcess:
 
     def is_at_work(self) -> bool:
         try:
-            return "in_flight 1.0" in httpx.get(f"{self.url}/metrics").text
+            return bool(re.search(r"in_flight [1-9]", httpx.get(f"{self.url}/metrics").text))
         except httpx.HTTPError:
             return False
 
@@ -140,14 +141,14 @@ def test_an_engine_killed_at_work_and_restarted_while_studies_arrive_loses_none(
         arriving = threading.Thread(target=send, args=(studies, port))
         arriving.start()
         for longer_than_the_client_is_patient in (True, False):
-            engine.start()
+            engine.start(UNTIL_IT_IS_KILLED_S)
             assert eventually(engine.is_at_work, 60)
             engine.kill()
             if longer_than_the_client_is_patient:
                 assert eventually(lambda: "waiting" in kinds(sessions), 60)
             else:
                 time.sleep(SHORT_OUTAGE_S)
-        engine.start()
+        engine.start(0)
         arriving.join()
         assert eventually(lambda: len(rows(sessions, Draft)) == STUDIES, 60)
     drafts = [dcmread(spool.absolute(draft.path)) for draft in rows(sessions, Draft)]
