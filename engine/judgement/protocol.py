@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dicom_io.model_input.preprocess import ModelInput
 from engine.protocol import Generation
+
+Level = Literal["high", "medium", "low"]
+"""How sure a model is: a word, no figure."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,5 +71,85 @@ class Explains(Protocol):
         -------
         tuple of Evidence
             In the order of `spans`, without sentences of findings whose evidence cannot be named.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Confidence:
+    """How sure a model is that one sentence is true: a word, no figure.
+
+    Parameters
+    ----------
+    span : (int, int)
+        The sentence, as start and end in the generation's text.
+    finding : str
+        That it speaks of.
+    present : bool
+        Whether it says that the finding is there.
+    level : {"high", "medium", "low"}
+        How sure the model is.
+    """
+
+    span: tuple[int, int]
+    finding: str
+    present: bool
+    level: Level
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What a model's confidence is worth, and that of each sentence.
+
+    Parameters
+    ----------
+    sentences : tuple of Confidence
+        Empty where nobody has calibrated the model.
+    unmentioned : tuple of str
+        Findings that the text does not mention and the images may show.
+    calibrated_on : str
+        The set of labelled studies with its number, as a reader may see it; "" where nobody has
+        calibrated the model.
+    drift : float, optional
+        How far this study's raw scores lie from those of the set; for a metric, not for a reader.
+        None where nobody has calibrated the model.
+    """
+
+    sentences: tuple[Confidence, ...]
+    unmentioned: tuple[str, ...] = ()
+    calibrated_on: str = ""
+    drift: float | None = None
+
+
+@runtime_checkable
+class Assesses(Protocol):
+    """An engine that can say how sure it is of its sentences."""
+
+    def assess(
+        self,
+        model_input: ModelInput,
+        generation: Generation,
+        spans: Sequence[tuple[int, int]],
+        *,
+        within_s: float = float("inf"),
+    ) -> Assessment:
+        """Say how sure the model is of sentences that speak of a finding.
+
+        Parameters
+        ----------
+        model_input : ModelInput
+            What `generation` was written of.
+        generation : Generation
+            As `report` gave it with the model's own prompt.
+        spans : sequence of (int, int)
+            Start and end of each sentence in its text.
+        within_s : float
+            How long to look, in seconds; what is not known by then is left out.
+
+        Returns
+        -------
+        Assessment
+            Its sentences in the order of `spans`, without those that speak of no finding that was
+            calibrated, or of several.
         """
         ...
