@@ -31,7 +31,7 @@ from engine.checkpoints.checkpoint import describe
 from engine.inference.local import LocalEngine
 from engine.judgement.protocol import Evidence
 from engine.protocol import GREEDY
-from training.data.phantom_text import statements
+from training.data.phantoms.text import statements
 
 FIRST_SEED = 90_000_000
 """No phantom of training, of the baselines or of another benchmark is above 50 million."""

@@ -205,7 +205,10 @@ def seconds(call: Callable[[], None]) -> float:
 
 # Where the processor time of a slice may go: what is wrapped, and how the record calls it
 STEPS = {
-    "read from the socket": ("plugin.reception.patient_socket", "PatientSocket._receive"),
+    "read from the socket": (
+        "plugin.reception.association.patient_socket",
+        "PatientSocket._receive",
+    ),
     "hash": ("plugin.state.files.incoming", "IncomingFile._hash"),
     "write the file": ("plugin.state.files.incoming", "IncomingFile._write"),
     "make the file": ("plugin.state.files.spool", "Spool.begin_instance"),

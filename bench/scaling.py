@@ -28,7 +28,7 @@ from sqlalchemy import text
 from bench.throughput import write_phantom
 from dicom_io.model_input.preprocess import PreprocessSpec
 from engine.fake import FakeEngine
-from plugin.drafting.pipeline import Pipeline
+from plugin.drafting.writing.pipeline import Pipeline
 from plugin.reception import intake
 from plugin.reception.header import Header
 from plugin.reception.intake import Arrival

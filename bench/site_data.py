@@ -21,7 +21,7 @@ import numpy as np
 
 from dicom_io.phantoms.dicom_study import write_study
 from dicom_io.phantoms.phantom import make_phantom
-from training.data.phantom_text import report_text
+from training.data.phantoms.text import report_text
 
 # Pixels of a slice's wider side: enough to be chosen, and quickly written
 MATRIX = 48

@@ -60,7 +60,7 @@ def draft_on_request(study: Path) -> None:
     from engine import load_engine
 
     try:
-        pipeline = import_module("plugin.drafting.pipeline")
+        pipeline = import_module("plugin.drafting.writing.pipeline")
     except ModuleNotFoundError:  # before there were rooms
         pipeline = import_module("plugin.pipeline")
     clock: Clock = defaultdict(float)

@@ -14,8 +14,6 @@ from dicom_io.archives.dimse import Dimse
 from dicom_io.errors import ConfigurationError
 from plugin.delivery.destinations import CLAIM_S, Destination, Proof
 from plugin.delivery.formed import tell_form
-from plugin.destination_settings import ArchiveDestination, FhirDestination, Hl7Destination
-from plugin.destination_settings import Destination as DestinationSettings
 from plugin.endpoints import (
     archive_of,
     certificates,
@@ -26,7 +24,9 @@ from plugin.endpoints import (
 )
 from plugin.engines import loaded_engine, watched_engine
 from plugin.housekeeping import audited_settings, duties, hl7_duties, metrics_duties
-from plugin.section import is_loopback
+from plugin.sections.destinations import ArchiveDestination, FhirDestination, Hl7Destination
+from plugin.sections.destinations import Destination as DestinationSettings
+from plugin.sections.section import is_loopback
 from plugin.settings import Settings
 from plugin.state.clock import now_by, now_of
 from plugin.state.database import SessionFactory, open_database, require_database, session_factory
@@ -45,7 +45,7 @@ from plugin.supervisor import stop_on_signals
 from plugin.upkeep.audit.audited import audited, note_settings
 
 if TYPE_CHECKING:
-    from dicom_io.archives.proof import Verdict
+    from dicom_io.archives.proving.proof import Verdict
     from plugin.delivery.formed import Told
     from plugin.delivery.outbox import Outbox
     from plugin.delivery.redelivery import Selection

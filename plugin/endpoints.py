@@ -18,7 +18,7 @@ from dicom_io.archives.tls import Tls
 from dicom_io.errors import ConfigurationError
 from plugin.delivery.destinations import Proof, read_credentials
 from plugin.delivery.formed import Form, FormedArchive, Told
-from plugin.destination_settings import (
+from plugin.sections.destinations import (
     DicomwebDestination,
     DimseDestination,
     FhirDestination,
@@ -26,9 +26,9 @@ from plugin.destination_settings import (
     HttpLogin,
     OrthancDestination,
 )
-from plugin.section import Certificates
+from plugin.sections.section import Certificates
+from plugin.sections.upkeep import SyslogLine
 from plugin.upkeep.syslog import SyslogReceiver
-from plugin.upkeep_settings import SyslogLine
 
 ArchiveSettings = DimseDestination | DicomwebDestination | OrthancDestination
 # The form that the spool holds

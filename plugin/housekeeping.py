@@ -11,14 +11,14 @@ from sqlalchemy import make_url
 
 from dicom_io.archives.http import Bearer
 from plugin.endpoints import certificates, read_secret, read_token, syslog_receiver
+from plugin.sections.upkeep import Channel as ChannelSettings
+from plugin.sections.upkeep import SyslogChannel as SyslogChannelSettings
+from plugin.sections.upkeep import SyslogLine
+from plugin.sections.upkeep import Webhook as WebhookSettings
 from plugin.settings import Settings
 from plugin.state.clock import now_by
 from plugin.state.database import SessionFactory
 from plugin.state.files.spool import Spool
-from plugin.upkeep_settings import Channel as ChannelSettings
-from plugin.upkeep_settings import SyslogChannel as SyslogChannelSettings
-from plugin.upkeep_settings import SyslogLine
-from plugin.upkeep_settings import Webhook as WebhookSettings
 
 if TYPE_CHECKING:
     from plugin.upkeep.alarms.channels import Channel

@@ -23,15 +23,15 @@ from pydantic import (
 
 from dicom_io.characters import encoding_of
 from dicom_io.errors import ConfigurationError, DicomError
-from plugin.destination_settings import (
+from plugin.rules.rules import NO_MESSAGES, Rule, require_known
+from plugin.sections.destinations import (
     ArchiveDestination,
     Destination,
     FhirDestination,
     Hl7Destination,
     needs_the_sr,
 )
-from plugin.rules.rules import NO_MESSAGES, Rule, require_known
-from plugin.section import (
+from plugin.sections.section import (
     AETitle,
     Certificates,
     EngineUrl,
@@ -41,10 +41,10 @@ from plugin.section import (
     beside_the_file,
     require_unique,
 )
+from plugin.sections.upkeep import Alarms, Audit, Hl7, Metrics, Retention
+from plugin.sections.vllm import Vllm
+from plugin.sections.web import Web
 from plugin.settings_problems import first_problem
-from plugin.upkeep_settings import Alarms, Audit, Hl7, Metrics, Retention
-from plugin.vllm_settings import Vllm
-from plugin.web_settings import Web
 
 
 def _model_beside_the_file(name: str, known: ValidationInfo) -> str:

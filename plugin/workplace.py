@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from dicom_io.errors import ConfigurationError
 from plugin.delivery.destinations import Destination
-from plugin.destination_settings import ArchiveDestination
 from plugin.endpoints import archive_of
 from plugin.engines import ask_identity, opened_engine
 from plugin.feedback.promotion import OWN, current_model
+from plugin.sections.destinations import ArchiveDestination
 from plugin.settings import Settings
 from plugin.state.clock import now_by
 from plugin.state.completeness import ArchiveCount, Patience, nothing_known
@@ -29,9 +29,9 @@ from plugin.supervisor import reread_on_hangup
 if TYPE_CHECKING:
     from engine.protocol import ReportEngine
     from plugin.drafting.desk import Desk
-    from plugin.drafting.parts import MakeReport, Missing
-    from plugin.drafting.pipeline import Pipeline
     from plugin.drafting.worker import Worker
+    from plugin.drafting.writing.parts import MakeReport, Missing
+    from plugin.drafting.writing.pipeline import Pipeline
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ def pipeline(settings: Settings, engine: ReportEngine, desk: Desk) -> Pipeline:
     desk : Desk
         Who has which study in hand.
     """
-    from plugin.drafting.pipeline import Pipeline
+    from plugin.drafting.writing.pipeline import Pipeline
 
     # A model in this process is for one thread at a time; a server has a queue of its own
     turn = nullcontext() if settings.engine.takes_several else threading.Lock()

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from dicom_io.errors import EmptyDraft
-from reporting.denials import denies
 from reporting.edition import Edition
-from reporting.headings import Heading, heading_spans
-from reporting.sentences import Span, is_finished, sentence_spans
+from reporting.text.denials import denies
+from reporting.text.headings import Heading, heading_spans
+from reporting.text.sentences import Span, is_finished, sentence_spans
 
 DRAFT_NOTICE = "AI DRAFT - NOT VERIFIED"
 # Lists of series cut a description, some at 20 characters: these 19 say it all

@@ -17,7 +17,7 @@ from pydicom.multival import MultiValue
 from pydicom.tag import Tag
 from pydicom.valuerep import validate_value
 
-from dicom_io.archives.patient_identity import identities_of, names_differ
+from dicom_io.archives.patients.identity import identities_of, names_differ
 from dicom_io.characters import settle_text
 from dicom_io.errors import DicomError, UnreadableText
 

@@ -15,10 +15,10 @@ from dicom_io.device import DEVICE_UID, MANUFACTURER, MODEL_NAME
 from plugin.reception import dimse_status as statuses
 from plugin.reception import instance_store as store
 from plugin.reception import receiver
-from plugin.reception.patient_socket import LARGEST_PDU
+from plugin.reception.association.patient_socket import LARGEST_PDU
 from plugin.settings import Receiver
 from reporting.draft import DRAFT_NOTICE
-from reporting.sr import SERIES_NUMBER_BASE
+from reporting.objects.sr import SERIES_NUMBER_BASE
 from tests.repository import ROOT
 
 PAGE = (ROOT / "docs" / "conformance.md").read_text("utf-8")

@@ -9,7 +9,7 @@ import pytest
 from dicom_io.phantoms.dicom_study import write_study
 from dicom_io.phantoms.phantom import make_phantom
 from engine.fake import FakeEngine
-from plugin.drafting.pipeline import Pipeline
+from plugin.drafting.writing.pipeline import Pipeline
 from tests.ohif import CHROMIUM, running_ohif
 from tests.orthanc import running_orthanc
 

@@ -8,10 +8,10 @@ from typing import Protocol
 
 from pydicom import Dataset
 
-from dicom_io.archives.inventory import WANTED
-from dicom_io.archives.patient_identity import Person
-from dicom_io.archives.patient_studies import PatientStudies
-from dicom_io.archives.proof import Found, InstanceReference
+from dicom_io.archives.patients.identity import Person
+from dicom_io.archives.patients.studies import PatientStudies
+from dicom_io.archives.proving.inventory import WANTED
+from dicom_io.archives.proving.proof import Found, InstanceReference
 
 
 class Target(Protocol):

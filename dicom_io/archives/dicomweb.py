@@ -26,11 +26,11 @@ from dicom_io.archives.http import (
     secured,
     within,
 )
-from dicom_io.archives.inventory import STUDY_KEYS, WANTED, ct_inventory, held_series
 from dicom_io.archives.multipart import enclose, parts
-from dicom_io.archives.patient_identity import Person, identities_of
-from dicom_io.archives.patient_studies import MOST, PatientStudies, patient_keys, read_answers
-from dicom_io.archives.proof import Found, InstanceReference, counted, held
+from dicom_io.archives.patients.identity import Person, identities_of
+from dicom_io.archives.patients.studies import MOST, PatientStudies, patient_keys, read_answers
+from dicom_io.archives.proving.inventory import STUDY_KEYS, WANTED, ct_inventory, held_series
+from dicom_io.archives.proving.proof import Found, InstanceReference, counted, held
 from dicom_io.archives.tls import Tls
 from dicom_io.errors import AssociationRejected, NotRetrieved, PeerUnreachable
 

@@ -34,11 +34,17 @@ from dicom_io.archives.association import (
     find,
     identifier,
 )
-from dicom_io.archives.commitment import WAIT_S, Mailbox, ask
-from dicom_io.archives.inventory import REPORT_KEYS, STUDY_KEYS, WANTED, ct_inventory, held_series
-from dicom_io.archives.patient_identity import Person, identities_of
-from dicom_io.archives.patient_studies import MOST, PatientStudies, patient_keys, read_answers
-from dicom_io.archives.proof import Found, InstanceReference, counted, held
+from dicom_io.archives.patients.identity import Person, identities_of
+from dicom_io.archives.patients.studies import MOST, PatientStudies, patient_keys, read_answers
+from dicom_io.archives.proving.commitment import WAIT_S, Mailbox, ask
+from dicom_io.archives.proving.inventory import (
+    REPORT_KEYS,
+    STUDY_KEYS,
+    WANTED,
+    ct_inventory,
+    held_series,
+)
+from dicom_io.archives.proving.proof import Found, InstanceReference, counted, held
 from dicom_io.archives.retrieval import (
     Inbox,
     Listener,

@@ -23,10 +23,10 @@ from dicom_io.archives.http import (
     secured,
     within,
 )
-from dicom_io.archives.inventory import REPORT_KEYS, STUDY_KEYS, WANTED
-from dicom_io.archives.patient_identity import Person, identities_of
-from dicom_io.archives.patient_studies import MOST, PatientStudies, patient_keys, read_told
-from dicom_io.archives.proof import Found, InstanceReference
+from dicom_io.archives.patients.identity import Person, identities_of
+from dicom_io.archives.patients.studies import MOST, PatientStudies, patient_keys, read_told
+from dicom_io.archives.proving.inventory import REPORT_KEYS, STUDY_KEYS, WANTED
+from dicom_io.archives.proving.proof import Found, InstanceReference
 from dicom_io.archives.tls import Tls
 from dicom_io.errors import AssociationRejected, NotRetrieved, PeerUnreachable
 

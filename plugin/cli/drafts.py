@@ -72,7 +72,7 @@ def verify(config: Path | None, **which: Any) -> None:
 
     Without DESTINATION, at all of them. A draft that is missing is sent again by the worker.
     """
-    from dicom_io.archives.proof import STANDING
+    from dicom_io.archives.proving.proof import STANDING
     from plugin.assembly import verify as look_again
 
     looked = list(look_again(load_settings(config), _selection(**which)))

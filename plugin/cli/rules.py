@@ -32,7 +32,7 @@ def test(study: str, sender: str, at: datetime | None, config: Path | None, as_j
     STUDY is a folder or file, or the accession number or Study Instance UID of a study that the
     service received. Nothing is changed.
     """
-    from plugin.commands.rules import print_judgement
+    from plugin.commands.administrator.rules import print_judgement
 
     print_judgement(load_settings(config), study, sender=sender, at=at, as_json=as_json)
 
@@ -58,6 +58,6 @@ def replay(new: Path, since: str, config: Path | None, as_json: bool) -> None:
 
     Every study that would be treated otherwise is listed with both decisions. Nothing is changed.
     """
-    from plugin.commands.rules import print_replay
+    from plugin.commands.administrator.rules import print_replay
 
     print_replay(load_settings(config), load_settings(new), since, as_json=as_json)

@@ -179,7 +179,7 @@ def status(study: str | None, config: Path | None, as_json: bool, **which: Any) 
     STUDY is an accession number or a Study Instance UID. Without it, the latest studies are listed.
     """
     from plugin.administration.study_list import StudyList
-    from plugin.commands.status import print_studies, print_timeline
+    from plugin.commands.administrator.status import print_studies, print_timeline
 
     settings = load_settings(config)
     storage, since = settings.storage, which.pop("since")
@@ -206,7 +206,7 @@ def prune(config: Path | None, dry_run: bool, as_json: bool) -> None:
     drafted, not delivered and proved, or is in work.
     """
     from plugin.assembly import open_sessions, open_spool
-    from plugin.commands.prune import print_pruning
+    from plugin.commands.administrator.prune import print_pruning
     from plugin.housekeeping import limits_of
     from plugin.state.database import require_database
 
@@ -263,7 +263,7 @@ def service_unit(part: str, config: Path, user: str, secrets: Path) -> None:
     PART is what the unit runs: the whole service (serve, the default), or receive, work, deliver,
     upkeep, web or engine.
     """
-    from plugin.commands.service_unit import unit
+    from plugin.commands.administrator.service_unit import unit
 
     click.echo(unit(part, config, load_settings(config), user=user, secrets=secrets), nl=False)
 

@@ -35,7 +35,7 @@ def users() -> None:
 @json_option
 def list_users(config: Path | None, as_json: bool) -> None:
     """List who may sign in."""
-    from plugin.commands.users import print_users
+    from plugin.commands.administrator.users import print_users
 
     print_users(load_settings(config), as_json=as_json)
 
@@ -50,7 +50,7 @@ def add(name: str, roles: tuple[str, ...], display_name: str, config: Path | Non
 
     NAME is what they sign in with. The password is asked for, or read from standard input.
     """
-    from plugin.commands.users import add_user, typed_password
+    from plugin.commands.administrator.users import add_user, typed_password
 
     settings = load_settings(config)
     add_user(settings, name, display_name, roles, typed_password())
@@ -61,7 +61,7 @@ def add(name: str, roles: tuple[str, ...], display_name: str, config: Path | Non
 @config_option
 def remove(name: str, config: Path | None) -> None:
     """Let somebody sign in no more."""
-    from plugin.commands.users import remove_user
+    from plugin.commands.administrator.users import remove_user
 
     remove_user(load_settings(config), name)
 
@@ -74,7 +74,7 @@ def password(name: str, config: Path | None) -> None:
 
     The password is asked for, or read from standard input. They must sign in again.
     """
-    from plugin.commands.users import change_password, typed_password
+    from plugin.commands.administrator.users import change_password, typed_password
 
     settings = load_settings(config)
     change_password(settings, name, typed_password())
@@ -86,7 +86,7 @@ def password(name: str, config: Path | None) -> None:
 @config_option
 def roles_(name: str, roles: tuple[str, ...], config: Path | None) -> None:
     """Give somebody other roles, in place of those they have."""
-    from plugin.commands.users import change_roles
+    from plugin.commands.administrator.users import change_roles
 
     change_roles(load_settings(config), name, roles)
 
@@ -101,7 +101,7 @@ def tokens() -> None:
 @json_option
 def list_tokens(config: Path | None, as_json: bool) -> None:
     """List the tokens, without their secrets."""
-    from plugin.commands.users import print_tokens
+    from plugin.commands.administrator.users import print_tokens
 
     print_tokens(load_settings(config), as_json=as_json)
 
@@ -130,7 +130,7 @@ def make(name: str, scopes: tuple[str, ...], days: int, config: Path | None) -> 
     NAME is the program's, for the list and the audit trail. The program sends the token with each
     request as "Authorization: Bearer TOKEN".
     """
-    from plugin.commands.users import make_token
+    from plugin.commands.administrator.users import make_token
 
     make_token(load_settings(config), name, scopes, days)
 
@@ -140,6 +140,6 @@ def make(name: str, scopes: tuple[str, ...], days: int, config: Path | None) -> 
 @config_option
 def remove_token_(name: str, config: Path | None) -> None:
     """Refuse a token from now on."""
-    from plugin.commands.users import remove_token
+    from plugin.commands.administrator.users import remove_token
 
     remove_token(load_settings(config), name)

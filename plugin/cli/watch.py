@@ -33,7 +33,7 @@ def audit_verify(config: Path | None, head: str | None, as_json: bool) -> None:
     The hash of the newest entry is printed. Keep it elsewhere: with --head it proves later that
     nothing before it was changed.
     """
-    from plugin.commands.audit import print_verified, verify_trail
+    from plugin.commands.administrator.audit import print_verified, verify_trail
 
     found = verify_trail(load_settings(config), head)
     print_verified(found, as_json=as_json)
@@ -63,7 +63,7 @@ def audit_export(
 
     That you did so becomes an entry of the trail.
     """
-    from plugin.commands.audit import export_trail, write_lines
+    from plugin.commands.administrator.audit import export_trail, write_lines
 
     lines = export_trail(
         load_settings(config),
@@ -85,7 +85,7 @@ def alarms() -> None:
 @json_option
 def alarms_list(config: Path | None, past: bool, as_json: bool) -> None:
     """List the open alarms."""
-    from plugin.commands.alarms import print_alarms
+    from plugin.commands.administrator.alarms import print_alarms
 
     print_alarms(load_settings(config), past=past, as_json=as_json)
 
@@ -94,7 +94,7 @@ def alarms_list(config: Path | None, past: bool, as_json: bool) -> None:
 @config_option
 def alarms_test(config: Path | None) -> None:
     """Send a test to every channel of the settings."""
-    from plugin.commands.alarms import try_channels
+    from plugin.commands.administrator.alarms import try_channels
 
     tried = list(try_channels(load_settings(config)))
     for name, problem in tried:
@@ -115,7 +115,7 @@ def alarms_test(config: Path | None) -> None:
 @json_option
 def refusals(since: str, config: Path | None, as_json: bool) -> None:
     """List the senders that were refused, and why."""
-    from plugin.commands.refusals import print_refusals
+    from plugin.commands.administrator.refusals import print_refusals
 
     print_refusals(load_settings(config), since, as_json=as_json)
 

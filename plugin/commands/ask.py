@@ -15,8 +15,8 @@ from engine import load_engine
 from engine.inference.question import choice_answer, question_prompt, require_distinct
 from engine.protocol import Answer, FinishReason, Generation
 from plugin.console import say
-from plugin.drafting.pipeline import read_images
-from plugin.drafting.wanted.regions import reason_to_withhold
+from plugin.drafting.writing.pipeline import read_images
+from plugin.drafting.writing.regions import reason_to_withhold
 
 NOTICE = "AI ANSWER - NOT VERIFIED"
 

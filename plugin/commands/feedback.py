@@ -19,7 +19,6 @@ from plugin.administration.other_packages import brought
 from plugin.assembly import open_spool, passing_sessions
 from plugin.commands.moments import moment
 from plugin.console import say
-from plugin.destination_settings import ArchiveDestination
 from plugin.endpoints import archive_of
 from plugin.feedback.agreement import KINDS, Month
 from plugin.feedback.signed import (
@@ -33,6 +32,7 @@ from plugin.feedback.signed import (
     waiting,
 )
 from plugin.feedback.signed import signed_texts as texts_of
+from plugin.sections.destinations import ArchiveDestination
 from plugin.settings import Settings
 from plugin.state.clock import now_by
 from plugin.state.database import SessionFactory

@@ -20,8 +20,8 @@ from dicom_io.volume.series import choose_series
 from dicom_io.volume.volume import build_first
 from engine import load_engine
 from plugin.console import say
-from plugin.drafting.pipeline import DraftedStudy, Pipeline
-from reporting.render import draft_text
+from plugin.drafting.writing.pipeline import DraftedStudy, Pipeline
+from reporting.objects.render import draft_text
 
 
 def report_studies(

@@ -12,7 +12,7 @@ from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
-from dicom_io.archives.proof import STANDING, Verdict
+from dicom_io.archives.proving.proof import STANDING, Verdict
 from plugin.delivery.destinations import Destination
 from plugin.delivery.proving import WRONG, look
 
@@ -28,7 +28,7 @@ PATIENCE_S, PAUSE_S = 30.0, 1.0
 def write_test_report(folder: Path) -> tuple[Path, str]:
     """Write the report of a study that does not exist; returns its file and Study Instance UID."""
     from reporting.draft import DraftModel, make_draft
-    from reporting.sr import build_sr
+    from reporting.objects.sr import build_sr
 
     source = _ct_header()
     model = DraftModel("ctscribe doctor", "test", demonstration=True)

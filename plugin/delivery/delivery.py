@@ -18,7 +18,7 @@ from threading import Event
 
 from sqlalchemy.exc import DBAPIError
 
-from dicom_io.archives.proof import Verdict
+from dicom_io.archives.proving.proof import Verdict
 from dicom_io.errors import AssociationRejected, PeerUnreachable
 from plugin.delivery.destinations import Destination, Proof
 from plugin.delivery.formed import is_the_class

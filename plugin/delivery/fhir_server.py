@@ -20,8 +20,8 @@ from dicom_io.archives.http import (
     secured,
     within,
 )
-from dicom_io.archives.patient_identity import Identity
-from dicom_io.archives.proof import Found, InstanceReference
+from dicom_io.archives.patients.identity import Identity
+from dicom_io.archives.proving.proof import Found, InstanceReference
 from dicom_io.archives.tls import Tls
 from dicom_io.errors import AssociationRejected, PeerUnreachable
 

@@ -11,7 +11,7 @@ from pydicom import Dataset, dcmread
 from sqlalchemy import select
 
 from dicom_io.archives.archive import Target
-from dicom_io.archives.proof import Found, InstanceReference
+from dicom_io.archives.proving.proof import Found, InstanceReference
 from dicom_io.device import uid_in_form
 from dicom_io.errors import AssociationRejected, SopClassRefused
 from plugin.state.clock import now_of

@@ -12,7 +12,7 @@ import hl7
 from pydicom import Dataset, dcmread
 
 from dicom_io.archives.answers import hl7_error
-from dicom_io.archives.proof import Found, InstanceReference
+from dicom_io.archives.proving.proof import Found, InstanceReference
 from dicom_io.errors import AssociationRejected, PeerUnreachable
 
 _START, _END = b"\x0b", b"\x1c\r"

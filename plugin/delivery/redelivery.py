@@ -11,7 +11,7 @@ from pydicom import dcmread
 from sqlalchemy import ColumnElement, Select, exists, or_, select
 from sqlalchemy.orm import Session
 
-from dicom_io.archives.proof import Verdict
+from dicom_io.archives.proving.proof import Verdict
 from dicom_io.errors import PluginError
 from plugin.delivery.destinations import Destination
 from plugin.delivery.outbox import DONE, OPEN

@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 
 from dicom_io.counted import counted
 from plugin.drafting.due import LONGEST_PAUSE_S
-from plugin.drafting.heat import Heat
 from plugin.drafting.jobs import Claim, set_own
+from plugin.drafting.writing.heat import Heat
 from plugin.state import audit
 from plugin.state.audit import Action, Entry, Subject, this_process
 from plugin.state.clock import doubled

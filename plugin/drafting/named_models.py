@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, ExitStack
 
-from plugin.drafting.parts import MakeReport
+from plugin.drafting.writing.parts import MakeReport
 
 Opening = Callable[[str], AbstractContextManager[MakeReport]]
 

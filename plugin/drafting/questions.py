@@ -16,8 +16,8 @@ from dicom_io.model_input.preprocess import ModelInput
 from dicom_io.slices.read import read_study
 from engine.protocol import Answer, Generation, ReportEngine
 from plugin.drafting.jobs import paths_of
-from plugin.drafting.pipeline import read_images
-from plugin.drafting.wanted.regions import reason_to_withhold
+from plugin.drafting.writing.pipeline import read_images
+from plugin.drafting.writing.regions import reason_to_withhold
 from plugin.state.database import SessionFactory
 from plugin.state.files.spool import Spool
 from plugin.state.kept.questions import Question, QuestionState

@@ -105,7 +105,7 @@ def prepare_retraction(
     why = f"the study came again with another {' and '.join(sorted(changed))}"
     if not draft.path:
         return Retraction(draft.id, "", why)
-    from reporting.rejection import rejection_note  # highdicom takes a second to import
+    from reporting.objects.rejection import rejection_note  # highdicom takes a second to import
 
     rejected = dcmread(spool.absolute(draft.path))
     header = dcmread(corrected, stop_before_pixels=True, force=True)
@@ -187,7 +187,7 @@ def note_on(spool: Spool, path: str) -> Dataset | None:
     path : str
         Of the report object, relative to the spool.
     """
-    from reporting.rejection import rejection_note  # highdicom takes a second to import
+    from reporting.objects.rejection import rejection_note  # highdicom takes a second to import
 
     if not path:
         return None

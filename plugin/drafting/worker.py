@@ -31,9 +31,9 @@ from plugin.drafting.desk import Desk
 from plugin.drafting.due import due_in_s
 from plugin.drafting.job_ends import NewDraft
 from plugin.drafting.jobs import Claim
-from plugin.drafting.parts import MakeReport, Missing, no_such_model
 from plugin.drafting.wanted.age import why_too_old
 from plugin.drafting.wanted.judging import Judge, wanted_until
+from plugin.drafting.writing.parts import MakeReport, Missing, no_such_model
 from plugin.rules.decision import Decision
 from plugin.state.audit import subject_of
 from plugin.state.clock import CLOCK_SLACK, now_by

@@ -14,13 +14,13 @@ from dicom_io.cleaned import cleaned
 from dicom_io.errors import CtscribeError, EngineUnavailable
 from dicom_io.values import texts
 from plugin.drafting.jobs import paths_of
-from plugin.drafting.parts import Drafted, MakeReport
+from plugin.drafting.writing.parts import Drafted, MakeReport
 from plugin.state.database import SessionFactory
 from plugin.state.files.spool import Spool
 from plugin.state.kept.trials import Shadow, ShadowState
 from plugin.state.running.turns import begin_turn
 from plugin.state.tables import Draft
-from reporting.render import report_sections
+from reporting.objects.render import report_sections
 
 # A comparison is worth no more; a fault that three attempts meet stays
 ATTEMPTS = 3

@@ -6,11 +6,11 @@ import logging
 
 from dicom_io.cleaned import cleaned
 from dicom_io.errors import CtscribeError, DataSetMismatch, StoreFull
+from plugin.reception.association.pdata import Command
 from plugin.reception.committer import Committer
 from plugin.reception.dimse_status import SUCCESS, dimse_status
 from plugin.reception.header import Header, read_beginning, read_header, study_of, valid_uid
 from plugin.reception.intake import Arrival, Outcome, is_document
-from plugin.reception.pdata import Command
 from plugin.state.files.incoming import LONGEST_BEGINNING, IncomingFile, refusals
 from plugin.state.files.spool import Spool, file_head
 from plugin.state.kept.refusals import TURNED_AWAY

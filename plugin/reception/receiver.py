@@ -20,15 +20,15 @@ from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import StorageCommitmentPushModel  # type: ignore[attr-defined]
 from sqlalchemy.exc import DBAPIError
 
-from dicom_io.archives.commitment import Report
+from dicom_io.archives.proving.commitment import Report
 from dicom_io.archives.tls import Tls
 from dicom_io.errors import ProtocolViolation
+from plugin.reception.association.handshakes import Handshakes
+from plugin.reception.association.listener import Listener, reject, start_listener, stop_listener
+from plugin.reception.association.pdata import Command
 from plugin.reception.committer import Committer
 from plugin.reception.dimse_status import PROCESSING_FAILURE, SUCCESS
-from plugin.reception.handshakes import Handshakes
 from plugin.reception.instance_store import InstanceStore
-from plugin.reception.listener import Listener, reject, start_listener, stop_listener
-from plugin.reception.pdata import Command
 from plugin.reception.sweep import sweeping
 from plugin.state.clock import now_of
 from plugin.state.completeness import Patience

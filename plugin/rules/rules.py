@@ -15,7 +15,7 @@ from plugin.rules.condition import Condition, Undecided
 from plugin.rules.decision import Decision, Judgement, Step
 from plugin.rules.facts import Facts
 from plugin.rules.urgency import Urgency
-from plugin.section import require_unique
+from plugin.sections.section import require_unique
 
 Seconds = Annotated[float, Field(gt=0)]
 NO_MESSAGES = '"messages" wants a destination of the kind hl7 or fhir'

@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from dicom_io.archives.inventory import missing_from
+from dicom_io.archives.proving.inventory import missing_from
 from dicom_io.errors import AssociationRejected, PeerUnreachable
 from plugin.state import audit
 from plugin.state.audit import Action, Entry, Objects, Outcome, Subject, Who

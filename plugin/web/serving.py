@@ -20,8 +20,9 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from dicom_io.errors import ConfigurationError
 from plugin.assembly import await_sessions, open_spool
-from plugin.destination_settings import ArchiveDestination
 from plugin.endpoints import archive_of, certificates, read_secret
+from plugin.sections.destinations import ArchiveDestination
+from plugin.sections.web import Web
 from plugin.settings import Settings, load_settings
 from plugin.state.background import in_background
 from plugin.state.database import SessionFactory
@@ -56,7 +57,6 @@ from plugin.web.routes.office import Office
 from plugin.web.routes.questions import questions_router
 from plugin.web.routes.reading import reading_routers
 from plugin.web.routes.session import Entrance
-from plugin.web_settings import Web
 from plugin.workplace import patience_of, taking_notes
 
 LOGGER = logging.getLogger(__name__)

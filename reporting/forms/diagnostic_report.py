@@ -12,7 +12,7 @@ from pydicom import Dataset
 from dicom_io.device import DEVICE_UID
 from dicom_io.errors import NonConformantReport
 from reporting.forms.source import accepted_by, language_of, notice_of, writer, written_at
-from reporting.render import report_sections, report_text
+from reporting.objects.render import report_sections, report_text
 
 # One report of this software for each study: its identifier is the study's, in our own namespace
 REPORT = f"urn:oid:{DEVICE_UID}"

@@ -10,7 +10,7 @@ from uuid import NAMESPACE_OID, uuid5
 from pydicom import Dataset
 
 from reporting.forms.source import notice_of, writer, written_at
-from reporting.render import report_sections
+from reporting.objects.render import report_sections
 
 # HL7 v2.5.1 2.7.1; a line break inside a value is the formatting command .br
 _ESCAPES = str.maketrans(

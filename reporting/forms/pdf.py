@@ -14,7 +14,7 @@ from pydicom.uid import EncapsulatedPDFStorage
 
 from dicom_io.device import MODEL_NAME
 from reporting.forms.source import new_object, notice_of, written_at
-from reporting.render import report_sections
+from reporting.objects.render import report_sections
 
 FORM = "pdf"
 _TITLE = "Diagnostic Imaging Report"

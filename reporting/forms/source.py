@@ -10,10 +10,10 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from dicom_io.device import MANUFACTURER, MODEL_NAME, uid_in_form
-from reporting.concepts import ENGLISH, LANGUAGE
 from reporting.draft import DRAFT_NOTICE
+from reporting.objects.concepts import ENGLISH, LANGUAGE
+from reporting.objects.template import ACCEPTED_NOTICE, ACCEPTED_SERIES
 from reporting.patient import IDENTITY, time_zone_of
-from reporting.template import ACCEPTED_NOTICE, ACCEPTED_SERIES
 
 _SAME = (
     *IDENTITY,

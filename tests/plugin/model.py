@@ -8,7 +8,7 @@ from typing import Any
 
 from pydicom import Dataset
 
-from plugin.drafting.heat import Heat
+from plugin.drafting.writing.heat import Heat
 from tests.plugin.intake_objects import make_slice, new_uid
 
 

@@ -22,8 +22,8 @@ from plugin.delivery.delivery import delivering
 from plugin.delivery.destinations import Destination
 from plugin.delivery.outbox import Outbox
 from plugin.drafting.desk import Desk
-from plugin.drafting.heat import Heat
 from plugin.drafting.worker import Worker
+from plugin.drafting.writing.heat import Heat
 from plugin.reception.receiver import run_receiver
 from plugin.state.completeness import Patience
 from plugin.state.database import open_database, session_factory

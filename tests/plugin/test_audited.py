@@ -13,8 +13,8 @@ from engine.fake import FakeEngine
 from plugin.delivery.delivery import deliver_to
 from plugin.delivery.destinations import Destination
 from plugin.delivery.outbox import Outbox
-from plugin.drafting.pipeline import Pipeline
 from plugin.drafting.worker import Worker
+from plugin.drafting.writing.pipeline import Pipeline
 from plugin.reception.receiver import running_receiver
 from plugin.state.audit import Action, AuditRow, Outcome
 from plugin.state.completeness import Patience

@@ -16,7 +16,7 @@ from plugin.settings import load_settings
 from plugin.state.database import SessionFactory
 from plugin.state.files.spool import Spool
 from plugin.state.tables import Delivery, DeliveryState, Draft, Job, Study
-from reporting.sr import build_sr
+from reporting.objects.sr import build_sr
 from tests.mllp import Ris, listening
 from tests.plugin.delivery.drafts import Clock
 from tests.reporting.studies import ct_header, draft_of

@@ -23,14 +23,14 @@ from dicom_io.phantoms.dicom_study import write_study
 from dicom_io.phantoms.phantom import make_phantom
 from engine.fake import FakeEngine
 from plugin.assembly import open_sessions, open_spool
-from plugin.drafting.pipeline import Pipeline
+from plugin.drafting.writing.pipeline import Pipeline
 from plugin.reception.receiver import running_receiver
 from plugin.settings import load_settings
 from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory
 from plugin.state.tables import Draft, Event, Job
 from plugin.supervisor import CTSCRIBE
-from reporting.render import report_text
+from reporting.objects.render import report_text
 from tests.ports import free_port
 from tests.repository import ROOT
 from tests.waiting import eventually

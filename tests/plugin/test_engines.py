@@ -13,11 +13,11 @@ from dicom_io.phantoms.phantom import make_phantom
 from engine.serving.asking import Asking
 from engine.serving.openai_engine import OpenAIEngine
 from plugin.drafting.engine_watch import EngineWatch
-from plugin.drafting.pipeline import Pipeline
+from plugin.drafting.writing.pipeline import Pipeline
 from plugin.engines import ask_identity, opened_engine
 from plugin.settings import load_settings
 from plugin.state.tables import Event
-from reporting.render import report_text
+from reporting.objects.render import report_text
 from tests.engine.openai_server import DONE, answering, scored
 from tests.ports import free_port
 

@@ -18,10 +18,10 @@ from dicom_io.cleaned import cleaned
 from dicom_io.errors import PluginError
 from engine.fake import FakeEngine
 from plugin.command_group import Commands
-from plugin.commands.status import print_timeline
+from plugin.commands.administrator.status import print_timeline
 from plugin.console import LogLine
-from plugin.drafting.pipeline import Pipeline
 from plugin.drafting.worker import Worker
+from plugin.drafting.writing.pipeline import Pipeline
 from plugin.reception.receiver import running_receiver
 from plugin.state.columns import Base, CleanText
 from plugin.state.completeness import Patience

@@ -24,9 +24,9 @@ from sqlalchemy import select
 
 from plugin.assembly import destination
 from plugin.commands.files import content
-from plugin.destination_settings import OrthancDestination
-from plugin.reception.pdata import WHOLE
+from plugin.reception.association.pdata import WHOLE
 from plugin.reception.receiver import running_receiver
+from plugin.sections.destinations import OrthancDestination
 from plugin.settings import Settings
 from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory

@@ -19,7 +19,7 @@ from pydicom.uid import CTImageStorage
 from pynetdicom import AE, build_context
 
 from plugin.reception import receiver
-from plugin.reception.lobby import Strangers
+from plugin.reception.association.lobby import Strangers
 from plugin.reception.receiver import Limits, running_receiver
 from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory, open_database, session_factory

@@ -6,11 +6,11 @@ from typing import get_args
 import pytest
 
 from dicom_io.errors import ConfigurationError
-from plugin.destination_settings import Destination, OAuth
 from plugin.rules.rules import Rule
-from plugin.section import Certificates
+from plugin.sections.destinations import Destination, OAuth
+from plugin.sections.section import Certificates
+from plugin.sections.upkeep import Channel, SyslogLine
 from plugin.settings import Engine, NamedModel, Settings, load_settings
-from plugin.upkeep_settings import Channel, SyslogLine
 from tests.repository import ROOT
 
 DOCS = ROOT / "docs" / "settings.md"

@@ -10,8 +10,8 @@ from pydicom.tag import Tag
 
 from dicom_io.errors import DicomError, UnreadableText
 from reporting.forms.source import written_at
+from reporting.objects.sr import build_sr
 from reporting.patient import IDENTITY, disagreements, now_at, require_one_patient
-from reporting.sr import build_sr
 from tests.reporting.studies import ct_header, draft_of, reread
 from tests.reporting.validators import dciodvfy
 

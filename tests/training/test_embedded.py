@@ -21,10 +21,10 @@ from engine.checkpoints.checkpoint import describe
 from engine.inference.question import Asked
 from engine.protocol import Answer, Sampling
 from tests.torso import write_torso_series
-from training.data.phantom_questions import questions as phantom_questions
-from training.data.phantom_questions import yes_no_questions as yes_no
+from training.data.phantoms.questions import questions as phantom_questions
+from training.data.phantoms.questions import yes_no_questions as yes_no
 from training.data.questions import TYPES, Question
-from training.evaluation.phantoms import evaluate_phantoms
+from training.evaluation.tasks.phantoms import evaluate_phantoms
 from training.recipe.recipe import load_recipe
 from training.wording.vocabulary import FOLDER
 

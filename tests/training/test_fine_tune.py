@@ -17,7 +17,7 @@ from dicom_io.phantoms.phantom import make_phantom
 from engine import load_engine
 from plugin.cli import main
 from plugin.settings import load_settings
-from training.data.phantom_text import report_text
+from training.data.phantoms.text import report_text
 from training.recipe.recipe import load_recipe
 
 PAGE = Path(__file__).parents[2] / "docs" / "fine-tune.md"

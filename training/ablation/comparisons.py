@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from training.ablation.scores import Array, Figure, Found
 from training.ablation.variants import CLOSED, OPEN, REPORTS, RETRIEVAL, ROWS, Pair
 from training.data.questions import TYPES
-from training.evaluation import published
 from training.evaluation.metrics.bootstrap import Interval, mean, mean_of_means, summed, summed_by
-from training.evaluation.published import DIRECTIONS
-from training.evaluation.tables import Cell, Table
+from training.evaluation.printed import published
+from training.evaluation.printed.published import DIRECTIONS
+from training.evaluation.printed.tables import Cell, Table
 
 MEAN = "Mean"
 METEOR = "METEOR"

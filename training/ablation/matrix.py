@@ -17,11 +17,11 @@ from training.ablation.variants import Model, Pair, models_of, pairs_of, setting
 from training.data.shards import write_atomically
 from training.evaluation.embeddings import PairSystem
 from training.evaluation.metrics.text_metrics import TextMetric
-from training.evaluation.questions import evaluate_questions
-from training.evaluation.reports import evaluate_reports
-from training.evaluation.retrieval import evaluate_retrieval
 from training.evaluation.setting import Setting
 from training.evaluation.systems import ModelSystem
+from training.evaluation.tasks.questions import evaluate_questions
+from training.evaluation.tasks.reports import evaluate_reports
+from training.evaluation.tasks.retrieval import evaluate_retrieval
 from training.learner.begin import StageName
 from training.learner.material import Material
 from training.recipe.recipe import Recipe

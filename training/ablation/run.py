@@ -14,12 +14,12 @@ from training.ablation.matrix import Matrix, run_jobs
 from training.ablation.scores import read_found
 from training.ablation.tables import Layout
 from training.ablation.variants import TABLES, models_of, settings
-from training.data.phantoms import write_phantoms
+from training.data.phantoms.prepare import write_phantoms
 from training.evaluation.folder import claimed
 from training.evaluation.items import report_items
 from training.evaluation.metrics.text_metrics import TextMetric
+from training.evaluation.printed.tables import write_tables
 from training.evaluation.scores import score_texts, versions
-from training.evaluation.tables import write_tables
 from training.learner.material import Material, open_material
 from training.recipe.recipe import Recipe
 

@@ -23,11 +23,11 @@ from training.ablation.variants import (
     models_of,
     pairs_of,
 )
-from training.evaluation import published
-from training.evaluation.published import DIRECTIONS, RANKS, System
-from training.evaluation.questions import COLUMNS, by_type
+from training.evaluation.printed import published
+from training.evaluation.printed.published import DIRECTIONS, RANKS, System
+from training.evaluation.printed.tables import Cell, Table
 from training.evaluation.scores import NOT_COMPUTED, PAPER_METRICS, percent
-from training.evaluation.tables import Cell, Table
+from training.evaluation.tasks.questions import COLUMNS, by_type
 from training.learner.material import Material
 from training.recipe.recipe import Recipe
 

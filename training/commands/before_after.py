@@ -52,9 +52,9 @@ def _compare(material: Material, start: str, run: Path, reports: int) -> None:
     from engine.inference.local import LocalEngine
     from training.evaluation.compare import compare
     from training.evaluation.metrics.text_metrics import BLEU_1, ROUGE_1
-    from training.evaluation.reports import evaluate_reports
     from training.evaluation.setting import Setting
     from training.evaluation.systems import ModelSystem
+    from training.evaluation.tasks.reports import evaluate_reports
 
     folders = []
     for name, model in (("before", start), ("after", str(run / "checkpoint"))):

@@ -123,7 +123,7 @@ evaluate.add_command(ablation)
 def report(as_json: bool, **options: Any) -> None:
     """Table 2: score the reports that a model writes."""
     from training.evaluation.items import PAPER_REPORTS, report_items
-    from training.evaluation.reports import evaluate_reports
+    from training.evaluation.tasks.reports import evaluate_reports
 
     setting = open_setting(options, preprocess_of(options["model"]))
     if options["list_items"]:
@@ -140,7 +140,7 @@ def report(as_json: bool, **options: Any) -> None:
 def vqa(as_json: bool, **options: Any) -> None:
     """Tables 3 and 4: score answers to questions."""
     from training.evaluation.items import question_items
-    from training.evaluation.questions import evaluate_questions
+    from training.evaluation.tasks.questions import evaluate_questions
 
     setting = open_setting(options, preprocess_of(options["model"]))
     if options["list_items"]:
@@ -174,7 +174,7 @@ def retrieval(
     from engine.inference.device import choose_device
     from training.evaluation.embeddings import Embeddings, PairSystem
     from training.evaluation.items import report_items
-    from training.evaluation.retrieval import evaluate_retrieval
+    from training.evaluation.tasks.retrieval import evaluate_retrieval
 
     if list_items:
         setting = open_setting(options, None)
@@ -208,7 +208,7 @@ def tables(folder: Path, out: Path | None, as_json: bool) -> None:
     The paper's figures stand beside them. A cell that is empty names the reason.
     """
     from training.evaluation.paper import paper_tables
-    from training.evaluation.tables import write_tables
+    from training.evaluation.printed.tables import write_tables
 
     joined = paper_tables(folder)
     if out is not None:
@@ -238,7 +238,7 @@ def tables(folder: Path, out: Path | None, as_json: bool) -> None:
 def phantoms(model: str, seeds: range, resamples: int, device: str, as_json: bool) -> None:
     """Score findings, plane and phase on phantoms."""
     from engine import load_engine
-    from training.evaluation.phantoms import evaluate_phantoms
+    from training.evaluation.tasks.phantoms import evaluate_phantoms
 
     engine = load_engine(model, device=device)
     results = evaluate_phantoms(engine, seeds, resamples=resamples)

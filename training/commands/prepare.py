@@ -100,13 +100,13 @@ def phantoms(
     if recipe is None:
         if named:
             raise click.UsageError("the parts of a store need --recipe")
-        from training.data.phantom_m3d import write_raw
+        from training.data.phantoms.m3d import write_raw
 
         write_raw(out, seeds or range(1, 101), processes=processes)
     else:
         if seeds is not None:
             raise click.UsageError("--seeds has no part; name it: --train, --validation or --test")
-        from training.data.phantoms import write_phantoms
+        from training.data.phantoms.prepare import write_phantoms
         from training.recipe.recipe import load_recipe
 
         wanted = load_recipe(recipe)

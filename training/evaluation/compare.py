@@ -10,8 +10,8 @@ import numpy as np
 
 from dicom_io.errors import UnusableData
 from training.evaluation.metrics.bootstrap import Bootstrap
+from training.evaluation.printed.tables import Table
 from training.evaluation.scores import difference_table
-from training.evaluation.tables import Table
 
 Scores = Mapping[str, tuple[str, float]]
 """By item its case and its score."""

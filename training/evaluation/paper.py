@@ -12,12 +12,12 @@ from typing import Any
 
 from dicom_io.errors import UnusableData
 from training.data.store import SplitName
-from training.evaluation import published
 from training.evaluation.metrics.bootstrap import Interval
-from training.evaluation.published import DIRECTIONS, HERE, PAPER, RANKS, System
+from training.evaluation.printed import published
+from training.evaluation.printed.published import DIRECTIONS, HERE, PAPER, RANKS, System
+from training.evaluation.printed.tables import Cell, Table
 from training.evaluation.scores import NOT_COMPUTED
 from training.evaluation.setting import SPLITS
-from training.evaluation.tables import Cell, Table
 
 COMMANDS = {1: "retrieval", 2: "report", 3: "vqa", 4: "vqa"}
 """Which evaluation makes a table."""

@@ -14,7 +14,7 @@ from training.evaluation.folder import Output
 from training.evaluation.items import Item
 from training.evaluation.metrics.bootstrap import Bootstrap, Interval, mean, summed
 from training.evaluation.metrics.text_metrics import Scores, TextMetric
-from training.evaluation.tables import Cell, Table
+from training.evaluation.printed.tables import Cell, Table
 
 PAPER_METRICS = {"BLEU": "BLEU-1", "ROUGE": "ROUGE-1", "METEOR": "METEOR", "BERTScore": "BERTScore"}
 """By the paper's column, the metric's name here."""

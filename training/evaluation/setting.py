@@ -11,9 +11,9 @@ from training.data.store import SplitName, Store
 from training.evaluation.folder import Output, claimed
 from training.evaluation.items import Item, write_items
 from training.evaluation.metrics.bootstrap import Bootstrap
+from training.evaluation.printed.tables import Table, write_tables
 from training.evaluation.scores import endings, versions
 from training.evaluation.systems import System
-from training.evaluation.tables import Table, write_tables
 
 Outputs = Mapping[str, Sequence[Output]]
 """An output for each item, by the way in which it was decoded."""

@@ -21,8 +21,8 @@ from torch.nn import functional as F
 from dicom_io.errors import UnusableData
 from dicom_io.phantoms.truth import FINDINGS, Truth
 from engine.network.contrastive import ContrastivePair, pairwise_sigmoid_loss
-from training.data.phantom_regions import unpacked
-from training.data.phantom_text import statements
+from training.data.phantoms.regions import unpacked
+from training.data.phantoms.text import statements
 from training.data.store import as_unit_interval
 from training.learner.dense import DenseHead
 from training.learner.pairs import Pairs

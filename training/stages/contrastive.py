@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from dicom_io.errors import RecipeError
 from engine.checkpoints.weights import assemble
 from engine.network.contrastive import ContrastivePair, pair_without_weights
-from training.data.phantom_text import FINDINGS_OF
+from training.data.phantoms.text import FINDINGS_OF
 from training.data.store import as_unit_interval
 from training.export.model_card import export_pair
 from training.learner.material import Material

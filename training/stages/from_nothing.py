@@ -18,7 +18,7 @@ from typing import Any
 
 from dicom_io.errors import RecipeError
 from engine.checkpoints.folder import digest_of
-from training.data.phantoms import write_phantoms
+from training.data.phantoms.prepare import write_phantoms
 from training.data.shards import locked, write_atomically
 from training.learner.begin import StageName
 from training.learner.material import Material, open_material

@@ -22,7 +22,7 @@ from dicom_io.phantoms.truth import Truth
 from engine.checkpoints.layouts.native import write_end_of_text
 from engine.checkpoints.tokenizer_files import TOKENIZER
 from engine.checkpoints.weights import write_tensors
-from training.data.phantom_text import facts_text
+from training.data.phantoms.text import facts_text
 from training.data.store import Store
 from training.learner.language_model import Language, read_language_model
 from training.learner.material import Material

@@ -19,8 +19,8 @@ from dicom_io.phantoms.truth import Kind, Truth, draw_truth
 from engine.checkpoints.layouts.native import write_end_of_text
 from engine.checkpoints.tokenizer_files import TOKENIZER
 from engine.inference.question import choice_answer, question_prompt
-from training.data.phantom_questions import questions, yes_no_questions
-from training.data.phantom_text import (
+from training.data.phantoms.questions import questions, yes_no_questions
+from training.data.phantoms.text import (
     FINDINGS_OF,
     PROMPT,
     facts_text,

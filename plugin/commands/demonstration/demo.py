@@ -19,14 +19,14 @@ from dicom_io.errors import CtscribeError, PluginError
 from dicom_io.phantoms.dicom_study import write_study
 from dicom_io.phantoms.phantom import make_phantom
 from plugin.assembly import open_sessions
+from plugin.commands.administrator.status import print_timeline
 from plugin.commands.demonstration.archive import running_archive
 from plugin.commands.demonstration.page import show_page
-from plugin.commands.status import print_timeline
 from plugin.console import say
 from plugin.settings import Settings, load_settings
 from plugin.state.tables import DeliveryState, Draft, JobState, Study
 from plugin.supervisor import CTSCRIBE
-from reporting.render import report_text
+from reporting.objects.render import report_text
 
 # Many times what the whole way takes, so that a slow machine gets there, too
 PATIENCE_S = 300.0

@@ -91,7 +91,7 @@ def check_processes(settings: Settings) -> Iterator[Finding]:
 
 def check_certificates(settings: Settings) -> Iterator[Finding]:
     """No certificate of ours expires soon."""
-    from plugin.commands.certificates import certificates_of, valid_until
+    from plugin.commands.administrator.certificates import certificates_of, valid_until
 
     advice = "renew the certificate, and the file"
     for line, files in certificates_of(settings):

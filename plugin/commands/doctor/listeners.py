@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from plugin.commands.doctor.finding import Finding, reachable
+from plugin.sections.upkeep import Hl7, Metrics
+from plugin.sections.web import Web
 from plugin.settings import Settings
 from plugin.state.running.pulse import processes
-from plugin.upkeep_settings import Hl7, Metrics
-from plugin.web_settings import Web
 
 
 def check_receiver(settings: Settings) -> Finding:

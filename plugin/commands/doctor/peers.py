@@ -9,10 +9,10 @@ from uuid import uuid4
 
 from dicom_io.errors import CtscribeError
 from plugin.commands.doctor.finding import ALLOW_REACHING, Finding, not_installed, reachable
-from plugin.destination_settings import Destination as DestinationSettings
-from plugin.destination_settings import FhirDestination, Hl7Destination
+from plugin.sections.destinations import Destination as DestinationSettings
+from plugin.sections.destinations import FhirDestination, Hl7Destination
+from plugin.sections.web import Directory as DirectorySettings
 from plugin.settings import Settings
-from plugin.web_settings import Directory as DirectorySettings
 
 if TYPE_CHECKING:
     from plugin.delivery.destinations import Destination
@@ -65,7 +65,7 @@ def _examined(one: DestinationSettings) -> Finding:
 
 def _takes_and_shows(check: str, one: ArchiveSettings, target: Destination) -> Finding:
     """Go through what a delivery to an archive needs, without sending anything."""
-    from dicom_io.archives.proof import InstanceReference
+    from dicom_io.archives.proving.proof import InstanceReference
     from plugin.delivery.destinations import Proof
     from plugin.endpoints import archive_of
 

@@ -15,7 +15,7 @@ from pydicom.uid import (
 
 from dicom_io.archives.archive import Archive
 from dicom_io.errors import AssociationRejected, PeerUnreachable
-from plugin.drafting.parts import Missing
+from plugin.drafting.writing.parts import Missing
 from plugin.state.clock import now_of
 from plugin.state.database import SessionFactory
 from plugin.state.kept.orders import order_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dicom_io.device import uid_in_form
 
 BESIDE = ("evidence", "key-images")
-"""As `reporting.beside` names them, which no delivery imports."""
+"""As `reporting.objects.beside` names them, which no delivery imports."""
 
 
 def paths_beside(sop_instance_uid: str) -> list[str]:

@@ -19,10 +19,10 @@ from starlette.responses import Response
 
 from dicom_io.errors import PluginError
 from plugin.endpoints import read_secret
+from plugin.sections.web import Directory as Settings
 from plugin.web.access.sessions import Role
 from plugin.web.access.vouched import Vouched
 from plugin.web.dicomweb.problems import Refused
-from plugin.web_settings import Directory as Settings
 
 LOGGER = logging.getLogger(__name__)
 # A person waits

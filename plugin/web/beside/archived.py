@@ -11,14 +11,14 @@ from pathlib import Path
 from pydicom import Dataset, dcmread
 
 from dicom_io.archives.archive import Archive
-from dicom_io.archives.patient_identity import Person
-from dicom_io.archives.patient_studies import PatientStudies, is_of, texts_of
+from dicom_io.archives.patients.identity import Person
+from dicom_io.archives.patients.studies import PatientStudies, is_of, texts_of
 from dicom_io.cleaned import cleaned
 from dicom_io.device import is_own
 from dicom_io.errors import DamagedFile
 from plugin.web.beside.looking import PATIENCE_S, Looking
 from reporting.forms.source import is_accepted
-from reporting.render import document_lines
+from reporting.objects.render import document_lines
 
 # Of one study: addenda and versions are few. The text of one is a dozen pages at most
 _MOST_REPORTS, _LONGEST = 20, 100_000

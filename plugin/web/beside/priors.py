@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from dicom_io.archives.patient_identity import Person, same_person
-from dicom_io.archives.patient_studies import person_of
+from dicom_io.archives.patients.identity import Person, same_person
+from dicom_io.archives.patients.studies import person_of
 from plugin.web.beside.reports import Report, report_of
 from plugin.web.dicomweb.archive import Archive
 from plugin.web.dicomweb.metadata import tag_of

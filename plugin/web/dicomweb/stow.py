@@ -17,10 +17,10 @@ from typing import Any
 from dicom_io.archives.multipart import parts
 from dicom_io.counted import counted
 from dicom_io.errors import CtscribeError, NotRetrieved
+from plugin.reception.association.pdata import C_STORE_RQ, Command
 from plugin.reception.committer import Committer
 from plugin.reception.dimse_status import CANNOT_UNDERSTAND, SUCCESS, dimse_status
 from plugin.reception.instance_store import InstanceStore
-from plugin.reception.pdata import C_STORE_RQ, Command
 from plugin.reception.receiver import STORAGE_CLASSES, TRANSFER_SYNTAXES
 from plugin.state.audit import Who
 from plugin.state.completeness import Patience

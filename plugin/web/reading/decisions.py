@@ -41,9 +41,9 @@ from plugin.web.reading.reviews import (
     found,
     note_step,
 )
-from reporting.accepted import Acceptance, accepted_report
-from reporting.headings import Heading
+from reporting.objects.accepted import Acceptance, accepted_report
 from reporting.patient import time_zone_of
+from reporting.text.headings import Heading
 
 MESSAGES = ("hl7", "fhir")
 """Kinds of destinations that take no DICOM object."""

@@ -16,10 +16,10 @@ from plugin.state.database import SessionFactory, reading
 from plugin.state.files.spool import Spool
 from plugin.state.tables import Draft, Instance, Series, Study
 from plugin.web.dicomweb.problems import Refused
-from reporting import concepts
 from reporting.draft import ABSTENTION
-from reporting.headings import Heading
-from reporting.sentences import sentence_spans
+from reporting.objects import concepts
+from reporting.text.headings import Heading
+from reporting.text.sentences import sentence_spans
 
 _HEADINGS = {section.value: heading for heading, (section, _) in concepts.SECTIONS.items()}
 _DEMONSTRATION = "Demonstration model"

@@ -19,7 +19,7 @@ from plugin.web.dicomweb.problems import Refused, may_answer
 from plugin.web.reading.reviews import Outdated, Reader
 from plugin.web.reading.room import Room
 from plugin.web.routes.templates import HeadingName
-from reporting.headings import Heading
+from reporting.text.headings import Heading
 
 # The longest reports of radiology have some pages: 2,000 characters each
 Text = Annotated[str, Field(max_length=40_000), AfterValidator(cleaned_lines)]

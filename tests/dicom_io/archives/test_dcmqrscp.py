@@ -11,8 +11,8 @@ from pydicom import dcmread
 from pydicom.uid import generate_uid
 
 from dicom_io.archives.dimse import Dimse
-from dicom_io.archives.patient_identity import identity_of
-from dicom_io.archives.proof import InstanceReference, Verdict, judge
+from dicom_io.archives.patients.identity import identity_of
+from dicom_io.archives.proving.proof import InstanceReference, Verdict, judge
 from dicom_io.errors import CtscribeError
 from tests.objects import write_report
 from tests.ports import free_port

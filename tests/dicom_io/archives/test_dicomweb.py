@@ -11,8 +11,8 @@ from pydicom.uid import EnhancedSRStorage, generate_uid
 from dicom_io.archives.dicomweb import Dicomweb
 from dicom_io.archives.http import Bearer
 from dicom_io.archives.orthanc import Orthanc
-from dicom_io.archives.patient_identity import identity_of
-from dicom_io.archives.proof import InstanceReference, Verdict, judge
+from dicom_io.archives.patients.identity import identity_of
+from dicom_io.archives.proving.proof import InstanceReference, Verdict, judge
 from dicom_io.errors import AssociationRejected, NotRetrieved, PeerUnreachable
 from tests.ct import ct_slice
 from tests.objects import write_report, write_slice

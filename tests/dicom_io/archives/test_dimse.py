@@ -14,8 +14,8 @@ from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Ver
 
 from dicom_io.archives.association import Timeouts
 from dicom_io.archives.dimse import Dimse
-from dicom_io.archives.patient_identity import identity_of
-from dicom_io.archives.proof import InstanceReference, Verdict, judge
+from dicom_io.archives.patients.identity import identity_of
+from dicom_io.archives.proving.proof import InstanceReference, Verdict, judge
 from dicom_io.errors import AssociationRejected, PeerUnreachable
 from plugin.commands.demonstration.archive import running_archive
 from tests.objects import PATIENT_ID, write_report

@@ -6,8 +6,8 @@ from pydicom import dcmread
 from pydicom.uid import generate_uid
 
 from dicom_io.archives.orthanc import Orthanc
-from dicom_io.archives.patient_identity import identity_of
-from dicom_io.archives.proof import InstanceReference, Verdict, judge
+from dicom_io.archives.patients.identity import identity_of
+from dicom_io.archives.proving.proof import InstanceReference, Verdict, judge
 from dicom_io.errors import AssociationRejected, PeerUnreachable
 from tests.objects import write_report, write_slice
 from tests.orthanc import RunningOrthanc

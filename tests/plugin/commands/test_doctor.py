@@ -24,7 +24,7 @@ from plugin.state.completeness import Patience
 from plugin.state.database import open_database, session_factory
 from plugin.state.files.spool import Spool
 from plugin.state.running.pulse import Pulse
-from reporting.render import report_text
+from reporting.objects.render import report_text
 from tests.certificates import Authority
 from tests.engine.servers import serving
 from tests.odd_archives import Oddity, odd_pacs

@@ -12,8 +12,8 @@ from click.testing import CliRunner, Result
 
 from engine.fake import FakeEngine
 from plugin.cli import main
-from plugin.drafting.pipeline import Pipeline
 from plugin.drafting.worker import Worker
+from plugin.drafting.writing.pipeline import Pipeline
 from plugin.reception import intake
 from plugin.reception.header import Header
 from plugin.reception.intake import Arrival

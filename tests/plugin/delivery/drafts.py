@@ -12,8 +12,8 @@ from pydicom.uid import generate_uid
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dicom_io.archives.patient_identity import identity_of
-from dicom_io.archives.proof import Found, InstanceReference
+from dicom_io.archives.patients.identity import identity_of
+from dicom_io.archives.proving.proof import Found, InstanceReference
 from plugin.delivery.delivery import deliver_to
 from plugin.delivery.destinations import CLAIM_S, Destination
 from plugin.delivery.outbox import Due, Outbox

@@ -14,7 +14,7 @@ from sqlalchemy import update
 from dicom_io.archives.dicomweb import Dicomweb
 from dicom_io.archives.dimse import Dimse
 from dicom_io.archives.orthanc import Orthanc
-from dicom_io.archives.proof import Found, InstanceReference
+from dicom_io.archives.proving.proof import Found, InstanceReference
 from dicom_io.errors import AssociationRejected, PeerUnreachable, SopClassRefused
 from plugin.commands.demonstration.archive import running_archive
 from plugin.delivery.delivery import delivering

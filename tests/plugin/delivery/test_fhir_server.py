@@ -16,15 +16,15 @@ import pytest
 from fhir.resources.R4B.diagnosticreport import DiagnosticReport
 from pydicom import dcmread
 
-from dicom_io.archives.patient_identity import identity_of
-from dicom_io.archives.proof import InstanceReference, Verdict, judge
+from dicom_io.archives.patients.identity import identity_of
+from dicom_io.archives.proving.proof import InstanceReference, Verdict, judge
 from dicom_io.errors import AssociationRejected, PeerUnreachable
 from plugin.delivery.fhir_server import FhirServer
-from reporting.accepted import Acceptance, accepted_report
 from reporting.edition import Edition, Predecessor
 from reporting.forms.diagnostic_report import diagnostic_report
-from reporting.headings import Heading
-from reporting.sr import build_sr
+from reporting.objects.accepted import Acceptance, accepted_report
+from reporting.objects.sr import build_sr
+from reporting.text.headings import Heading
 from tests.ports import free_port
 from tests.reporting.studies import ct_header, draft_of
 

@@ -22,14 +22,14 @@ from sqlalchemy import select
 from dicom_io.archives.dicomweb import Dicomweb
 from dicom_io.archives.dimse import Dimse
 from dicom_io.archives.orthanc import Orthanc
-from dicom_io.archives.patient_identity import identity_of
-from dicom_io.archives.proof import InstanceReference, Verdict, judge
+from dicom_io.archives.patients.identity import identity_of
+from dicom_io.archives.proving.proof import InstanceReference, Verdict, judge
 from dicom_io.errors import AssociationRejected, SopClassRefused
 from plugin.delivery.formed import tell_form
 from plugin.endpoints import formed
 from plugin.state.database import SessionFactory
 from plugin.state.tables import Draft, Event, Job, Study
-from reporting.sr import build_sr
+from reporting.objects.sr import build_sr
 from tests.orthanc import RunningOrthanc, running_orthanc
 from tests.reporting.studies import ct_header, draft_of
 

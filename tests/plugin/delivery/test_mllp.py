@@ -9,13 +9,13 @@ from pathlib import Path
 import hl7
 import pytest
 
-from dicom_io.archives.proof import InstanceReference
+from dicom_io.archives.proving.proof import InstanceReference
 from dicom_io.errors import AssociationRejected, PeerUnreachable
 from plugin.delivery.destinations import Destination, Proof
 from plugin.delivery.mllp import Hl7Receiver
 from plugin.delivery.proving import look
 from reporting.forms.oru import oru_message
-from reporting.sr import build_sr
+from reporting.objects.sr import build_sr
 from tests.mllp import Ris, listening
 from tests.ports import free_port
 from tests.reporting.studies import ct_header, draft_of

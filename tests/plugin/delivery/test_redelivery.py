@@ -9,7 +9,7 @@ import pytest
 from pydicom import dcmread
 from sqlalchemy import select
 
-from dicom_io.archives.proof import Found, InstanceReference, Verdict
+from dicom_io.archives.proving.proof import Found, InstanceReference, Verdict
 from dicom_io.errors import AssociationRejected, PeerUnreachable, PluginError
 from plugin.delivery.redelivery import Selection, redeliver, verify
 from plugin.state.database import SessionFactory

@@ -24,8 +24,8 @@ from dicom_io.errors import LeaseLost, StoreFull
 from engine.fake import FakeEngine
 from plugin.delivery.outbox import Outbox
 from plugin.drafting import corrections, jobs
-from plugin.drafting.pipeline import Pipeline
 from plugin.drafting.worker import Worker
+from plugin.drafting.writing.pipeline import Pipeline
 from plugin.reception.receiver import running_receiver
 from plugin.state.completeness import Patience
 from plugin.state.files.spool import Spool
@@ -42,7 +42,7 @@ from plugin.state.tables import (
     Study,
 )
 from plugin.state.watch import Watch
-from reporting.render import report_text
+from reporting.objects.render import report_text
 from tests.ct import ct_stack
 from tests.plugin.intake_objects import association, raw_store_begin, store
 from tests.waiting import eventually

@@ -16,7 +16,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from dicom_io.errors import CtscribeError, DicomError
 from dicom_io.slices.read import read_studies
 from engine.fake import FakeEngine
-from plugin.drafting.pipeline import Pipeline
+from plugin.drafting.writing.pipeline import Pipeline
 from tests.ct import ct_stack
 
 AFFINE = np.array([[0, 0, 2, 0], [0, 2, 0, 0], [5, 0, 0, 0], [0, 0, 0, 1]], float)

@@ -11,9 +11,9 @@ from sqlalchemy import select, update
 
 from dicom_io.errors import EngineUnavailable
 from engine.fake import FakeEngine
-from plugin.drafting.pipeline import Pipeline
 from plugin.drafting.questions import ATTEMPTS, Questions
 from plugin.drafting.worker import Worker
+from plugin.drafting.writing.pipeline import Pipeline
 from plugin.state.kept.questions import Question, QuestionState
 from plugin.state.tables import Instance, Study
 from tests.plugin.feedback.conftest import Ward

@@ -21,8 +21,8 @@ from dicom_io.errors import (
 )
 from plugin.drafting import jobs
 from plugin.drafting.desk import Desk
-from plugin.drafting.heat import Heat
 from plugin.drafting.worker import Worker
+from plugin.drafting.writing.heat import Heat
 from plugin.reception import intake
 from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory

@@ -11,9 +11,9 @@ import pytest
 from pydicom.uid import generate_uid
 
 from engine.fake import FakeEngine
-from plugin.drafting.parts import MakeReport
-from plugin.drafting.pipeline import Pipeline
 from plugin.drafting.worker import Worker
+from plugin.drafting.writing.parts import MakeReport
+from plugin.drafting.writing.pipeline import Pipeline
 from plugin.feedback.shadows import Shadows
 from plugin.reception import intake
 from plugin.state.database import SessionFactory

@@ -14,15 +14,15 @@ from sqlalchemy import delete, update
 
 from engine.fake import FakeEngine
 from plugin.delivery.redelivery import Selection, redeliver
-from plugin.drafting.pipeline import Pipeline
 from plugin.drafting.worker import Worker
+from plugin.drafting.writing.pipeline import Pipeline
 from plugin.reception.receiver import running_receiver
 from plugin.state.completeness import Patience
 from plugin.state.files.spool import Spool
 from plugin.state.tables import Delivery, Draft, Event, Hold, Instance, Quarantine, Study
 from plugin.upkeep.keeping.limits import Limit, Limits
 from plugin.upkeep.keeping.retention import prune
-from reporting.render import report_text
+from reporting.objects.render import report_text
 from tests.ct import ct_stack
 from tests.plugin.intake_objects import store
 

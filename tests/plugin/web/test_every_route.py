@@ -22,6 +22,7 @@ from schemathesis.specs.openapi.checks import (
 from starlette.routing import Mount
 from starlette.testclient import TestClient
 
+from plugin.sections.web import Directory, Web
 from plugin.settings import Settings, Storage
 from plugin.state.audit import Who
 from plugin.state.database import connect, session_factory
@@ -33,7 +34,6 @@ from plugin.web.access.sessions import Limits, Role, sign_in
 from plugin.web.access.strangers import Strangers
 from plugin.web.access.tokens import Scope, Tokens
 from plugin.web.serving import Served
-from plugin.web_settings import Directory, Web
 
 PASSWORD = "correct horse battery"
 # What a person without a session may ask: whether there is one, and for one

@@ -16,8 +16,8 @@ from pydicom.datadict import DicomDictionary
 from sqlalchemy import select
 
 from engine.fake import FakeEngine
-from plugin.drafting.pipeline import Pipeline
 from plugin.drafting.worker import Worker
+from plugin.drafting.writing.pipeline import Pipeline
 from plugin.settings import Completeness, Settings, Storage
 from plugin.state.audit import Who
 from plugin.state.database import SessionFactory

@@ -20,10 +20,10 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from plugin.cli import main
+from plugin.sections.web import Web
 from plugin.settings import Settings
 from plugin.supervisor import CTSCRIBE
 from plugin.web.serving import archived_priors, guarded
-from plugin.web_settings import Web
 from tests.ct import ct_stack, save
 from tests.ports import free_port
 from tests.waiting import eventually

@@ -6,8 +6,8 @@ from fhir.resources.R4B.diagnosticreport import DiagnosticReport
 from dicom_io.errors import NonConformantReport
 from reporting.forms import diagnostic_report as module
 from reporting.forms.diagnostic_report import diagnostic_report
-from reporting.render import report_text
-from reporting.sr import build_sr
+from reporting.objects.render import report_text
+from reporting.objects.sr import build_sr
 from tests.reporting.studies import ct_header, draft_of
 
 

@@ -13,8 +13,8 @@ from reporting.edition import Edition, Predecessor
 from reporting.forms.image import page_image
 from reporting.forms.pdf import encapsulated_pdf
 from reporting.forms.text_sr import text_sr
-from reporting.render import report_sections, report_text
-from reporting.sr import build_sr
+from reporting.objects.render import report_sections, report_text
+from reporting.objects.sr import build_sr
 from tests.reporting.studies import ct_header, draft_of, reread
 from tests.reporting.validators import dciodvfy, dsr
 from tests.services import require

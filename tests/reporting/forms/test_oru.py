@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from reporting.edition import Edition, Predecessor
 from reporting.forms.oru import Names, control_id, oru_message
-from reporting.sr import build_sr
+from reporting.objects.sr import build_sr
 from tests.reporting.studies import ct_header, draft_of
 
 BEFORE = Predecessor("1.2.3", "1.2.9", "1.2.9.1", 1)

@@ -16,7 +16,7 @@ from training.ablation.variants import (
     models_of,
     pairs_of,
 )
-from training.evaluation import published
+from training.evaluation.printed import published
 from training.recipe.recipe import load_recipe
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.data.phantom_m3d import write_raw
+from training.data.phantoms.m3d import write_raw
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from engine.network.contrastive import ContrastivePair
 from engine.network.families.med3dvlm import Med3DVLM, Med3DVLMConfig
 from tests.engine.conftest import PROJECTOR, SIZE, VISION
 from tests.services import require
-from training.data.phantoms import write_phantoms
+from training.data.phantoms.prepare import write_phantoms
 from training.data.store import Store, open_store
 from training.evaluation.embeddings import PairSystem
 from training.evaluation.metrics import nltk_data

@@ -16,9 +16,9 @@ from plugin.cli import main
 from training.evaluation.embeddings import Embeddings
 from training.evaluation.items import report_items
 from training.evaluation.paper import paper_tables
-from training.evaluation.published import printed
-from training.evaluation.retrieval import evaluate_retrieval
+from training.evaluation.printed.published import printed
 from training.evaluation.setting import Setting
+from training.evaluation.tasks.retrieval import evaluate_retrieval
 
 FIGURE = {"value": 40.0, "low": 38.0, "high": 42.0}
 

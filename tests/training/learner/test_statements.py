@@ -12,8 +12,8 @@ from engine.checkpoints.tokenizer_files import read_tokenizer
 from engine.network.contrastive import ContrastivePair
 from engine.network.towers.dcformer import DCFormerConfig
 from tests.training.stages.small import write_store
-from training.data.phantom_text import statements
-from training.data.phantoms import write_phantoms
+from training.data.phantoms.prepare import write_phantoms
+from training.data.phantoms.text import statements
 from training.data.store import as_unit_interval, open_store
 from training.learner.pairs import Pairs
 from training.learner.statements import StatementPair, StatementPairs, pair_weights

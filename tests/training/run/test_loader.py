@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dicom_io.model_input.preprocess import PreprocessSpec
-from training.data.phantom_m3d import write_raw
+from training.data.phantoms.m3d import write_raw
 from training.data.prepare import prepare_m3d
 from training.data.sampler import Batches
 from training.data.store import Store, as_unit_interval, open_store

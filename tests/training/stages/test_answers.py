@@ -15,7 +15,7 @@ from engine.checkpoints.checkpoint import describe, load_checkpoint
 from plugin.cli import main
 from tests.training import tiny
 from tests.training.run.processes import finished, start, start_each
-from training.data.phantoms import write_phantoms
+from training.data.phantoms.prepare import write_phantoms
 from training.learner.begin import begin
 from training.learner.material import open_material
 from training.recipe.recipe import Recipe

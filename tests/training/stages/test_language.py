@@ -10,8 +10,8 @@ from dicom_io.phantoms.phantom import make_phantom
 from engine.checkpoints.description import Prompt
 from engine.checkpoints.tokenizer_files import read_tokenizer
 from tests.training.stages.small import write_store
-from training.data.phantom_text import PROMPT, facts_text
-from training.data.phantoms import write_phantoms
+from training.data.phantoms.prepare import write_phantoms
+from training.data.phantoms.text import PROMPT, facts_text
 from training.data.store import open_store
 from training.stages.language import Tales
 from training.wording.conversation import IGNORED, Script, turns

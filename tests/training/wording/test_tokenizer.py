@@ -2,7 +2,7 @@ import numpy as np
 
 from dicom_io.phantoms.truth import draw_truth
 from engine.checkpoints.tokenizer_files import read_tokenizer
-from training.data.phantom_text import PROMPT, facts_text, report_text
+from training.data.phantoms.text import PROMPT, facts_text, report_text
 from training.wording.tokenizer import SPECIAL, build_tokenizer
 from training.wording.vocabulary import FOLDER
 

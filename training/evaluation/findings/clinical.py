@@ -14,7 +14,7 @@ from training.evaluation.findings.labels import CT_RATE, labels_of
 from training.evaluation.findings.reader import Mention
 from training.evaluation.findings.score import F1, PRECISION, RECALL, counts
 from training.evaluation.metrics.bootstrap import Bootstrap, mean
-from training.evaluation.tables import Cell, Table
+from training.evaluation.printed.tables import Cell, Table
 
 Array = NDArray[np.float64]
 Reports = Sequence[Sequence[Mention]]

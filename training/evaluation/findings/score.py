@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from dicom_io.phantoms.truth import Truth
 from training.evaluation.findings.reader import SIDES, Mention
 from training.evaluation.metrics.bootstrap import Bootstrap
-from training.evaluation.tables import Cell, Table
+from training.evaluation.printed.tables import Cell, Table
 
 Array = NDArray[np.float64]
 Mode = Literal["strict", "lenient"]

@@ -17,7 +17,7 @@ from plugin.commands.demonstration.demo import running_service, wait_for
 from plugin.commands.demonstration.page import show_page
 from plugin.settings import load_settings
 from plugin.supervisor import CTSCRIBE
-from reporting.render import report_text
+from reporting.objects.render import report_text
 from tests.plugin.foreign_packages import foreign_packages, has_run
 from tests.training.asserted import asserted
 from training.evaluation.findings.score import true_mentions

@@ -25,6 +25,7 @@ from plugin.housekeeping import hl7_duties
 from plugin.reception import intake
 from plugin.rules.rules import Rules
 from plugin.rules.urgency import Urgency, urgency_named
+from plugin.sections.upkeep import Hl7
 from plugin.settings import Settings
 from plugin.state.completeness import nothing_known
 from plugin.state.database import SessionFactory, connect, session_factory
@@ -34,7 +35,6 @@ from plugin.state.tables import Delivery, Draft, Event, Job
 from plugin.upkeep.orders.hearing import Hearing
 from plugin.upkeep.orders.listener import Listener
 from plugin.upkeep.orders.messages import Told, told_by
-from plugin.upkeep_settings import Hl7
 from tests.plugin.arrivals import PATIENCE, arrival
 from tests.plugin.delivery.drafts import Service, Shelf
 from tests.plugin.intake_objects import make_slice, new_uid

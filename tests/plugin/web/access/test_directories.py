@@ -18,6 +18,8 @@ from pydantic import ValidationError
 
 from plugin.commands.doctor.finding import Finding
 from plugin.commands.doctor.peers import check_directories
+from plugin.sections.web import Directory as Settings
+from plugin.sections.web import Web
 from plugin.settings import Settings as Service
 from plugin.state.database import SessionFactory, connect, session_factory
 from plugin.web.access.directories import Directory, keep_pending, vouched
@@ -26,8 +28,6 @@ from plugin.web.application import create_app
 from plugin.web.dicomweb.problems import Refused
 from plugin.web.routes.directories import directories_router
 from plugin.web.routes.session import Entrance
-from plugin.web_settings import Directory as Settings
-from plugin.web_settings import Web
 from tests.plugin.web.chromium import BUILT, page_of, served
 from tests.plugin.web.people import add_person
 

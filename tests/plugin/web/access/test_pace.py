@@ -8,11 +8,11 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from plugin.sections.web import Web
 from plugin.web.access import pace
 from plugin.web.access.gate import COOKIE
 from plugin.web.access.pace import BURST_S, Pace, Paced
 from plugin.web.dicomweb.problems import Refused
-from plugin.web_settings import Web
 
 
 @pytest.fixture

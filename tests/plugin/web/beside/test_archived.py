@@ -18,8 +18,8 @@ from dicom_io.archives.archive import Archive as OtherArchive
 from dicom_io.archives.dicomweb import Dicomweb
 from dicom_io.archives.dimse import Dimse
 from dicom_io.archives.orthanc import Orthanc
-from dicom_io.archives.patient_identity import Person
-from dicom_io.archives.patient_studies import HeldStudy, PatientStudies
+from dicom_io.archives.patients.identity import Person
+from dicom_io.archives.patients.studies import HeldStudy, PatientStudies
 from dicom_io.device import MANUFACTURER, MODEL_NAME
 from dicom_io.errors import (
     AssociationRejected,

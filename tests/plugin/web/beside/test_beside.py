@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI, Request
 from starlette.testclient import TestClient
 
-from dicom_io.archives.patient_identity import same_person
+from dicom_io.archives.patients.identity import same_person
 from plugin.state.audit import Who
 from plugin.web.beside.priors import person as person_in
 from plugin.web.beside.routes import beside_router

@@ -22,7 +22,7 @@ from plugin.web.beside.reports import report_of as report_beside
 from plugin.web.reading.decisions import Consequences
 from plugin.web.reading.feed import Feed
 from plugin.web.reading.reviews import Reader
-from reporting.render import report_sections
+from reporting.objects.render import report_sections
 from tests.orthanc import RunningOrthanc
 from tests.plugin.arrivals import PATIENCE
 from tests.plugin.feedback.conftest import Ward

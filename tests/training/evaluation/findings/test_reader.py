@@ -8,7 +8,7 @@ import pytest
 from dicom_io.phantoms.detailed.phantom import draw_study
 from dicom_io.phantoms.phantom import make_phantom
 from dicom_io.phantoms.truth import draw_truth
-from training.data.phantom_text import report_text
+from training.data.phantoms.text import report_text
 from training.data.prose import study_findings
 from training.evaluation.findings.reader import Mention, read_findings
 from training.evaluation.findings.score import true_mentions

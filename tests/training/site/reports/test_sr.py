@@ -8,7 +8,7 @@ from pydicom.uid import (
 )
 
 from engine.fake import FakeEngine
-from plugin.drafting.pipeline import Pipeline
+from plugin.drafting.writing.pipeline import Pipeline
 from tests.training.site.structured import (
     ADDENDUM,
     FINDINGS,

@@ -1,0 +1,1 @@
+"""Whose studies an archive holds, and whether two records are of one patient."""

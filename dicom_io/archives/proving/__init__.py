@@ -1,0 +1,1 @@
+"""Whether an archive really holds what it was sent."""

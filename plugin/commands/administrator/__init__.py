@@ -1,0 +1,1 @@
+"""Commands that an administrator types beside a running service."""

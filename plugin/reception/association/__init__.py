@@ -1,0 +1,1 @@
+"""What happens on the wire below DIMSE: sockets, handshakes, and PDUs."""

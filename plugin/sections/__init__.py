@@ -1,0 +1,1 @@
+"""Tables of the settings file, each with what may stand in it."""

@@ -1,0 +1,1 @@
+"""What goes into an archive: report objects, evidence beside them, and rejections."""

@@ -1,0 +1,1 @@
+"""Phantoms as training data: their stores, their texts and questions, and where findings lie."""

@@ -1,0 +1,1 @@
+"""How results are laid out: tables, the paper's own beside them, and plots."""
