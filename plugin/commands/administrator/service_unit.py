@@ -50,7 +50,9 @@ def unit(part: str, config: Path, settings: Settings, *, user: str, secrets: Pat
     """
     command = (*CTSCRIBE, part, "-c", str(config.resolve()))
     named = _secrets(settings)
-    return Template((files("plugin.commands.administrator") / "service.unit").read_text("utf-8")).substitute(
+    return Template(
+        (files("plugin.commands.administrator") / "service.unit").read_text("utf-8")
+    ).substitute(
         name="ctscribe" if part == "serve" else f"ctscribe-{part}",
         what=PARTS[part],
         user=user,

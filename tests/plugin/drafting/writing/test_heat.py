@@ -11,8 +11,8 @@ from dicom_io.model_input.preprocess import ModelInput, PreprocessSpec
 from engine.judgement.protocol import Evidence
 from plugin.drafting.writing.heat import heat_maps
 from plugin.drafting.writing.pipeline import Pipeline
-from tests.plugin.drafting.test_evidence import Explaining
-from tests.plugin.drafting.test_evidence import paths as paths
+from tests.plugin.drafting.writing.test_evidence import Explaining
+from tests.plugin.drafting.writing.test_evidence import paths as paths
 
 SIZE = (8, 12, 6)
 CELLS = (4, 3, 2)
