@@ -34,7 +34,7 @@ from engine.inference.question import (
 from engine.inference.seen import Seen
 from engine.inference.sequential import TextGenerator, generator_for
 from engine.inference.writing import GeneratedTokens
-from engine.judgement.explaining import Explainer
+from engine.judgement.explaining import explainer_for
 from engine.judgement.protocol import Evidence
 from engine.network.out_of_distribution import image_features
 from engine.network.vision_language_model import VisionLanguageModel
@@ -84,6 +84,7 @@ class LocalEngine:
         self._special = self._ends | {self._image_token} | special_tokens(checkpoint)
         decoding = replace(checkpoint.decoding, ends=self._ends)
         self._generator = generator(self._model, decoding)
+        self._explainer = explainer_for(checkpoint, self._image_token)
         self._one_call = Lock()
 
     @classmethod
@@ -185,6 +186,10 @@ class LocalEngine:
         """
         return self._answers(asked, sampling)
 
+    @property
+    def can_explain(self) -> bool:
+        return self._explainer is not None
+
     def explain(
         self,
         model_input: ModelInput,
@@ -194,14 +199,12 @@ class LocalEngine:
         within_s: float = float("inf"),
     ) -> tuple[Evidence, ...]:
         """Find the evidence of sentences; see `Explains.explain`."""
-        known, baselines = self._checkpoint.prompt, self._checkpoint.baselines
-        if baselines is None or known.parts or generation.abstained is not None:
-            return ()
-        explainer = Explainer(self._model, self._checkpoint.tokenizer, baselines)
-        if not explainer.can_explain:
+        explainer = self._explainer
+        if explainer is None or generation.abstained is not None:
             return ()
         require_preprocessing(model_input, self.preprocess)
-        prompt = self._prompt_ids(known.reports[0], len(generation.token_ids))
+        question = self._checkpoint.prompt.reports[0]
+        prompt = self._prompt_ids(question, len(generation.token_ids))
         with self._running(), torch.inference_mode(False), torch.enable_grad():
             return explainer.explain(prompt, model_input, generation, spans, within_s)
 

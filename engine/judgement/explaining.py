@@ -12,8 +12,10 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from dicom_io.errors import EngineError
 from dicom_io.model_input.preprocess import ModelInput
 from dicom_io.volume.orientation import acquisition_plane
+from engine.checkpoints.checkpoint import Checkpoint
 from engine.judgement.baselines import Baselines, Box, Contrast, body_box
 from engine.judgement.evidence import (
     Wordings,
@@ -54,6 +56,18 @@ class Seen:
     box: Box
 
 
+def explainer_for(checkpoint: Checkpoint, image_token: int) -> Explainer | None:
+    """Return what finds the evidence of a checkpoint's sentences; None where nothing can.
+
+    Its model stands on the device where it will run.
+    """
+    if checkpoint.baselines is None or checkpoint.prompt.parts:
+        return None
+    parts = (checkpoint.model, checkpoint.tokenizer, checkpoint.baselines, image_token)
+    explainer = Explainer(*parts)
+    return explainer if explainer.can_explain else None
+
+
 @dataclass(frozen=True, eq=False)
 class Explainer:
     """Finds the evidence of a model's sentences.
@@ -65,11 +79,14 @@ class Explainer:
     tokenizer : Tokenizer
     baselines : Baselines
         What is said of absent findings, and what images without them look like.
+    image_token : int
+        Holds the place of images in a prompt.
     """
 
     model: VisionLanguageModel
     tokenizer: Tokenizer
     baselines: Baselines
+    image_token: int
 
     @property
     def can_explain(self) -> bool:
@@ -93,7 +110,13 @@ class Explainer:
             Placeholders and the question that the report answers.
         model_input, generation, spans, within_s
             As there.
+
+        Raises
+        ------
+        EngineError
+            The report was not written by this model.
         """
+        self._require_own(generation)
         until = time.monotonic() + within_s
         spoken = [
             (span, contrast)
@@ -110,6 +133,16 @@ class Explainer:
                     found[contrast.finding] = self._evidence(seen, contrast, wordings, until)
         named = ((span, found[contrast.finding]) for span, contrast in spoken)
         return tuple(replace(one, span=span) for span, one in named if one is not None)
+
+    def _require_own(self, generation: Generation) -> None:
+        """Refuse tokens that the model has not: on a GPU a single one would end the process."""
+        ids = generation.token_ids
+        if not all(0 <= one < self.model.llm_config.vocab_size for one in ids):
+            raise EngineError("the report holds tokens that this model does not have")
+        # What a limit cut off within a character is no part of the text
+        spelled = self.tokenizer.decode(list(ids)).lstrip().rstrip("\N{REPLACEMENT CHARACTER}")
+        if self.image_token in ids or not spelled.startswith(generation.text):
+            raise EngineError("the report's tokens do not spell its text")
 
     @torch.no_grad()
     def _see(self, model_input: ModelInput, device: torch.device) -> Seen:

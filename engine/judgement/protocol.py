@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from base64 import b64decode, b64encode
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,10 +42,34 @@ class Evidence:
         d, h, w = (int(i) for i in np.unravel_index(self.weights.argmax(), self.weights.shape))
         return d, h, w
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values that JSON can hold, without loss; `from_dict` reads them back."""
+        return {
+            "span": list(self.span),
+            "finding": self.finding,
+            "cells": list(self.weights.shape),
+            "weights": b64encode(self.weights.astype("<f4").tobytes()).decode(),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Evidence:
+        """Read what `to_dict` gave; a ValueError, TypeError or LookupError says it is no such."""
+        first, end = values["span"]
+        weights = np.frombuffer(b64decode(values["weights"], validate=True), "<f4")
+        weights = weights.astype(np.float32).reshape(values["cells"])
+        if weights.ndim != 3 or not weights.size or not ((weights >= 0) & (weights <= 1)).all():
+            raise ValueError("no weights of cells")
+        return cls((first, end), str(values["finding"]), weights)
+
 
 @runtime_checkable
 class Explains(Protocol):
     """An engine that can say where in the images its sentences come from."""
+
+    @property
+    def can_explain(self) -> bool:
+        """Whether this model, where it runs, can say it of any sentence."""
+        ...
 
     def explain(
         self,

@@ -12,6 +12,7 @@ import httpx
 
 from dicom_io.errors import EngineError, EngineUnavailable
 from dicom_io.model_input.preprocess import ModelInput, PreprocessSpec
+from engine.judgement.protocol import Evidence
 from engine.protocol import (
     AS_TRAINED,
     Answer,
@@ -31,7 +32,7 @@ from engine.serving.calls import (
     retry_after_s,
 )
 from engine.serving.hosts import Host
-from engine.serving.wire import QuestionTask, ReportTask, SamplesTask, ServedModel
+from engine.serving.wire import EvidenceTask, QuestionTask, ReportTask, SamplesTask, ServedModel
 
 T = TypeVar("T")
 
@@ -154,6 +155,25 @@ class RemoteEngine:
         task = QuestionTask(sampling, question, tuple(choices))
         return self._ask("/v1/ask", model_input, task, Answer.from_dict, on_token)
 
+    @property
+    def can_explain(self) -> bool:
+        """Whether the server can say it; raises `EngineUnavailable`."""
+        return self._served().can_explain
+
+    def explain(
+        self,
+        model_input: ModelInput,
+        generation: Generation,
+        spans: Sequence[tuple[int, int]],
+        *,
+        within_s: float = float("inf"),
+    ) -> tuple[Evidence, ...]:
+        """Find the evidence of sentences; see `Explains.explain`. Reports come first there."""
+        if not self.can_explain or generation.abstained is not None:
+            return ()
+        task = EvidenceTask.of(generation, spans, within_s)
+        return self._ask("/v1/evidence", model_input, task, partial(_evidence, set(task.spans)))
+
     def _served(self) -> ServedModel:
         if self._model is None:
             self._patiently(self.ask_identity)
@@ -164,7 +184,7 @@ class RemoteEngine:
         self,
         path: str,
         model_input: ModelInput,
-        task: ReportTask | SamplesTask | QuestionTask,
+        task: wire.AnyTask,
         read: Callable[[Any], T],
         on_token: OnToken | None = None,
     ) -> T:
@@ -258,3 +278,10 @@ def _last(host: Host, line: Any) -> Any:
 
 def _generations(values: Any) -> tuple[Generation, ...]:
     return tuple(map(Generation.from_dict, values))
+
+
+def _evidence(asked: set[tuple[int, int]], values: Any) -> tuple[Evidence, ...]:
+    found = tuple(map(Evidence.from_dict, values)) if isinstance(values, list) else None
+    if found is None or not asked.issuperset(one.span for one in found):
+        raise ValueError("evidence of other sentences")
+    return found

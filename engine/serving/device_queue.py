@@ -41,13 +41,15 @@ Observe = Callable[[Sequence[Any], float], None]
 class _Call:
     """What one caller waits for: a report that may share a batch, or anything else alone.
 
-    `about` tells different requests apart.
+    `about` tells different requests apart. What has a moment `until` (by `time.monotonic`) comes
+    after all that has none, until that moment.
     """
 
     run: Callable[[], Any]
     model_input: ModelInput | None = None
     sampling: Sampling | None = None
     about: object = None
+    until: float | None = None
     future: Future[Any] = field(default_factory=Future)
 
 
@@ -120,6 +122,22 @@ class DeviceQueue:
         """
         return self._enter(key if shared else None, _Call(run, about=key))
 
+    def aside(self, key: str, run: Callable[[float], Any], within_s: float) -> Future[Any]:
+        """Run something alone once nothing else waits; whoever cancels it takes it out of line.
+
+        Parameters
+        ----------
+        key : str
+            What is asked.
+        run : callable
+            Told how many seconds are left; none when others needed the device for all of them.
+        within_s : float
+            How long it may wait and run.
+        """
+        until = time.monotonic() + within_s
+        left = partial(_left, until)
+        return self._enter(None, _Call(lambda: run(left()), about=key, until=until))
+
     def close(self) -> None:
         """Take no more calls, and refuse those that still wait in line."""
         with self._changed:
@@ -127,12 +145,12 @@ class DeviceQueue:
             refused = [*self._line]
             self._line.clear()
             self._changed.notify_all()
-        for call in refused:
+        for call in filter(_begins, refused):
             call.future.set_exception(EngineUnavailable(_CLOSING))
 
     def _enter(self, key: str | None, call: _Call) -> Future[Any]:
-        # Nobody may cancel it: others may wait for the same answer
-        call.future.set_running_or_notify_cancel()
+        if call.until is None:  # nobody may cancel it: others may wait for the same answer
+            call.future.set_running_or_notify_cancel()
         with self._changed:
             if self._closed:
                 raise EngineUnavailable(_CLOSING)
@@ -158,7 +176,8 @@ class DeviceQueue:
 
     def _work(self) -> None:
         while calls := self._next():
-            self._serve(calls)
+            if begun := [*filter(_begins, calls)]:
+                self._serve(begun)
 
     def _next(self) -> list[_Call]:
         """Wait for a call, and take those along that can be served with it; none: closed."""
@@ -166,7 +185,8 @@ class DeviceQueue:
             self._changed.wait_for(lambda: self._line or self._closed)
             if not self._line:
                 return []
-            first = self._line.popleft()
+            first = self._first()
+            self._line.remove(first)
             alike = [
                 other
                 for other in self._line
@@ -176,6 +196,11 @@ class DeviceQueue:
             for companion in companions:
                 self._line.remove(companion)
             return [first, *companions]
+
+    def _first(self) -> _Call:
+        now = time.monotonic()
+        urgent = (call for call in self._line if call.until is None or call.until <= now)
+        return next(urgent, self._line[0])
 
     def _serve(self, calls: Sequence[_Call]) -> None:
         started = time.monotonic()
@@ -240,6 +265,15 @@ class DeviceQueue:
     def _give_up(self, reason: str) -> None:
         self._broken = reason
         self.on_broken()
+
+
+def _begins(call: _Call) -> bool:
+    """Whether a call is to run: nobody has cancelled it, and nobody can any more."""
+    return call.future.running() or call.future.set_running_or_notify_cancel()
+
+
+def _left(until: float) -> float:
+    return max(0.0, until - time.monotonic())
 
 
 def is_device_error(error: Exception) -> bool:

@@ -7,11 +7,12 @@ from itertools import chain
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 
+from engine.judgement.protocol import Evidence
 from engine.protocol import Answer, Compilation, Generation, ModelIdentity
 
 # A token takes milliseconds, a report of a large model on a busy CPU minutes
 SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 120.0, 300.0, 600.0)
-Result = Generation | Answer | tuple[Generation, ...]
+Result = Generation | Answer | tuple[Generation, ...] | tuple[Evidence, ...]
 
 BATCHES = (1, 2, 4, 8, 16, 32)
 
@@ -109,4 +110,5 @@ class ServingMetrics:
 def _generations(result: Result) -> tuple[Generation, ...]:
     if isinstance(result, Answer):
         return (result.generation,)
-    return result if isinstance(result, tuple) else (result,)
+    several = result if isinstance(result, tuple) else (result,)
+    return tuple(one for one in several if isinstance(one, Generation))

@@ -25,12 +25,13 @@ from starlette.exceptions import HTTPException
 from dicom_io.errors import EngineError, EngineFault, EngineUnavailable, OutOfDeviceMemory
 from dicom_io.model_input.preprocess import ModelInput
 from engine.inference.question import question_prompt, require_distinct
+from engine.judgement.protocol import Evidence, Explains
 from engine.protocol import Compiles, OnToken, Reached, ReportEngine, require_preprocessing
 from engine.serving import wire
 from engine.serving.device_queue import DeviceQueue
 from engine.serving.gate import LoadGate, TokenGate
 from engine.serving.metrics import Result, ServingMetrics
-from engine.serving.wire import QuestionTask, ReportTask, SamplesTask, Task
+from engine.serving.wire import EvidenceTask, QuestionTask, ReportTask, SamplesTask, Task
 
 LOGGER = logging.getLogger(__name__)
 UPLOAD_S = 60.0
@@ -91,6 +92,7 @@ def make_app(
     app.add_api_route("/v1/report", service.report, methods=["POST"])
     app.add_api_route("/v1/samples", service.samples, methods=["POST"])
     app.add_api_route("/v1/ask", service.ask, methods=["POST"])
+    app.add_api_route("/v1/evidence", service.evidence, methods=["POST"])
     return app
 
 
@@ -159,7 +161,8 @@ class _Service:
 
     async def model(self) -> Response:
         """Which model this is, and how its input must be prepared."""
-        served = wire.ServedModel(self._engine.identity, self._engine.preprocess)
+        engine = self._engine
+        served = wire.ServedModel(engine.identity, engine.preprocess, _explains(engine) is not None)
         return _json(wire.pack_model(served))
 
     async def report(self, request: Request) -> Response:
@@ -173,6 +176,10 @@ class _Service:
     async def ask(self, request: Request) -> Response:
         """The answer to a question."""
         return await self._answer(request, QuestionTask)
+
+    async def evidence(self, request: Request) -> Response:
+        """Where sentences of a report come from."""
+        return await self._answer(request, EvidenceTask)
 
     def retry_after_s(self) -> int:
         """How long the device takes for what it runs, as the last run says."""
@@ -220,6 +227,8 @@ class _Service:
         except EngineError as error:
             request.state.status = _status(error)  # for the metrics: the caller has a success
             yield _line(wire.pack_error(error))
+        finally:
+            answer.cancel()  # the caller has gone: what nobody else waits for leaves the line
 
     def _require_model(self, request: Request) -> None:
         """Refuse a request for another model (RFC 9110 13.1.1)."""
@@ -241,22 +250,41 @@ class _Service:
         self,
         key: str,
         model_input: ModelInput,
-        task: ReportTask | SamplesTask | QuestionTask,
+        task: wire.AnyTask,
         on_token: OnToken | None,
     ) -> Future[Any]:
         run: Callable[[], Result]
-        engine, sampling = self._engine, task.sampling
+        engine = self._engine
         match task:
-            case ReportTask() if on_token is None:
+            case EvidenceTask(within_s=within_s):
+                return self._queue.aside(key, self._look(model_input, task), within_s)
+            case ReportTask(sampling) if on_token is None:
                 return self._queue.report(key, model_input, sampling)
-            case ReportTask():
+            case ReportTask(sampling):
                 run = partial(engine.report, model_input, sampling, on_token=on_token)
-            case SamplesTask(count=count):
+            case SamplesTask(sampling, count):
                 run = partial(engine.report_samples, model_input, count, sampling)
-            case QuestionTask(question=question, choices=choices):
+            case QuestionTask(sampling, question, choices):
                 asked = (model_input, question, choices, sampling)
                 run = partial(engine.ask, *asked, on_token=on_token)
         return self._queue.call(key, run, shared=on_token is None)
+
+    def _look(
+        self, model_input: ModelInput, task: EvidenceTask
+    ) -> Callable[[float], tuple[Evidence, ...]]:
+        engine = _explains(self._engine)
+        if engine is None:
+            raise EngineError("this model cannot say where its sentences come from")
+        report = task.report(self._engine.identity)
+
+        def look(left_s: float) -> tuple[Evidence, ...]:
+            return engine.explain(model_input, report, task.spans, within_s=left_s) if left_s else ()
+
+        return look
+
+
+def _explains(engine: object) -> Explains | None:
+    return engine if isinstance(engine, Explains) and engine.can_explain else None
 
 
 async def _body(request: Request, limit: int) -> bytes:
@@ -327,7 +355,7 @@ def _status(error: EngineError) -> int:
 
 def _plain(result: Result) -> Any:
     if isinstance(result, tuple):
-        return [generation.to_dict() for generation in result]
+        return [one.to_dict() for one in result]
     return result.to_dict()
 
 

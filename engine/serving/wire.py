@@ -9,7 +9,7 @@ travels.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Annotated, Any, TypeVar
 
@@ -23,7 +23,7 @@ from safetensors.numpy import load, save
 from dicom_io import errors
 from dicom_io.errors import CtscribeError, EngineError, EngineUnavailable
 from dicom_io.model_input.preprocess import ModelInput, PreprocessSpec
-from engine.protocol import AS_TRAINED, ModelIdentity, Sampling
+from engine.protocol import AS_TRAINED, Generation, ModelIdentity, Sampling
 
 MEDIA_TYPE = "application/x-safetensors"
 ENCODING = "zstd"
@@ -32,6 +32,12 @@ BEAT = "X-Beat-Seconds"
 """Header of a request: how often the server says that it works on it, by an empty line. An error
 that it tells later has the status of a success."""
 """Asked for in `Accept`: one JSON object a line, each piece of the text as it is written."""
+
+LONGEST_REPORT = 4096
+"""Tokens: what is longer was cut off at a limit, and is no report that anybody reads."""
+MOST_SENTENCES = 256
+LONGEST_LOOK_S = 60.0
+"""The longest that a server looks for the evidence of one report."""
 
 # Higher levels cost more time than a gigabit line saves (python -m bench.serving)
 _LEVEL = 1
@@ -70,22 +76,72 @@ class QuestionTask:
     choices: tuple[str, ...]
 
 
-Task = TypeVar("Task", ReportTask, SamplesTask, QuestionTask)
+@dataclass(frozen=True)
+class EvidenceTask:
+    """It is asked where in the volume sentences of its report come from.
+
+    Parameters
+    ----------
+    tokens, token_ids : tuple
+        Of the whole report, as its `Generation` has them.
+    spans : tuple of (int, int)
+        Start and end of each sentence in the text.
+    within_s : float
+        How long to look, waiting included.
+
+    Raises
+    ------
+    EngineError
+        Tokens and their numbers are not equally many, or a span lies outside the text.
+    """
+
+    tokens: Annotated[tuple[str, ...], Field(max_length=LONGEST_REPORT)]
+    token_ids: tuple[int, ...]
+    spans: Annotated[tuple[tuple[int, int], ...], Field(max_length=MOST_SENTENCES)]
+    within_s: Annotated[float, Field(ge=0, le=LONGEST_LOOK_S)]
+
+    def __post_init__(self) -> None:
+        if len(self.tokens) != len(self.token_ids):
+            raise EngineError("the request's tokens and token_ids are not equally many")
+        size = sum(map(len, self.tokens))
+        if not all(0 <= start < end <= size for start, end in self.spans):
+            raise EngineError("the request's spans do not lie in its text")
+
+    @classmethod
+    def of(
+        cls, generation: Generation, spans: Sequence[tuple[int, int]], within_s: float
+    ) -> EvidenceTask:
+        """Ask it of sentences of a report; see `Explains.explain`."""
+        within_s = min(max(within_s, 0.0), LONGEST_LOOK_S)
+        return cls(generation.tokens, generation.token_ids, tuple(spans), within_s)
+
+    def report(self, identity: ModelIdentity) -> Generation:
+        """Return the report, without what the model saw and thought."""
+        unknown = (float("nan"),) * len(self.tokens)
+        seen = np.zeros(0, np.float32)
+        text = "".join(self.tokens)
+        return Generation(text, self.tokens, self.token_ids, unknown, seen, identity, "eos")
+
+
+AnyTask = ReportTask | SamplesTask | QuestionTask | EvidenceTask
+Task = TypeVar("Task", ReportTask, SamplesTask, QuestionTask, EvidenceTask)
 
 
 @dataclass(frozen=True)
 class ServedModel:
-    """What a server says of its model."""
+    """What a server says of its model, and whether it tells where sentences come from."""
 
     identity: ModelIdentity
     preprocess: PreprocessSpec
+    can_explain: bool = False
 
 
-def pack(model_input: ModelInput, task: ReportTask | SamplesTask | QuestionTask) -> bytes:
+def pack(model_input: ModelInput, task: AnyTask) -> bytes:
     """Return the request that asks for `task`; the pixels arrive bit for bit."""
     wanted = asdict(task)
-    # What is not asked for is not said: a server of before knows fewer keys
-    wanted["sampling"] = {k: v for k, v in wanted["sampling"].items() if v is not None}
+    if "sampling" in wanted:
+        # What is not asked for is not said: a server of before knows fewer keys
+        wanted["sampling"] = {k: v for k, v in wanted["sampling"].items() if v is not None}
     request = {"spec": model_input.spec.to_dict(), "task": wanted}
     tensors: dict[str, NDArray[Any]] = {
         "pixels": np.ascontiguousarray(model_input.pixels),

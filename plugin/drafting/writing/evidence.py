@@ -41,12 +41,12 @@ def find_evidence(
     within_s : float
         How long it may look; 0 asks nothing.
     """
-    if not within_s or generation.abstained is not None or not isinstance(engine, Explains):
-        return ()
     spans = statements_in(generation.text)
-    if not spans:
+    if not within_s or generation.abstained is not None or not spans:
         return ()
     try:
+        if not isinstance(engine, Explains) or not engine.can_explain:
+            return ()
         return engine.explain(model_input, generation, spans, within_s=within_s)
     except (EngineError, RuntimeError) as error:  # torch's own errors are RuntimeErrors
         # a draft is worth more than its evidence

@@ -89,8 +89,10 @@ def test_a_model_without_baselines_names_nothing(checkpoint: Checkpoint):
     assert engine.explain(model_input, generation, [(0, 5)]) == ()
 
 
-def test_a_cpu_is_too_slow_for_a_large_model(engine, seen, generation, monkeypatch):
+def test_a_cpu_is_too_slow_for_a_large_model(seen, generation, monkeypatch):
     monkeypatch.setattr(explaining, "LARGE", 1)
+    engine = LocalEngine.load(EMBEDDED, device="cpu")
+    assert not engine.can_explain
     assert engine.explain(seen, generation, spans(generation, "ascites")) == ()
 
 
