@@ -219,10 +219,10 @@ class _Service:
         self, request: Request, answer: asyncio.Future[Any], beat_s: float
     ) -> AsyncIterator[bytes]:
         """Give empty lines, which JSON allows before a value, until there is an answer."""
-        yield b"\n"
-        while not (await asyncio.wait([answer], timeout=beat_s))[0]:
-            yield b"\n"
         try:
+            yield b"\n"
+            while not (await asyncio.wait([answer], timeout=beat_s))[0]:
+                yield b"\n"
             yield _line(_plain(answer.result()))
         except EngineError as error:
             request.state.status = _status(error)  # for the metrics: the caller has a success
