@@ -278,7 +278,9 @@ class _Service:
         report = task.report(self._engine.identity)
 
         def look(left_s: float) -> tuple[Evidence, ...]:
-            return engine.explain(model_input, report, task.spans, within_s=left_s) if left_s else ()
+            return (
+                engine.explain(model_input, report, task.spans, within_s=left_s) if left_s else ()
+            )
 
         return look
 

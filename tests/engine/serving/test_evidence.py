@@ -24,7 +24,7 @@ from engine.serving import wire
 from engine.serving.device_queue import DeviceQueue
 from engine.serving.server import make_app
 from engine.serving.wire import EvidenceTask
-from plugin.drafting.evidence import find_evidence
+from plugin.drafting.writing.evidence import find_evidence
 from reporting.draft import statements_in
 from tests.engine.conftest import input_for
 from tests.engine.servers import closing_client, remote, serving
