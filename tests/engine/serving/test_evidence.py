@@ -68,14 +68,16 @@ def evidence(span: tuple[int, int]) -> Evidence:
 def test_a_server_s_evidence_is_that_of_its_engine() -> None:
     engine = Explaining()
     with remote(engine) as client:
-        assert isinstance(client, Explains) and client.can_explain
+        assert isinstance(client, Explains)
+        assert client.can_explain
         found = client.explain(INPUT, REPORT, SPANS, within_s=7)
     expected = [evidence(span) for span in SPANS]
     assert [(one.span, one.finding) for one in found] == [(e.span, e.finding) for e in expected]
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one.weights, other.weights)
     ((text, left_s),) = engine.asked
-    assert text == REPORT.text and 0 < left_s <= 7
+    assert text == REPORT.text
+    assert 0 < left_s <= 7
 
 
 def test_the_embedded_model_says_the_same_over_http() -> None:
