@@ -84,7 +84,11 @@ class LocalEngine:
         self._special = self._ends | {self._image_token} | special_tokens(checkpoint)
         decoding = replace(checkpoint.decoding, ends=self._ends)
         self._generator = generator(self._model, decoding)
-        self._explainer = explainer_for(checkpoint, self._image_token)
+        # A report in parts answers several prompts, and no sentence is known to follow one of them
+        baselines = None if checkpoint.prompt.parts else checkpoint.baselines
+        self._explainer = explainer_for(
+            self._model, checkpoint.tokenizer, baselines, self._image_token
+        )
         self._one_call = Lock()
 
     @classmethod

@@ -15,7 +15,6 @@ from torch import Tensor
 from dicom_io.errors import EngineError
 from dicom_io.model_input.preprocess import ModelInput
 from dicom_io.volume.orientation import acquisition_plane
-from engine.checkpoints.checkpoint import Checkpoint
 from engine.judgement.baselines import Baselines, Box, Contrast, body_box
 from engine.judgement.evidence import (
     Wordings,
@@ -56,15 +55,21 @@ class Seen:
     box: Box
 
 
-def explainer_for(checkpoint: Checkpoint, image_token: int) -> Explainer | None:
-    """Return what finds the evidence of a checkpoint's sentences; None where nothing can.
+def explainer_for(
+    model: VisionLanguageModel, tokenizer: Tokenizer, baselines: Baselines | None, image_token: int
+) -> Explainer | None:
+    """Return what finds the evidence of a model's sentences; None where nothing can.
 
-    Its model stands on the device where it will run.
+    Parameters
+    ----------
+    model : VisionLanguageModel
+        On the device where it will run.
+    tokenizer, baselines, image_token
+        As `Explainer` takes them; None where nobody has measured baselines.
     """
-    if checkpoint.baselines is None or checkpoint.prompt.parts:
+    if baselines is None:
         return None
-    parts = (checkpoint.model, checkpoint.tokenizer, checkpoint.baselines, image_token)
-    explainer = Explainer(*parts)
+    explainer = Explainer(model, tokenizer, baselines, image_token)
     return explainer if explainer.can_explain else None
 
 
