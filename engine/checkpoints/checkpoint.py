@@ -14,6 +14,7 @@ from torch import Tensor
 
 from dicom_io.errors import CheckpointMismatch, EngineError
 from dicom_io.model_input.preprocess import PreprocessSpec
+from engine.checkpoints.calibrated import own_calibration
 from engine.checkpoints.decoding import GREEDILY, Decoding, read_decoding
 from engine.checkpoints.description import (
     CONFIG,
@@ -55,6 +56,7 @@ from engine.checkpoints.layouts.vlm_qwen import QWEN2, VLM_QWEN
 from engine.checkpoints.tokenizer_files import TOKENIZER, read_tokenizer
 from engine.checkpoints.weights import HEAD, SHARD_BYTES, assemble, read_tensors, write_tensors
 from engine.judgement.baselines import EVIDENCE, Baselines, read_baselines
+from engine.judgement.calibration import Calibration
 from engine.network.contrastive import ContrastiveConfig, ContrastivePair
 from engine.network.families.merlin_pair import MerlinPairConfig
 from engine.network.families.pmc_clip import PMCClipConfig
@@ -105,6 +107,7 @@ class Checkpoint:
     digest: str = ""
     decoding: Decoding = GREEDILY
     baselines: Baselines | None = None
+    calibration: Calibration | None = None
 
     @property
     def identity(self) -> ModelIdentity:
@@ -214,6 +217,7 @@ def load_described(
         digest=found.digest,
         decoding=read_decoding(found.folder),
         baselines=read_baselines(found.folder),
+        calibration=own_calibration(found),
     )
 
 
@@ -319,6 +323,7 @@ def save_checkpoint(
         write_tensors(checkpoint.distribution.to_tensors(), folder, stem=stem)
     if checkpoint.baselines is not None:
         checkpoint.baselines.save(folder / EVIDENCE)
+    # a calibration stays with the weights that it was fitted for
     config = native_config(
         checkpoint.model.config, checkpoint.card, checkpoint.prompt, checkpoint.preprocess
     )

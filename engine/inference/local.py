@@ -10,11 +10,12 @@ from itertools import compress, islice
 from pathlib import Path
 from string import ascii_uppercase
 from threading import Lock
+from time import monotonic
 
 import torch
 from torch import Tensor
 
-from dicom_io.errors import CheckpointMismatch, EngineError, OutOfDeviceMemory, PromptTooLong
+from dicom_io.errors import CheckpointMismatch, EngineError, OutOfDeviceMemory
 from dicom_io.model_input.preprocess import ModelInput, PreprocessSpec
 from engine.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from engine.checkpoints.decoding import GENERATION, Decoding
@@ -22,20 +23,18 @@ from engine.inference.cpu import on_cpu
 from engine.inference.device import choose_device, choose_dtype, device_memory
 from engine.inference.parts import cut_off, joined
 from engine.inference.pieces import Pieces, pieces
+from engine.inference.prompts import Prompts, token_id
 from engine.inference.quantization import named, quantize
-from engine.inference.question import (
-    Asked,
-    closed_prompt,
-    first_tokens,
-    known_question,
-    require_known_words,
-    special_tokens,
-)
+from engine.inference.question import Asked, special_tokens
+from engine.inference.questioned import question_posteriors
 from engine.inference.seen import Seen
 from engine.inference.sequential import TextGenerator, generator_for
 from engine.inference.writing import GeneratedTokens
 from engine.judgement.explaining import explainer_for
-from engine.judgement.protocol import Evidence
+from engine.judgement.phrasing import Phrasing, spoken
+from engine.judgement.protocol import Assessment, Evidence
+from engine.judgement.scores import Score
+from engine.judgement.scoring import FactScorer, scores
 from engine.network.out_of_distribution import image_features
 from engine.network.vision_language_model import VisionLanguageModel
 from engine.protocol import (
@@ -74,21 +73,19 @@ class LocalEngine:
         self._checkpoint = checkpoint
         self._model: VisionLanguageModel = checkpoint.model
         self._device = next(self._model.parameters()).device
-        self._image_token = self._token_id(checkpoint.prompt.image_token)
-        self._ends = checkpoint.decoding.ends | {self._token_id(checkpoint.prompt.eos_token)}
-        if beyond := [end for end in self._ends if end >= self._model.llm_config.vocab_size]:
+        ends = checkpoint.decoding.ends | {token_id(checkpoint, checkpoint.prompt.eos_token)}
+        if beyond := [end for end in ends if end >= self._model.llm_config.vocab_size]:
             raise CheckpointMismatch(
                 f"{GENERATION} ends a text with token {beyond[0]}; the model has "
                 f"{self._model.llm_config.vocab_size}"
             )
-        self._special = self._ends | {self._image_token} | special_tokens(checkpoint)
-        decoding = replace(checkpoint.decoding, ends=self._ends)
+        image_token = token_id(checkpoint, checkpoint.prompt.image_token)
+        self._prompts = Prompts(checkpoint, ends | {image_token} | special_tokens(checkpoint))
+        decoding = replace(checkpoint.decoding, ends=ends)
         self._generator = generator(self._model, decoding)
         # A report in parts answers several prompts, and no sentence is known to follow one of them
         baselines = None if checkpoint.prompt.parts else checkpoint.baselines
-        self._explainer = explainer_for(
-            self._model, checkpoint.tokenizer, baselines, self._image_token
-        )
+        self._explainer = explainer_for(self._model, checkpoint.tokenizer, baselines, image_token)
         self._one_call = Lock()
 
     @classmethod
@@ -120,7 +117,7 @@ class LocalEngine:
         if not self._generator.compiles:
             return
         longest = Sampling().max_new_tokens
-        ids = self._prompt_ids(self._checkpoint.prompt.reports[0], longest)
+        ids = self._prompts.ids(self._checkpoint.prompt.reports[0], longest)
         with self._running():
             words = self._model.embed_tokens(ids)
             blank = words.new_zeros(1, self._model.image_token_count, words.shape[-1])
@@ -208,9 +205,59 @@ class LocalEngine:
             return ()
         require_preprocessing(model_input, self.preprocess)
         question = self._checkpoint.prompt.reports[0]
-        prompt = self._prompt_ids(question, len(generation.token_ids))
+        prompt = self._prompts.ids(question, len(generation.token_ids))
         with self._running(), torch.inference_mode(False), torch.enable_grad():
             return explainer.explain(prompt, model_input, generation, spans, within_s)
+
+    def assess(
+        self,
+        model_input: ModelInput,
+        generation: Generation,
+        spans: Sequence[tuple[int, int]],
+        *,
+        within_s: float = float("inf"),
+    ) -> Assessment:
+        """Say how sure the model is of sentences; see `Assesses.assess`."""
+        calibration = self._checkpoint.calibration
+        if calibration is None or generation.abstained is not None:
+            return Assessment(())
+        known = calibration.phrasings
+        return calibration.assessment(
+            self.score(model_input, generation, spans, known, within_s=within_s)
+        )
+
+    def score(
+        self,
+        model_input: ModelInput,
+        generation: Generation,
+        spans: Sequence[tuple[int, int]],
+        phrasings: Sequence[Phrasing],
+        *,
+        within_s: float = float("inf"),
+    ) -> tuple[Score, ...]:
+        """Weigh what sentences say of findings, and findings without one, before calibration.
+
+        Parameters
+        ----------
+        model_input, generation, spans, within_s
+            See `Assesses.assess`. What the model abstained from has no score.
+        phrasings : sequence of Phrasing
+            How it speaks of the findings.
+        """
+        if generation.abstained is not None:
+            return ()
+        require_preprocessing(model_input, self.preprocess)
+        until = monotonic() + within_s
+        said = spoken(generation.text, spans, phrasings)
+        posteriors = dict(question_posteriors(self, model_input, phrasings, until))
+        report = self._checkpoint.prompt.reports[0]
+        # what was asked organ by organ is no one text
+        stated = () if self._checkpoint.prompt.parts else phrasings
+        scorer = FactScorer(self._model, self._checkpoint.tokenizer, stated)
+        prompt = self._prompts.ids(report, len(generation.token_ids))
+        with self._running():
+            posteriors |= scorer.posteriors(prompt, model_input, generation, said, until)
+        return scores(said, phrasings, posteriors)
 
     def _answers(
         self, asked: Sequence[Asked], sampling: Sampling, *, on_token: OnToken | None = None
@@ -223,7 +270,7 @@ class LocalEngine:
         volumes = {id(one.model_input): one.model_input for one in asked}
         for volume in volumes.values():
             require_preprocessing(volume, self.preprocess)
-        read = [self._question_ids(one, sampling.max_new_tokens) for one in asked]
+        read = [self._prompts.question_ids(one, sampling.max_new_tokens) for one in asked]
         with self._running():
             seen_once = {key: self._see(volume) for key, volume in volumes.items()}
             seen = [seen_once[id(one.model_input)] for one in asked]
@@ -248,19 +295,6 @@ class LocalEngine:
             for one, saw in zip(asked, seen, strict=True)
         )
 
-    def _question_ids(self, asked: Asked, max_new_tokens: int) -> tuple[Tensor, list[int]]:
-        """Return the tokens of a question, (1, n), and those that tell its choices apart."""
-        question = known_question(asked.question, self._checkpoint.prompt.questions)
-        known = self._checkpoint.prompt
-        prompt, answers = closed_prompt(question, asked.choices, known.closed)
-        prompt = known.before_question + prompt
-        ids = self._prompt_ids(prompt, max_new_tokens)
-        require_known_words(self._checkpoint.tokenizer, question, asked.choices)
-        # an answer follows after a space, or at once behind a turn's end
-        asked_for, space = prompt + known.after_question, "" if known.after_question else " "
-        lead, first = first_tokens(self._checkpoint.tokenizer, asked_for, answers, space)
-        return torch.cat([ids, ids.new_tensor([lead])], dim=1), first
-
     def _answer(
         self,
         asked: Asked,
@@ -283,7 +317,7 @@ class LocalEngine:
         for model_input in model_inputs:
             require_preprocessing(model_input, self.preprocess)
         known = self._checkpoint.prompt
-        asked = [self._prompt_ids(text, sampling.max_new_tokens) for text in known.reports]
+        asked = [self._prompts.ids(text, sampling.max_new_tokens) for text in known.reports]
         with self._running():
             seen = [self._see(model_input) for model_input in model_inputs]
             writes = [one.abstained is None for one in seen]
@@ -329,31 +363,6 @@ class LocalEngine:
     def _writing(self) -> AbstractContextManager[None]:
         """Text that is written elsewhere leaves the device to the next volume."""
         return self._running() if self._generator.alone else nullcontext()
-
-    def _token_id(self, token: str) -> int:
-        found = self._checkpoint.tokenizer.token_to_id(token)
-        if found is None:
-            raise CheckpointMismatch(
-                f"the tokenizer has no token {token!r}, which the prompt names"
-            )
-        return int(found)
-
-    def _prompt_ids(self, question: str, max_new_tokens: int) -> Tensor:
-        """Image placeholders and a question as the tokenizer splits them together: (1, n)."""
-        image, known = self._model.image_token_count, self._checkpoint.prompt
-        tokenizer = self._checkpoint.tokenizer
-        if self._special & set(tokenizer.encode(question, add_special_tokens=False).ids):
-            raise EngineError("a question must not contain the model's special tokens")
-        before = known.before_image + known.image_token * image + known.after_image
-        ids = tokenizer.encode(before + question + known.after_question).ids
-        asked = len(ids) + max_new_tokens
-        limit = self._model.llm_config.max_position_embeddings
-        if asked > limit:
-            raise PromptTooLong(
-                f"{image} image tokens, {len(ids) - image} of the question and {max_new_tokens} "
-                f"new ones are {asked}; the model's context holds {limit}"
-            )
-        return torch.tensor([ids], device=self._device)
 
     def _see(self, model_input: ModelInput) -> Seen:
         volume = torch.from_numpy(model_input.pixels)[None].to(self._device)

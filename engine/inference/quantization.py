@@ -92,8 +92,12 @@ def _sizes(linear: nn.Linear) -> tuple[int, int, bool]:
 
 
 def named(checkpoint: Checkpoint, quantization: Quantization) -> Checkpoint:
-    """Let every draft say that its model ran with quantized weights: they write other words."""
+    """Let every draft say that its model ran with quantized weights: they write other words.
+
+    What the full weights' confidence was worth says nothing of theirs.
+    """
     if quantization == "none":
         return checkpoint
     version = f"{checkpoint.card.version} ({quantization})"
-    return replace(checkpoint, card=replace(checkpoint.card, version=version))
+    card = replace(checkpoint.card, version=version)
+    return replace(checkpoint, card=card, calibration=None)

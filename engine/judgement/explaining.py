@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -24,6 +23,7 @@ from engine.judgement.evidence import (
     in_body,
     one_layer_at_a_time,
 )
+from engine.judgement.places import cut_at
 from engine.judgement.protocol import Evidence
 from engine.network.vision_language_model import VisionLanguageModel
 from engine.protocol import Generation
@@ -187,11 +187,8 @@ class Explainer:
         contrast: Contrast,
     ) -> Wordings:
         """Cut the tokens at a sentence, and spell its denials as they would follow there."""
-        ends = np.cumsum([len(piece) for piece in generation.tokens])
-        first = int(np.searchsorted(ends, span[0], side="right"))
-        last = int(np.searchsorted(ends, span[1]))
-        begun = int(ends[first - 1]) if first else 0
-        lead = generation.text[begun : span[0]]
+        first, lead = cut_at(generation, span[0])
+        last, _ = cut_at(generation, span[1] - 1)
         ids = generation.token_ids
         return Wordings(
             before=torch.cat([prompt, prompt.new_tensor([ids[:first]])], dim=1),

@@ -85,8 +85,8 @@ def vllm_engine(
     checkpoint = load_described(found, device="cpu", dtype=choose_dtype(dtype, where))
     assert isinstance(checkpoint.model, WritingNetwork)
     checkpoint.model.keep_embeddings()
-    # evidence is found by gradients through the layers
-    checkpoint = _without_penalty(replace(checkpoint, baselines=None))
+    # evidence and confidence are found by passes through the layers
+    checkpoint = _without_penalty(replace(checkpoint, baselines=None, calibration=None))
     with device_memory(where):
         checkpoint.model.to(where)
     if where.type == "cpu":

@@ -69,7 +69,7 @@ def test_embeddings_that_were_trained_are_taken(folder, tmp_path):
 
 def test_a_prompt_begins_with_the_system_text_and_holds_the_image(engine):
     known = engine._checkpoint.prompt
-    ids = engine._prompt_ids(known.report, 6)[0].tolist()
+    ids = engine._prompts.ids(known.report, 6)[0].tolist()
     tokens = "".join(engine._checkpoint.tokenizer.id_to_token(id) for id in ids)
     assert tokens == (
         "<|begin_of_text|>Be brief. <|eot_id|><|start_header_id|>user<|end_header_id|>\n\n"

@@ -117,7 +117,7 @@ def test_transformers_loads_the_native_form(tmp_path: Path) -> None:
     checkpoint = load_checkpoint(tmp_path / "native")
     engine = LocalEngine(checkpoint)
     volume = input_for(checkpoint.preprocess)
-    ids = engine._prompt_ids(checkpoint.prompt.report, 4)
+    ids = engine._prompts.ids(checkpoint.prompt.report, 4)
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "native")
     written = model.generate(
         ids, images=torch.from_numpy(volume.pixels)[None], max_new_tokens=4, do_sample=False
@@ -128,7 +128,7 @@ def test_transformers_loads_the_native_form(tmp_path: Path) -> None:
 
 def test_the_prompt_begins_with_the_tokenizers_first_token(tmp_path: Path) -> None:
     engine = LocalEngine.load(write(tmp_path))
-    ids = engine._prompt_ids("Describe", 8)[0].tolist()
+    ids = engine._prompts.ids("Describe", 8)[0].tolist()
     assert ids[:5] == [1, 340, 340, 340, 340]
     assert 340 not in ids[5:]
 

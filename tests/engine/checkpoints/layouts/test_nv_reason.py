@@ -42,7 +42,7 @@ def test_it_says_what_it_is_and_how_its_input_is_prepared(folder):
 
 def test_a_prompt_is_a_turn_of_a_conversation_around_the_image(engine):
     known = engine._checkpoint.prompt
-    ids = engine._prompt_ids(known.report, 6)[0].tolist()
+    ids = engine._prompts.ids(known.report, 6)[0].tolist()
     tokens = [engine._checkpoint.tokenizer.id_to_token(id) for id in ids]
     image = VISION.shapes[0][0]
     assert tokens[:4] == ["<|im_start|>", "user", "\n", "<|vision_start|>"]

@@ -1,0 +1,45 @@
+"""The calibration that belongs to a checkpoint's weights."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from dicom_io.errors import CheckpointMismatch
+from engine.checkpoints.description import Description
+from engine.checkpoints.folder import MANIFEST
+from engine.checkpoints.layouts.native import OUT_OF_DISTRIBUTION
+from engine.judgement.baselines import EVIDENCE
+from engine.judgement.calibration import CALIBRATION, Calibration, read_calibration
+
+MEASURED = (CALIBRATION, EVIDENCE, OUT_OF_DISTRIBUTION)
+"""What is measured once a model is trained. It changes none of its answers."""
+
+
+def trained_digest(found: Description) -> str:
+    """Return SHA-256 of weights, settings and tokenizer, without what was measured of them."""
+    manifest = found.folder / MANIFEST
+    if not manifest.is_file():  # a published layout's digest holds nothing else
+        return found.digest
+    lines = manifest.read_text(encoding="utf-8").splitlines(keepends=True)
+    return sha256("".join(line for line in lines if not _is_measured(line)).encode()).hexdigest()
+
+
+def own_calibration(found: Description) -> Calibration | None:
+    """Read the calibration beside a checkpoint's weights; None where it has none.
+
+    Raises
+    ------
+    CheckpointMismatch
+        It is damaged, or was fitted for other weights or settings.
+    """
+    calibration = read_calibration(found.folder)
+    if calibration is not None and calibration.model != trained_digest(found):
+        raise CheckpointMismatch(
+            f"{found.folder / CALIBRATION} was fitted for other weights or settings; "
+            "calibrate the model again, or remove the file"
+        )
+    return calibration
+
+
+def _is_measured(line: str) -> bool:
+    return line.rstrip("\n").partition("  ")[2] in MEASURED

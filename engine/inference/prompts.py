@@ -1,0 +1,86 @@
+"""The tokens of what a model is asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dicom_io.errors import CheckpointMismatch, EngineError, PromptTooLong
+from engine.checkpoints.checkpoint import Checkpoint
+from engine.inference.question import (
+    Asked,
+    closed_prompt,
+    first_tokens,
+    known_question,
+    require_known_words,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Prompts:
+    """Spells a checkpoint's prompts.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        Its model stands on the device where it runs.
+    special : set of int
+        Tokens that no question may hold.
+    """
+
+    checkpoint: Checkpoint
+    special: set[int]
+
+    def ids(self, question: str, max_new_tokens: int) -> Tensor:
+        """Image placeholders and a question as the tokenizer splits them together: (1, n).
+
+        Raises
+        ------
+        EngineError
+            The question holds a special token.
+        PromptTooLong
+            With the new tokens it exceeds the model's context.
+        """
+        model, known = self.checkpoint.model, self.checkpoint.prompt
+        image, tokenizer = model.image_token_count, self.checkpoint.tokenizer
+        if self.special & set(tokenizer.encode(question, add_special_tokens=False).ids):
+            raise EngineError("a question must not contain the model's special tokens")
+        before = known.before_image + known.image_token * image + known.after_image
+        ids = tokenizer.encode(before + question + known.after_question).ids
+        asked = len(ids) + max_new_tokens
+        limit = model.llm_config.max_position_embeddings
+        if asked > limit:
+            raise PromptTooLong(
+                f"{image} image tokens, {len(ids) - image} of the question and {max_new_tokens} "
+                f"new ones are {asked}; the model's context holds {limit}"
+            )
+        return torch.tensor([ids], device=next(model.parameters()).device)
+
+    def question_ids(self, asked: Asked, max_new_tokens: int) -> tuple[Tensor, list[int]]:
+        """Return the tokens of a question, (1, n), and those that tell its choices apart."""
+        known, tokenizer = self.checkpoint.prompt, self.checkpoint.tokenizer
+        question = known_question(asked.question, known.questions)
+        prompt, answers = closed_prompt(question, asked.choices, known.closed)
+        prompt = known.before_question + prompt
+        ids = self.ids(prompt, max_new_tokens)
+        require_known_words(tokenizer, question, asked.choices)
+        # an answer follows after a space, or at once behind a turn's end
+        asked_for, space = prompt + known.after_question, "" if known.after_question else " "
+        lead, first = first_tokens(tokenizer, asked_for, answers, space)
+        return torch.cat([ids, ids.new_tensor([lead])], dim=1), first
+
+
+def token_id(checkpoint: Checkpoint, token: str) -> int:
+    """Look up a token that the prompt names.
+
+    Raises
+    ------
+    CheckpointMismatch
+        The tokenizer has none.
+    """
+    found = checkpoint.tokenizer.token_to_id(token)
+    if found is None:
+        raise CheckpointMismatch(f"the tokenizer has no token {token!r}, which the prompt names")
+    return int(found)
