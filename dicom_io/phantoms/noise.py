@@ -8,12 +8,20 @@ from numpy.typing import NDArray
 Array = NDArray[np.float32]
 
 
-def scanned(hu: Array, rng: np.random.Generator) -> NDArray[np.int16]:
-    """Blur a little, as a scanner does, and add noise."""
+def scanned(hu: Array, rng: np.random.Generator, noisier: float = 1.0) -> NDArray[np.int16]:
+    """Blur a little, as a scanner does, and add noise.
+
+    Parameters
+    ----------
+    hu : ndarray
+    rng : numpy.random.Generator
+    noisier : float
+        Times the usual noise.
+    """
     for axis in (1, 2):
         hu = blurred(hu, axis)
     noise = rng.standard_normal(hu.shape, dtype=np.float32)
-    noise = blurred(blurred(noise, 1), 2) * rng.uniform(14, 38)
+    noise = blurred(blurred(noise, 1), 2) * (noisier * rng.uniform(14, 38))
     scanned: NDArray[np.int16] = np.rint(np.clip(hu + noise, -1024, 3071)).astype(np.int16)
     return scanned
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from dicom_io.phantoms.body import Array, Body, Mask, Streams
 from dicom_io.phantoms.focal import draw_lesions
+from dicom_io.phantoms.grades import Grade, graded, noise_of
 from dicom_io.phantoms.noise import scanned
 from dicom_io.phantoms.scan import Scan
 from dicom_io.phantoms.truth import Finding, Phase, Plane, Truth, draw_truth
@@ -64,6 +65,7 @@ def make_phantom(
     phase: Phase | None = None,
     focal: bool = False,
     without: Collection[str] = (),
+    grade: Grade = "standard",
 ) -> Phantom:
     """Make the phantom of a seed.
 
@@ -84,21 +86,26 @@ def make_phantom(
         has not seen any.
     without : collection of str
         Findings that are left out, where the seed would plant them.
+    grade : {"standard", "subtle", "hard"}
+        Subtle findings are slighter than those that the embedded model has seen; a hard phantom is
+        noisier, too (`dicom_io.phantoms.grades`). One too slight for any voxel is not there.
 
     Returns
     -------
     Phantom
         Volume of int16, stack and rows ordered as displayed.
     """
-    drawn = draw_truth(np.random.default_rng(seed))
-    truth = replace(drawn, plane=plane or drawn.plane, phase=phase or drawn.phase).without(without)
     streams = Streams(seed)
+    drawn = graded(draw_truth(np.random.default_rng(seed)), grade, streams["grade"])
+    truth = replace(drawn, plane=plane or drawn.plane, phase=phase or drawn.phase).without(without)
     grid, affine = _grid(truth.plane, streams["grid"], matrix)
     body = Body(grid, truth, streams)
+    truth = truth.without([name for name, where in body.regions.items() if not where.any()])
     if focal:
         lesions = _plant(body, drawn, np.random.default_rng((seed, 1)), without)
         truth = replace(truth, findings=(*truth.findings, *lesions))
-    volume = Volume(scanned(body.hu, streams["noise"]), affine)
+    noisier = noise_of(grade, streams["graded noise"])
+    volume = Volume(scanned(body.hu, streams["noise"], noisier), affine)
     return Phantom(seed, volume, truth, body.regions)
 
 

@@ -36,7 +36,7 @@ class Finding:
     side : {"left", "right", "bilateral"}, optional
         The patient's side, where the finding has one.
     extent : float
-        0 (just there) to 1 (large).
+        0 (just there) to 1 (large); below 0 where a phantom's grade makes it subtle.
     place : str, optional
         Where in its organ, e.g. "upper pole"; only focal findings have one.
     size_mm : int, optional
