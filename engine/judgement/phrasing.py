@@ -12,6 +12,7 @@ ABSENT, PRESENT = "absent", "present"
 """Facts of a finding; one with sides has "left" and its like in place of "present"."""
 
 _DENIES = re.compile(r"\b(no|not|without|absent|negative|normal|unremarkable)\b")
+_HEADING = re.compile(r"\w[\w ]*:\s+")
 _NOT_A_DENIAL = re.compile(r"\b(not|no) (excluded|longer|change)\b|\bcannot\b")
 
 
@@ -71,11 +72,14 @@ class Spoken:
         Of the finding.
     fact : str
         That it states.
+    start : int
+        Where its words begin in the text, after a heading such as "Findings:".
     """
 
     span: tuple[int, int]
     phrasing: Phrasing
     fact: str
+    start: int
 
 
 def spoken(
@@ -96,7 +100,9 @@ def spoken(
         sentence = text[start:end]
         about = [one for one in phrasings if one.speaks(sentence)]
         if len(about) == 1:
-            found.append(Spoken((start, end), about[0], about[0].fact(sentence)))
+            heading = _HEADING.match(sentence)
+            words = start + (heading.end() if heading else 0)
+            found.append(Spoken((start, end), about[0], about[0].fact(sentence), words))
     return found
 
 

@@ -98,7 +98,7 @@ class FactScorer:
     def _alternatives(
         self, asked: int, generation: Generation, said: Sequence[Spoken]
     ) -> Iterator[Alternative]:
-        places = {one.phrasing.finding: one.span[0] for one in reversed(said)}
+        places = {one.phrasing.finding: one.start for one in reversed(said)}
         for phrasing in self.phrasings:
             start = places.get(phrasing.finding)
             at, lead = end_of_findings(generation) if start is None else cut_at(generation, start)

@@ -72,3 +72,8 @@ def test_a_wording_without_the_name_speaks_of_the_finding():
 )
 def test_a_side_counts_where_both_name_one(said, truth, right):
     assert agrees(said, truth) == right
+
+
+def test_a_heading_is_no_word_of_the_sentence():
+    (one,) = spoken("Findings: There is ascites.", [(0, 27)], [FREE])
+    assert (one.span, one.start) == ((0, 27), 10)
