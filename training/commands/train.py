@@ -216,6 +216,27 @@ def evidence(start: str | None, images: int) -> None:
 
 
 @train.command()
+@model_option
+@click.option(
+    "--images",
+    type=click.IntRange(min=3),
+    default=900,
+    help="Phantoms that are looked at, a third of each grade.",
+)
+def confidence(start: str | None, images: int) -> None:
+    """Let a model of phantoms say how sure it is of its sentences.
+
+    What its confidence is worth is fitted on standard, subtle and hard phantoms, and written
+    beside the weights of --model, as calibration.json. The checkpoint gets another digest.
+    """
+    from training.export.confidence import calibrate_on_phantoms
+
+    if start is None:
+        raise click.UsageError("--model is needed: the one whose confidence is calibrated")
+    click.echo(calibrate_on_phantoms(Path(str(_named(start))), images))
+
+
+@train.command()
 @recipe_option
 @click.option(
     "--stage",

@@ -1,0 +1,110 @@
+"""The calibration of a model's confidence: `engine.judgement.calibration`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+
+from dicom_io.errors import EngineError
+from dicom_io.model_input.preprocess import ModelInput, PreprocessSpec, prepare
+from dicom_io.phantoms.grades import GRADES
+from dicom_io.phantoms.phantom import make_phantom
+from dicom_io.phantoms.truth import FINDINGS
+from engine.checkpoints.calibrated import discard_calibration, keep_calibration, trained_digest
+from engine.checkpoints.checkpoint import describe
+from engine.inference.local import LocalEngine
+from engine.judgement.fitting import fit
+from engine.judgement.phrasing import Phrasing
+from engine.judgement.scores import Case, cases_of
+from engine.protocol import GREEDY
+from training.export.phrasings import phantom_facts, phantom_phrasings
+
+FIRST_SEED = 45_000_000
+"""Far from the phantoms that a model is trained, explained and tested on."""
+
+PHANTOMS = "synthetic phantoms, a third each with standard, subtle and hard findings"
+"""The set, as a reader sees it."""
+
+_SENTENCE = re.compile(r"[^\s.!?](?:[^.!?\n]|\.(?=\d))*[.!?]?")
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """A study whose findings are known.
+
+    Parameters
+    ----------
+    key : str
+        Tells it from the others; not kept.
+    model_input : ModelInput
+    truths : mapping of str to str
+        The true fact of each finding that is known of it; see `Case`.
+    """
+
+    key: str
+    model_input: ModelInput
+    truths: Mapping[str, str]
+
+
+def weighed(
+    engine: LocalEngine, studies: Iterator[Labelled], phrasings: Sequence[Phrasing]
+) -> Iterator[Case]:
+    """Let a model write of labelled studies, and weigh what it says of their findings.
+
+    Studies from which the model abstains give no case.
+
+    Parameters
+    ----------
+    engine : LocalEngine
+    studies : iterator of Labelled
+    phrasings : sequence of Phrasing
+        How the model speaks of its findings.
+    """
+    for study in studies:
+        generation = engine.report(study.model_input, GREEDY)
+        spans = [found.span() for found in _SENTENCE.finditer(generation.text)]
+        scores = engine.score(study.model_input, generation, spans, phrasings)
+        yield from cases_of(study.key, scores, study.truths)
+
+
+def calibrate_on_phantoms(folder: Path, images: int) -> Path:
+    """Calibrate a model of phantoms on graded ones, and vouch for the file beside its weights.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the native checkpoint; an older calibration is replaced.
+    images : int
+        Phantoms, a third of each grade.
+
+    Raises
+    ------
+    EngineError
+        The model was not trained on phantoms, or says more than plain ones show.
+    CheckpointMismatch
+        A file is missing, damaged or changed.
+    """
+    found = describe(folder)
+    if not found.card.demonstration:
+        raise EngineError("phantoms say nothing about a model of patients: calibrate it on a store")
+    if beyond := [name for name in found.card.findings if name not in FINDINGS]:
+        raise EngineError(f"no graded phantom shows {beyond[0]}")
+    phrasings = phantom_phrasings(found.card.findings)
+    discard_calibration(folder)
+    engine = LocalEngine.load(folder, device="cpu")
+    cases = list(weighed(engine, _phantoms(engine.preprocess, images), phrasings))
+    calibration = fit(cases, phrasings, name=PHANTOMS, model=trained_digest(found))
+    return keep_calibration(folder, calibration)
+
+
+def _phantoms(spec: PreprocessSpec, images: int) -> Iterator[Labelled]:
+    console = Console(stderr=True)
+    for seed in track(range(FIRST_SEED, FIRST_SEED + images), "phantoms", console=console):
+        phantom = make_phantom(seed, grade=GRADES[seed % len(GRADES)])
+        truths = phantom_facts(phantom.truth)
+        yield Labelled(str(seed), prepare(phantom.volume, spec), truths)
