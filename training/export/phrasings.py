@@ -24,12 +24,13 @@ def phantom_phrasings(findings: Sequence[str] = FINDINGS) -> tuple[Phrasing, ...
 
 def phantom_questions(findings: Sequence[str] = FINDINGS) -> tuple[Phrasing, ...]:
     """Return what asks a model of phantoms for its findings, in place of their sentences."""
-    sentences = {one.finding: one for one in phantom_phrasings(findings)}
     return tuple(
         Phrasing(
-            finding=name, terms=_terms(sentences[name]), question=presence("", name, True).text
+            finding=one.finding,
+            terms=_terms(one),
+            question=presence("", one.finding, there=True).question,
         )
-        for name in findings
+        for one in phantom_phrasings(findings)
     )
 
 
