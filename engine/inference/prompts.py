@@ -26,12 +26,12 @@ class Prompts:
     ----------
     checkpoint : Checkpoint
         Its model stands on the device where it runs.
-    special : set of int
+    special : frozenset of int
         Tokens that no question may hold.
     """
 
     checkpoint: Checkpoint
-    special: set[int]
+    special: frozenset[int]
 
     def ids(self, question: str, max_new_tokens: int) -> Tensor:
         """Image placeholders and a question as the tokenizer splits them together: (1, n).
