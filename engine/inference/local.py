@@ -15,15 +15,15 @@ from time import monotonic
 import torch
 from torch import Tensor
 
-from dicom_io.errors import CheckpointMismatch, EngineError, OutOfDeviceMemory
+from dicom_io.errors import EngineError, OutOfDeviceMemory
 from dicom_io.model_input.preprocess import ModelInput, PreprocessSpec
 from engine.checkpoints.checkpoint import Checkpoint, load_checkpoint
-from engine.checkpoints.decoding import GENERATION, Decoding
+from engine.checkpoints.decoding import Decoding
 from engine.inference.cpu import on_cpu
 from engine.inference.device import choose_device, choose_dtype, device_memory
 from engine.inference.parts import cut_off, joined
 from engine.inference.pieces import Pieces, pieces
-from engine.inference.prompts import Prompts, token_id
+from engine.inference.prompts import Prompts, text_ends, token_id
 from engine.inference.quantization import named, quantize
 from engine.inference.question import Asked, special_tokens
 from engine.inference.questioned import question_posteriors
@@ -73,12 +73,7 @@ class LocalEngine:
         self._checkpoint = checkpoint
         self._model: VisionLanguageModel = checkpoint.model
         self._device = next(self._model.parameters()).device
-        ends = checkpoint.decoding.ends | {token_id(checkpoint, checkpoint.prompt.eos_token)}
-        if beyond := [end for end in ends if end >= self._model.llm_config.vocab_size]:
-            raise CheckpointMismatch(
-                f"{GENERATION} ends a text with token {beyond[0]}; the model has "
-                f"{self._model.llm_config.vocab_size}"
-            )
+        ends = text_ends(checkpoint)
         image_token = token_id(checkpoint, checkpoint.prompt.image_token)
         self._prompts = Prompts(checkpoint, ends | {image_token} | special_tokens(checkpoint))
         decoding = replace(checkpoint.decoding, ends=ends)
@@ -221,10 +216,8 @@ class LocalEngine:
         calibration = self._checkpoint.calibration
         if calibration is None or generation.abstained is not None:
             return Assessment(())
-        known = calibration.phrasings
-        return calibration.assessment(
-            self.score(model_input, generation, spans, known, within_s=within_s)
-        )
+        known = self.score(model_input, generation, spans, calibration.phrasings, within_s=within_s)
+        return calibration.assessment(known)
 
     def score(
         self,
@@ -250,11 +243,12 @@ class LocalEngine:
         until = monotonic() + within_s
         said = spoken(generation.text, spans, phrasings)
         posteriors = dict(question_posteriors(self, model_input, phrasings, until))
-        report = self._checkpoint.prompt.reports[0]
+        known = self._checkpoint.prompt
         # what was asked organ by organ is no one text
-        stated = () if self._checkpoint.prompt.parts else phrasings
-        scorer = FactScorer(self._model, self._checkpoint.tokenizer, stated)
-        prompt = self._prompts.ids(report, len(generation.token_ids))
+        scorer = FactScorer(
+            self._model, self._checkpoint.tokenizer, () if known.parts else phrasings
+        )
+        prompt = self._prompts.ids(known.reports[0], len(generation.token_ids))
         with self._running():
             posteriors |= scorer.posteriors(prompt, model_input, generation, said, until)
         return scores(said, phrasings, posteriors)

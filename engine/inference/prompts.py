@@ -9,6 +9,7 @@ from torch import Tensor
 
 from dicom_io.errors import CheckpointMismatch, EngineError, PromptTooLong
 from engine.checkpoints.checkpoint import Checkpoint
+from engine.checkpoints.decoding import GENERATION
 from engine.inference.question import (
     Asked,
     closed_prompt,
@@ -84,3 +85,20 @@ def token_id(checkpoint: Checkpoint, token: str) -> int:
     if found is None:
         raise CheckpointMismatch(f"the tokenizer has no token {token!r}, which the prompt names")
     return int(found)
+
+
+def text_ends(checkpoint: Checkpoint) -> frozenset[int]:
+    """Return the tokens that end a text.
+
+    Raises
+    ------
+    CheckpointMismatch
+        The model has no such token.
+    """
+    ends = checkpoint.decoding.ends | {token_id(checkpoint, checkpoint.prompt.eos_token)}
+    size = checkpoint.model.llm_config.vocab_size
+    if beyond := [end for end in ends if end >= size]:
+        raise CheckpointMismatch(
+            f"{GENERATION} ends a text with token {beyond[0]}; the model has {size}"
+        )
+    return ends
