@@ -21,7 +21,6 @@ from pydantic import (
     model_validator,
 )
 
-from dicom_io.characters import encoding_of
 from dicom_io.errors import ConfigurationError, DicomError
 from plugin.rules.rules import NO_MESSAGES, Rule, require_known
 from plugin.sections.destinations import (
@@ -228,6 +227,8 @@ class Worker(Section):
     @field_validator("default_character_set")
     @classmethod
     def _is_a_character_set(cls, value: str | None) -> str | None:
+        from dicom_io.characters import encoding_of  # half a second, for pydicom
+
         try:
             if value is not None:
                 encoding_of(value)

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from plugin.rules.condition import ConditionError
+from plugin.rules.problems import ConditionError
 
 _PLAIN = {
     "extra_forbidden": "no such key",

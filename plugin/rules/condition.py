@@ -23,6 +23,7 @@ from rule_engine.errors import (
 
 from plugin.rules.facts import Facts, alike, kind_of
 from plugin.rules.patterns import can_take_for_ever
+from plugin.rules.problems import ConditionError, Undecided
 
 _TYPES = {float: DataType.FLOAT, str: DataType.STRING, bool: DataType.BOOLEAN}
 # Where the library keeps the operands of each kind of expression
@@ -34,26 +35,6 @@ _TWO_KINDS = "a text and a number do not go together"
 # Where an operand that is wrong by itself may begin and end
 _JOINT = r"\b(?:and|or|not)\b"
 _OPERAND = re.compile(rf"{_JOINT}|((?:(?!{_JOINT})[^()])+)")
-
-
-class ConditionError(ValueError):
-    """A condition that cannot be used.
-
-    Parameters
-    ----------
-    problem : str
-        What is wrong, for a person.
-    offset : int
-        Where in the condition, in characters from its beginning.
-    """
-
-    def __init__(self, problem: str, offset: int) -> None:
-        super().__init__(problem)
-        self.offset = offset
-
-
-class Undecided(Exception):
-    """A condition that met a value for which it has no answer; it does not hold."""
 
 
 class Condition:

@@ -7,15 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from plugin.rules.condition import Condition, Undecided
 from plugin.rules.decision import Decision, Judgement, Step
-from plugin.rules.facts import Facts
+from plugin.rules.problems import Undecided
 from plugin.rules.urgency import Urgency
 from plugin.sections.section import require_unique
+
+if TYPE_CHECKING:
+    from plugin.rules.condition import Condition
+    from plugin.rules.facts import Facts
 
 Seconds = Annotated[float, Field(gt=0)]
 NO_MESSAGES = '"messages" wants a destination of the kind hl7 or fhir'
@@ -56,13 +59,13 @@ class Rule(BaseModel):
     @classmethod
     def _is_a_condition(cls, value: str | None) -> str | None:
         if value is not None:
-            Condition(value)
+            _condition(value)
         return value
 
     @cached_property
     def condition(self) -> Condition | None:
         """Its condition, ready to be asked."""
-        return None if self.when is None else Condition(self.when)
+        return None if self.when is None else _condition(self.when)
 
     def ask(self, series: Sequence[Facts]) -> Step:
         """Ask whether a series of a study meets the condition."""
@@ -171,6 +174,12 @@ class Rules:
             if steps[-1].met:
                 return Judgement(rule.decision(urgency), tuple(steps))
         return Judgement(Decision(urgency=urgency), tuple(steps))
+
+
+def _condition(text: str) -> Condition:
+    from plugin.rules.condition import Condition  # half a second, for settings with rules alone
+
+    return Condition(text)
 
 
 def _seen(condition: Condition, series: Sequence[Facts]) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
-from pydicom import Dataset
-
-from dicom_io.values import texts
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 
 class Urgency(IntEnum):
@@ -49,6 +49,8 @@ def urgency_named(word: str) -> Urgency | None:
 
 def urgency_in(header: Dataset) -> Urgency | None:
     """The most urgent of what a header says; None where it says nothing that is known."""
+    from dicom_io.values import texts  # pydicom, which a process without headers does not need
+
     said = (text for keyword in _KEYWORDS for text in texts(_value(header, keyword)))
     known = [_WORDS[word] for text in said if (word := text.strip().upper()) in _WORDS]
     return min(known, default=None)

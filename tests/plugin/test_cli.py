@@ -29,16 +29,6 @@ def test_no_summary_of_a_command_is_cut():
         assert "..." not in shown.partition("Commands:")[2]
 
 
-@pytest.mark.slow
-def test_the_list_of_commands_loads_no_model_code():
-    code = (
-        "import sys; from plugin.cli import main\n"
-        "main(['--help'], standalone_mode=False)\n"
-        "assert not {'torch', 'transformers', 'highdicom', 'sqlalchemy'} & set(sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
-
-
 def test_a_peer_that_is_down_is_told_by_our_own_line_alone():
     code = (
         "import logging; from plugin.cli.service import configure_logging\n"
@@ -100,11 +90,12 @@ def test_a_phantom_is_written_with_its_truth(tmp_path):
 
 
 @pytest.mark.slow
-def test_help_costs_no_model_and_no_receiver():
+def test_help_costs_no_model_no_receiver_and_no_rules():
     code = (
         "import sys; from plugin.cli import main\n"
         "try: main(['--help'])\nexcept SystemExit: pass\n"
         "heavy = {'torch', 'transformers', 'highdicom', 'pynetdicom', 'sqlalchemy'}\n"
+        "heavy |= {'pydicom', 'rule_engine'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)

@@ -5,9 +5,10 @@ from datetime import datetime
 import pytest
 from pydicom import Dataset
 
-from plugin.rules.condition import Condition, ConditionError
+from plugin.rules.condition import Condition
 from plugin.rules.decision import Decision
 from plugin.rules.facts import FLAGS, NUMBERS, TEXTS, Arrived, Facts, kind_of
+from plugin.rules.problems import ConditionError
 from plugin.rules.rules import Rule, Rules
 from plugin.rules.urgency import Urgency, urgency_in
 
