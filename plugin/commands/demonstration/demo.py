@@ -18,12 +18,13 @@ from dicom_io.archives.dimse import Dimse
 from dicom_io.errors import CtscribeError, PluginError
 from dicom_io.phantoms.dicom_study import write_study
 from dicom_io.phantoms.phantom import make_phantom
-from plugin.assembly import open_sessions
+from plugin.assembly import passing_sessions
 from plugin.commands.administrator.status import print_timeline
 from plugin.commands.demonstration.archive import running_archive
 from plugin.commands.demonstration.page import show_page
 from plugin.console import say
 from plugin.settings import Settings, load_settings
+from plugin.state.database import SessionFactory
 from plugin.state.tables import DeliveryState, Draft, JobState, Study
 from plugin.supervisor import CTSCRIBE
 from reporting.objects.render import report_text
@@ -62,9 +63,10 @@ def run_demo(output: Path, seed: int, *, browse: bool = False) -> None:
                 wait_for(service, lambda: _answers(receiver))
             with steps.timed("send the study by C-STORE"):
                 receiver.store(*sorted(series.iterdir()))
-            with steps.timed("wait for the quiet period, the draft and the proof of delivery"):
-                wait_for(service, lambda: _proved(settings) is not None)
-            study = _show(settings, output)
+            with passing_sessions(settings) as sessions:
+                with steps.timed("wait for the quiet period, the draft and the proof of delivery"):
+                    wait_for(service, lambda: _proved(settings, sessions) is not None)
+                study = _show(settings, sessions, output)
             if browse:
                 show_page(service, settings.web.port, study, wait_for)
 
@@ -171,9 +173,9 @@ def _answers(receiver: Dimse) -> bool:
     return True
 
 
-def _proved(settings: Settings) -> Path | None:
+def _proved(settings: Settings, sessions: SessionFactory) -> Path | None:
     """Return the draft's file in the spool once its delivery is proved."""
-    with open_sessions(settings)() as session:
+    with sessions() as session:
         draft = session.scalar(select(Draft).where(Draft.is_current))
         study = session.scalar(select(Study))
         failed = study is not None and any(job.state == JobState.FAILED for job in study.jobs)
@@ -184,9 +186,9 @@ def _proved(settings: Settings) -> Path | None:
         return settings.storage.spool / draft.path
 
 
-def _show(settings: Settings, output: Path) -> str:
+def _show(settings: Settings, sessions: SessionFactory, output: Path) -> str:
     """Print the draft, and return its StudyInstanceUID."""
-    path = _proved(settings)
+    path = _proved(settings, sessions)
     if path is None:
         raise PluginError("the draft is no longer proved at the archive")
     sr = dcmread(path)

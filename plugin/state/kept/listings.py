@@ -10,6 +10,7 @@ from sqlalchemy import ForeignKey, String, delete
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from plugin.state.columns import Base, CleanText
+from plugin.state.tables import Study
 
 
 class Listing(Base):
@@ -18,7 +19,7 @@ class Listing(Base):
     __tablename__ = "listings"
 
     study_id: Mapped[int] = mapped_column(
-        ForeignKey("studies.id", ondelete="CASCADE"), primary_key=True
+        ForeignKey(Study.id, ondelete="CASCADE"), primary_key=True
     )
     patient_name: Mapped[str | None] = mapped_column(CleanText)
     patient_id: Mapped[str | None] = mapped_column(CleanText)

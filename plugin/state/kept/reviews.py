@@ -10,6 +10,7 @@ from sqlalchemy import JSON, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from plugin.state.columns import Base, CleanText, Key, UtcDateTime
+from plugin.state.kept.people import Person
 from plugin.state.tables import Draft
 
 
@@ -70,7 +71,7 @@ class Presence(Base):
         ForeignKey("studies.id", ondelete="CASCADE"), primary_key=True
     )
     person: Mapped[str] = mapped_column(
-        ForeignKey("people.name", ondelete="CASCADE"), primary_key=True
+        ForeignKey(Person.name, ondelete="CASCADE"), primary_key=True
     )
     since: Mapped[datetime] = mapped_column(UtcDateTime)
     seen_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
