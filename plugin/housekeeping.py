@@ -186,7 +186,13 @@ def watch_duties(settings: Settings, sessions: SessionFactory) -> list[Duty]:
 
 def alarms_of(settings: Settings, sessions: SessionFactory) -> Alarms:
     """Return what keeps the alarms of the service."""
-    from plugin.upkeep.alarms.causes import URGENT, channel_states, late_states, spool_states
+    from plugin.upkeep.alarms.causes import (
+        URGENT,
+        channel_states,
+        drift_states,
+        late_states,
+        spool_states,
+    )
     from plugin.upkeep.alarms.open_alarms import Alarms
     from plugin.upkeep.alarms.quiet_hours import QuietHours
 
@@ -197,6 +203,7 @@ def alarms_of(settings: Settings, sessions: SessionFactory) -> Alarms:
             spool_states(storage.spool, storage.floor_mb * 2**20),
             late_states(timedelta(seconds=chosen.late_s)),
             channel_states,
+            drift_states,
         ),
         channels=[one.name for one in chosen.channels],
         urgent=URGENT if chosen.urgent is None else chosen.urgent,

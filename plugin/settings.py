@@ -139,6 +139,14 @@ class Engine(Section):
         ge=0,
         description="how long to look for the slices that sentences come from; 0: not at all",
     )
+    confidence_s: float = Field(
+        default=10.0,
+        ge=0,
+        description="how long to ask how sure the model is of its sentences; 0: not at all",
+    )
+    withhold_low_confidence: bool = Field(
+        default=False, description="whether drafts leave out sentences of low confidence"
+    )
     url: Annotated[tuple[EngineUrl, ...], BeforeValidator(_in_a_tuple)] = Field(
         default=(),
         description="`ctscribe engine` on another host, or on several, in place of a model here; "

@@ -183,6 +183,8 @@ def pipeline(settings: Settings, engine: ReportEngine, desk: Desk) -> Pipeline:
             isinstance(one, ArchiveDestination) and one.evidence_objects
             for one in settings.destinations
         ),
+        confidence_s=settings.engine.confidence_s,
+        withhold=settings.engine.withhold_low_confidence,
     )
 
 

@@ -2,15 +2,17 @@
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 from dicom_io.errors import EmptyDraft
 from reporting.edition import Edition
+from reporting.text.confidence import WITHHELD, Assessed, Confidence, marked, notices_about
 from reporting.text.denials import denies
 from reporting.text.headings import Heading, heading_spans
-from reporting.text.sentences import Span, is_finished, sentence_spans
+from reporting.text.sentences import Span, before_the_stop, is_finished, sentence_spans
 
 DRAFT_NOTICE = "AI DRAFT - NOT VERIFIED"
 # Lists of series cut a description, some at 20 characters: these 19 say it all
@@ -22,6 +24,8 @@ LINE = 52
 
 _BLANKS = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")
 _NO_CHARACTER = re.compile(r"[\ud800-\udfff\ufffe\uffff]")
+
+_DOUBTS: tuple[Confidence | None, ...] = ("low", "medium", "not assessed", "high", None)
 
 State = Literal["complete", "partial", "abstained"]
 
@@ -53,19 +57,23 @@ class Sentence:
         is no confidence: it tells how usual the wording is, not whether the finding is there.
     evidence : tuple of ImageReference
         The slices it was inferred from.
+    confidence : str or None
+        How sure the model is that it is true: "high", "medium", "low", or "not assessed". None
+        where the draft shows no confidence, and in sentences that the model did not write.
     """
 
     text: str
     token_probability: float | None = None
     evidence: tuple[ImageReference, ...] = ()
+    confidence: Confidence | None = None
 
     @property
     def shown(self) -> str:
-        """The text with its slices named, because viewers do not show references."""
-        if not (places := _places(self.evidence)):
-            return self.text
-        body, stop = (self.text[:-1], ".") if self.text.endswith(".") else (self.text, "")
-        return f"{body} ({'; '.join(places)}){stop}"
+        """The text with its slices and its doubts, because viewers do not show what is coded."""
+        text = self.text
+        if places := _places(self.evidence):
+            text = before_the_stop(text, f"({'; '.join(places)})")
+        return marked(text, self.confidence)
 
 
 def lines_of(paragraph: Iterable[Sentence]) -> list[str]:
@@ -88,12 +96,16 @@ class Section:
 
     @property
     def paragraphs(self) -> tuple[tuple[Sentence, ...], ...]:
-        """What is shown together: each sentence by itself, but denials at the end as one."""
+        """What is shown together: each sentence by itself, but denials of one confidence as one.
+
+        They come at the end, and the doubtful ones first.
+        """
         if self.heading is not Heading.FINDINGS:
             return tuple((one,) for one in self.sentences)
-        positive = tuple((one,) for one in self.sentences if not denies(one.text))
-        denied = tuple(one for one in self.sentences if denies(one.text))
-        return (*positive, denied) if denied else positive
+        alone = tuple((one,) for one in self.sentences if not denies(one.text))
+        denials = [one for one in self.sentences if denies(one.text)]
+        levels = [tuple(one for one in denials if one.confidence == level) for level in _DOUBTS]
+        return (*alone, *filter(None, levels))
 
 
 @dataclass(frozen=True)
@@ -126,6 +138,10 @@ class Draft:
         Why the model wrote no findings, with its figures: for the timeline, not for the reader.
     faults : tuple of str
         What the draft or its input lacks, a sentence each; they stand among the notices as well.
+    assessed : Assessed, optional
+        How sure the model is of the text; None where nobody asked.
+    withheld : tuple of Section
+        Sentences that were left out of `sections`, because the confidence in them is low.
     """
 
     notices: tuple[str, ...]
@@ -135,6 +151,8 @@ class Draft:
     edition: Edition = field(default_factory=Edition)
     abstained: str | None = None
     faults: tuple[str, ...] = ()
+    assessed: Assessed | None = None
+    withheld: tuple[Section, ...] = ()
 
 
 def make_draft(
@@ -149,6 +167,7 @@ def make_draft(
     tokens: Sequence[str] | None = None,
     token_logprobs: Sequence[float] | None = None,
     evidence: Evidence | None = None,
+    assessed: Assessed | None = None,
 ) -> Draft:
     """Turn a generated text into a draft.
 
@@ -174,6 +193,9 @@ def make_draft(
         The pieces that make up `text` and their natural log-probabilities.
     evidence : mapping of spans to slices, optional
         What each of `statements_in(text)` was inferred from, as far as that is known.
+    assessed : Assessed, optional
+        How sure the model is of each of `assertions_in(text)`, and whether doubtful ones are
+        left out.
 
     Raises
     ------
@@ -188,20 +210,36 @@ def make_draft(
         notices, why = _notices(model, edition, lacking), one_line(abstained)
         return Draft(notices, (refusal, *last), "abstained", model, edition, why, lacking)
     scores = _scores(text, tokens, token_logprobs)
-    generated, faults = _generated(text, finish_reason, scores, evidence or {})
+    sentence = partial(_sentence, text, scores, evidence or {}, assessed or Assessed())
+    generated, faults = _generated(text, finish_reason, sentence)
+    withhold = assessed is not None and assessed.withhold
+    kept, withheld = _sifted(generated) if withhold else (generated, [])
     faults = (*lacking, *faults)
     state: State = "partial" if faults else "complete"
-    notices = _notices(model, edition, faults)
-    return Draft(notices, (*generated, *last), state, model, edition, faults=faults)
+    count = sum(len(section.sentences) for section in withheld)
+    about = notices_about(assessed, count) if assessed else ()
+    notices = _notices(model, edition, (*faults, *about))
+    sections = (*kept, *last)
+    return Draft(
+        notices,
+        sections,
+        state,
+        model,
+        edition,
+        faults=faults,
+        assessed=assessed,
+        withheld=tuple(withheld),
+    )
+
+
+def assertions_in(text: str) -> list[Span]:
+    """Find the sentences of a generated text that say something of the patient."""
+    return [span for heading, span in _placed(text) if heading is not Heading.TECHNIQUE]
 
 
 def statements_in(text: str) -> list[Span]:
     """Find the sentences of a generated text that say that something is there."""
-    return [
-        span
-        for heading, span in _placed(text)
-        if heading is not Heading.TECHNIQUE and not denies(text[slice(*span)])
-    ]
+    return [span for span in assertions_in(text) if not denies(text[slice(*span)])]
 
 
 def _placed(text: str) -> list[tuple[Heading, Span]]:
@@ -234,7 +272,7 @@ def _notices(model: DraftModel, edition: Edition, faults: Sequence[str]) -> tupl
 
 
 def _generated(
-    text: str, finish_reason: str, scores: Sequence[tuple[Span, float]], evidence: Evidence
+    text: str, finish_reason: str, sentence: Callable[[Span], Sentence]
 ) -> tuple[list[Section], tuple[str, ...]]:
     placed, faults = _placed(text), []
     if finish_reason != "eos":
@@ -243,14 +281,7 @@ def _generated(
         if placed and not is_finished(text[slice(*placed[-1][1])]):
             placed.pop()
     sections = [
-        Section(
-            heading,
-            tuple(
-                _sentence(text, span, scores, evidence)
-                for found, span in placed
-                if found is heading
-            ),
-        )
+        Section(heading, tuple(sentence(span) for found, span in placed if found is heading))
         for heading in (Heading.IMPRESSION, Heading.FINDINGS)
     ]
     written = [section for section in sections if section.sentences]
@@ -261,13 +292,30 @@ def _generated(
     return written, tuple(faults)
 
 
+def _sifted(written: Sequence[Section]) -> tuple[list[Section], list[Section]]:
+    """Part what is shown from what is withheld; no section is silently empty."""
+    kept, withheld = [], []
+    for section in written:
+        doubtful = tuple(one for one in section.sentences if one.confidence == "low")
+        rest = tuple(one for one in section.sentences if one.confidence != "low")
+        if doubtful:
+            withheld.append(Section(section.heading, doubtful))
+        kept.append(Section(section.heading, rest or (Sentence(WITHHELD),)))
+    return kept, withheld
+
+
 def _sentence(
-    text: str, span: Span, scores: Sequence[tuple[Span, float]], evidence: Evidence
+    text: str,
+    scores: Sequence[tuple[Span, float]],
+    evidence: Evidence,
+    assessed: Assessed,
+    span: Span,
 ) -> Sentence:
     start, end = span
     inside = [math.exp(lp) for (s, e), lp in scores if s < end and e > start and s < e]
     mean = sum(inside) / len(inside) if inside else None
-    return Sentence(one_line(text[start:end]), mean, tuple(evidence.get(span, ())))
+    images = tuple(evidence.get(span, ()))
+    return Sentence(one_line(text[start:end]), mean, images, assessed.of(span))
 
 
 def _scores(

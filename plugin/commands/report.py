@@ -119,12 +119,18 @@ def report_to_dict(report: DraftedStudy) -> dict[str, Any]:
             {
                 "heading": str(section.heading),
                 "sentences": [
-                    {"text": sentence.shown, "token_probability": sentence.token_probability}
+                    {
+                        "text": sentence.shown,
+                        "token_probability": sentence.token_probability,
+                        "confidence": sentence.confidence,
+                    }
                     for sentence in section.sentences
                 ],
             }
             for section in draft.sections
         ],
+        "calibrated_on": report.confidence.calibrated_on,
+        "unmentioned": list(draft.assessed.unmentioned) if draft.assessed else [],
         "series_instance_uid": choice.series.series_instance_uid,
         "reason": choice.reason,
         "rejected": [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from dicom_io.counted import counted
 from plugin.drafting.due import LONGEST_PAUSE_S
 from plugin.drafting.jobs import Claim, set_own
+from plugin.drafting.writing.confidence import Confidence
 from plugin.drafting.writing.heat import Heat
 from plugin.state import audit
 from plugin.state.audit import Action, Entry, Subject, this_process
@@ -73,6 +74,8 @@ class NewDraft:
     """What the model saw, see `plugin.state.kept.embeddings`; empty where it saw nothing."""
     heat: tuple[Heat, ...] = ()
     """Where its sentences come from."""
+    confidence: Confidence = field(default_factory=Confidence)
+    """How sure the model was of them."""
 
 
 def finish_with_draft(
@@ -130,6 +133,9 @@ def finish_with_draft(
             selected_digest=draft.selected_digest,
             model_name=draft.model and draft.model[0],
             model_digest=draft.model and draft.model[1],
+            calibrated_on=draft.confidence.calibrated_on,
+            drift=draft.confidence.drift,
+            withheld=[list(one) for one in draft.confidence.withheld],
             created_at=now,
         )
         row.deliveries = [

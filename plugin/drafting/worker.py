@@ -281,6 +281,7 @@ class Worker:
             subject=subject_of(report.sr),
             embedding=report.embedding,
             heat=tuple(report.heat),
+            confidence=report.confidence,
         )
         try:
             names, now = self._destinations(decision), self._now()

@@ -17,6 +17,7 @@ from plugin.state.database import SessionFactory
 from plugin.state.files.spool import Spool
 from plugin.state.kept.trials import Shadow, ShadowState
 from plugin.state.tables import Draft
+from reporting.text.confidence import unmarked
 
 ReadFindings = Callable[[str], Iterable[str]]
 """Names the findings of a text that it asserts."""
@@ -120,4 +121,4 @@ def pairs(
         ]
     for study, path, text in found:
         if path.is_file():  # pruned meanwhile otherwise
-            yield Pair(study, written_text(dcmread(path)), text)
+            yield Pair(study, unmarked(written_text(dcmread(path))), text)

@@ -21,6 +21,7 @@ from plugin.state.kept.trials import Shadow, ShadowState
 from plugin.state.running.turns import begin_turn
 from plugin.state.tables import Draft
 from reporting.objects.render import report_sections
+from reporting.text.confidence import unmarked
 
 # A comparison is worth no more; a fault that three attempts meet stays
 ATTEMPTS = 3
@@ -118,7 +119,8 @@ class Shadows:
                 row = session.get(Shadow, turn.id)
                 if row is not None:  # pruned with its draft meanwhile
                     row.state, row.error = ShadowState.DONE, None
-                    row.text = "\n".join(map(cleaned, written_text(report.sr).split("\n")))
+                    text = unmarked(written_text(report.sr))
+                    row.text = "\n".join(map(cleaned, text.split("\n")))
                     row.model_digest = digest_of_model(report.sr)
 
     def _end(

@@ -21,6 +21,7 @@ from plugin.state.database import SessionFactory
 from plugin.state.files.spool import Spool
 from plugin.state.kept.signed import SignedText
 from plugin.state.tables import Draft, DraftState, Final
+from reporting.text.confidence import unmarked
 
 FILES = "files"
 """The source of reports that come from a table or messages."""
@@ -88,7 +89,7 @@ def waiting(
                 str(report.StudyInstanceUID),
                 str(report.get("AccessionNumber") or ""),
                 str(report.get("PatientID") or ""),
-                written_text(report),
+                unmarked(written_text(report)),
             )
 
 

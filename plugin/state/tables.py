@@ -269,6 +269,12 @@ class Draft(Base):
     selected_digest: Mapped[str] = mapped_column(String(64))
     model_name: Mapped[str | None] = mapped_column(String(128))
     model_digest: Mapped[str | None] = mapped_column(String(64), index=True)
+    # What its model's confidence was calibrated on; empty where nothing was, null where unknown
+    calibrated_on: Mapped[str | None] = mapped_column(CleanText)
+    # How far the model's scores lay from those of that set
+    drift: Mapped[float | None]
+    # Heading and text of sentences that it leaves out; they are deleted with the file
+    withheld: Mapped[list[list[str]] | None] = mapped_column(JSON)
     # The rejection note that takes the draft back: the study's identity was corrected
     retraction_path: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)

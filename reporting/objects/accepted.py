@@ -17,6 +17,7 @@ from pydicom.uid import EnhancedSRStorage, generate_uid
 from dicom_io.errors import NonConformantReport
 from reporting.objects import concepts
 from reporting.objects.template import ACCEPTED_SERIES, check_report
+from reporting.text.confidence import is_about_confidence, is_suspicion, unmarked
 from reporting.text.headings import Heading
 
 # Beyond the drafts' numbers, and such that the other forms' (100 to 300 more) meet none of theirs
@@ -179,6 +180,8 @@ def _content(
             one.ConceptCodeSequence = [_code(concepts.LANGUAGES[acceptance.language])]
     summary, *sections = (one for one in items if one.ValueType == "CONTAINER")
     notices = [str(one.TextValue) for one in summary.ContentSequence][_NO_LONGER_TRUE:]
+    # Whether the text is true is now the physician's word, not the model's
+    notices = [one for one in notices if not (is_about_confidence(one) or is_suspicion(one))]
     lines = [f"AI-assisted report. {acceptance.sentence}", *notices]
     evidence = _evidence(sections)
     found = [_section(concepts.SUMMARY, lines, {})]
@@ -195,7 +198,7 @@ def _content(
 def _evidence(sections: Sequence[Dataset]) -> dict[str, Dataset]:
     """Find the items whose text may have been left as it was: it keeps its slices."""
     return {
-        str(item.TextValue).replace("\r\n", " "): item
+        unmarked(str(item.TextValue).replace("\r\n", " ")): item
         for section in sections
         for item in section.ContentSequence
         if "ContentSequence" in item

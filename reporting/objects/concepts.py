@@ -14,6 +14,15 @@ DEVICE = Code("121007", "DCM", "Device")
 DEVICE_OBSERVER_UID = Code("121012", "DCM", "Device Observer UID")
 BEST_ILLUSTRATION = Code("121080", "DCM", "Best illustration of finding")
 
+# "The likelihood that the finding detected is in fact the type of finding identified" (PS3.16
+# annex D); templates of CAD give it in percent, which nobody should read here: a word is coded
+CONFIDENCE = Code("111012", "DCM", "Certainty of Finding")
+LEVELS = {
+    "high": Code("75540009", "SCT", "High"),
+    "medium": Code("255508009", "SCT", "Medium"),
+    "low": Code("62482003", "SCT", "Low"),
+}
+
 ANY_CT = Code("25045-6", "LN", "CT Unspecified body region")  # CID 100
 ENGLISH = Code("en-US", "RFC5646", "English (United States)")
 # Drafts are English; a radiologist may write in another language

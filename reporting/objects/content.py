@@ -55,8 +55,19 @@ def _section(
     container = ContainerContentItem(
         name=_concept(heading), is_content_continuous=False, relationship_type=_CONTAINS
     )
-    container.ContentSequence = ContentSequence([_text(element, p) for p in paragraphs])
+    container.ContentSequence = ContentSequence(
+        [item for p in paragraphs for item in (_text(element, p), *_confidence(p))]
+    )
     return container
+
+
+def _confidence(paragraph: tuple[Sentence, ...]) -> list[CodeContentItem]:
+    """Say behind a text how sure the model is of it; TID 2002 has no place for that below it."""
+    code = concepts.LEVELS.get(paragraph[0].confidence or "")  # of each sentence in a paragraph
+    if code is None:
+        return []
+    name, value = _concept(concepts.CONFIDENCE), _concept(code)
+    return [CodeContentItem(name, value, relationship_type=_CONTAINS)]
 
 
 def _text(name: Code, paragraph: tuple[Sentence, ...]) -> TextContentItem:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pydicom import Dataset
 
 from reporting.draft import Draft
+from reporting.objects import concepts
 
 
 def draft_text(draft: Draft) -> str:
@@ -41,6 +42,17 @@ def report_text(dataset: Dataset) -> str:
     """Write a report object as plain text, each section under its heading."""
     blocks = ["\n".join([heading, *texts]) for heading, texts in report_sections(dataset)]
     return "\n\n".join(blocks) + "\n"
+
+
+def level_of(item: Dataset) -> str | None:
+    """Return the word that an item of a report codes, if it says how sure the model is."""
+    if item.get("ValueType") != "CODE":
+        return None
+    name, value = item.ConceptNameCodeSequence[0], item.ConceptCodeSequence[0]
+    if name.get("CodeValue") != concepts.CONFIDENCE.value:
+        return None
+    words = {code.value: word for word, code in concepts.LEVELS.items()}
+    return words.get(str(value.CodeValue))
 
 
 def document_lines(document: Dataset) -> list[str]:

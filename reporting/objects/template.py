@@ -1,6 +1,7 @@
 """TID 2000 as we write it, checked: order and completeness that no public validator looks at."""
 
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 from pydicom import Dataset
 from pydicom.sr.coding import Code
@@ -120,8 +121,11 @@ def _section_faults(section: Dataset, notice: str) -> Iterator[str]:
         first = str(items[0].get("TextValue", ""))
         if not first.startswith(notice):
             yield f"the first section must begin with {notice}"
-    for item in items:
-        if item.get("ValueType") != "TEXT" or item.get("RelationshipType") != "CONTAINS":
+    for before, item in pairwise([Dataset(), *items]):
+        if _matches(item, "CONTAINS", "CODE", concepts.CONFIDENCE):
+            if before.get("ValueType") != "TEXT":
+                yield f"a confidence of section {code} must follow a text"
+        elif item.get("ValueType") != "TEXT" or item.get("RelationshipType") != "CONTAINS":
             yield f"section {code} must contain texts"
         elif _code(item) != _ELEMENTS.get(code) or not str(item.get("TextValue", "")).strip():
             yield f"a text of section {code} has the wrong name or no value"

@@ -34,6 +34,12 @@ def sentence_spans(text: str) -> list[Span]:
     return spans
 
 
+def before_the_stop(sentence: str, words: str) -> str:
+    """Put words at the end of a sentence: before its full stop, if it has one."""
+    body, stop = (sentence[:-1], ".") if sentence.endswith(".") else (sentence, "")
+    return f"{body} {words}{stop}"
+
+
 def is_finished(sentence: str) -> bool:
     """Tell whether a sentence that stands last in a cut text is known to be whole.
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydicom import Dataset
 
+from plugin.drafting.writing.confidence import Confidence
 from plugin.drafting.writing.heat import Heat
 from tests.plugin.intake_objects import make_slice, new_uid
 
@@ -22,6 +23,7 @@ class Drafted:
     lacks: tuple[str, ...] = ()
     embedding: bytes = b""
     heat: tuple[Heat, ...] = ()
+    confidence: Confidence = field(default_factory=Confidence)
     beside: tuple[Dataset, ...] = ()
 
 

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from plugin.delivery.destinations import Destination
 from plugin.delivery.outbox import Outbox
 from plugin.drafting.desk import Desk
 from plugin.drafting.worker import Worker
+from plugin.drafting.writing.confidence import Confidence
 from plugin.drafting.writing.heat import Heat
 from plugin.reception.receiver import run_receiver
 from plugin.state.completeness import Patience
@@ -45,6 +46,7 @@ class TinyDraft:
     lacks: tuple[str, ...] = ()
     embedding: bytes = b""
     heat: tuple[Heat, ...] = ()
+    confidence: Confidence = field(default_factory=Confidence)
     beside: tuple[Dataset, ...] = ()
 
     @property

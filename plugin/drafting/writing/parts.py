@@ -9,6 +9,7 @@ from typing import Protocol
 from pydicom import Dataset
 
 from dicom_io.errors import EngineError
+from plugin.drafting.writing.confidence import Confidence
 from plugin.drafting.writing.heat import Heat
 from reporting.edition import Predecessor
 
@@ -32,6 +33,8 @@ class Drafted(Protocol):
     def embedding(self) -> bytes: ...
     @property
     def heat(self) -> Sequence[Heat]: ...
+    @property
+    def confidence(self) -> Confidence: ...
     @property
     def beside(self) -> Sequence[Dataset]: ...
 

@@ -19,6 +19,7 @@ from dicom_io.volume.choice import SeriesChoice, name_series
 from dicom_io.volume.series import choose_series
 from dicom_io.volume.volume import build_first
 from engine.protocol import GREEDY, Generation, ReportEngine
+from plugin.drafting.writing.confidence import Confidence, find_confidence, kept_of
 from plugin.drafting.writing.evidence import drawn_beside, find_evidence, references, regions
 from plugin.drafting.writing.heat import Heat, heat_maps
 from plugin.drafting.writing.regions import reason_to_withhold
@@ -28,11 +29,15 @@ from reporting.edition import Edition, Predecessor
 from reporting.objects.sr import build_sr
 from reporting.patient import disagreements, now_at, require_one_patient
 from reporting.technique import technique_sentences
+from reporting.text.confidence import Assessed
 
 Progress = Callable[[str], None]
 
 EVIDENCE_S = 10.0
 """The embedded model takes half a second a sentence."""
+
+CONFIDENCE_S = 10.0
+"""As long as its evidence may take."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +64,8 @@ class DraftedStudy:
         Its evidence for viewers (`reporting.objects.beside`).
     heat : tuple of Heat
         Its evidence for the reading room.
+    drift : float, optional
+        How far the model's raw scores lie from those that it was calibrated on.
     """
 
     choice: SeriesChoice
@@ -70,6 +77,7 @@ class DraftedStudy:
     image_embedding: NDArray[np.float32] | None = None
     beside: tuple[Dataset, ...] = ()
     heat: tuple[Heat, ...] = ()
+    drift: float | None = None
 
     @property
     def selection(self) -> tuple[str, ...]:
@@ -101,6 +109,10 @@ class DraftedStudy:
         return self.draft.faults
 
     @property
+    def confidence(self) -> Confidence:
+        return kept_of(self.draft, self.drift)
+
+    @property
     def embedding(self) -> bytes:
         """What the model saw, of length 1, as float16; empty where it was not asked."""
         if self.image_embedding is None or not (length := np.linalg.norm(self.image_embedding)):
@@ -127,6 +139,10 @@ class Pipeline:
         How long to look for the slices that its sentences come from; 0 does not.
     draws : bool
         Whether they are drawn for viewers, too.
+    confidence_s : float
+        How long to ask how sure the model is of its sentences; 0 does not ask.
+    withhold : bool
+        Whether drafts leave out sentences of low confidence.
     """
 
     engine: ReportEngine
@@ -135,6 +151,8 @@ class Pipeline:
     while_writing: Callable[[], AbstractContextManager[object]] = nullcontext
     evidence_s: float = EVIDENCE_S
     draws: bool = False
+    confidence_s: float = CONFIDENCE_S
+    withhold: bool = False
 
     def make_report(
         self,
@@ -218,7 +236,11 @@ class Pipeline:
         headers = [i.header for i in choice.instances if i.sop_instance_uid in read]
         with self.while_writing():
             generation = self._written(model_input, headers[0])
-            found = find_evidence(self.engine, model_input, generation, self.evidence_s)
+            asked = self.engine, model_input, generation
+            assessed, drift = find_confidence(*asked, self.confidence_s, self.withhold)
+            found = find_evidence(*asked, self.evidence_s)
+        if assessed:
+            found = tuple(one for one in found if not assessed.withholds(one.span))
         progress(REPORT)
         lost = (*choice.lacking, *volume.unreadable, *study.damaged)
         missing = "; ".join([*([incomplete] if incomplete else []), *lost])
@@ -226,7 +248,9 @@ class Pipeline:
         corrections = (*choice.notes, *volume.notes, *differing, *remarks)
         edition = Edition(revision, now_at(headers[0]), predecessor)
         evidence = references(found, model_input, volume, headers)
-        draft = draft_of(generation, corrections, headers, edition, missing or None, evidence)
+        draft = draft_of(
+            generation, corrections, headers, edition, missing or None, evidence, assessed
+        )
         sr = build_sr(draft, headers)
         drawn = regions(found, generation.text, model_input, volume) if self.draws else []
         return DraftedStudy(
@@ -239,6 +263,7 @@ class Pipeline:
             generation.image_embedding,
             drawn_beside(sr, headers, drawn),
             heat_maps(found, generation.text, model_input),
+            drift,
         )
 
     def _written(self, model_input: ModelInput, header: Dataset) -> Generation:
@@ -300,6 +325,7 @@ def draft_of(
     edition: Edition,
     incomplete: str | None,
     evidence: Evidence | None = None,
+    assessed: Assessed | None = None,
 ) -> Draft:
     """Turn what the model wrote into a draft.
 
@@ -317,6 +343,8 @@ def draft_of(
         What is missing of the input.
     evidence : mapping of spans to slices, optional
         What the sentences were inferred from.
+    assessed : Assessed, optional
+        How sure the model is of them.
     """
     identity = generation.identity
     model = DraftModel(identity.name, identity.version, identity.digest, identity.demonstration)
@@ -331,4 +359,5 @@ def draft_of(
         tokens=generation.tokens,
         token_logprobs=generation.token_logprobs,
         evidence=evidence,
+        assessed=assessed,
     )

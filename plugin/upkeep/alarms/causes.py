@@ -17,14 +17,15 @@ from plugin.state.kinds import Kind
 from plugin.state.running.pulse import processes
 from plugin.state.tables import Delivery, DeliveryState, Draft, Event, Job, JobState
 from plugin.upkeep.alarms.tables import Alarm, Notice
+from plugin.upkeep.drift import DRAFTS, DRIFTED, SETTLED, mean_drift
 
 # What happens, and is no state, is over once it has not happened for so long
 CALM = timedelta(hours=1)
 # One lost attempt is no outage
 _ATTEMPTS = 2
 DISK, PROCESS, AWAY, WAITING = "disk", "process", "away", "waiting"
-REPOSITORY, CHANNEL = "repository", "channel"
-STATES = (DISK, PROCESS, AWAY, WAITING, REPOSITORY, CHANNEL)
+REPOSITORY, CHANNEL, DRIFT = "repository", "channel", "drift"
+STATES = (DISK, PROCESS, AWAY, WAITING, REPOSITORY, CHANNEL, DRIFT)
 """Causes that are looked at, and are over when they are not seen any more."""
 URGENT = (
     *(Kind.REFUSED, Kind.NOT_RECORDED, Kind.RETRACTED, Kind.DISK_FILLING),
@@ -141,6 +142,20 @@ def late_states(late: timedelta) -> Look:
             yield Finding(named(REPOSITORY, at.repository), message)
 
     return look
+
+
+def drift_states(session: Session, _now: datetime) -> Iterator[Finding]:
+    """Look whether the confidence of late drafts is still what it was calibrated to be."""
+    mean = mean_drift(session)
+    is_open = exists().where(Alarm.cause == DRIFT, Alarm.over_at.is_(None))
+    limit = SETTLED if session.scalar(select(is_open)) else DRIFTED
+    if mean is not None and abs(mean) > limit:
+        less = "less" if mean > 0 else "more"
+        yield Finding(
+            DRIFT,
+            f"the model is {less} sure of the last {DRAFTS} drafts than of the studies that it "
+            f"was calibrated on (drift {mean:+.2f}): its three words may no longer hold",
+        )
 
 
 def channel_states(session: Session, _now: datetime) -> Iterator[Finding]:

@@ -72,6 +72,7 @@ def forget_draft(session: Session, study: Study, draft: Draft, rule: str, now: d
     for path in filter(None, (draft.path, draft.retraction_path, *accepted, *beside)):
         session.add(Removal(study_id=study.id, path=path))
     draft.path = ""
+    draft.withheld = None
     for final in draft.finals:
         final.path = ""
     forget_listing(session, study.id)

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from plugin.rules.urgency import Urgency
 from plugin.state.kinds import Kind
 from plugin.state.tables import Delivery, DeliveryState, Draft, Event, Job, JobState, Study
+from plugin.upkeep.drift import mean_drift
 from plugin.upkeep.keeping.candidates import HAS_IMAGES
 
 Values = Iterable[tuple[Sequence[str], float]]
@@ -79,6 +80,12 @@ def engine_up(session: Session, _: datetime) -> Values:
     """Nothing before the first word of an engine."""
     event = _engine_event(session)
     return [] if event is None else [((), float(event.kind != Kind.ENGINE_DOWN))]
+
+
+def drift(session: Session, _: datetime) -> Values:
+    """Nothing before enough drafts stand on one calibration."""
+    mean = mean_drift(session)
+    return [] if mean is None else [((), mean)]
 
 
 def model(session: Session, _: datetime) -> Values:

@@ -64,6 +64,11 @@ _GAUGES: dict[str, tuple[str, tuple[str, ...], figures.Figure]] = {
     ),
     "images_bytes": ("What the images of settled studies take.", (), figures.images_bytes),
     "engine_up": ("Whether the engine answered when it was last asked.", (), figures.engine_up),
+    "confidence_drift": (
+        "How much less sure the model is of late drafts than where it was calibrated.",
+        (),
+        figures.drift,
+    ),
     "model_info": ("The model that drafts.", ("model", "digest"), figures.model),
 }
 

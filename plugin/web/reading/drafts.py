@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from pydicom import Dataset, dcmread
@@ -18,6 +19,8 @@ from plugin.state.tables import Draft, Instance, Series, Study
 from plugin.web.dicomweb.problems import Refused
 from reporting.draft import ABSTENTION
 from reporting.objects import concepts
+from reporting.objects.render import level_of
+from reporting.text.confidence import WITHHELD, is_about_confidence, unmarked
 from reporting.text.headings import Heading
 from reporting.text.sentences import sentence_spans
 
@@ -89,20 +92,24 @@ def told(written: Written, sessions: SessionFactory, spool: Spool) -> dict[str, 
     """
     row, report = written.row, written.report
     notices = [
-        text for code, item in _containers(report) if code is None for text, _ in _texts(item)
+        one.text for code, item in _containers(report) if code is None for one in _texts(item)
     ]
     places = _places(sessions, spool, report)
     sections = _sections(report, places)
-    leaning = [one["evidence"] for section in sections for one in section["sentences"]]
+    for section in sections:
+        section["sentences"] += _withheld(row, section["heading"])
+    sentences = [one for section in sections for one in section["sentences"]]
     return {
         "sop_instance_uid": row.sop_instance_uid,
         "revision": row.revision,
         "state": row.state if row.retraction_path is None else "retracted",
         "model": _model(row, report, notices),
-        "notices": notices,
+        # The page has a legend that says the same
+        "notices": [one for one in notices if not is_about_confidence(one)],
         "sections": sections,
-        "has_confidence": False,
-        "has_evidence": any(leaning),
+        "calibrated_on": row.calibrated_on,
+        "has_confidence": any(one["confidence"] for one in sentences),
+        "has_evidence": any(one["evidence"] for one in sentences),
         "deliveries": [
             {
                 "destination": one.destination,
@@ -120,7 +127,7 @@ def plain_sections(report: Dataset) -> list[dict[str, str]]:
     found = []
     for heading, item in _containers(report):
         if heading is not None:
-            lines = [text for text, _ in _texts(item) if text != ABSTENTION]
+            lines = [one.text for one in _texts(item) if one.text not in (ABSTENTION, WITHHELD)]
             found.append({**_titled(heading), "text": "\n".join(lines)})
     return found
 
@@ -151,16 +158,27 @@ def _titled(heading: Heading) -> dict[str, str]:
     return {"heading": heading.name, "title": str(heading)}
 
 
-def _texts(item: Dataset) -> Iterator[tuple[str, Sequence[str]]]:
-    """Yield the texts of a section, each with the UIDs of the slices that it leans on."""
-    for one in item.get("ContentSequence") or []:
+@dataclass(frozen=True)
+class _Text:
+    """A text of a section, the UIDs of the slices that it leans on, and how sure the model is."""
+
+    text: str
+    images: Sequence[str]
+    level: str | None
+
+
+def _texts(item: Dataset) -> Iterator[_Text]:
+    items = item.get("ContentSequence") or []
+    for one, behind in pairwise([*items, Dataset()]):
         if one.get("ValueType") == "TEXT":
-            images = (
+            images = [
                 str(image.ReferencedSOPSequence[0].ReferencedSOPInstanceUID)
                 for image in one.get("ContentSequence") or []
                 if image.get("ValueType") == "IMAGE"
-            )
-            yield str(one.TextValue).replace("\r\n", " "), list(images)
+            ]
+            # The page shows the word itself, and a reader's text does without
+            text = unmarked(str(one.TextValue).replace("\r\n", " "))
+            yield _Text(text, images, level_of(behind))
 
 
 def _sections(report: Dataset, places: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
@@ -170,22 +188,36 @@ def _sections(report: Dataset, places: dict[str, dict[str, Any]]) -> list[dict[s
         if heading is None:
             continue
         sentences: list[dict[str, Any]] = []
-        for text, images in _texts(item):
-            evidence = [places[uid] for uid in images if uid in places]
-            for start, end in sentence_spans(text):
+        for one in _texts(item):
+            evidence = [places[uid] for uid in one.images if uid in places]
+            for start, end in sentence_spans(one.text):
                 number += 1
-                sentence = {"id": f"s{number}", "text": text[start:end], "evidence": evidence}
-                # No model of this version tells how sure it is of a sentence
-                sentences.append({**sentence, "confidence": None, "withheld": None})
+                sentence = _sentence(f"s{number}", one.text[start:end], one.level)
+                sentences.append({**sentence, "evidence": evidence})
         found.append({**_titled(heading), "sentences": sentences})
     return found
 
 
+def _withheld(row: Draft, heading: str) -> list[dict[str, Any]]:
+    """Return the sentences that a section of a draft leaves out."""
+    low = [text for where, text in row.withheld or [] if where == heading]
+    reason = {"reason": "low-confidence"}
+    return [
+        {**_sentence(f"w{number}-{heading}", text, "low"), "withheld": reason}
+        for number, text in enumerate(low, 1)
+    ]
+
+
+def _sentence(identity: str, text: str, level: str | None) -> dict[str, Any]:
+    confidence = level and {"level": level}
+    plain = {"evidence": [], "withheld": None}
+    return {"id": identity, "text": text, "confidence": confidence, **plain}
+
+
 def _places(sessions: SessionFactory, spool: Spool, report: Dataset) -> dict[str, dict[str, Any]]:
     """Say of each slice that a sentence leans on where a reader finds it."""
-    wanted = {
-        uid for _, item in _containers(report) for _, images in _texts(item) for uid in images
-    }
+    containers = _containers(report)
+    wanted = {uid for _, item in containers for one in _texts(item) for uid in one.images}
     if not wanted:
         return {}
     query = select(Instance.sop_instance_uid, Series.series_instance_uid, Instance.path)

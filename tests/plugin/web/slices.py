@@ -113,6 +113,7 @@ def draft_of(shown: Dataset, *evidence: Dataset) -> dict[str, Any]:
         "model": {"name": "m", "version": "1", "digest": "0", "demonstration": False},
         "notices": [],
         "sections": [{**section, "sentences": sentences}],
+        "calibrated_on": None,
         "has_confidence": False,
         "has_evidence": True,
         "deliveries": [],

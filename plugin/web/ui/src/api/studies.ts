@@ -51,8 +51,8 @@ export type Level = 'high' | 'medium' | 'low';
 export interface Sentence {
   id: string;
   text: string;
-  confidence: { level: Level; uncalibrated: boolean } | null;
-  withheld: { reason: string } | null;
+  confidence: { level: Level } | null;
+  withheld: { reason: 'low-confidence' } | null;
   evidence: Evidence[];
 }
 
@@ -74,6 +74,8 @@ export interface Draft {
   model: { name: string; version: string; digest: string | null; demonstration: boolean };
   notices: string[];
   sections: DraftSection[];
+  /** The set that the confidence was calibrated on; empty where it is not, null where unknown. */
+  calibrated_on: string | null;
   has_confidence: boolean;
   has_evidence: boolean;
   deliveries: { destination: string; state: string; proved_at: string | null }[];

@@ -6,7 +6,7 @@ const sentence = (id: string, text: string, withheld = false): Sentence => ({
   id,
   text,
   confidence: null,
-  withheld: withheld ? { reason: 'unsure' } : null,
+  withheld: withheld ? { reason: 'low-confidence' } : null,
   evidence: [],
 });
 const lungs = sentence('1', 'The lungs are clear.');

@@ -172,17 +172,15 @@ function textOf(sections: readonly Section[]): string {
   return sections.map((one) => `${one.title}\n${one.text}`).join('\n\n');
 }
 
+const NO_CONFIDENCE = 'legend.no-confidence';
 const LEVELS = ['high', 'medium', 'low'] as const;
 
 /** What the colours mean, or that this model tells nothing. */
 function Legend({ draft }: { draft: Draft }): JSX.Element {
   const missing: [boolean, Key][] = [
-    [draft.has_confidence, 'legend.no-confidence'],
+    [draft.has_confidence, draft.calibrated_on === '' ? 'legend.uncalibrated' : NO_CONFIDENCE],
     [draft.has_evidence, 'legend.no-evidence'],
   ];
-  const uncalibrated = draft.sections.some((section) =>
-    section.sentences.some((one) => one.confidence?.uncalibrated),
-  );
   return (
     <div class="legend quiet">
       {draft.has_confidence && (
@@ -195,7 +193,9 @@ function Legend({ draft }: { draft: Draft }): JSX.Element {
           ))}
         </span>
       )}
-      {uncalibrated && <span>{t('legend.uncalibrated')}</span>}
+      {draft.has_confidence && (
+        <span>{t('legend.calibrated', { set: draft.calibrated_on ?? '' })}</span>
+      )}
       {missing.map(([known, text]) => !known && <span key={text}>{t(text)}</span>)}
     </div>
   );

@@ -14,6 +14,8 @@ interface Given extends Work {
 }
 
 const NEW = 'new';
+/** The section that the headers wrote, and no model. */
+const HEADERS = 'TECHNIQUE';
 
 /** A section, one element per sentence. */
 export function Sentences(given: Given): JSX.Element {
@@ -83,7 +85,7 @@ interface OneGiven extends Given {
   onRemove: () => void;
 }
 
-function One({ piece, work, draft, onEdit, onRemove, slice, onShow }: OneGiven): JSX.Element {
+function One({ piece, work, draft, section, onEdit, onRemove, slice, onShow }: OneGiven): JSX.Element {
   const { sentence } = piece;
   const evidence = sentence?.evidence ?? [];
   const leans = evidence.some((one) => one.sop_instance_uid === slice?.sop_instance_uid);
@@ -107,7 +109,7 @@ function One({ piece, work, draft, onEdit, onRemove, slice, onShow }: OneGiven):
       >
         <span class="text">{piece.text}</span>
         <span class="beside">
-          <Confidence piece={piece} draft={draft} />
+          <Confidence piece={piece} shown={draft.has_confidence && section.heading !== HEADERS} />
           {evidence.length > 0 && <span class="slices">{slicesOf(evidence)}</span>}
           {leans && <span class="accent">{t('report.leans')}</span>}
         </span>
@@ -121,11 +123,16 @@ function One({ piece, work, draft, onEdit, onRemove, slice, onShow }: OneGiven):
   );
 }
 
-function Confidence({ piece, draft }: { piece: Piece; draft: Draft }): JSX.Element | null {
+interface ConfidenceGiven {
+  piece: Piece;
+  shown: boolean;
+}
+
+function Confidence({ piece, shown }: ConfidenceGiven): JSX.Element | null {
   if (piece.edited) return <span class="level">{t('confidence.edited')}</span>;
   if (!piece.sentence) return <span class="level">{t('confidence.written')}</span>;
   const level = piece.sentence.confidence?.level;
-  if (!draft.has_confidence) return null;
+  if (!shown) return null;
   return <span class="level">{t(level ? `confidence.${level}` : 'confidence.none')}</span>;
 }
 
@@ -190,7 +197,7 @@ function Withheld({ sentences, onTake }: WithheldGiven): JSX.Element | null {
         {sentences.map((one) => (
           <li key={one.id}>
             <p>{one.text}</p>
-            <p class="quiet">{t('report.withheld-why', { reason: one.withheld?.reason ?? '' })}</p>
+            <p class="quiet">{one.withheld && t(`withheld.${one.withheld.reason}`)}</p>
             {onTake && <button onClick={() => onTake(one)}>{t('report.take')}</button>}
           </li>
         ))}

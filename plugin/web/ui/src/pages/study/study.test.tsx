@@ -11,7 +11,7 @@ import { StudyPage } from './study';
 const sentence = (id: string, text: string, more: Partial<Sentence> = {}): Sentence => ({
   id,
   text,
-  confidence: { level: 'high', uncalibrated: false },
+  confidence: { level: 'high' },
   withheld: null,
   evidence: [],
   ...more,
@@ -22,7 +22,9 @@ const evidence = {
   series_number: 2,
   instance_number: 44,
 };
-const doubtful = sentence('w', 'The gallbladder was removed.', { withheld: { reason: 'Unsure.' } });
+const doubtful = sentence('w', 'The gallbladder was removed.', {
+  withheld: { reason: 'low-confidence' },
+});
 const draft: Draft = {
   sop_instance_uid: '1.9',
   revision: 1,
@@ -36,13 +38,14 @@ const draft: Draft = {
       sentences: [
         sentence('a', 'The lungs are clear.'),
         sentence('b', 'A nodule of 9 mm lies in the right upper lobe.', {
-          confidence: { level: 'low', uncalibrated: true },
+          confidence: { level: 'low' },
           evidence: [evidence],
         }),
         doubtful,
       ],
     },
   ],
+  calibrated_on: 'phantoms, 300 studies',
   has_confidence: true,
   has_evidence: true,
   deliveries: [{ destination: 'PACS', state: 'proved', proved_at: null }],
@@ -163,21 +166,62 @@ describe('the study page', () => {
       'The lungs are clear.high',
       'A nodule of 9 mm lies in the right upper lobe.lowImage 44',
     ]);
-    expect(page.querySelector('.legend')?.textContent).toMatch(/high.*medium.*low.*Not calibrated/);
+    expect(page.querySelector('.legend')?.textContent).toMatch(
+      /high.*medium.*low.*Calibrated on phantoms, 300 studies/,
+    );
     expect(page.querySelector('.about')?.textContent).toContain('Bob also has this study open');
-    expect(page.querySelector('.withheld')?.textContent).toContain('Unsure.');
+    expect(page.querySelector('.withheld')?.textContent).toContain(
+      'Withheld: the model’s confidence in it is low.',
+    );
   });
 
   it('says plainly where a model gives neither confidence nor images', async () => {
     answers['GET /api/studies/1.2/draft'] = [
       200,
-      { ...draft, has_confidence: false, has_evidence: false },
+      { ...draft, calibrated_on: null, has_confidence: false, has_evidence: false },
     ];
     await open();
     expect(page.querySelector('.legend')?.textContent).toMatch(
-      /gives no confidence.*does not say which images/,
+      /was not assessed.*does not say which images/,
     );
     expect(page.querySelector('.level')).toBeNull();
+  });
+
+  it('shows the word uncalibrated and no other where nobody has calibrated', async () => {
+    answers['GET /api/studies/1.2/draft'] = [
+      200,
+      { ...draft, calibrated_on: '', has_confidence: false },
+    ];
+    await open();
+    expect(page.querySelector('.legend')?.textContent).toBe('Confidence: uncalibrated.');
+    expect(page.querySelector('.level')).toBeNull();
+  });
+
+  it('tells a sentence that was not assessed from one of high confidence', async () => {
+    const [section] = draft.sections;
+    const unknown = sentence('c', 'The spleen is small.', { confidence: null });
+    const technique = sentence('t', 'Series 2 was used.', { confidence: null });
+    answers['GET /api/studies/1.2/draft'] = [
+      200,
+      {
+        ...draft,
+        sections: [
+          { ...section, sentences: [unknown] },
+          { heading: 'TECHNIQUE', title: 'Technique', sentences: [technique] },
+        ],
+      },
+    ];
+    answers['GET /api/studies/1.2/review'] = [
+      200,
+      review(1, {
+        sections: [
+          { heading: 'findings', title: 'Findings', text: unknown.text },
+          { heading: 'TECHNIQUE', title: 'Technique', text: technique.text },
+        ],
+      }),
+    ];
+    await open();
+    expect(sentences()).toEqual(['The spleen is small.not assessed', 'Series 2 was used.']);
   });
 
   it('is edited by keys, sentence by sentence, and undone', async () => {
