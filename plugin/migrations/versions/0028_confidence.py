@@ -11,5 +11,5 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("drafts", sa.Column("calibrated_on", sa.Text(), nullable=True))
-    op.add_column("drafts", sa.Column("drift", sa.Float(), nullable=True))
+    op.add_column("drafts", sa.Column("drift", sa.Double(), nullable=True))
     op.add_column("drafts", sa.Column("withheld", sa.JSON(), nullable=True))
