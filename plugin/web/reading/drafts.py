@@ -210,8 +210,8 @@ def _withheld(row: Draft, heading: str) -> list[dict[str, Any]]:
 
 def _sentence(identity: str, text: str, level: str | None) -> dict[str, Any]:
     confidence = level and {"level": level}
-    plain = {"evidence": [], "withheld": None}
-    return {"id": identity, "text": text, "confidence": confidence, **plain}
+    told = {"id": identity, "text": text, "confidence": confidence}
+    return {**told, "evidence": [], "withheld": None}
 
 
 def _places(sessions: SessionFactory, spool: Spool, report: Dataset) -> dict[str, dict[str, Any]]:
