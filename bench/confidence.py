@@ -29,6 +29,7 @@ from dicom_io.model_input.preprocess import prepare
 from dicom_io.phantoms.grades import GRADES
 from dicom_io.phantoms.phantom import make_phantom
 from engine import EMBEDDED
+from engine.checkpoints.calibrated import trained_digest
 from engine.checkpoints.checkpoint import describe
 from engine.inference.local import LocalEngine
 from engine.judgement.calibration import Calibration
@@ -347,7 +348,7 @@ def main() -> None:
             done[run.result()["seed"]] = run.result()
             _keep(options.scores, run.result())
     told = report([done[seed] for seed in seeds])
-    print(json.dumps({"model": describe(options.model).digest, **told}, indent=2))
+    print(json.dumps({"model": trained_digest(describe(options.model)), **told}, indent=2))
 
 
 def _kept(path: Path | None) -> list[dict[str, Any]]:
