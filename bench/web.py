@@ -19,20 +19,18 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
-from pydicom import Dataset, dcmread
-from pydicom.uid import generate_uid
-from pynetdicom import AE
 
+from bench.senders import Slice, Store, read_study, send
 from dicom_io.phantoms.dicom_study import write_study
 from dicom_io.phantoms.phantom import make_phantom
 from plugin.assembly import open_sessions
@@ -50,7 +48,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--readers", type=int, default=50)
     parser.add_argument("--associations", type=int, default=4)
-    parser.add_argument("--seconds", type=float, default=60.0, help="of each of the two parts")
+    parser.add_argument("--turns", type=int, default=3, help="how often alone, then beside")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of each turn")
     parser.add_argument("--looks", type=float, default=10.0, help="seconds at each page")
     parser.add_argument("--json", type=Path, help="write the figures here, too")
     options = parser.parse_args()
@@ -103,56 +102,10 @@ def _await(address: str) -> None:
     sys.exit("the service did not start")
 
 
-def phantoms(folder: Path) -> list[list[Dataset]]:
+def phantoms(folder: Path) -> list[list[Slice]]:
     """Slices of three patients, to be sent again and again under new UIDs."""
-    made = []
-    for seed in range(3):
-        study = write_study(make_phantom(seed), folder / str(seed))
-        made.append([dcmread(one) for one in sorted(study.iterdir())])
-    return made
-
-
-class Senders:
-    """Associations that send studies, one slice after another, until they are told to stop."""
-
-    def __init__(self, port: int, count: int, studies: Sequence[Sequence[Dataset]]) -> None:
-        self._port, self._studies = port, studies
-        self._ended = threading.Event()
-        self.took_s: list[float] = []
-        self._threads = [threading.Thread(target=self._run, args=(k,)) for k in range(count)]
-        for thread in self._threads:
-            thread.start()
-
-    def stop(self) -> list[float]:
-        self._ended.set()
-        for thread in self._threads:
-            thread.join()
-        return self.took_s
-
-    def _run(self, number: int) -> None:
-        chance = random.Random(number)
-        while not self._ended.is_set():
-            self._send(chance.choice(self._studies))
-
-    def _send(self, slices: Sequence[Dataset]) -> None:
-        study, series = generate_uid(), generate_uid()
-        sender = AE("BENCH")
-        sender.add_requested_context(slices[0].SOPClassUID, slices[0].file_meta.TransferSyntaxUID)
-        assoc = sender.associate("127.0.0.1", self._port, ae_title="CTSCRIBE")
-        # On a busy machine pynetdicom's own thread may take an answer that the sender waits for
-        assoc._serve_request = lambda answer, context: assoc.dimse.msg_queue.put((context, answer))
-        for one in slices:
-            if self._ended.is_set():
-                break
-            one = one.copy()
-            one.StudyInstanceUID, one.SeriesInstanceUID = study, series
-            one.SOPInstanceUID = one.file_meta.MediaStorageSOPInstanceUID = generate_uid()
-            began = time.perf_counter()
-            status = assoc.send_c_store(one)
-            self.took_s.append(time.perf_counter() - began)
-            if status.Status != 0:
-                sys.exit(f"a slice was refused with status {status.Status:#06x}")
-        assoc.release()
+    studies = (write_study(make_phantom(seed), folder / str(seed)) for seed in range(3))
+    return [read_study(study) for study in studies]
 
 
 async def read(address: str, name: str, ends: float, looks_s: float) -> list[tuple[str, float]]:
@@ -174,11 +127,10 @@ async def read(address: str, name: str, ends: float, looks_s: float) -> list[tup
     return took
 
 
-def read_all(address: str, readers: int, seconds: float, looks_s: float) -> list[tuple[str, float]]:
+def read_all(address: str, readers: int, ends: float, looks_s: float) -> list[tuple[str, float]]:
     """Let all readers page; returns how long each page took."""
 
     async def everybody() -> list[list[tuple[str, float]]]:
-        ends = time.monotonic() + seconds
         names = map(str, range(readers))
         return await asyncio.gather(*(read(address, name, ends, looks_s) for name in names))
 
@@ -208,40 +160,71 @@ async def _open(browser: httpx.AsyncClient, study: str) -> None:
     )
 
 
-def measure(
-    ports: tuple[int, int], options: argparse.Namespace, studies: Sequence[Sequence[Dataset]]
-) -> dict[str, Any]:
-    """Store alone, then beside readers."""
-    dicom, web = ports
-    alone = Senders(dicom, options.associations, studies)
-    time.sleep(options.seconds)
-    quiet = alone.stop()
-    beside = Senders(dicom, options.associations, studies)
+@dataclass
+class Measured:
+    """What one part of the run found."""
 
-    address = f"http://127.0.0.1:{web}"
-    # In a process of their own: what browsers do takes no time from who sends
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as elsewhere:
-        asked = (address, options.readers, options.seconds, options.looks)
-        pages = elsewhere.submit(read_all, *asked).result()
-    busy = beside.stop()
-    median = statistics.median(quiet)
-    found: dict[str, Any] = {
-        "stores alone, median ms": _ms(median),
-        "stores beside readers, median ms": _ms(statistics.median(busy)),
-        "stores beside readers, 99th percentile ms": _ms(_percentile(busy, 99)),
-        "slowest store beside readers, of quiet medians": round(max(busy) / median, 1),
-        "slowest store alone, of its medians": round(max(quiet) / median, 1),
-        "share of stores over 3 quiet medians, %": _share(busy, 3 * median),
-        "stores a second, alone and beside": [
-            round(len(one) / options.seconds, 1) for one in (quiet, busy)
-        ],
-    }
+    stores: list[Store] = field(default_factory=list)
+    pages: list[tuple[str, float]] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def measure(
+    ports: tuple[int, int], options: argparse.Namespace, studies: Sequence[Sequence[Slice]]
+) -> dict[str, Any]:
+    """Store alone and beside readers, by turns, so that both meet the same noise."""
+    dicom, web = ports
+    alone, beside = Measured(), Measured()
+    # In processes of their own: what they do takes no time from one another's interpreter
+    with ProcessPoolExecutor(
+        options.associations + 1, multiprocessing.get_context("spawn")
+    ) as elsewhere:
+        for part in (Measured(), *(alone, beside) * options.turns):
+            # The first part is for nobody: processes start, and there is something to read
+            ends = time.monotonic() + options.seconds
+            sent = [
+                elsewhere.submit(send, dicom, studies[k % 3 :] + studies[: k % 3], ends)
+                for k in range(options.associations)
+            ]
+            if part is beside:
+                asked = (f"http://127.0.0.1:{web}", options.readers, ends, options.looks)
+                part.pages += elsewhere.submit(read_all, *asked).result()
+            part.stores += [store for one in sent for store in one.result()]
+            part.seconds += options.seconds
+    return summary(alone, beside)
+
+
+def summary(alone: Measured, beside: Measured) -> dict[str, Any]:
+    """Return the figures of both parts."""
+    found: dict[str, Any] = {"processors": os.cpu_count(), "load": round(os.getloadavg()[0], 1)}
+    for where, of in (("sender", lambda one: one.took_s), ("receiver", at_receiver)):
+        quiet, busy = (sorted(map(of, part.stores)) for part in (alone, beside))
+        median = statistics.median(quiet)
+        found |= {
+            f"at the {where}: median alone, ms": _ms(median),
+            f"at the {where}: median beside readers, ms": _ms(statistics.median(busy)),
+            f"at the {where}: 99th percentile beside readers, ms": _ms(_percentile(busy, 99)),
+            f"at the {where}: over 3 quiet medians alone, %": _share(quiet, 3 * median),
+            f"at the {where}: over 3 quiet medians beside readers, %": _share(busy, 3 * median),
+            f"at the {where}: slowest alone, of its medians": round(quiet[-1] / median, 1),
+            f"at the {where}: slowest beside readers, of quiet medians": round(
+                busy[-1] / median, 1
+            ),
+        }
+    found["stores a second, alone and beside"] = [
+        round(len(part.stores) / part.seconds, 1) for part in (alone, beside)
+    ]
     for kind in ("list", "study"):
-        took = [seconds for page, seconds in pages if page == kind]
+        took = [seconds for page, seconds in beside.pages if page == kind]
         found[f"pages: {kind}, count"] = len(took)
-        found[f"pages: {kind}, median ms"] = _ms(statistics.median(took))
-        found[f"pages: {kind}, 95th percentile ms"] = _ms(_percentile(took, 95))
+        if len(took) > 1:
+            found[f"pages: {kind}, median ms"] = _ms(statistics.median(took))
+            found[f"pages: {kind}, 95th percentile ms"] = _ms(_percentile(took, 95))
     return found
+
+
+def at_receiver(store: Store) -> float:
+    return store.at_receiver_s
 
 
 def _ms(seconds: float) -> float:
