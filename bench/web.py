@@ -111,7 +111,11 @@ def phantoms(folder: Path) -> list[list[Slice]]:
 async def read(address: str, name: str, ends: float, looks_s: float) -> list[tuple[str, float]]:
     """Page through the list and studies; returns how long each page took."""
     chance, took = random.Random(name), []
-    async with httpx.AsyncClient(base_url=address, cookies={COOKIE: name}, timeout=60) as browser:
+    # Shorter than the server keeps a connection: nobody asks over one that is just closed
+    kept = httpx.Limits(keepalive_expiry=2)
+    async with httpx.AsyncClient(
+        base_url=address, cookies={COOKIE: name}, timeout=60, limits=kept
+    ) as browser:
         await asyncio.sleep(chance.uniform(0, looks_s))
         while time.monotonic() < ends:
             began = time.perf_counter()
