@@ -25,7 +25,7 @@ from pynetdicom.pdu_primitives import (
 )
 from pynetdicom.presentation import build_context
 
-from plugin.reception.pdata import C_STORE_RQ, PDU_HEADER, pdata
+from plugin.reception.association.pdata import C_STORE_RQ, PDU_HEADER, pdata
 
 _ELEMENT = struct.Struct("<HHL")
 _STATUS = struct.pack("<HHL", 0, 0x0900, 2)  # (0000,0900), Implicit VR Little Endian

@@ -28,6 +28,7 @@ from plugin.sections.destinations import ArchiveDestination, FhirDestination, Hl
 from plugin.sections.destinations import Destination as DestinationSettings
 from plugin.sections.section import is_loopback
 from plugin.settings import Settings
+from plugin.state.background import settle_in
 from plugin.state.clock import now_by, now_of
 from plugin.state.database import SessionFactory, open_database, require_database, session_factory
 from plugin.state.files.private import make_private
@@ -118,6 +119,7 @@ def run_receiver(settings: Settings, stop: threading.Event | None = None) -> Non
             watching_clock(sessions),
             counting(sessions, TALLY, TURNED_AWAY.flush),
         ):
+            settle_in()
             receive(
                 sessions,
                 open_spool(settings),
@@ -172,6 +174,7 @@ def run_worker(
             spool = open_spool(settings)
             place = Place(settings, path, sessions, spool, targets, bell, pulse, stop)
             with at_work(place, engine) as worker:
+                settle_in()
                 worker.run(stop, poll_s)
 
 
@@ -194,6 +197,7 @@ def run_delivery(settings: Settings, stop: threading.Event | None = None) -> Non
             counting(sessions),
             delivering(outbox, targets, poll_s, bell.wait),
         ):
+            settle_in()
             while not stop.wait(settings.worker.poll_s):
                 pulse.expect(SILENT_S)
 
@@ -211,6 +215,7 @@ def run_upkeep(settings: Settings, stop: threading.Event | None = None) -> None:
         found = duties(settings, sessions, open_spool(settings))
         found += metrics_duties(settings, sessions, stack) + hl7_duties(settings, sessions, stack)
         with audited(sessions, "upkeep"), counting(sessions), done(found):
+            settle_in()
             while not stop.wait(1.0):
                 pulse.expect(SILENT_S)
 

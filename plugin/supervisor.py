@@ -14,10 +14,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 
 from plugin.state.running.pulse import SILENT_S, STARTS_S
 
@@ -33,10 +32,6 @@ LONGEST_PAUSE_S = 30.0
 # A process that has lived so long was healthy: the next pause is short again
 HEALTHY_S = 60.0
 _POLL_S = 0.1
-# A draft takes seconds; whoever sends or reads waits for each answer
-_PATIENT = frozenset({"work"})
-# A third of the processor time of the others, where all want all of it
-_BEHIND = 5
 _PR_SET_PDEATHSIG = 1  # Linux, prctl.h
 
 
@@ -149,23 +144,14 @@ def _replace(child: _Child, report: Callable[[str], None]) -> None:
 
 def _start(child: _Child) -> None:
     parent = os.getpid()
+    # A group of its own, as Ctrl-C is for this process; in the same session, since Linux may share
+    # time out among sessions first, whoever steps back in them (sched(7), autogroup)
     child.process = subprocess.Popen(
-        child.command, preexec_fn=partial(_prepare, child, parent), start_new_session=True
+        child.command, preexec_fn=partial(_die_with, parent), process_group=0
     )
     child.started = child.heard = time.monotonic()
     child.beat = None
     LOGGER.info("process %d: %s", child.process.pid, child.name)
-
-
-def _prepare(child: _Child, parent: int) -> None:
-    """Prepare a process that was just made, in it."""
-    _die_with(parent)
-    if child.name.partition(" ")[0] not in _PATIENT:
-        return
-    os.nice(_BEHIND)
-    # Linux may share time out among sessions first, whatever is nice in them (sched(7), autogroup)
-    with suppress(OSError):
-        Path("/proc/self/autogroup").write_text(str(_BEHIND))
 
 
 def _die_with(parent: int) -> None:

@@ -17,6 +17,7 @@ from plugin.engines import ask_identity, opened_engine
 from plugin.feedback.promotion import OWN, current_model
 from plugin.sections.destinations import ArchiveDestination
 from plugin.settings import Settings
+from plugin.state.background import Aside
 from plugin.state.clock import now_by
 from plugin.state.completeness import ArchiveCount, Patience, nothing_known
 from plugin.state.database import SessionFactory
@@ -108,12 +109,13 @@ def at_work(place: Place, engine: ReportEngine) -> Iterator[Worker]:
     settings, sessions, spool = place.settings, place.sessions, place.spool
     desk = Desk(place.pulse.expect)
     watch = Watch(patience_of(settings), settings.worker.lease_s)
+    aside = Aside(settings.worker.studies)
 
     @contextmanager
     def opened(name: str) -> Iterator[MakeReport]:
         named = settings.model_copy(update={"engine": book.model(name)})
         with opened_engine(named) as other:
-            yield pipeline(named, other, desk).make_report
+            yield aside(pipeline(named, other, desk).make_report)
 
     models = NamedModels(opened)
     book = Rulebook(settings, place.path, sessions, watch, models.forget, place.stop)
@@ -129,11 +131,11 @@ def at_work(place: Place, engine: ReportEngine) -> Iterator[Worker]:
         own.while_writing,
         own.default_character_set,
     )
-    with closing(models), reread_on_hangup(book.ask):
+    with closing(aside), closing(models), reread_on_hangup(book.ask):
         yield Worker(
             sessions,
             spool,
-            make_report=own.make_report,
+            make_report=aside(own.make_report),
             destinations={one.name: one.kind for one in settings.destinations},
             rejection_notes=taking_notes(settings),
             attempts=settings.worker.attempts,

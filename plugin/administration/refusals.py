@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from plugin.state.clock import now_of
-from plugin.state.database import SessionFactory, reading
+from plugin.state.database import SessionFactory
 from plugin.state.kept.refusals import refused_since
 
 _DAY = timedelta(days=1)
@@ -23,6 +23,6 @@ def refusals(sessions: SessionFactory, since: datetime | None = None) -> list[di
     since : datetime, optional
         The first moment that counts; by default a day ago.
     """
-    with reading(sessions)() as session:
+    with sessions() as session:
         rows = refused_since(session, since or now_of(session) - _DAY)
     return [{key: getattr(one, key) for key in _SHOWN} for one in rows]

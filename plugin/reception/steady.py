@@ -17,6 +17,7 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 from plugin.reception.intake import ADD_UNLESS_KNOWN, Arrival, Cache, row_of
 from plugin.state.clock import now_at
 from plugin.state.completeness import MOVE_JOB, Patience, deadlines
+from plugin.state.database import begin_writing
 from plugin.state.studies import LOCK_STUDY
 
 
@@ -68,7 +69,7 @@ class Steady:
         cursor = self._connection.cursor()
         try:
             if self._dialect.name == "sqlite":
-                cursor.execute("BEGIN IMMEDIATE")
+                begin_writing(self._connection)
             done = self._write(cursor, arrivals, now_at(cursor, self._dialect))
             self._connection.commit() if done else self._connection.rollback()
             return done

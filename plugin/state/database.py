@@ -1,15 +1,17 @@
 """One database, SQLite or PostgreSQL, with the same promises: what is committed stays.
 
 SQLite runs in WAL mode with synchronous=FULL, so a commit survives a power cut, and every
-transaction begins as a writer, so that none fails half-way because another one wrote first; but
-for those of `reading`, which never write.
+transaction that writes begins as a writer, so that none fails half-way because another one wrote
+first. One that only reads holds up nobody.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import sqlite3
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +20,27 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import (
+    Connection,
+    Engine,
+    PoolProxiedConnection,
+    create_engine,
+    event,
+    make_url,
+    text,
+)
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from dicom_io.errors import ConfigurationError
 from plugin.state.files.private import make_private_file
 
-SessionFactory = sessionmaker[Session]
-
 # SQLite lets one process write at a time. Who waits longer than this waits for one that hangs
 BUSY_TIMEOUT_S = 60
+# Less than a small transaction takes, and a hundredth of it in processor time
+_ASKS_EACH_S = 0.001
+_BEGIN = "BEGIN IMMEDIATE"
+_WAITS = f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}"
 # A thread needs one for a moment; what few processes have is few, see docs/scaling.md
 KEPT_CONNECTIONS, MOST_CONNECTIONS = 5, 15
 # A server that lost its power is given up after so long, and not after the kernel's quarter hour
@@ -45,6 +57,28 @@ _MIGRATIONS = Path(__file__).parents[1] / "migrations"
 _MIGRATION_LOCK = 7246911
 # Another one, for what several processes notice and one tells
 _EVENT_LOCK = 7246913
+
+
+class SessionFactory(sessionmaker[Session]):
+    """Makes sessions: those of `sessions()` only read, those of `sessions.begin()` write.
+
+    Parameters
+    ----------
+    engine : Engine
+        Of the service's database.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine, expire_on_commit=False)
+        self._reads = engine.execution_options(**{_ONLY_READS: True})
+
+    def __call__(self, **options: Any) -> Session:
+        return super().__call__(**{"bind": self._reads, **options})
+
+    @contextmanager
+    def begin(self) -> Iterator[Session]:
+        with self(bind=self.kw["bind"]) as session, session.begin():
+            yield session
 
 
 def open_database(url: str) -> Engine:
@@ -159,14 +193,39 @@ def reason_of(error: DBAPIError) -> str:
 
 
 def session_factory(engine: Engine) -> SessionFactory:
-    """Return the factory that every module takes: `with factory.begin() as session`."""
-    return sessionmaker(engine, expire_on_commit=False)
+    """Return the factory that every module takes."""
+    return SessionFactory(engine)
 
 
-def reading(sessions: SessionFactory) -> Callable[[], Session]:
-    """Return what makes sessions that only read: with SQLite, they hold up nobody who writes."""
-    # A factory of its own would be a class of its own, which costs more than a look at a row
-    return partial(sessions, bind=sessions.kw["bind"].execution_options(**{_ONLY_READS: True}))
+def begin_writing(connection: PoolProxiedConnection) -> None:
+    """Begin a transaction of SQLite as its one writer, as soon as nobody else is.
+
+    SQLite waits by asking ever more rarely, at last ten times a second: where others write often, a
+    store would come too late again and again.
+
+    Raises
+    ------
+    sqlite3.OperationalError
+        Another one wrote for longer than anybody waits.
+    """
+    driver: Any = connection.dbapi_connection
+    ends = time.monotonic() + BUSY_TIMEOUT_S
+    driver.execute("PRAGMA busy_timeout = 0").close()
+    try:
+        while not _is_begun(driver, ends):
+            time.sleep(_ASKS_EACH_S)
+    finally:
+        driver.execute(_WAITS).close()
+
+
+def _is_begun(driver: sqlite3.Connection, ends: float) -> bool:
+    try:
+        driver.execute(_BEGIN).close()
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > ends:
+            raise
+        return False
+    return True
 
 
 def one_at_a_time(session: Session) -> None:
@@ -179,12 +238,12 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
     # The driver's own transaction handling is off; _begin begins them
     connection.isolation_level = None
     for pragma in (
-        f"busy_timeout = {BUSY_TIMEOUT_S * 1000}",
-        "journal_mode = WAL",
-        "synchronous = FULL",
-        "foreign_keys = ON",
+        _WAITS,
+        "PRAGMA journal_mode = WAL",
+        "PRAGMA synchronous = FULL",
+        "PRAGMA foreign_keys = ON",
     ):
-        connection.execute(f"PRAGMA {pragma}").close()
+        connection.execute(pragma).close()
 
 
 def _begin_on_a_server(connection: Connection) -> None:
@@ -194,5 +253,10 @@ def _begin_on_a_server(connection: Connection) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    reads = connection.get_execution_options().get(_ONLY_READS)
-    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+    if connection.get_execution_options().get(_ONLY_READS):
+        connection.exec_driver_sql("BEGIN")
+        return
+    try:
+        begin_writing(connection.connection)
+    except sqlite3.OperationalError as error:
+        raise OperationalError(_BEGIN, None, error) from error

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 from sqlalchemy import select
 
-from plugin.state.database import SessionFactory, reading
+from plugin.state.database import SessionFactory
 from plugin.state.tables import Study
 from plugin.web.dicomweb.problems import Refused
 
@@ -106,7 +106,7 @@ def study_of_accession(sessions: SessionFactory, accession: str) -> str:
         .order_by(Study.first_received_at.desc())
         .limit(1)
     )
-    with reading(sessions)() as session:
+    with sessions() as session:
         found = session.scalar(query) if accession.strip() else None
     if found is None:
         raise Refused(404, "not-found", "no study with this accession number has arrived")

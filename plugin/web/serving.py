@@ -24,7 +24,7 @@ from plugin.endpoints import archive_of, certificates, read_secret
 from plugin.sections.destinations import ArchiveDestination
 from plugin.sections.web import Web
 from plugin.settings import Settings, load_settings
-from plugin.state.background import in_background
+from plugin.state.background import in_background, settle_in
 from plugin.state.database import SessionFactory
 from plugin.state.kept.refusals import TURNED_AWAY
 from plugin.state.running.bell import Bell
@@ -106,6 +106,7 @@ def run_web(
         stack.enter_context(keeping_ready(storage.database_url, storage.spool))
         app = guarded(served.app, settings.web)
         stack.enter_context(_answering(app, settings.web, listener))
+        settle_in()
         while not stop.wait(1.0):
             pulse.expect(SILENT_S)
 

@@ -53,24 +53,6 @@ def _quick(monkeypatch):
     monkeypatch.setattr(service, "FIRST_PAUSE_S", 0.05)
 
 
-def test_a_worker_steps_back_behind_a_receiver(tmp_path):
-    stop, told = threading.Event(), tmp_path / "told"
-    script = f"echo $0 $(nice) >> {told}; sleep 60"
-    thread = threading.Thread(
-        target=supervise,
-        args=([["work"], ["receive"]],),
-        kwargs={"program": ["/bin/sh", "-c", script], "stop": stop},
-    )
-    thread.start()
-    try:
-        eventually(lambda: told.exists() and len(told.read_text().splitlines()) == 2)
-    finally:
-        stop.set()
-        thread.join()
-    nice = dict(line.split() for line in told.read_text().splitlines())
-    assert int(nice["work"]) > int(nice["receive"]) == os.nice(0)
-
-
 def test_every_command_runs(tmp_path):
     with supervised(*(f"touch {tmp_path}/{n}; sleep 60" for n in "ab")):
         assert eventually(lambda: {p.name for p in tmp_path.iterdir()} == {"a", "b"})

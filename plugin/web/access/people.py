@@ -13,7 +13,7 @@ from dicom_io.errors import NotKnown, PluginError
 from plugin.state import audit
 from plugin.state.audit import Action, Entry, Who
 from plugin.state.clock import now_of
-from plugin.state.database import SessionFactory, reading
+from plugin.state.database import SessionFactory
 from plugin.state.kept.people import Person, SignIn
 from plugin.web.access.passwords import hashed
 from plugin.web.access.sessions import Role
@@ -51,7 +51,7 @@ class People:
 
     def known(self) -> list[Known]:
         """Return all of them by name."""
-        with reading(self._sessions)() as session:
+        with self._sessions() as session:
             rows = session.scalars(select(Person).order_by(Person.name))
             return [
                 Known(

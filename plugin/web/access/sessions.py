@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session, joinedload
 
 from plugin.state import audit
 from plugin.state.audit import Action, Entry, Outcome, Who
-from plugin.state.database import SessionFactory, reading
+from plugin.state.database import SessionFactory
 from plugin.state.kept.people import Person, SignIn
 from plugin.web.access.passwords import hashed, matches
 from plugin.web.access.strangers import Stranger, Strangers
@@ -80,7 +80,7 @@ def sign_in(
     Refused
         They belong to nobody, too many wrong passwords were typed, or too many people sign in.
     """
-    with reading(sessions)() as session:
+    with sessions() as session:
         person = session.get(Person, name)
         _require_unlocked(person or strangers.of(name), now)
         kept = person.password if person else unknown_password()
@@ -165,7 +165,7 @@ def current(
     uses : bool
         Whether somebody works with it, so that it lasts longer.
     """
-    with reading(sessions)() as session:
+    with sessions() as session:
         found = session.get(SignIn, _digest(secret), options=[joinedload(SignIn.person)])
     if found is None or _is_over(found, now, limits):
         return None

@@ -15,7 +15,7 @@ from dicom_io.errors import NotKnown, PluginError
 from plugin.state import audit
 from plugin.state.audit import Action, Entry, Who
 from plugin.state.clock import now_of
-from plugin.state.database import SessionFactory, reading
+from plugin.state.database import SessionFactory
 from plugin.state.kept.people import ApiToken
 
 # So a token is known for one where it should not be, such as in a repository
@@ -63,7 +63,7 @@ class Tokens:
 
     def known(self) -> list[KnownToken]:
         """Return all of them by name."""
-        with reading(self._sessions)() as session:
+        with self._sessions() as session:
             rows = session.scalars(select(ApiToken).order_by(ApiToken.name))
             return [
                 KnownToken(one.name, tuple(one.scopes), one.made_by, one.ends_at, one.used_at)
@@ -133,7 +133,7 @@ def token_with(sessions: SessionFactory, token: str, now: datetime) -> ApiToken 
     now : datetime
         The moment, in UTC.
     """
-    with reading(sessions)() as session:
+    with sessions() as session:
         found = session.scalar(select(ApiToken).where(ApiToken.digest == _digest(token)))
     if found is None or now >= found.ends_at:
         return None

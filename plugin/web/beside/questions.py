@@ -16,7 +16,7 @@ from engine.inference.question import question_prompt, require_distinct
 from plugin.state import audit
 from plugin.state.audit import Action, Entry, Subject, Who
 from plugin.state.clock import now_of
-from plugin.state.database import SessionFactory, reading
+from plugin.state.database import SessionFactory
 from plugin.state.kept.questions import Question, QuestionState
 from plugin.state.running.bell import ring
 from plugin.state.tables import Study
@@ -95,7 +95,7 @@ def asked_of(sessions: SessionFactory, study: str) -> list[dict[str, Any]]:
     Refused
         There is no such study.
     """
-    with reading(sessions)() as session:
+    with sessions() as session:
         of_study = select(Question).where(Question.study_id == _study_id(session, study))
         rows = session.scalars(of_study.order_by(Question.id.desc()).limit(_LATEST)).all()
         return [_to_dict(one) for one in reversed(rows)]
@@ -136,7 +136,7 @@ async def growing(
 
 
 def _look(sessions: SessionFactory, key: int) -> dict[str, Any] | None:
-    with reading(sessions)() as session:
+    with sessions() as session:
         row = session.get(Question, key)
         return None if row is None else _to_dict(row)
 

@@ -9,7 +9,6 @@ from pydicom import dcmread
 from sqlalchemy import select
 
 from plugin.feedback.shadows import written_text
-from plugin.state.database import reading
 from plugin.state.kept.signed import SignedText
 from plugin.state.tables import Draft, Final, Study
 from plugin.web.dicomweb.archive import Archive
@@ -51,7 +50,7 @@ def report_of(archive: Archive, study_instance_uid: str) -> Report:
         .where(Study.study_instance_uid == study_instance_uid)
         .where(Draft.is_current, Draft.retraction_path.is_(None))
     )
-    with reading(archive.sessions)() as session:
+    with archive.sessions() as session:
         found = session.execute(query).one_or_none()
     if found is None:
         return Report()

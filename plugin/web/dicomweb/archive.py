@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, select
 
 from plugin.reception.header import valid_uid
-from plugin.state.database import SessionFactory, reading
+from plugin.state.database import SessionFactory
 from plugin.state.files.spool import Spool
 from plugin.state.tables import Instance, Series, Study
 from plugin.web.dicomweb.problems import Refused
@@ -91,7 +91,7 @@ class Archive:
             .where(*wanted)
             .order_by(Instance.id)
         )
-        with reading(self.sessions)() as session:
+        with self.sessions() as session:
             rows = session.execute(query)
             return [self.kept(row, row[-2], row[-1]) for row in rows]
 

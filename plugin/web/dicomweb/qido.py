@@ -16,7 +16,6 @@ from pydicom.datadict import dictionary_VR
 from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from plugin.state.database import reading
 from plugin.state.tables import Instance, Series, Study
 from plugin.web.dicomweb.archive import Archive, Kept
 from plugin.web.dicomweb.matching import matches
@@ -139,7 +138,7 @@ def _candidates(archive: Archive, level: str, wanted: Mapping[str, str]) -> Iter
     """Yield the attributes of all that the database cannot rule out."""
     key, last = _LEVELS[level].key, None
     while True:
-        with reading(archive.sessions)() as session:
+        with archive.sessions() as session:
             query = _rows(level, wanted).order_by(key.desc()).limit(_BATCH)
             rows = session.execute(query if last is None else query.where(key < last)).all()
             counted = _modalities(session, [row.study_id for row in rows])

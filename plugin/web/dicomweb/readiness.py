@@ -19,8 +19,9 @@ from select import select as wait_for
 from sqlalchemy import exists, select
 from sqlalchemy.exc import DBAPIError
 
+from plugin.state.background import step_back
 from plugin.state.clock import now_of
-from plugin.state.database import connect, reading, reason_of, session_factory
+from plugin.state.database import connect, reason_of, session_factory
 from plugin.state.files.spool import Spool
 from plugin.state.tables import Hold, Study
 from plugin.web.dicomweb.archive import Archive
@@ -56,8 +57,8 @@ def keeping_ready(database_url: str, spool: Path) -> Iterator[subprocess.Popen[b
         The process, which ends with the block.
     """
     command = (sys.executable, "-P", "-m", __name__)
-    # A session of its own: Ctrl-C is for the process that ends this one
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+    # A group of its own: Ctrl-C is for the process that ends this one
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, process_group=0)
     assert process.stdin is not None
     with process, process.stdin as told:
         # A command line is read by others, and the address of a database may hold a password
@@ -75,6 +76,7 @@ def keeping_ready(database_url: str, spool: Path) -> Iterator[subprocess.Popen[b
 
 def _main() -> None:
     """Run until standard input ends, as it does with whoever started this process."""
+    step_back()
     database_url, spool = json.loads(sys.stdin.readline())
     archive = Archive(session_factory(connect(database_url)), Spool(Path(spool), floor_bytes=0))
     metadata, seen = Metadata(archive), _Seen()
@@ -110,7 +112,7 @@ def make_ready(
     dict of str to datetime
         When something of each study arrived last.
     """
-    with reading(archive.sessions)() as session:
+    with archive.sessions() as session:
         recent = Study.last_received_at > now_of(session) - _RECENT
         held = exists().where(Hold.study_id == Study.id)
         columns = Study.study_instance_uid, Study.last_received_at

@@ -25,7 +25,6 @@ from plugin.rules.decision import Decision
 from plugin.state import audit
 from plugin.state.audit import Action, Entry, Subject, accepted
 from plugin.state.clock import now_by, now_of
-from plugin.state.database import reading
 from plugin.state.kept.reviews import ReviewState
 from plugin.state.kinds import Kind
 from plugin.state.tables import Delivery, DeliveryState, Draft, Final
@@ -188,14 +187,14 @@ class Decisions:
 
     def _noted(self, uid: str) -> tuple[int, Dataset | None]:
         """Return the key of the draft, and the note that rejects it where the site wants one."""
-        with reading(self.reviews.sessions)() as session:
+        with self.reviews.sessions() as session:
             _, draft, _ = found(session, uid)
         if not self.consequences.retracts or draft.retraction_path is not None:
             return draft.id, None
         return draft.id, note_on(self.reviews.spool, draft.path)
 
     def _seen(self, uid: str, version: int) -> _Seen:
-        with reading(self.reviews.sessions)() as session:
+        with self.reviews.sessions() as session:
             study, draft, review = found(session, uid)
             if version != (review.version if review else 0):
                 raise Outdated

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import joinedload, selectinload
 
 from dicom_io.values import texts, whole_or_none
-from plugin.state.database import SessionFactory, reading
+from plugin.state.database import SessionFactory
 from plugin.state.files.spool import Spool
 from plugin.state.tables import Draft, Instance, Series, Study
 from plugin.web.dicomweb.problems import Refused
@@ -57,7 +57,7 @@ def current_draft(sessions: SessionFactory, spool: Spool, study_instance_uid: st
         .options(selectinload(Draft.deliveries), joinedload(Draft.study))
         .where(Study.study_instance_uid == study_instance_uid, Draft.is_current)
     )
-    with reading(sessions)() as session:
+    with sessions() as session:
         row = session.scalar(query)
     if row is None:
         raise Refused(404, "no-draft", "the study has no draft")
@@ -221,7 +221,7 @@ def _places(sessions: SessionFactory, spool: Spool, report: Dataset) -> dict[str
     if not wanted:
         return {}
     query = select(Instance.sop_instance_uid, Series.series_instance_uid, Instance.path)
-    with reading(sessions)() as session:
+    with sessions() as session:
         rows = session.execute(
             query.join(Series).where(Instance.sop_instance_uid.in_(wanted))
         ).all()

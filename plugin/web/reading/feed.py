@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from plugin.state.clock import now_of
-from plugin.state.database import SessionFactory, reading, reason_of
+from plugin.state.database import SessionFactory, reason_of
 from plugin.state.kept.reviews import Presence, Review
 from plugin.state.running.bell import Wait
 from plugin.state.tables import Event, Study
@@ -55,7 +55,7 @@ class Feed:
     """
 
     def __init__(self, sessions: SessionFactory, wait: Wait = Flag.wait) -> None:
-        self._sessions = reading(sessions)
+        self._sessions = sessions
         self._wait = wait
         self._lock = threading.Lock()
         self._listeners: dict[asyncio.Queue[str], asyncio.AbstractEventLoop] = {}

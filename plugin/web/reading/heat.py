@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import select
 
-from plugin.state.database import SessionFactory, reading
+from plugin.state.database import SessionFactory
 from plugin.state.kept.heat_maps import HeatMap
 from plugin.web.dicomweb.problems import Refused
 from plugin.web.reading.drafts import Written, sentences_of
@@ -29,7 +29,7 @@ def heat_of(written: Written, sentence: str, sessions: SessionFactory) -> HeatMa
     """
     said = sentences_of(written.report).get(sentence)
     if said is not None:
-        with reading(sessions)() as session:
+        with sessions() as session:
             maps = session.scalars(select(HeatMap).where(HeatMap.draft_id == written.row.id)).all()
         for one in maps:
             stem = one.sentence.rstrip(".")

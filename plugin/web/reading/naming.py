@@ -12,7 +12,7 @@ from sqlalchemy import exists, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
-from plugin.state.database import reading, reason_of
+from plugin.state.database import reason_of
 from plugin.state.kept.listings import Listing
 from plugin.state.tables import Draft, Study
 from plugin.web.beside.priors import Attributes, text_of
@@ -50,7 +50,7 @@ def name_some(archive: Archive) -> int:
     """Name some studies that have no name yet; returns how many."""
     unnamed = ~exists().where(Listing.study_id == Study.id)
     query = select(Study.id).where(unnamed).order_by(Study.id.desc()).limit(_BATCH)
-    with reading(archive.sessions)() as session:
+    with archive.sessions() as session:
         found = session.scalars(query).all()
     name_studies(archive, found)
     return len(found)
@@ -97,7 +97,7 @@ def words_of(name: str) -> str:
 def _header(archive: Archive, study_id: int) -> Attributes:
     """Read a header of a study; of its draft where the images are deleted, as retention says."""
     current = select(Draft.path).where(Draft.study_id == study_id, Draft.is_current)
-    with reading(archive.sessions)() as session:
+    with archive.sessions() as session:
         uid = session.scalar(select(Study.study_instance_uid).where(Study.id == study_id))
         path = session.scalar(current.where(Draft.path != ""))
     rows = search(archive, "studies", Query.of([("StudyInstanceUID", uid or "")])).rows

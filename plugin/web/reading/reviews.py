@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from plugin.state import audit
 from plugin.state.audit import Action, Entry, Subject, Who
 from plugin.state.clock import now_of
-from plugin.state.database import SessionFactory, reading
+from plugin.state.database import SessionFactory
 from plugin.state.files.spool import Spool
 from plugin.state.kept.reviews import Review, ReviewState, ReviewStep
 from plugin.state.kinds import Kind
@@ -100,7 +100,7 @@ class Reviews:
         Refused
             There is no such study, or no draft of it.
         """
-        with reading(self.sessions)() as session:
+        with self.sessions() as session:
             study, draft, review = found(session, uid)
             sections = review.sections if review else self.drafted_sections(draft)
             readers = readers_of(session, [study.id], now_of(session)).get(study.id, [])

@@ -7,7 +7,6 @@ from typing import Any
 
 from sqlalchemy import select
 
-from plugin.state.database import reading
 from plugin.state.tables import Event, Study
 from plugin.web.beside.priors import text_of
 from plugin.web.dicomweb.archive import Archive
@@ -75,7 +74,7 @@ def _timeline(archive: Archive, uid: str) -> list[dict[str, str]]:
     """Return the latest steps of a study, in their order."""
     query = select(Event.time, Event.kind, Event.message).join(Study, Study.id == Event.study_id)
     query = query.where(Study.study_instance_uid == uid).order_by(Event.id.desc()).limit(_STEPS)
-    with reading(archive.sessions)() as session:
+    with archive.sessions() as session:
         rows = session.execute(query).all()
     return [
         {"at": time.isoformat(), "kind": kind, "text": message}

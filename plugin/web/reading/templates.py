@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from plugin.state.database import SessionFactory, reading
+from plugin.state.database import SessionFactory
 from plugin.state.kept.reviews import Template
 from plugin.web.dicomweb.problems import Refused
 
@@ -27,7 +27,7 @@ def templates_told(sessions: SessionFactory, person: str) -> dict[str, list[dict
         The name that they sign in with.
     """
     query = select(Template).where(Template.owner.in_((HOUSE, person))).order_by(Template.name)
-    with reading(sessions)() as session:
+    with sessions() as session:
         rows = session.scalars(query).all()
     return {
         "house": [_told(one) for one in rows if one.owner == HOUSE],

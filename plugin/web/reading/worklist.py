@@ -13,7 +13,6 @@ from sqlalchemy.orm import Session
 from plugin.reception.header import valid_uid
 from plugin.rules.urgency import Urgency
 from plugin.state.clock import now_of
-from plugin.state.database import reading
 from plugin.state.kept.listings import Listing
 from plugin.state.kept.reviews import Review
 from plugin.state.tables import Study
@@ -92,7 +91,7 @@ class Worklist:
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
-        self._reading = reading(archive.sessions)
+        self._reading = archive.sessions
         self._pages = Shared[tuple[list[Row], str | None]]()
         self._counts = Shared[dict[str, int]]()
 

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -244,6 +246,46 @@ def test_a_database_that_an_earlier_version_left_open_is_closed(tmp_path: Path) 
     (tmp_path / "x.db").touch(0o644)
     open_database(f"sqlite:///{tmp_path / 'x.db'}").dispose()
     assert (tmp_path / "x.db").stat().st_mode & 0o777 == 0o600
+
+
+def test_who_reads_holds_up_nobody_who_writes(sessions: SessionFactory) -> None:
+    with sessions() as reads:
+        assert reads.scalars(select(Study)).all() == []
+        with sessions.begin() as writes:
+            writes.add(a_study())
+    with sessions() as reads:
+        assert reads.scalars(select(Study)).one().study_instance_uid == "1.2.3"
+
+
+def test_who_writes_waits_for_who_wrote_first(sessions: SessionFactory) -> None:
+    with sessions.begin() as first, ThreadPoolExecutor(1) as beside:
+        first.add(a_study())
+        first.flush()
+        second = beside.submit(_count_and_add, sessions)
+        while sessions.kw["bind"].pool.checkedout() < 2:
+            time.sleep(0.01)
+        first.commit()
+        assert second.result(60) == 1
+
+
+def _count_and_add(sessions: SessionFactory) -> int:
+    with sessions.begin() as session:
+        seen = len(session.scalars(select(Study)).all())
+        session.add(a_study("1.2.4"))
+    return seen
+
+
+def test_who_waits_too_long_to_write_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sessions = session_factory(open_database(f"sqlite:///{tmp_path / 'ctscribe.db'}"))
+    monkeypatch.setattr("plugin.state.database.BUSY_TIMEOUT_S", 0)
+    with sessions.begin() as first:
+        first.add(a_study())
+        first.flush()
+        with pytest.raises(DBAPIError, match="locked"), sessions.begin() as second:
+            second.add(a_study("1.2.4"))
+    sessions.kw["bind"].dispose()
 
 
 def test_moments_come_back_in_utc(sessions: SessionFactory) -> None:

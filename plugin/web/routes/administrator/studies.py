@@ -9,7 +9,6 @@ from fastapi import APIRouter, Path, Query, Request
 from plugin.administration.drafts import redraft, retract
 from plugin.administration.overview import study_to_dict, timelines
 from plugin.administration.study_list import StudyList
-from plugin.state.database import reading
 from plugin.state.tables import StudyState
 from plugin.web.dicomweb.routes import Views
 from plugin.web.routes.office import REFUSALS, Limit, Moment, Name, Office, Reason, Told, telling
@@ -35,7 +34,7 @@ def studies_router(office: Office) -> APIRouter:
     ) -> Told:
         """List studies, the latest first, with where each stands."""
         wanted = StudyList(failed, state, sender, since, limit, number, before)
-        with reading(office.sessions)() as session:
+        with office.sessions() as session:
             rows = [
                 {**study_to_dict(session, one), "accession_number": one.accession_number}
                 for one in session.scalars(wanted.query())
@@ -45,7 +44,7 @@ def studies_router(office: Office) -> APIRouter:
     @router.get("/{study}/timeline", responses=REFUSALS)
     def timeline(study: Uid, request: Request) -> Told:
         """Tell what happened to a study, step by step, and why there is (no) draft."""
-        with telling(), reading(office.sessions)() as session:
+        with telling(), office.sessions() as session:
             (found,) = timelines(session, study)
         views.note(request, study)
         return found
