@@ -2,16 +2,16 @@
 import type { Types } from '@cornerstonejs/core';
 import { wadors } from '@cornerstonejs/dicom-image-loader';
 import {
+  askForMetadata,
   inOrder,
   instanceNumberOf,
   isVolume,
-  type Metadata,
   middleOf,
   normalOf,
+  ROOT,
   sopInstanceOf,
 } from './series';
 
-const ROOT = '/dicom-web';
 const PLANES = ['sagittal', 'coronal', 'axial'] as const;
 
 export interface Loaded {
@@ -31,21 +31,17 @@ export interface Loaded {
 
 const known = new Map<string, Promise<Loaded>>();
 
-/** Ask for the metadata of a series, once for each page. */
+/** Prepare a series, once for each page. */
 export function load(study: string, series: string): Promise<Loaded> {
-  const found = known.get(series) ?? fetched(study, series);
+  const found = known.get(series) ?? loaded(study, series);
   known.set(series, found);
   found.catch(() => known.delete(series));
   return found;
 }
 
-async function fetched(study: string, series: string): Promise<Loaded> {
+async function loaded(study: string, series: string): Promise<Loaded> {
   const address = `${ROOT}/studies/${study}/series/${series}`;
-  const answer = await fetch(`${address}/metadata`, {
-    headers: { Accept: 'application/dicom+json' },
-  });
-  if (!answer.ok) throw new Error(`the images were not found (${answer.status})`);
-  const instances = inOrder((await answer.json()) as Metadata[]);
+  const instances = inOrder(await askForMetadata(study, series));
   const images = instances.map((one) => {
     const image = `wadors:${address}/instances/${sopInstanceOf(one)}/frames/1`;
     wadors.metaDataManager.add(image, one as never);

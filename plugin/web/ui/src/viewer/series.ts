@@ -1,4 +1,8 @@
 /** The metadata of a series (DICOM JSON, PS3.18 F.2), and its slices in the order of their places. */
+import type { Series } from '../api/studies';
+
+export const ROOT = '/dicom-web';
+
 export type Metadata = Record<string, { vr?: string; Value?: unknown[] }>;
 
 const POSITION = '00200032';
@@ -8,6 +12,35 @@ const SOP_INSTANCE_UID = '00080018';
 const ROWS = '00280010';
 const COLUMNS = '00280011';
 const PIXEL_SPACING = '00280030';
+
+const asked = new Map<string, Promise<Metadata[]>>();
+
+/** Ask for the metadata of a series, once for each page. */
+export function askForMetadata(study: string, series: string): Promise<Metadata[]> {
+  const found = asked.get(series) ?? fetched(study, series);
+  asked.set(series, found);
+  found.catch(() => asked.delete(series));
+  return found;
+}
+
+async function fetched(study: string, series: string): Promise<Metadata[]> {
+  const answer = await fetch(`${ROOT}/studies/${study}/series/${series}/metadata`, {
+    headers: { Accept: 'application/dicom+json' },
+  });
+  if (!answer.ok) throw new Error(`the images were not found (${answer.status})`);
+  return (await answer.json()) as Metadata[];
+}
+
+/** The series that can be shown. */
+export function shownOf(series: readonly Series[]): Series[] {
+  return series.filter((one) => one.modality === 'CT' && one.images);
+}
+
+/** The series that was drafted from, else the largest; nothing where none can be shown. */
+export function firstOf(series: readonly Series[]): string {
+  const [largest] = shownOf(series).sort((a, b) => b.images - a.images);
+  return (shownOf(series).find((one) => one.drafted) ?? largest)?.series_instance_uid ?? '';
+}
 
 export function numbersOf(metadata: Metadata, tag: string): number[] {
   return (metadata[tag]?.Value ?? []).map(Number);

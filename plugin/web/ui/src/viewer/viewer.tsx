@@ -1,13 +1,13 @@
 /** The left half of the study page: its series, and the images of the one that is chosen. */
 import type { JSX } from 'preact';
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
-import { ask } from '../api/client';
-import type { Series, Shown, Slice, Study } from '../api/studies';
+import type { Series, Shown, Slice } from '../api/studies';
 import { useShortcuts } from '../components/keys';
 import { type Key, t } from '../i18n/i18n';
 import { type Drag, Engine, type Layout, type Pane, type Place, type Sides } from './engine';
 import { Heat } from './heat-control';
 import { type Preset, PRESET_NAMES } from './presets';
+import { firstOf, shownOf } from './series';
 import './viewer.css';
 
 interface Given {
@@ -16,23 +16,26 @@ interface Given {
   onSlice: (slice: Slice) => void;
 }
 
+interface OfStudy extends Given {
+  /** Those that are there when the study is opened. */
+  series: readonly Series[];
+}
+
 const PLANES = ['axial', 'coronal', 'sagittal'] as const;
 const DRAGS: readonly Drag[] = ['window', 'length', 'pan', 'zoom'];
 
 /** `show` is what a sentence leans on; `onSlice` is told of each slice that is looked at. */
-export function Viewer({ study, show, onSlice }: Given): JSX.Element {
-  const series = useSeries(study);
-  const [chosen, setChosen] = useState('');
+export function Viewer({ study, series: known, show, onSlice }: OfStudy): JSX.Element {
+  const [series] = useState(() => shownOf(known));
+  const [chosen, setChosen] = useState(() => firstOf(series));
   const [layout, setLayout] = useState<Layout>('stack');
   const [heat, setHeat] = useState(0.5);
   const [undecoded, setUndecoded] = useState<readonly string[]>([]);
-  useEffect(() => setChosen(firstOf(series ?? [])), [series]);
   useEffect(() => {
     const wanted = show?.evidence[0]?.series_instance_uid;
-    if (wanted && series?.some((one) => one.series_instance_uid === wanted)) setChosen(wanted);
+    if (wanted && series.some((one) => one.series_instance_uid === wanted)) setChosen(wanted);
   }, [show, series]);
-  if (series?.length === 0) return <p class="notice quiet">{t('viewer.none')}</p>;
-  if (!series || !chosen) return <p class="notice quiet">{t('viewer.loading')}</p>;
+  if (!chosen) return <p class="notice quiet">{t('viewer.none')}</p>;
   const rendered = undecoded.includes(chosen);
   return (
     <Images
@@ -67,24 +70,6 @@ export function Viewer({ study, show, onSlice }: Given): JSX.Element {
       </button>
     </Images>
   );
-}
-
-function useSeries(study: string): Series[] | undefined {
-  const [series, setSeries] = useState<Series[]>();
-  useEffect(() => {
-    const address = `/api/studies/${encodeURIComponent(study)}`;
-    ask<Study>('GET', address).then(
-      (found) => setSeries(found.series.filter((one) => one.modality === 'CT' && one.images)),
-      () => setSeries([]),
-    );
-  }, [study]);
-  return series;
-}
-
-/** The series that was drafted from, else the largest. */
-function firstOf(series: readonly Series[]): string {
-  const largest = [...series].sort((a, b) => b.images - a.images)[0];
-  return (series.find((one) => one.drafted) ?? largest)?.series_instance_uid ?? '';
 }
 
 function titleOf(one: Series): string {

@@ -1,10 +1,12 @@
 import type { JSX } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
-import type { Shown, Slice } from '../../api/studies';
+import type { Series, Shown, Slice } from '../../api/studies';
 import { t } from '../../i18n/i18n';
+import { askForMetadata, firstOf } from '../../viewer/series';
 
 export interface Given {
   study: string;
+  series: readonly Series[];
   show: Shown | null;
   onSlice: (slice: Slice) => void;
 }
@@ -19,6 +21,9 @@ export function Images(given: Given): JSX.Element {
   const [loaded, setLoaded] = useState<Module | null>(null);
   const [failed, setFailed] = useState(false);
   useEffect(() => {
+    const first = firstOf(given.series);
+    // While the viewer is still on its way, which tells what is wrong
+    if (first) askForMetadata(given.study, first).catch(() => undefined);
     fetchViewer().then(setLoaded, () => setFailed(true));
   }, []);
   return (

@@ -33,8 +33,9 @@ export function useOpened(uid: string): Opened {
   useEffect(() => {
     let [current, open] = [NOTHING, true];
     const load = async (): Promise<void> => {
-      const next = await loaded(uid, current);
-      if (open) setOpened((current = next));
+      for await (const next of loaded(uid, current)) {
+        if (open) setOpened((current = next));
+      }
     };
     setOpened(NOTHING);
     void load();
@@ -69,13 +70,16 @@ export function useOthers(uid: string): Reader[] {
   return readers.filter(({ name }) => name !== user?.display_name && name !== user?.name);
 }
 
-async function loaded(uid: string, before: Opened): Promise<Opened> {
+/** The study at once, so that its images need not wait for what is written of it. */
+async function* loaded(uid: string, before: Opened): AsyncGenerator<Opened> {
+  const written = loadedDraft(uid, before.editing);
   try {
-    const study = await loadStudy(uid);
-    return { ...before, study, problem: null, ...(await loadedDraft(uid, before.editing)) };
+    const now = { ...before, study: await loadStudy(uid), problem: null };
+    if (!before.study) yield now;
+    yield { ...now, ...(await written) };
   } catch (error) {
-    if (error instanceof Refusal) return { ...before, problem: error };
-    throw error;
+    if (!(error instanceof Refusal)) throw error;
+    yield { ...before, problem: error };
   }
 }
 

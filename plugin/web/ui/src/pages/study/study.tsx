@@ -41,7 +41,7 @@ export function StudyPage({ uid }: { uid: string }): JSX.Element {
   return (
     <div class="study">
       <Header study={opened.study} others={others} />
-      <Images study={uid} show={shown} onSlice={setSlice} />
+      <Images study={uid} series={opened.study.series} show={shown} onSlice={setSlice} />
       <Written uid={uid} opened={opened} slice={slice} onShow={setShown} />
     </div>
   );
