@@ -40,6 +40,7 @@ from plugin.state.clock import CLOCK_SLACK, now_by
 from plugin.state.completeness import nothing_known
 from plugin.state.database import SessionFactory, reason_of
 from plugin.state.files.spool import Spool
+from plugin.state.kept.beside import paths_beside_file
 from plugin.state.kept.pruned import not_come_again
 from plugin.state.running.bell import Wait
 from plugin.state.running.outage import Outage
@@ -264,8 +265,7 @@ class Worker:
         if report is None:
             job_ends.finish_unchanged(self.sessions, claim, now=self._now())
             return
-        beside = [self.spool.write_draft(one) for one in report.beside]
-        path = self.spool.write_draft(report.sr)
+        path = self.spool.write_draft(report.sr, report.beside)
         draft = NewDraft(
             sop_instance_uid=str(report.sr.SOPInstanceUID),
             series_instance_uid=report.series_instance_uid,
@@ -287,11 +287,9 @@ class Worker:
             names, now = self._destinations(decision), self._now()
             job_ends.finish_with_draft(self.sessions, claim, draft, destinations=names, now=now)
         except LeaseLost:
-            for written in (path, *beside):
-                self.spool.discard_draft(written)
+            self.spool.discard_draft(path, paths_beside_file(path))
             raise
-        for written in (path, *beside):
-            self.spool.recorded(written)
+        self.spool.recorded(path)
 
     def _destinations(self, decision: Decision) -> dict[str, str]:
         wanted = self.destinations if decision.destinations is None else decision.destinations

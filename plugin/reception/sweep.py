@@ -35,6 +35,7 @@ from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory, reason_of
 from plugin.state.files.spool import Spool, digest_of, split_file
 from plugin.state.kept.absent import note_absent
+from plugin.state.kept.beside import paths_beside_file
 from plugin.state.kinds import Kind
 from plugin.state.tables import Draft, Final, Instance, Level, Quarantine
 from plugin.state.timeline import add_event
@@ -190,4 +191,4 @@ def _look_after_drafts(sessions: SessionFactory, spool: Spool, paths: list[str])
         if path in known:
             spool.recorded(path)
         elif spool.is_old(path, _DRAFT_S):
-            spool.discard_draft(path)
+            spool.discard_draft(path, paths_beside_file(path))

@@ -20,7 +20,7 @@ import shutil
 import struct
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from io import BytesIO
 from pathlib import Path
@@ -131,34 +131,42 @@ class Spool:
             self._place(incoming, f"{self.root}/{folder}", f"{self.root}/{relative}")
         return relative
 
-    def write_draft(self, sr: Dataset) -> str:
+    def write_draft(self, sr: Dataset, beside: Sequence[Dataset] = ()) -> str:
         """Write a report durably and return its path relative to the spool.
 
-        The floor does not hold for it: it keeps room for the drafts of what was acknowledged.
+        What stands beside it is written first and has no row: it is the report's, whose name tells
+        a sweep of all. The floor does not hold for them: it keeps room for the drafts of what was
+        acknowledged.
 
         Raises
         ------
         StoreFull
             The disk is full.
         """
-        buffer = BytesIO()
-        sr.save_as(buffer, enforce_file_format=True)
-        relative = f"drafts/{sr.SOPInstanceUID}.dcm"
-        with closing(self._begin(buffer.getvalue())) as file, refusals():
+        relative = _draft_path(sr)
+        with closing(self._begin(_encoded(sr))) as file, refusals():
             file.sync()
             self._announce(file, relative)
+            for one in beside:
+                self._write_beside(one)
             file.move_to(f"{self.root}/{relative}")
         sync_folder(self.drafts)
         return relative
+
+    def _write_beside(self, one: Dataset) -> None:
+        with closing(self._begin(_encoded(one))) as file:
+            file.sync()
+            file.move_to(f"{self.root}/{_draft_path(one)}")
 
     def recorded(self, relative: str) -> None:
         """Forget that the row of a file was still to come; what fails here, a sweep does again."""
         with suppress(OSError):
             os.unlink(self._link(relative))  # noqa: PTH108  one for each slice
 
-    def discard_draft(self, relative: str) -> None:
-        """Remove a report that no row will name."""
-        self.absolute(relative).unlink(missing_ok=True)
+    def discard_draft(self, relative: str, beside: Iterable[str] = ()) -> None:
+        """Remove a report that no row will name, and what stands beside it."""
+        for path in (*beside, relative):
+            self.absolute(path).unlink(missing_ok=True)
         self.recorded(relative)
 
     def sync_folders(self, relatives: Iterable[str]) -> None:
@@ -311,6 +319,16 @@ def file_head(
         encoded += padding * (len(encoded) % 2)
         elements += struct.pack("<HH2sH", 0x0002, element, vr, len(encoded)) + encoded
     return _PREAMBLE + struct.pack("<HH2sHL", 0x0002, 0, b"UL", 4, len(elements)) + elements
+
+
+def _draft_path(dataset: Dataset) -> str:
+    return f"drafts/{dataset.SOPInstanceUID}.dcm"
+
+
+def _encoded(dataset: Dataset) -> bytes:
+    buffer = BytesIO()
+    dataset.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
 
 
 def _in_one_name(relative: str) -> str:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from dicom_io.device import uid_in_form
 
 BESIDE = ("evidence", "key-images")
 """As `reporting.objects.beside` names them, which no delivery imports."""
+
+
+def paths_beside_file(draft: str) -> list[str]:
+    """Return them for the path of a draft's own file."""
+    return paths_beside(Path(draft).stem)
 
 
 def paths_beside(sop_instance_uid: str) -> list[str]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,13 +22,15 @@ from dicom_io.errors import (
     OutOfDeviceMemory,
     StoreFull,
 )
-from plugin.drafting import jobs
+from plugin.drafting import job_ends, jobs
 from plugin.drafting.desk import Desk
 from plugin.drafting.worker import Worker
 from plugin.drafting.writing.heat import Heat
 from plugin.reception import intake
+from plugin.reception.sweep import sweep
 from plugin.state.completeness import Patience
 from plugin.state.database import SessionFactory
+from plugin.state.files.incoming import IncomingFile
 from plugin.state.files.spool import Spool
 from plugin.state.kept.beside import paths_beside
 from plugin.state.kept.heat_maps import HeatMap
@@ -114,19 +119,59 @@ def test_a_complete_study_becomes_a_draft_in_the_spool(worker, arrive, rows, spo
 def test_what_stands_beside_a_draft_lies_in_the_spool_and_waits_for_no_row(
     worker, arrive, rows, spool, monkeypatch
 ):
+    drafted = with_two_beside()
+    worker = replace(worker, make_report=lambda paths, **_: drafted)
+    arrive(1)
+    assert worker.work_once()
+    assert drafts_in(spool) == {rows(Draft)[0].path, *paths_beside(drafted.sr.SOPInstanceUID)}
+    assert spool.unrecorded() == []
+
+
+def with_two_beside() -> Drafted:
     sr = make_slice(new_uid())
     beside = [make_slice(new_uid()) for _ in (1, 2)]
     for one, name in zip(beside, paths_beside(sr.SOPInstanceUID), strict=True):
         one.SOPInstanceUID = one.file_meta.MediaStorageSOPInstanceUID = Path(name).stem
-    drafted = Drafted(sr, beside=tuple(beside))
+    return Drafted(sr, beside=tuple(beside))
+
+
+def drafts_in(spool: Spool) -> set[str]:
+    return {f"drafts/{path.name}" for path in spool.drafts.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("step", "kept"),
+    [
+        ((Spool, "_write_beside"), 0),
+        ((IncomingFile, "move_to"), 0),
+        ((job_ends, "finish_with_draft"), 0),
+        ((Spool, "recorded"), 3),  # after the commit
+    ],
+    ids=lambda value: value[1] if isinstance(value, tuple) else "",
+)
+def test_a_worker_that_is_killed_leaves_a_draft_with_what_stands_beside_it_or_nothing(
+    worker, arrive, rows, sessions, spool, step, kept
+):
+    drafted = with_two_beside()
     worker = replace(worker, make_report=lambda paths, **_: drafted)
     arrive(1)
-    assert worker.work_once()
-    assert {f"drafts/{path.name}" for path in spool.drafts.iterdir()} == {
-        rows(Draft)[0].path,
-        *paths_beside(sr.SOPInstanceUID),
-    }
-    assert not any(spool.is_announced(path) for path in paths_beside(sr.SOPInstanceUID))
+
+    def work_and_die() -> None:
+        setattr(*step, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
+        worker.work_once()
+
+    sessions.kw["bind"].dispose()  # a connection is not shared with a child
+    child = multiprocessing.get_context("fork").Process(target=work_and_die)
+    child.start()
+    child.join()
+    assert child.exitcode == -signal.SIGKILL
+    assert spool.unrecorded() == [f"drafts/{drafted.sr.SOPInstanceUID}.dcm"]
+    for link in spool.incoming.iterdir():  # long ago
+        os.utime(link, (0, 0), follow_symlinks=False)
+    sweep(sessions, spool, patience=PATIENCE)
+    assert len(rows(Draft)) == bool(kept)
+    assert len(drafts_in(spool)) == kept
+    assert spool.unrecorded() == []
 
 
 def test_the_maps_of_sentences_are_kept_with_the_draft(worker, arrive, rows):
