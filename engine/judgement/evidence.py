@@ -29,16 +29,24 @@ IN_TISSUE = 0.1
 """A cell counts as body where the mean of its voxels, 0 to 1, is above this."""
 
 
+Lag = tuple[float, float, float]
+
+
 @runtime_checkable
 class DividedTower(Protocol):
-    """A vision tower that can be entered at its stage 1."""
+    """A vision tower that can be entered where places are still apart: a stage, or patches."""
 
-    def to_stage1(self, volume: Tensor) -> Tensor:
-        """(B, 1, D, H, W) -> the map of stage 1, (B, D', H', W', C)."""
+    @property
+    def lag(self) -> Lag:
+        """How far before the middle of its share of the input a cell looks, in cells: D, H, W."""
         ...
 
-    def from_stage1(self, x: Tensor) -> list[Tensor]:
-        """Map of stage 1 -> the hidden states after it, as far as `image_tokens` reads them."""
+    def to_grid(self, volume: Tensor) -> Tensor:
+        """(B, 1, D, H, W) -> an early map, (B, D', H', W', C), whose cells divide the volume."""
+        ...
+
+    def from_grid(self, x: Tensor) -> list[Tensor]:
+        """Early map -> the hidden states after it, as far as `image_tokens` reads them."""
         ...
 
 
@@ -60,15 +68,24 @@ class Wordings:
 
 
 def divided_tower(network: object) -> DividedTower | None:
-    """Find the tower of a network that can be entered at stage 1; None where there is none."""
+    """Find the tower of a network that can be entered; None where there is none."""
     if not isinstance(network, nn.Module):
         return None
     return next((one for one in network.modules() if isinstance(one, DividedTower)), None)
 
 
-def evidence_map(attribution: Tensor) -> Tensor:
-    """Keep what speaks for a sentence, averaged over the cells around, as single ones are noisy."""
-    return F.avg_pool3d(attribution.clamp(min=0)[None], 3, stride=1, padding=1)[0]
+def evidence_map(attribution: Tensor, lag: Lag) -> Tensor:
+    """Keep what speaks for a sentence, at cells that divide the input evenly.
+
+    It is averaged over the cells around, as single ones are noisy. A strided convolution reads
+    around the first voxel of its share and not around the middle; so weights move by the lag.
+    """
+    weights = F.avg_pool3d(attribution.clamp(min=0)[None], 3, stride=1, padding=1)[0]
+    for axis, share in enumerate(lag):
+        after = weights.roll(-1, axis)
+        after.select(axis, -1).copy_(weights.select(axis, -1))
+        weights = weights.lerp(after, share)
+    return weights
 
 
 def attributed(
@@ -108,7 +125,7 @@ def attributed(
         if time.monotonic() >= until:
             return None
         at = (baseline + (step + 0.5) / steps * (own - baseline)).requires_grad_()
-        tokens = model.image_tokens(tower.from_stage1(at))
+        tokens = model.image_tokens(tower.from_grid(at))
         (gradient,) = torch.autograd.grad(margin(model, tokens, wordings), at)
         total += gradient
     return (total / steps * (own - baseline)).sum(dim=-1)[0].float()

@@ -16,6 +16,7 @@ from dicom_io.model_input.preprocess import ModelInput
 from dicom_io.volume.orientation import acquisition_plane
 from engine.judgement.baselines import Baselines, Box, Contrast, body_box
 from engine.judgement.evidence import (
+    Lag,
     Wordings,
     attributed,
     divided_tower,
@@ -42,17 +43,20 @@ class Seen:
     plane : str
         Of its slices.
     own : Tensor, shape (1, D, H, W, C)
-        Its map of stage 1.
+        The tower's early map of it.
     body : Tensor of bool, shape (D, H, W)
         The cells in the body.
     box : Box
         Where the body lies.
+    lag : Lag
+        Of the tower's cells.
     """
 
     plane: str
     own: Tensor
     body: Tensor
     box: Box
+    lag: Lag
 
 
 def explainer_for(
@@ -95,7 +99,7 @@ class Explainer:
 
     @property
     def can_explain(self) -> bool:
-        """Whether the model's tower has a stage 1, and the device is fast enough for its size."""
+        """Whether the model's tower can be entered, and the device is fast enough for its size."""
         on_cpu = next(self.model.parameters()).device.type == "cpu"
         return divided_tower(self.model) is not None and not (on_cpu and self._is_large)
 
@@ -154,9 +158,9 @@ class Explainer:
         volume = torch.from_numpy(model_input.pixels)[None].to(device)
         tower = divided_tower(self.model)
         assert tower is not None
-        own = tower.to_stage1(volume).clone()
+        own = tower.to_grid(volume).clone()
         plane = acquisition_plane(model_input.affine_lps)
-        return Seen(plane, own, in_body(volume, own), body_box(volume))
+        return Seen(plane, own, in_body(volume, own), body_box(volume), tower.lag)
 
     def _evidence(
         self, seen: Seen, contrast: Contrast, wordings: Wordings, until: float
@@ -169,7 +173,7 @@ class Explainer:
         attribution = attributed(self.model, ends, wordings, until=until)
         if attribution is None:
             return None
-        weights = evidence_map(attribution * seen.body)
+        weights = evidence_map(attribution * seen.body, seen.lag)
         most = float(weights.max())
         if not most > 0:
             return None

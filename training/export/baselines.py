@@ -116,7 +116,7 @@ def _seen(
             phantom = make_phantom(seed, plane=plane)
             pixels = prepare(phantom.volume, checkpoint.preprocess).pixels
             volume = torch.from_numpy(pixels)[None]
-            grid = tower.to_stage1(volume.to(device))[0].cpu().clone()
+            grid = tower.to_grid(volume.to(device))[0].cpu().clone()
             yield phantom.truth, grid, body_box(volume)
 
 

@@ -18,7 +18,7 @@ from transformers.models.llama import LlamaConfig, LlamaModel
 
 from dicom_io.errors import EngineError
 from engine.network.language_model import WritingNetwork
-from engine.network.towers.vit3d import attend, patches
+from engine.network.towers.vit3d import NO_LAG, attend, patches
 
 CHANNELS = 3
 """The tower was made for colour pictures, too."""
@@ -160,6 +160,8 @@ def feed_forward(width: int, inner: int, *, bias: bool) -> nn.Sequential:
 class RadFMViT(nn.Module):
     """The vision tower; its last hidden state is not normalised."""
 
+    lag = NO_LAG
+
     def __init__(self, config: RadFMViTConfig):
         super().__init__()
         self.config = config
@@ -188,11 +190,20 @@ class RadFMViT(nn.Module):
         list of Tensor
             Of each layer: (B, patches, width), in H, W, D order.
         """
+        return self.from_grid(self.to_grid(volume))
+
+    def to_grid(self, volume: Tensor) -> Tensor:
+        """(B, 1, D, H, W) -> embedded patches, (B, D', H', W', width)."""
         depth, *in_plane = self.config.patch
         colour = volume.expand(-1, CHANNELS, -1, -1, -1).movedim(2, -1)
-        h, w, d = (n // p for n, p in zip(colour.shape[2:], (*in_plane, depth), strict=True))
-        x = self.patch_embedding(patches(colour, (in_plane[0], in_plane[1], depth)))
-        x = x + self.positions(h, w, d)
+        grid = [n // p for n, p in zip(colour.shape[2:], (*in_plane, depth), strict=True)]
+        embedded: Tensor = self.patch_embedding(patches(colour, (*in_plane, depth)))
+        return embedded.unflatten(1, grid).movedim(3, 1)
+
+    def from_grid(self, x: Tensor) -> list[Tensor]:
+        """Embedded patches -> what `forward` gives."""
+        x = x.movedim(1, 3)
+        x = x.flatten(1, 3) + self.positions(*x.shape[1:4])
         hidden_states = []
         layers: Any = self.layers
         for attention, mlp in layers:

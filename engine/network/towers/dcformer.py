@@ -264,19 +264,34 @@ class DCFormer(nn.Module):
         maps = self.encoder(volume.permute(0, 1, 3, 4, 2))
         return [_tokens(m) for m in maps]
 
-    def to_stage1(self, volume: Tensor) -> Tensor:
+    @property
+    def lag(self) -> tuple[float, float, float]:
+        """How far before its middle a cell of stage 1 looks, in cells (`engine.judgement`)."""
+        return (lag_of(self.config.stem),) * 3
+
+    def to_grid(self, volume: Tensor) -> Tensor:
         """(B, 1, D, H, W) -> the map of stage 1, (B, D/8, H/8, W/8, C)."""
         stem, first, *_ = self.encoder.children()
         x: Tensor = first(stem(volume.permute(0, 1, 3, 4, 2)))
         return x.permute(0, 4, 2, 3, 1)
 
-    def from_stage1(self, x: Tensor) -> list[Tensor]:
+    def from_grid(self, x: Tensor) -> list[Tensor]:
         """Map of stage 1 -> the hidden states of the stages after it, (B, tokens, C)."""
         x, hidden_states = x.permute(0, 4, 2, 3, 1), []
         for stage in list(self.encoder.children())[2:]:
             x = stage(x)
             hidden_states.append(_tokens(x))
         return hidden_states
+
+
+def lag_of(stem: str) -> float:
+    """Say how far before the middle of its 8 voxels a cell of stage 1 looks, in cells.
+
+    Pooling is centred on the first of its two cells of the stem. Of that cell's 4 voxels a
+    convolution is centred on the first, and a patch between the second and the third.
+    """
+    looks_at = 1.5 if stem == "patch" else 0.0
+    return (3.5 - looks_at) / 8
 
 
 def _tokens(x: Tensor) -> Tensor:

@@ -64,7 +64,7 @@ class InferenceForm(nn.Module):
     @torch.no_grad()
     def __init__(self, tower: DCFormer, dtype: torch.dtype = torch.float32):
         super().__init__()
-        self.dtype = dtype
+        self.dtype, self.lag = dtype, tower.lag
         stem, *stages = tower.encoder.children()
         self.stem = MergedPatchStem(stem) if isinstance(stem, PatchStem) else MergedStem(stem)
         self.stages = nn.ModuleList(
@@ -81,17 +81,17 @@ class InferenceForm(nn.Module):
             maps.append(stage(maps[-1]))
         return [x.flatten(1, 3).float() for x in maps]
 
-    def to_stage1(self, volume: Tensor) -> Tensor:
-        """(B, 1, D, H, W) -> the map of stage 1, (B, D/8, H/8, W/8, C)."""
-        x: Tensor = self.stages[0](self.stem(volume))
-        return x
+    def to_grid(self, volume: Tensor) -> Tensor:
+        """(B, 1, D, H, W) -> the map of stage 1 in float32, (B, D/8, H/8, W/8, C)."""
+        x: Tensor = self.stages[0](self.stem(volume.to(self.dtype)))
+        return x.float()
 
-    def from_stage1(self, x: Tensor) -> list[Tensor]:
+    def from_grid(self, x: Tensor) -> list[Tensor]:
         """Map of stage 1 -> the hidden states of the stages after it, (B, tokens, C)."""
-        hidden_states = []
+        x, hidden_states = x.to(self.dtype), []
         for stage in list(self.stages)[1:]:
             x = stage(x)
-            hidden_states.append(x.flatten(1, 3))
+            hidden_states.append(x.flatten(1, 3).float())
         return hidden_states
 
 

@@ -12,6 +12,8 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from engine.network.towers.vit3d import NO_LAG
+
 ROTARY_BASE = 10_000.0
 
 
@@ -129,6 +131,8 @@ class Block(nn.Module):
 class Primus(nn.Module):
     """The tower; it has no class token and no absolute positions."""
 
+    lag = NO_LAG
+
     def __init__(self, config: PrimusConfig):
         super().__init__()
         self.config = config
@@ -140,8 +144,16 @@ class Primus(nn.Module):
 
     def forward(self, volume: Tensor) -> list[Tensor]:
         """(B, 1, D, H, W) in [0, 1] -> tokens (B, d·h·w, width), W fastest."""
+        return self.from_grid(self.to_grid(volume))
+
+    def to_grid(self, volume: Tensor) -> Tensor:
+        """(B, 1, D, H, W) -> embedded patches, (B, D', H', W', width)."""
         patches: Tensor = self.down_projection.get_submodule("proj")(2 * volume - 1)
-        x = patches.flatten(2).mT
+        return patches.movedim(1, -1)
+
+    def from_grid(self, x: Tensor) -> list[Tensor]:
+        """Embedded patches -> what `forward` gives."""
+        x = x.flatten(1, 3)
         config = self.config
         angles = rotary_angles(config.grid, config.width // config.heads).to(x.device)
         for block in self.eva.get_submodule("blocks").children():

@@ -89,6 +89,9 @@ class Bottleneck(nn.Module):
 class ResNet3D(nn.Module):
     """The tower up to its last feature map."""
 
+    lag = (0.5 / 2, 1.5 / 4, 1.5 / 4)
+    """Strides are centred on the first voxel of a cell, of 2 along D and 4 along H and W."""
+
     def __init__(self, config: ResNet3DConfig):
         super().__init__()
         self.config = config
@@ -106,8 +109,18 @@ class ResNet3D(nn.Module):
 
     def forward(self, volume: Tensor) -> list[Tensor]:
         """(B, 1, D, H, W) -> the last feature map as tokens (B, d·h·w, width), in D, H, W order."""
+        return self.from_grid(self.to_grid(volume))
+
+    def to_grid(self, volume: Tensor) -> Tensor:
+        """(B, 1, D, H, W) -> the map of the first stage, (B, D/2, H/4, W/4, C)."""
         x = volume.expand(-1, 3, -1, -1, -1)  # the three colours that the 2D weights knew
         x = self.maxpool(F.relu(self.bn1(self.conv1(x))))
-        for stage in range(len(self.config.blocks)):
+        first: Tensor = self.get_submodule("layer1")(x)
+        return first.movedim(1, -1)
+
+    def from_grid(self, x: Tensor) -> list[Tensor]:
+        """Map of the first stage -> what `forward` gives."""
+        x = x.movedim(-1, 1)
+        for stage in range(1, len(self.config.blocks)):
             x = self.get_submodule(f"layer{stage + 1}")(x)
         return [x.flatten(2).mT]

@@ -88,6 +88,10 @@ class AblationViT3DConfig:
         return ((prod(self.grid), self.width),) * self.layers
 
 
+NO_LAG = (0.0, 0.0, 0.0)
+"""A patch looks at the middle of its share."""
+
+
 def _require_whole_patches(size: tuple[int, int, int], patch: tuple[int, int, int]) -> None:
     if any(n % p for n, p in zip(size, patch, strict=True)):
         raise ValueError(f"an input of {size} cannot be cut into patches of {patch}")
@@ -175,6 +179,8 @@ class TransformerBlock(nn.Module):
 class ViT3D(nn.Module):
     """M3D-LaMed's vision tower: 87.4 M parameters at its published sizes."""
 
+    lag = NO_LAG
+
     def __init__(self, config: ViT3DConfig):
         super().__init__()
         self.config = config
@@ -197,7 +203,16 @@ class ViT3D(nn.Module):
             Of each block, and of the last one normalised: (B, 1 + patches, width), the class token
             first, then the patches in D, H, W order.
         """
-        x = self.patch_embedding(volume)
+        return self.from_grid(self.to_grid(volume))
+
+    def to_grid(self, volume: Tensor) -> Tensor:
+        """(B, 1, D, H, W) -> embedded patches with their positions, (B, D', H', W', width)."""
+        embedded: Tensor = self.patch_embedding(volume)
+        return embedded.unflatten(1, self.config.grid)
+
+    def from_grid(self, x: Tensor) -> list[Tensor]:
+        """Embedded patches -> what `forward` gives."""
+        x = x.flatten(1, 3)
         x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1)
         hidden_states = []
         for block in self.blocks:
@@ -284,15 +299,21 @@ class AblationEncoder(nn.Module):
         self.cls_token = nn.Parameter(torch.randn(1, 1, config.width))
         self.transformer = AblationTransformer(config)
 
+    def embed(self, volume: Tensor) -> Tensor:
+        """(B, 1, H, W, D) -> embedded patches without their positions, (B, n, width)."""
+        embedded: Tensor = self.to_patch_embedding(patches(volume, (self.patch,) * 3))
+        return embedded
+
     def forward(self, x: Tensor) -> list[Tensor]:
-        """(B, 1, H, W, D) -> of each layer, the patches without class token (B, n, width)."""
-        x = self.to_patch_embedding(patches(x, (self.patch,) * 3))
+        """Embedded patches -> of each layer, without class token (B, n, width)."""
         x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1) + self.pos_embedding
         return [hidden[:, 1:] for hidden in self.transformer(x)]
 
 
 class AblationViT3D(nn.Module):
     """The ViT3D of the authors' code: 44.4 M parameters at width 768 and 12 layers."""
+
+    lag = NO_LAG
 
     def __init__(self, config: AblationViT3DConfig):
         super().__init__()
@@ -312,6 +333,18 @@ class AblationViT3D(nn.Module):
         list of Tensor
             Of each layer: (B, patches, width), in D, H, W order. No final norm.
         """
+        return self.from_grid(self.to_grid(volume))
+
+    def to_grid(self, volume: Tensor) -> Tensor:
+        """(B, 1, D, H, W) -> embedded patches, (B, D', H', W', width)."""
+        return self._in_order(self.encoder.embed(volume.permute(0, 1, 3, 4, 2)))
+
+    def from_grid(self, x: Tensor) -> list[Tensor]:
+        """Embedded patches -> what `forward` gives."""
+        hidden_states = self.encoder(x.movedim(1, 3).flatten(1, 3))
+        return [self._in_order(one).flatten(1, 3) for one in hidden_states]
+
+    def _in_order(self, x: Tensor) -> Tensor:
+        """(B, n, width) in the order H, W, D, as the network sees it -> (B, D', H', W', width)."""
         d, h, w = self.config.grid
-        hidden_states = self.encoder(volume.permute(0, 1, 3, 4, 2))  # the network sees H, W, D
-        return [x.reshape(len(x), h, w, d, -1).movedim(3, 1).flatten(1, 3) for x in hidden_states]
+        return x.unflatten(1, (h, w, d)).movedim(3, 1)

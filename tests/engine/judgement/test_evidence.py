@@ -16,6 +16,7 @@ from engine.judgement.evidence import (
     one_layer_at_a_time,
 )
 from engine.network.towers.inference_form import use_inference_form
+from engine.network.towers.vit3d import NO_LAG
 from tests.engine.conftest import SIZE
 
 TOLERANCE = {"rtol": 1e-3, "atol": 1e-5}
@@ -30,7 +31,7 @@ def ends(checkpoint: Checkpoint) -> tuple[torch.Tensor, torch.Tensor]:
     tower = divided_tower(checkpoint.model)
     assert tower is not None
     with torch.no_grad():
-        own = tower.to_stage1(torch.rand(1, 1, *SIZE, generator=torch.manual_seed(3)))
+        own = tower.to_grid(torch.rand(1, 1, *SIZE, generator=torch.manual_seed(3)))
     return torch.zeros_like(own), own
 
 
@@ -42,7 +43,7 @@ def test_a_tower_entered_at_stage_1_gives_what_it_gives_at_once(checkpoint: Chec
         tower = divided_tower(checkpoint.model)
         assert tower is not None
         whole = checkpoint.model.encode_image(volume)
-        for late, hidden in zip(tower.from_stage1(tower.to_stage1(volume)), whole[2:], strict=True):
+        for late, hidden in zip(tower.from_grid(tower.to_grid(volume)), whole[2:], strict=True):
             assert torch.allclose(late, hidden, **TOLERANCE)
 
 
@@ -90,7 +91,7 @@ def test_the_gradients_add_up_to_the_margin(checkpoint: Checkpoint):
     tower = divided_tower(model)
     assert tower is not None
     at = [
-        margin(model, model.image_tokens(tower.from_stage1(end)), wordings).item()
+        margin(model, model.image_tokens(tower.from_grid(end)), wordings).item()
         for end in (baseline, own)
     ]
     cells = attributed(model, (baseline, own), wordings, steps=64)
@@ -101,9 +102,16 @@ def test_the_gradients_add_up_to_the_margin(checkpoint: Checkpoint):
 def test_what_speaks_against_a_sentence_is_no_evidence_of_it():
     cells = torch.full((3, 3, 3), -1.0)
     cells[1, 1, 1] = 27
-    weights = evidence_map(cells)
+    weights = evidence_map(cells, NO_LAG)
     assert torch.allclose(weights, torch.ones(3, 3, 3))
-    assert torch.equal(evidence_map(-torch.ones(3, 3, 3)), torch.zeros(3, 3, 3))
+    assert torch.equal(evidence_map(-torch.ones(3, 3, 3), NO_LAG), torch.zeros(3, 3, 3))
+
+
+def test_weights_move_to_where_cells_look():
+    cells = torch.zeros(8, 4, 4)
+    cells[3, 1, 1] = 27
+    weights = evidence_map(cells, (0.25, 0.0, 0.0))[:, 1, 1]
+    assert torch.allclose(weights, torch.tensor([0, 0.25, 1, 1, 0.75, 0, 0, 0]))
 
 
 def test_nothing_is_begun_once_the_time_is_up(checkpoint: Checkpoint):
