@@ -49,7 +49,7 @@ class Contrast:
 
 @dataclass(frozen=True, eq=False)
 class Baselines:
-    """Mean stage 1 maps of studies without each finding, by plane.
+    """Mean early maps of studies without each finding, by plane.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Where in the images a sentence comes from: integrated gradients at stage 1 of the vision tower.
+"""Where in the images a sentence comes from: integrated gradients early in the vision tower.
 
 Sundararajan 2017, equation 1: from a baseline x' to the image's own map x, the gradient of the
 margin F is averaged along the straight line and multiplied by x - x'. F is the log-likelihood of
@@ -96,7 +96,7 @@ def attributed(
     steps: int = STEPS,
     until: float = float("inf"),
 ) -> Tensor | None:
-    """Attribute the margin of a sentence to the cells of stage 1.
+    """Attribute the margin of a sentence to the cells of the tower's early map.
 
     Parameters
     ----------

@@ -42,6 +42,14 @@ class Evidence:
         d, h, w = (int(i) for i in np.unravel_index(self.weights.argmax(), self.weights.shape))
         return d, h, w
 
+    def affine_lps(self, model_input: ModelInput) -> NDArray[np.float64]:
+        """Return the map from indices of cells of an input to patient coordinates in mm, LPS."""
+        size = np.array(model_input.pixels.shape[1:]) / self.weights.shape
+        to_input = np.diag([*size, 1.0])
+        to_input[:3, 3] = (size - 1) / 2  # voxels reach half a step around their middle
+        affine: NDArray[np.float64] = model_input.affine_lps @ to_input
+        return affine
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values that JSON can hold, without loss; `from_dict` reads them back."""
         return {

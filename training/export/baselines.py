@@ -57,7 +57,7 @@ def keep_baselines(folder: Path, images: int) -> Path:
     Raises
     ------
     EngineError
-        The model was not trained on phantoms, or its tower has no stage 1 to enter.
+        The model was not trained on phantoms, or its tower cannot be entered.
     CheckpointMismatch
         A file is missing, damaged or changed.
     """
@@ -72,23 +72,23 @@ def keep_baselines(folder: Path, images: int) -> Path:
 
 @torch.no_grad()
 def phantom_baselines(checkpoint: Checkpoint, images: int) -> Baselines:
-    """Average the stage 1 maps of phantoms without each finding.
+    """Average the tower's early maps of phantoms without each finding.
 
     Parameters
     ----------
     checkpoint : Checkpoint
-        Its vision tower can be entered at stage 1.
+        Its vision tower can be entered (`DividedTower`).
     images : int
         Phantoms of each plane; about two thirds of them lack a finding.
 
     Raises
     ------
     EngineError
-        The tower has no stage 1 to enter.
+        The tower cannot be entered.
     """
     tower = divided_tower(checkpoint.model)
     if tower is None:
-        raise EngineError("only models with a DCFormer can name their evidence")
+        raise EngineError("this model's vision tower cannot be entered where places are apart")
     contrasts = phantom_contrasts()
     sums: dict[tuple[str, str], Tensor] = {}
     boxes: dict[tuple[str, str], Tensor] = {}

@@ -109,12 +109,9 @@ def _weights_at(
     one: Evidence, model_input: ModelInput, volume: Volume, slices: range
 ) -> NDArray[np.float32]:
     """Interpolate weights at the pixels of some slices."""
-    size = np.array(model_input.pixels.shape[1:]) / one.weights.shape
-    to_cells = np.diag([*(1 / size), 1.0])
-    to_cells[:3, 3] = 0.5 / size - 0.5
     from_slices = np.eye(4)
     from_slices[0, 3] = slices.start
-    places = to_cells @ np.linalg.inv(model_input.affine_lps) @ volume.affine_lps @ from_slices
+    places = np.linalg.inv(one.affine_lps(model_input)) @ volume.affine_lps @ from_slices
     shape = (len(slices), *volume.hu.shape[1:])
     drawn: NDArray[np.float32] = affine_transform(
         one.weights, places[:3, :3], places[:3, 3], shape, order=1, mode="nearest"
@@ -136,11 +133,9 @@ def slices_of(evidence: Evidence, model_input: ModelInput, volume: Volume) -> ra
     evidence, model_input, volume
         As `references` takes them.
     """
-    shape = np.array(model_input.pixels.shape[1:])
-    size = shape / evidence.weights.shape
-    begin = np.array(evidence.best) * size - 0.5  # voxels reach half a step around their middle
-    corners = [[*(begin + np.array(corner) * size), 1.0] for corner in product((0, 1), repeat=3)]
-    to_volume = np.linalg.inv(volume.affine_lps) @ model_input.affine_lps
+    ends = product(*((index - 0.5, index + 0.5) for index in evidence.best))
+    corners = [[*corner, 1.0] for corner in ends]
+    to_volume = np.linalg.inv(volume.affine_lps) @ evidence.affine_lps(model_input)
     along = (to_volume @ np.array(corners).T)[0]
     last = len(volume.sop_instance_uids) - 1
     first = int(np.clip(np.ceil(along.min()), 0, last))

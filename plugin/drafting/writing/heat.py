@@ -48,19 +48,14 @@ def heat_maps(found: Sequence[Evidence], text: str, model_input: ModelInput) -> 
     return tuple(
         Heat(
             one_line(text[slice(*one.span)]),
-            _grid(one.weights.shape, model_input),
+            _grid(one.weights.shape, one.affine_lps(model_input)),
             (one.weights.clip(0, 1) * 255).round().astype(np.uint8).tobytes(),
         )
         for one in found
     )
 
 
-def _grid(cells: tuple[int, ...], model_input: ModelInput) -> dict[str, Any]:
-    """Say where the cells that divide an input evenly lie in the patient."""
-    size = np.array(model_input.pixels.shape[1:]) / cells
-    to_input = np.diag([*size, 1.0])
-    to_input[:3, 3] = (size - 1) / 2  # voxels reach half a step around their middle
-    affine: NDArray[np.float64] = model_input.affine_lps @ to_input
+def _grid(cells: tuple[int, ...], affine: NDArray[np.float64]) -> dict[str, Any]:
     along = affine[:3, 2::-1].T  # columns, rows and slices
     spacing = np.linalg.norm(along, axis=1)
     return {

@@ -23,6 +23,8 @@ SPEC = PreprocessSpec(size=(8, 4, 4))
 class Explaining(FakeEngine):
     """Names the second of four cells of every sentence that it is asked of."""
 
+    can_explain = True
+
     def __init__(self, failure: Exception | None = None) -> None:
         super().__init__(TEXT)
         self.asked: list[str] = []
