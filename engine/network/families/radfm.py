@@ -196,9 +196,9 @@ class RadFMViT(nn.Module):
         """(B, 1, D, H, W) -> embedded patches, (B, D', H', W', width)."""
         depth, *in_plane = self.config.patch
         colour = volume.expand(-1, CHANNELS, -1, -1, -1).movedim(2, -1)
-        grid = [n // p for n, p in zip(colour.shape[2:], (*in_plane, depth), strict=True)]
-        embedded: Tensor = self.patch_embedding(patches(colour, (*in_plane, depth)))
-        return embedded.unflatten(1, grid).movedim(3, 1)
+        h, w, d = (n // p for n, p in zip(colour.shape[2:], (*in_plane, depth), strict=True))
+        embedded: Tensor = self.patch_embedding(patches(colour, (in_plane[0], in_plane[1], depth)))
+        return embedded.view(len(volume), h, w, d, -1).movedim(3, 1)
 
     def from_grid(self, x: Tensor) -> list[Tensor]:
         """Embedded patches -> what `forward` gives."""

@@ -208,7 +208,7 @@ class ViT3D(nn.Module):
     def to_grid(self, volume: Tensor) -> Tensor:
         """(B, 1, D, H, W) -> embedded patches with their positions, (B, D', H', W', width)."""
         embedded: Tensor = self.patch_embedding(volume)
-        return embedded.unflatten(1, self.config.grid)
+        return embedded.view(len(volume), *self.config.grid, -1)
 
     def from_grid(self, x: Tensor) -> list[Tensor]:
         """Embedded patches -> what `forward` gives."""
@@ -347,4 +347,4 @@ class AblationViT3D(nn.Module):
     def _in_order(self, x: Tensor) -> Tensor:
         """(B, n, width) in the order H, W, D, as the network sees it -> (B, D', H', W', width)."""
         d, h, w = self.config.grid
-        return x.unflatten(1, (h, w, d)).movedim(3, 1)
+        return x.reshape(len(x), h, w, d, -1).movedim(3, 1)
