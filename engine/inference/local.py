@@ -34,7 +34,8 @@ from engine.judgement.explaining import explainer_for
 from engine.judgement.phrasing import Phrasing, spoken
 from engine.judgement.protocol import Assessment, Evidence
 from engine.judgement.scores import Score
-from engine.judgement.scoring import FactScorer, scores
+from engine.judgement.scoring import FactScorer, scored
+from engine.judgement.size import is_too_slow
 from engine.network.out_of_distribution import image_features
 from engine.network.vision_language_model import VisionLanguageModel
 from engine.protocol import (
@@ -216,8 +217,9 @@ class LocalEngine:
         calibration = self._checkpoint.calibration
         if calibration is None or generation.abstained is not None:
             return Assessment(())
-        known = self.score(model_input, generation, spans, calibration.phrasings, within_s=within_s)
-        return calibration.assessment(known)
+        known = () if is_too_slow(self._model) else calibration.phrasings
+        scores = self.score(model_input, generation, spans, known, within_s=within_s)
+        return calibration.assessment(scores)
 
     def score(
         self,
@@ -251,7 +253,7 @@ class LocalEngine:
         prompt = self._prompts.ids(known.reports[0], len(generation.token_ids))
         with self._running():
             posteriors |= scorer.posteriors(prompt, model_input, generation, said, until)
-        return scores(said, phrasings, posteriors)
+        return scored(said, phrasings, posteriors)
 
     def _answers(
         self, asked: Sequence[Asked], sampling: Sampling, *, on_token: OnToken | None = None

@@ -61,11 +61,11 @@ def branch_likelihoods(
         position_ids=torch.tensor([[*range(n), *position]], device=device),
         logits_to_keep=len(owner) - first,
     )[0]
-    told = logits.float().log_softmax(dim=-1)
     likelihoods, begin = [], n - first
     for one, ids_read in zip(branches, read, strict=True):
         asked = [one.at - 1 - first, *range(begin, begin + len(ids_read))]
-        likelihoods.append(told[asked, one.ids].sum())
+        told = logits[asked].float()  # of a large vocabulary all at once would be gigabytes
+        likelihoods.append((told[range(len(asked)), one.ids] - told.logsumexp(dim=-1)).sum())
         begin += len(ids_read)
     return torch.stack(likelihoods)
 

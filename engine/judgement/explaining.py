@@ -26,12 +26,9 @@ from engine.judgement.evidence import (
 )
 from engine.judgement.places import cut_at
 from engine.judgement.protocol import Evidence
+from engine.judgement.size import is_large, is_too_slow
 from engine.network.vision_language_model import VisionLanguageModel
 from engine.protocol import Generation
-
-LARGE = 500_000_000
-"""From so many weights of a language model on, a CPU takes minutes for one sentence, and what a
-forward pass keeps for the backward one is gigabytes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,8 +97,7 @@ class Explainer:
     @property
     def can_explain(self) -> bool:
         """Whether the model's tower can be entered, and the device is fast enough for its size."""
-        on_cpu = next(self.model.parameters()).device.type == "cpu"
-        return divided_tower(self.model) is not None and not (on_cpu and self._is_large)
+        return divided_tower(self.model) is not None and not is_too_slow(self.model)
 
     def explain(
         self,
@@ -134,7 +130,7 @@ class Explainer:
         ]
         seen = self._see(model_input, prompt.device)
         found: dict[str, Evidence | None] = {}
-        with one_layer_at_a_time(self.model.llm_layers) if self._is_large else nullcontext():
+        with one_layer_at_a_time(self.model.llm_layers) if is_large(self.model) else nullcontext():
             for span, contrast in spoken:
                 # the impression repeats what Findings say, and has the same evidence
                 if contrast.finding not in found:
@@ -178,10 +174,6 @@ class Explainer:
         if not most > 0:
             return None
         return Evidence((0, 0), contrast.finding, (weights / most).cpu().numpy())
-
-    @property
-    def _is_large(self) -> bool:
-        return sum(weight.numel() for weight in self.model.llm_layers.parameters()) >= LARGE
 
     def _wordings(
         self,

@@ -146,7 +146,7 @@ def averaged(seen: Sequence[Posteriors]) -> Posteriors:
     }
 
 
-def scores(
+def scored(
     said: Sequence[Spoken], phrasings: Sequence[Phrasing], posteriors: Posteriors
 ) -> tuple[Score, ...]:
     """Put beside each sentence, and each finding without one, what the images say of it.

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from engine.checkpoints.checkpoint import Checkpoint
-from engine.judgement.branches import Branch, branch_likelihoods
+from engine.judgement.branches import Branch, branch_likelihoods, can_branch
 
 TEXT = [3, 4, 9, 6, 7, 9]
 BRANCHES = [Branch(0, [5, 4, 9]), Branch(3, [6]), Branch(3, [6, 8, 9, 5]), Branch(6, [3, 9])]
@@ -40,3 +42,12 @@ def test_a_branch_does_not_see_the_others(checkpoint: Checkpoint):
     assert float(branch_likelihoods(checkpoint.model, trunk, others)[1]) == pytest.approx(
         float(alone[0]), abs=1e-5
     )
+
+
+@pytest.mark.parametrize(
+    ("layers", "can"),
+    [(None, True), (["full_attention"], True), (["linear_attention", "full_attention"], False)],
+)
+def test_a_recurrent_layer_knows_no_tree(layers, can):
+    model = SimpleNamespace(llm_config=SimpleNamespace(layer_types=layers))
+    assert can_branch(model) == can

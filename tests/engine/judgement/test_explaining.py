@@ -11,7 +11,7 @@ from dicom_io.phantoms.phantom import Phantom, make_phantom
 from engine import EMBEDDED
 from engine.checkpoints.checkpoint import Checkpoint
 from engine.inference.local import LocalEngine
-from engine.judgement import explaining
+from engine.judgement import size
 from engine.judgement.protocol import Explains
 from engine.protocol import GREEDY, Generation
 from tests.engine.conftest import input_for
@@ -90,7 +90,7 @@ def test_a_model_without_baselines_names_nothing(checkpoint: Checkpoint):
 
 
 def test_a_cpu_is_too_slow_for_a_large_model(seen, generation, monkeypatch):
-    monkeypatch.setattr(explaining, "LARGE", 1)
+    monkeypatch.setattr(size, "LARGE", 1)
     engine = LocalEngine.load(EMBEDDED, device="cpu")
     assert not engine.can_explain
     assert engine.explain(seen, generation, spans(generation, "ascites")) == ()
