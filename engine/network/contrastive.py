@@ -70,6 +70,11 @@ class ContrastivePair(nn.Module):
         return ContrastiveConfig(self.vision_encoder.config, text, width, self.loss)
 
     @property
+    def scalars(self) -> tuple[Tensor, ...]:
+        """What its loss takes beside images and texts."""
+        return (self.t_prime, self.bias) if self.loss == "siglip" else (self.logit_scale,)
+
+    @property
     def text_tokens(self) -> int:
         """The most that a text may have; longer ones are cut."""
         return int(self.language_encoder.config.max_position_embeddings)
@@ -106,9 +111,8 @@ class ContrastivePair(nn.Module):
             several processes has the other processes' texts in it.
         """
         images, texts = self.encode_image(volume), self.encode_text(input_ids, attention_mask)
-        if self.loss == "siglip":
-            return (loss or siglip_loss)(images, texts, self.t_prime, self.bias)
-        return (loss or clip_loss)(images, texts, self.logit_scale)
+        own = siglip_loss if self.loss == "siglip" else clip_loss
+        return (loss or own)(images, texts, *self.scalars)
 
 
 def pair_without_weights(config: ContrastiveConfig) -> ContrastivePair:

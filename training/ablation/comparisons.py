@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from training.evaluation.printed.tables import Cell, Table
 
 MEAN = "Mean"
 METEOR = "METEOR"
+UNDECIDED, AS_IN_THE_PAPER, OTHERWISE = "undecided", "as in the paper", "the other way round"
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,8 @@ class Comparison:
     def outcome(self) -> str:
         """Whether the direction is the paper's; undecided where the interval holds 0."""
         if self.here.low <= 0 <= self.here.high:
-            return "undecided"
-        return "as in the paper" if self.here.value * self.paper > 0 else "the other way round"
+            return UNDECIDED
+        return AS_IN_THE_PAPER if self.here.value * self.paper > 0 else OTHERWISE
 
     def sentence(self) -> str:
         """Say both in words."""
@@ -70,8 +72,9 @@ def comparisons(found: Found, tables: Sequence[int]) -> list[Comparison]:
 
 
 def said(found: Sequence[Comparison], table: str) -> list[str]:
-    """Return the sentences on a table of this name."""
-    return [c.sentence() for c in found if table == f"table{c.table}"]
+    """Return the sentences on a table of this name, after how many of them are decided."""
+    own = [c for c in found if table == f"table{c.table}"]
+    return [decided(own), *(c.sentence() for c in own)] if own else []
 
 
 def comparison_table(found: Sequence[Comparison]) -> Table:
@@ -82,11 +85,27 @@ def comparison_table(found: Sequence[Comparison]) -> Table:
         for c in found
     ]
     notes = (
+        decided(found),
         "Percentage points; positive where the second is better, as the paper says of each.",
         "undecided: the 95 % interval (paired bootstrap by case, of the trained models as they "
-        "are) holds 0. What another seed would train is not in the interval.",
+        "are; Wilson's where no draw differs) holds 0. What another seed would train is not in "
+        "the interval.",
     )
     return Table("comparisons", "What was found, beside the paper", columns, tuple(rows), notes)
+
+
+def decided(found: Sequence[Comparison]) -> str:
+    """Say how many comparisons the intervals decide, which way, and whether the seeds agree."""
+    outcomes = Counter(comparison.outcome for comparison in found)
+    settled = [c for c in found if c.outcome != UNDECIDED]
+    said = (
+        f"{len(settled)} of {len(found)} comparisons are decided: {outcomes[AS_IN_THE_PAPER]} as "
+        f"in the paper, {outcomes[OTHERWISE]} the other way round."
+    )
+    if max((len(c.by_seed) for c in found), default=1) == 1:
+        return said
+    alike = sum(all(seed * c.here.value > 0 for seed in c.by_seed) for c in settled)
+    return f"{said} Of these, {alike} point the same way with every seed."
 
 
 def _of_pairs(found: Found) -> Iterator[Comparison]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.ablation.matrix import Matrix
-from training.ablation.variants import Model, Pair, models_of, pairs_of
+from training.ablation.variants import PAIRS, RETRIEVAL, Model, Pair, models_of
 from training.evaluation.metrics.bootstrap import Bootstrap
 
 Array = NDArray[np.float64]
@@ -59,7 +59,7 @@ Found = Mapping[Pair | Model, Mapping[str, Figures]]
 def read_found(matrices: Sequence[Matrix], tables: tuple[int, ...]) -> Found:
     """Read what lies on disk of every variant that some tables need; a matrix for each seed."""
     found: dict[Pair | Model, Mapping[str, Figures]] = {}
-    for pair in pairs_of(tables):
+    for pair in PAIRS if RETRIEVAL in tables else ():
         folders = [matrix.folder_of(pair) for matrix in matrices]
         found[pair] = {"pairs": read_figures([f / "retrieval" / "pools.csv" for f in folders])}
     for model in models_of(tables):

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
+from engine.network.towers.vision import VisionConfig
 from engine.sizes.cost import Cost
 from engine.sizes.tables import projector_cost, tower_cost
+from training.ablation.given import Given, projector_of
 from training.ablation.scores import Array, Figures, Found
 from training.ablation.variants import (
     CLOSED,
     OPEN,
     PAIRS,
+    PROJECTORS,
     REPORTS,
     RETRIEVAL,
     ROWS,
+    Model,
     Pair,
     Row,
+    Tower,
     models_of,
     pairs_of,
 )
@@ -34,6 +39,10 @@ from training.recipe.recipe import Recipe
 NOT_THE_SAME = (
     "The paper's rows are of M3D and full size, those here of miniatures on phantoms: directions "
     "can be compared, figures cannot."
+)
+SHARED = (
+    "One frozen tower stands behind all projectors and seeds, so they differ in nothing that stage "
+    "1 did."
 )
 PAPER_MARKS = (
     "The paper's check marks and text disagree: by the text, its rows are without SigLIP, without "
@@ -57,12 +66,15 @@ class Layout:
         What came out.
     missing : tuple of str
         Why a metric was not computed, one sentence each.
+    given : Given
+        What was not trained here.
     """
 
     recipe: Recipe
     material: Material
     found: Found
     missing: tuple[str, ...] = ()
+    given: Given = field(default_factory=dict)
 
     def tables(self, numbers: tuple[int, ...]) -> Iterator[Table]:
         """Yield every table of an ablation but that of the comparisons."""
@@ -82,7 +94,7 @@ class Layout:
         name = "reports" if what == "reports" else f"{what} questions"
         missing = () if what == "closed" else self.missing
         about = {
-            "title": self._title(first, name),
+            "title": self._title((number,), first, name),
             "notes": (*self._notes(number, first), *missing),
         }
         return published.table(number, rows, **about)
@@ -105,19 +117,18 @@ class Layout:
             System(pair.name, pools, _recalls(self.found[pair]["pairs"], pools)) for pair in PAIRS
         ]
         notes = (*self._notes(RETRIEVAL, first), "Strict diagonal; ties count as misses.")
-        title = self._title(first, "pairs")
+        title = self._title((RETRIEVAL,), first, "pairs")
         return published.retrieval_table(RETRIEVAL, systems, title=title, notes=notes)
 
     def _cost(self, number: int, row: Row) -> tuple[str, ...]:
         """Return parameters and multiply-adds of a projector, which table 9 shows."""
         if "Parameters" not in published.columns(number):
             return ()
-        assert self.recipe.llm is not None
-        assert self.recipe.llm.sizes is not None
-        width = self.recipe.llm.sizes.hidden_size
+        config = projector_of(row.model, self.recipe, self.given)
+        if config is None:
+            return (NOT_COMPUTED, NOT_COMPUTED)
         with torch.device("meta"):
-            made = projector_cost(row.model.recipe(self.recipe).projector_config(width))
-        return _cost_cells(made, 5)
+            return _cost_cells(projector_cost(config), 5)
 
     def findings(self, numbers: tuple[int, ...]) -> Table:
         """Lay out what n-gram metrics hide: whether findings and sides are right."""
@@ -127,10 +138,10 @@ class Layout:
             counted = np.stack([figure.mean for figure in figures.values()], axis=1)
             draws = next(iter(figures.values())).draws
             shares = (draws.interval(counted, share).times(100) for share in SHARES.values())
-            rows.append((model.name, *shares))
+            rows.append((f"{model.name}{' (shared tower)' if model.shared else ''}", *shares))
         return Table(
             "findings",
-            f"Findings of the same reports{self._title(figures, 'reports')}",
+            f"Findings of the same reports{self._title(numbers, figures, 'reports')}",
             ("model", *SHARES),
             tuple(rows),
             ("Strict: name and side. The paper has no such table (docs/finding-score.md).",),
@@ -140,23 +151,54 @@ class Layout:
         """Lay out what was compared."""
         rows: list[tuple[Cell, ...]] = []
         for tower in dict.fromkeys(pair.tower for pair in pairs_of(numbers)):
-            config = Pair(tower, "siglip").recipe(self.recipe).vision_config
+            config = self._vision(tower, numbers)
             tokens, channels = config.shapes[-1]
             with torch.device("meta"):
                 rows.append((tower, *_cost_cells(tower_cost(config), 4), f"{tokens} × {channels}"))
         columns = ("tower", "Parameters", "FLOPs", "tokens × channels")
         return Table("towers", "Vision towers", columns, tuple(rows))
 
-    def _title(self, figures: Figures, what: str) -> str:
+    def _vision(self, tower: Tower, numbers: tuple[int, ...]) -> VisionConfig:
+        """Return the sizes of a tower: of a checkpoint that is given, or else of the recipe."""
+        for model in models_of(numbers):
+            for slug in (model.slug, model.pair.slug):
+                if model.pair.tower == tower and slug in self.given:
+                    config: VisionConfig = self.given[slug].network.vision
+                    return config
+        return Pair(tower, "siglip").recipe(self.recipe).vision_config
+
+    def _all_given(self, numbers: tuple[int, ...]) -> bool:
+        """Whether nothing of some tables was trained here."""
+        pairs = PAIRS if RETRIEVAL in numbers else ()
+        variants: list[Pair | Model] = [*models_of(numbers), *pairs]
+        return all(variant.slug in self.given for variant in variants)
+
+    def _title(self, numbers: tuple[int, ...], figures: Figures, what: str) -> str:
         count = max(len(figure.cases) for figure in figures.values())
         source, split = self.material.store.header.source, self.material.split
-        return f", in miniature: {count} {_tested(what)} of {source}, split {split}"
+        size = "" if self._all_given(numbers) else ", in miniature"
+        return f"{size}: {count} {_tested(what)} of {source}, split {split}"
 
     def _notes(self, number: int, figures: Figures) -> tuple[str, ...]:
         seeds = len(next(iter(figures.values())).by_seed)
         of_seeds = f"; scores are means over {seeds} seeds" if seeds > 1 else "; one seed"
-        notes = (NOT_THE_SAME, f"95 % intervals: percentile bootstrap by case{of_seeds}.")
-        return (*notes, PAPER_MARKS) if number in (5, 6, 7) else notes
+        notes = [
+            self._apart(number),
+            "95 % intervals: percentile bootstrap by case, Wilson's where no draw "
+            f"differs{of_seeds}.",
+        ]
+        if number in ROWS and ROWS[number] is PROJECTORS:
+            notes.append(SHARED)
+        return (*notes, PAPER_MARKS) if number in (5, 6, 7) else tuple(notes)
+
+    def _apart(self, number: int) -> str:
+        """Say why the paper's figures are no measure of those here."""
+        if not self._all_given((number,)):
+            return NOT_THE_SAME
+        source = self.material.store.header.source
+        return (
+            f"The paper's rows are its own; those here are of the checkpoints given, on {source}."
+        )
 
 
 def _tested(what: str) -> str:

@@ -36,12 +36,18 @@ class Pair:
     def name(self) -> str:
         return f"{self.tower} {LOSSES[self.loss]}"
 
+    @property
+    def slug(self) -> str:
+        return slug(self.name)
+
     def recipe(self, base: Recipe) -> Recipe:
         """Return the base recipe with this tower and loss."""
         vision, stage = base.vision, base.contrastive
         if stage is None:
             raise RecipeError(f"recipe {base.name} has no table contrastive")
         if self.tower == "ViT3D":
+            if settings(base).vit3d is None:
+                raise RecipeError(f"recipe {base.name} has no table ablation.vit3d")
             vision = Vision(vit3d=settings(base).vit3d)
         stage = stage.model_copy(update={"loss": self.loss})
         return base.model_copy(update={"vision": vision, "contrastive": stage})
@@ -49,14 +55,28 @@ class Pair:
 
 @dataclass(frozen=True)
 class Model:
-    """A variant of stages 2 and 3, behind the vision tower of a pair."""
+    """A variant of stages 2 and 3, behind the vision tower of a pair.
+
+    Parameters
+    ----------
+    pair : Pair
+    projector : str
+    shared : bool
+        Whether all seeds share one tower, that of the recipe's own seed: what then differs is the
+        projector alone.
+    """
 
     pair: Pair
     projector: Projector
+    shared: bool = False
 
     @property
     def name(self) -> str:
         return f"{self.pair.name} {self.projector}"
+
+    @property
+    def slug(self) -> str:
+        return slug(self.name)
 
     def recipe(self, base: Recipe) -> Recipe:
         """Return the base recipe with this tower and projector.
@@ -68,6 +88,11 @@ class Model:
             last = {"low": mixer.low[-1:], "high": mixer.high[-1:]}
             mixer = mixer.model_copy(update=last)
         return self.pair.recipe(base).model_copy(update={"mixer": mixer})
+
+
+def slug(name: str) -> str:
+    """Return a variant's name as its folder has it: "DCFormer CLIP" -> "dcformer-clip"."""
+    return name.lower().replace(" ", "-")
 
 
 def settings(recipe: Recipe) -> Ablation:
@@ -112,14 +137,16 @@ COMPONENTS = (
 )
 """Tables 5 to 7, in their order; the paper's text says what is left out, its check marks do not."""
 
-PROJECTORS = tuple(Row((name,), Model(SIGLIP, name), name) for name in KINDS)
-"""Tables 9 to 11."""
+PROJECTORS = tuple(Row((name,), Model(SIGLIP, name, shared=True), name) for name in KINDS)
+"""Tables 9 to 11, behind one tower."""
 
 ROWS = {5: COMPONENTS, 6: COMPONENTS, 7: COMPONENTS, 9: PROJECTORS, 10: PROJECTORS, 11: PROJECTORS}
 RETRIEVAL = 8
 REPORTS, OPEN, CLOSED = (5, 9), (6, 10), (7, 11)
 """What each table tests."""
 TABLES = tuple(sorted([*ROWS, RETRIEVAL]))
+SOONEST = ((9, 10, 11), (5, 6, 7), (RETRIEVAL,))
+"""Tables that are made of the same work, those first for which least has to be trained."""
 
 
 def models_of(tables: tuple[int, ...]) -> list[Model]:
@@ -131,3 +158,9 @@ def pairs_of(tables: tuple[int, ...]) -> list[Pair]:
     """List the pairs that some tables need, each once: their own, and those below models."""
     own = PAIRS if RETRIEVAL in tables else ()
     return list(dict.fromkeys([*own, *(model.pair for model in models_of(tables))]))
+
+
+def slugs() -> list[str]:
+    """List every pair and model that a checkpoint can be given for."""
+    variants: list[Pair | Model] = [*PAIRS, *models_of(TABLES)]
+    return list(dict.fromkeys(variant.slug for variant in variants))

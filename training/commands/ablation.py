@@ -40,8 +40,18 @@ TABLE_NUMBERS = ("5", "6", "7", "8", "9", "10", "11")
     "--seeds",
     multiple=True,
     type=click.IntRange(0),
-    default=(1,),
+    default=(1, 2, 3),
     help="Seed to train everything with. May be repeated.",
+)
+@click.option(
+    "--given",
+    multiple=True,
+    metavar="VARIANT=CHECKPOINT",
+    help="Take this pair or model as it is and do not train it. May be repeated.",
+)
+@click.option(
+    "--llm",
+    help="Language model behind all projectors, in place of one that learns to write first.",
 )
 @bert_score_option
 @processes_option
@@ -53,13 +63,16 @@ def ablation(
     data: Path | None,
     tables: tuple[str, ...],
     seeds: tuple[int, ...],
+    given: tuple[str, ...],
+    llm: str | None,
     bert_score: str,
     processes: int,
     as_json: bool,
 ) -> None:
     """Tables 5 to 11 in miniature: train and compare variants.
 
-    The paper's variants are trained on phantoms.
+    The paper's variants are trained on phantoms, one seed after the other.
+    The tables are written after each seed.
     """
     from training.ablation.run import run_ablation
     from training.evaluation.metrics.bertscore import BertScore
@@ -73,6 +86,8 @@ def ablation(
         data=data,
         seeds=tuple(dict.fromkeys(seeds)),
         tables=tuple(map(int, tables or TABLE_NUMBERS)),
+        given=given,
+        llm=llm,
         processes=processes,
     )
     if as_json:

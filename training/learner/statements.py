@@ -21,29 +21,34 @@ from torch.nn import functional as F
 from dicom_io.errors import UnusableData
 from dicom_io.phantoms.truth import FINDINGS, Truth
 from engine.network.contrastive import ContrastivePair, pairwise_sigmoid_loss
+from engine.network.towers.vision import pooled
 from training.data.phantoms.regions import unpacked
 from training.data.phantoms.text import statements
 from training.data.store import as_unit_interval
 from training.learner.dense import DenseHead
 from training.learner.pairs import Pairs
-from training.run.losses import ring_siglip_loss
 from training.run.ranks import world
 from training.run.task import Task
 from training.wording.conversation import padded
 
 _statements = cache(statements)
 
+TEMPERATURE, BIAS = 10.0, -10.0
+"""Where those of statements begin beside CLIP: as SigLIP's, which its statements share."""
+
 
 class StatementBatch(NamedTuple):
     """A batch of stage 1, and what is true of each image.
 
-    `held` is 1 where a statement is true, else 0: (B, statements). `cells` is 1 where a finding
-    lies: (B, findings, d, h, w), of no finding where nobody asks for it.
+    `groups` are those of `PairBatch`. `held` is 1 where a statement is true, else 0: (B,
+    statements). `cells` is 1 where a finding lies: (B, findings, d, h, w), of no finding where
+    nobody asks for it.
     """
 
     volumes: Tensor
     input_ids: Tensor
     attention_mask: Tensor
+    groups: Tensor
     held: Tensor
     cells: Tensor
 
@@ -86,6 +91,9 @@ class StatementPair(nn.Module):
         self.register_buffer("number", numbers, persistent=False)
         self.register_buffer("ids", padded(rows, 0), persistent=False)
         self.register_buffer("mask", padded([torch.ones_like(r) for r in rows], 0), False)
+        if pair.loss == "clip":  # it has no bias, and its temperature is of whole reports
+            self.t_prime = nn.Parameter(torch.tensor(TEMPERATURE).log())
+            self.bias = nn.Parameter(torch.tensor(BIAS))
         # made last: without it everything else begins as it did before there was one
         self.dense = DenseHead(pair.vision_encoder.config, len(findings)) if dense else None
 
@@ -115,14 +123,16 @@ class StatementPair(nn.Module):
         """
         pair = self.pair
         hidden = pair.vision_encoder(volumes)
-        images = F.normalize(pair.mm_vision_proj(hidden[-1].mean(dim=1)), dim=-1)
+        whole = pooled(hidden[-1], pair.vision_encoder.config)
+        images = F.normalize(pair.mm_vision_proj(whole), dim=-1)
         texts = pair.encode_text(input_ids, attention_mask)
-        of_reports = loss(images, texts, pair.t_prime, pair.bias)
+        of_reports = loss(images, texts, *pair.scalars)
         if held is None:
             return of_reports
         said = pair.encode_text(self.ids, self.mask)
         true = 2 * held[:, self.number] - 1
-        of_words = pairwise_sigmoid_loss(images @ said.T, true, pair.t_prime, pair.bias)
+        scalars = pair.scalars if pair.loss == "siglip" else (self.t_prime, self.bias)
+        of_words = pairwise_sigmoid_loss(images @ said.T, true, *scalars)
         named = self.head(torch.cat([h.flatten(1) for h in hidden[-2:]], dim=1))
         of_facts = F.binary_cross_entropy_with_logits(named.float(), held)
         total = of_reports / (len(texts) * world()) + of_words / len(said) + of_facts
@@ -182,7 +192,12 @@ class StatementPairs:
 
 
 def with_statements(
-    task: Task[Any], tokenizer: Tokenizer, findings: tuple[str, ...], *, dense: bool
+    task: Task[Any],
+    tokenizer: Tokenizer,
+    findings: tuple[str, ...],
+    of_reports: Callable[[Tensor], Callable[..., Tensor]],
+    *,
+    dense: bool,
 ) -> Task[StatementBatch]:
     """Add the statements to the task of stage 1.
 
@@ -193,13 +208,16 @@ def with_statements(
         Of the statements.
     findings : tuple of str
         What statements are about.
+    of_reports : callable
+        Groups of a batch -> the loss of its reports.
     dense : bool
         Whether findings are also located.
     """
 
     def loss(module: nn.Module, batch: StatementBatch) -> Tensor:
         volumes = as_unit_interval(batch.volumes)
-        mean: Tensor = module(volumes, *batch[1:], loss=ring_siglip_loss)
+        texts, truth = batch[1:3], (batch.held, batch.cells)
+        mean: Tensor = module(volumes, *texts, *truth, loss=of_reports(batch.groups))
         return mean * len(volumes)
 
     return Task(

@@ -124,20 +124,23 @@ class Ablation(Table):
 
     Parameters
     ----------
-    vit3d : ViT3D
-        What takes the place of DCFormer.
+    vit3d : ViT3D, optional
+        What takes the place of DCFormer, where it has to be trained.
     reports : int
         The first so many test reports are written and scored.
     questions : int
         Likewise, of each type, open and closed.
     max_new_tokens : int
         A longer text is cut.
+    seconds : dict
+        Of a step or an item on a known machine, by the kind of the job: the first estimate.
     """
 
-    vit3d: ViT3D
+    vit3d: ViT3D | None = None
     reports: Positive = 100
     questions: Positive = 60
     max_new_tokens: Positive = 96
+    seconds: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
 
 
 class Recipe(Table):

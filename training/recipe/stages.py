@@ -68,6 +68,9 @@ class Contrastive(Stage):
     augment : bool
         The authors' random turns and flips, which contradict what reports say of sides, and
         changes of intensity.
+    mask_equal : bool
+        Whether an image does not count against reports of the same facts (of phantoms), or of the
+        same words. The paper's losses call them wrong.
     statements : bool
         Whether single statements are learnt beside whole reports; for phantoms alone.
     dense : bool
@@ -79,6 +82,7 @@ class Contrastive(Stage):
     t_prime: float = 2.302585092994046
     bias: float = -10.0
     augment: bool = False
+    mask_equal: bool = False
     statements: bool = False
     dense: bool = False
 

@@ -2,6 +2,9 @@
 
 `engine.network.contrastive` is the definition. Each rank gets the loss of its own images; the mean
 over ranks is the loss of the whole batch, and so are the gradients.
+
+With `groups` an image does not count against another text of its own group: a report that says the
+same is no wrong one.
 """
 
 from __future__ import annotations
@@ -13,11 +16,13 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import functional as F
 
-from engine.network.contrastive import pairwise_sigmoid_loss, siglip_loss
+from engine.network.contrastive import pairwise_sigmoid_loss
 from training.run.ranks import gathered, passed_on, rank, world
 
 
-def ring_siglip_loss(images: Tensor, texts: Tensor, t_prime: Tensor, bias: Tensor) -> Tensor:
+def ring_siglip_loss(
+    images: Tensor, texts: Tensor, t_prime: Tensor, bias: Tensor, groups: Tensor | None = None
+) -> Tensor:
     """`siglip_loss` of this rank's images against the texts of all ranks, in float32.
 
     Texts go around the ring, in the backward pass once more with their gradient, which is
@@ -30,14 +35,19 @@ def ring_siglip_loss(images: Tensor, texts: Tensor, t_prime: Tensor, bias: Tenso
         Unit vectors; row i of both belongs together.
     t_prime, bias : Tensor, shape ()
         Logarithm of the temperature, and the bias.
+    groups : Tensor, shape (n,), optional
+        An integer for each pair; pairs with the same one are equal.
     """
+    groups = _each_its_own(images) if groups is None else groups
     with torch.autocast(images.device.type, enabled=False):
-        arguments = images.float(), texts.float(), t_prime, bias
+        arguments = images.float(), texts.float(), t_prime, bias, groups
         loss: Tensor = _RingSigLIP.apply(*arguments)  # type: ignore[no-untyped-call]
     return loss
 
 
-def shared_clip_loss(images: Tensor, texts: Tensor, logit_scale: Tensor) -> Tensor:
+def shared_clip_loss(
+    images: Tensor, texts: Tensor, logit_scale: Tensor, groups: Tensor | None = None
+) -> Tensor:
     """`clip_loss` of this rank's images and texts against those of all ranks, in float32.
 
     Parameters
@@ -46,45 +56,71 @@ def shared_clip_loss(images: Tensor, texts: Tensor, logit_scale: Tensor) -> Tens
         Unit vectors; row i of both belongs together.
     logit_scale : Tensor, shape ()
         Logarithm of the scale.
+    groups : Tensor, shape (n,), optional
+        An integer for each pair; pairs with the same one are equal.
     """
+    groups = _each_its_own(images) if groups is None else groups
     with torch.autocast(images.device.type, enabled=False):
         images, texts = images.float(), texts.float()
         own = rank() * len(images) + torch.arange(len(images), device=images.device)
+        equal = groups[:, None] == gathered(groups)
+        equal.scatter_(1, own[:, None], False)  # what belongs together always counts
         scale = logit_scale.exp()
-        to_texts = F.cross_entropy(scale * images @ gathered(texts).T, own)
-        to_images = F.cross_entropy(scale * texts @ gathered(images).T, own)
-        return (to_texts + to_images) / 2
+        of_texts = (scale * images @ gathered(texts).T).masked_fill(equal, -torch.inf)
+        of_images = (scale * texts @ gathered(images).T).masked_fill(equal, -torch.inf)
+        return (F.cross_entropy(of_texts, own) + F.cross_entropy(of_images, own)) / 2
+
+
+def _each_its_own(rows: Tensor) -> Tensor:
+    """Return groups of one: (n, …) -> (n,), different ones on each rank."""
+    return rank() * len(rows) + torch.arange(len(rows), device=rows.device)
 
 
 class _RingSigLIP(Function):
     @staticmethod
-    def forward(ctx: Any, images: Tensor, texts: Tensor, t_prime: Tensor, bias: Tensor) -> Tensor:
-        ctx.save_for_backward(images, texts, t_prime, bias)
-        loss = images.new_zeros(())
+    def forward(
+        ctx: Any, images: Tensor, texts: Tensor, t_prime: Tensor, bias: Tensor, groups: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(images, texts, t_prime, bias, groups)
+        loss, of_texts = images.new_zeros(()), groups
         for hop in range(world()):
-            loss += _part(hop, images, texts, t_prime, bias)
+            matches = _matches(hop, groups, of_texts, images.dtype)
+            loss += pairwise_sigmoid_loss(images @ texts.T, matches, t_prime, bias)
             if hop < world() - 1:
-                (texts,) = passed_on([texts])
+                texts, of_texts = passed_on([texts, of_texts])
         return loss
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
-        images, texts, t_prime, bias = ctx.saved_tensors
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        images, texts, t_prime, bias, groups = ctx.saved_tensors
         d_images, d_t, d_bias = (torch.zeros_like(x) for x in (images, t_prime, bias))
-        d_texts = torch.zeros_like(texts)
+        d_texts, of_texts = torch.zeros_like(texts), groups
         for hop in range(world()):
+            matches = _matches(hop, groups, of_texts, images.dtype)
             with torch.enable_grad():
                 leaves = [x.detach().requires_grad_() for x in (images, texts, t_prime, bias)]
-                parts = torch.autograd.grad(_part(hop, *leaves), leaves, gradients[0])
+                loss = pairwise_sigmoid_loss(leaves[0] @ leaves[1].T, matches, *leaves[2:])
+                parts = torch.autograd.grad(loss, leaves, gradients[0])
             for so_far, part in zip((d_images, d_texts, d_t, d_bias), parts, strict=True):
                 so_far += part
-            texts, d_texts = passed_on([texts, d_texts])
-        return d_images, d_texts, d_t, d_bias
+            texts, d_texts, of_texts = passed_on([texts, d_texts, of_texts])
+        return d_images, d_texts, d_t, d_bias, None
 
 
-def _part(hop: int, images: Tensor, texts: Tensor, t_prime: Tensor, bias: Tensor) -> Tensor:
-    """Loss against one rank's texts: after no hop this rank's own, after others no match."""
-    if hop == 0:
-        return siglip_loss(images, texts, t_prime, bias)
-    similarity = images @ texts.T
-    return pairwise_sigmoid_loss(similarity, -torch.ones_like(similarity), t_prime, bias)
+def _matches(hop: int, groups: Tensor, of_texts: Tensor, dtype: torch.dtype) -> Tensor:
+    """Say what counts against one rank's texts: after no hop they are this rank's own.
+
+    Parameters
+    ----------
+    hop : int
+    groups, of_texts : Tensor, shape (n,)
+        Of the images and of the texts.
+    dtype : torch.dtype
+
+    Returns
+    -------
+    Tensor, shape (n, n)
+        +1 for what belongs together, 0 for what is equal, -1 for everything else.
+    """
+    matches = -(groups[:, None] != of_texts).to(dtype)
+    return matches if hop else matches.fill_diagonal_(1)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from torch import Tensor, nn
 
 from dicom_io.errors import RecipeError
 from engine.checkpoints.weights import assemble
-from engine.network.contrastive import ContrastivePair, pair_without_weights
+from engine.network.contrastive import ContrastivePair, Loss, pair_without_weights
 from training.data.phantoms.text import FINDINGS_OF
 from training.data.store import as_unit_interval
 from training.export.model_card import export_pair
@@ -24,12 +26,16 @@ from training.learner.pairs import PairBatch, Pairs
 from training.learner.statements import pair_weights, with_statements
 from training.memory.check import require_room
 from training.recipe.recipe import Recipe
+from training.recipe.stages import Contrastive
 from training.run.loop import Trained, train
 from training.run.losses import ring_siglip_loss, shared_clip_loss
 from training.run.ranks import gathered, rank, world
 from training.run.task import Task
 
-LOSSES = {"siglip": ring_siglip_loss, "clip": shared_clip_loss}
+LOSSES: Mapping[Loss, Callable[..., Tensor]] = {
+    "siglip": ring_siglip_loss,
+    "clip": shared_clip_loss,
+}
 
 
 def train_contrastive(
@@ -61,7 +67,8 @@ def train_contrastive(
     about = {"data": material.describe(), "from": start}
     task: Task[Any] = contrastive_task(pair, tokenizer, recipe, material)
     if stage.statements:
-        task = with_statements(task, tokenizer, FINDINGS_OF[recipe.kind], dense=stage.dense)
+        about_them = FINDINGS_OF[recipe.kind], report_loss(pair, stage)
+        task = with_statements(task, tokenizer, *about_them, dense=stage.dense)
     trained = train(task, stage, recipe, out, about)
     checkpoint = out / "checkpoint"
     if trained is not None:
@@ -69,6 +76,14 @@ def train_contrastive(
             trained = replace(trained, weights=pair_weights(trained.weights))
         _export(pair, tokenizer, trained, recipe, about, checkpoint)
     return checkpoint
+
+
+def report_loss(
+    pair: ContrastivePair, stage: Contrastive
+) -> Callable[[Tensor], Callable[..., Tensor]]:
+    """Return what makes the loss of a batch from its groups, which count where they are masked."""
+    loss = LOSSES[pair.loss]
+    return lambda groups: partial(loss, groups=groups if stage.mask_equal else None)
 
 
 def contrastive_task(
@@ -84,10 +99,11 @@ def contrastive_task(
     stage = recipe.contrastive
     assert stage is not None
     prepare_pair(pair, stage, exact_ranks=recipe.run.exact_ranks)
-    loss = LOSSES[pair.loss]
+    of_batch = report_loss(pair, stage)
 
     def loss_sum(module: nn.Module, batch: PairBatch) -> Tensor:
-        mean: Tensor = module(_floating(batch.volumes), *batch[1:], loss=loss)
+        own = of_batch(batch.groups)
+        mean: Tensor = module(_floating(batch.volumes), *batch[1:3], loss=own)
         return mean * len(batch.volumes)
 
     train_keys, held_out = material.parts["train"], material.parts["validation"]
@@ -98,7 +114,7 @@ def contrastive_task(
         data=Pairs(material.store, train_keys, tokenizer, stage.augment),
         weight=lambda batch: float(len(batch.volumes)),
         loss=loss_sum,
-        validate=_Validation(validation, stage.micro_batch, loss) if len(validation) else None,
+        validate=_Validation(validation, stage.micro_batch, of_batch) if len(validation) else None,
         passes_are_apart=True,
     )
 
@@ -109,14 +125,14 @@ class _Validation:
 
     pairs: Pairs
     size: int
-    loss: Any
+    loss: Callable[[Tensor], Callable[..., Tensor]]
 
     def __call__(self, module: nn.Module) -> dict[str, float]:
         device = next(module.parameters()).device
         losses: list[Tensor] = []
 
         def embeddings(images: Tensor, texts: Tensor, *scalars: Tensor) -> Tensor:
-            losses.append(self.loss(images, texts, *scalars))
+            losses.append(self.loss(groups)(images, texts, *scalars))
             return torch.stack([images, texts], dim=1)
 
         n, share = len(self.pairs), ceil(len(self.pairs) / world())
@@ -127,7 +143,7 @@ class _Validation:
                 self.pairs.example(item, np.random.default_rng())
                 for item in mine[first : first + self.size]
             ]
-            volumes, ids, mask = (part.to(device) for part in self.pairs.collate(examples))
+            volumes, ids, mask, groups = (part.to(device) for part in self.pairs.collate(examples))
             found.append(module(_floating(volumes), ids, mask, loss=embeddings))
         images, texts = gathered(torch.cat(found).float())[:n].unbind(1)
         similarity = images @ texts.T

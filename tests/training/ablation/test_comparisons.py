@@ -3,11 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from training.ablation.comparisons import Comparison, comparison_table, comparisons, said
+from training.ablation.comparisons import Comparison, comparison_table, comparisons, decided, said
 from training.ablation.scores import Figure
 from training.ablation.tables import Layout
 from training.ablation.variants import FULL, SIGLIP, TABLES, Model, Pair, models_of, pairs_of
-from training.evaluation.metrics.bootstrap import Interval
+from training.evaluation.metrics.bootstrap import Interval, wilson
 from training.learner.material import open_material
 from training.recipe.recipe import load_recipe
 
@@ -47,10 +47,10 @@ def found():
     counted = {name: figure(1.0) for name in ("true positives", "false positives", "missed")}
     of_models = {
         model: {
-            "reports": {"METEOR": figure(float(model == FULL))},
+            "reports": {"METEOR": figure(float(model.name == FULL.name))},
             "findings": counted,
-            "open": {"METEOR": figure(float(model == FULL))},
-            "closed": {"accuracy": figure(float(model == FULL))},
+            "open": {"METEOR": figure(float(model.name == FULL.name))},
+            "closed": {"accuracy": figure(float(model.name == FULL.name))},
         }
         for model in models_of(TABLES)
     }
@@ -75,7 +75,24 @@ def test_seeds_are_told_apart_where_there_are_several():
 
 
 def test_a_table_gets_the_sentences_on_it_alone():
-    assert said([GOOD, replace(GOOD, table=10)], "table9") == [GOOD.sentence()]
+    assert said([GOOD, replace(GOOD, table=10)], "table9") == [
+        "1 of 1 comparisons are decided: 1 as in the paper, 0 the other way round.",
+        GOOD.sentence(),
+    ]
+    assert said([GOOD], "towers") == []
+
+
+def test_it_is_counted_how_many_are_decided_and_which_way():
+    lost = replace(GOOD, here=Interval(-3.0, -5.0, -1.0))
+    open_ = replace(GOOD, here=Interval(0.0, -1.0, 1.0))
+    assert decided([GOOD, lost, open_, open_]) == (
+        "2 of 4 comparisons are decided: 1 as in the paper, 1 the other way round."
+    )
+
+
+def test_with_several_seeds_it_is_counted_how_often_they_agree():
+    agreed, split = replace(GOOD, by_seed=(2.0, 4.0)), replace(GOOD, by_seed=(-1.0, 7.0))
+    assert decided([agreed, split]).endswith("Of these, 1 point the same way with every seed.")
 
 
 def test_the_papers_differences_come_from_its_tables(found):
@@ -90,7 +107,8 @@ def test_what_is_proposed_is_compared_with_everything_else(found):
     compared = comparisons(found, TABLES)
     assert len(compared) == 6 * 3 + 8
     of_models = [c for c in compared if c.table != 8]
-    assert all(c.here == Interval(100.0, 100.0, 100.0) for c in of_models)
+    sure = wilson(1.0, 6).times(100)  # six of six cases, in which no draw differs
+    assert all(c.here == sure for c in of_models)
     assert all(c.outcome == "as in the paper" for c in of_models)
 
 
@@ -116,7 +134,7 @@ def test_scores_of_seeds_are_averaged(found):
             for what, figures in tested.items()
         }
 
-    other = {variant: twice(found[variant], float(variant != FULL)) for variant in found}
+    other = {variant: twice(found[variant], float(variant.name != FULL.name)) for variant in found}
     compared = comparisons(other, (7,))[0]
     assert compared.here.value == 50.0
     assert compared.by_seed == (100.0, 0.0)

@@ -1,37 +1,66 @@
+from dataclasses import replace
+
 import pytest
 
-from training.ablation.matrix import Job, run_jobs
+from training.ablation.jobs import once
+from training.ablation.matrix import Matrix
+from training.ablation.variants import FULL, PAIRS, PROJECTORS, RETRIEVAL, SIGLIP
+from training.learner.material import open_material
+
+from .conftest import METRICS
 
 
-def job(folder, done, name, fail=False):
-    def work():
-        if fail:
-            raise KeyboardInterrupt
-        done.append(name)
-
-    return Job("kind", name, folder / name, work)
+@pytest.fixture
+def matrix_of(tiny, out):
+    """Makes the matrix of a seed."""
+    material = open_material(tiny, out / "store")
+    return lambda seed, given=None: Matrix(tiny, material, out, seed, METRICS, given or {})
 
 
-def test_jobs_run_in_their_order_and_say_how_far_they_are(tmp_path, capsys):
-    done = []
-    run_jobs([job(tmp_path, done, name) for name in ("first", "second")])
-    assert done == ["first", "second"]
-    lines = capsys.readouterr().err.splitlines()
-    assert lines == ["[1/2] first", "[2/2] second, 0:00:00 left"]
+def names(jobs):
+    return [job.name for job in once(jobs)]
 
 
-def test_a_killed_run_goes_on_with_the_job_that_was_not_finished(tmp_path):
-    done = []
-    with pytest.raises(KeyboardInterrupt):
-        run_jobs([job(tmp_path, done, "first"), job(tmp_path, done, "second", fail=True)])
-    run_jobs([job(tmp_path, done, "first"), job(tmp_path, done, "second")])
-    assert done == ["first", "second"]
+def test_the_tables_with_least_to_train_come_first(matrix_of):
+    kinds = [job.kind for job in once(matrix_of(1).jobs((5, 8, 9)))]
+    assert kinds[0] == "stage 1 of DCFormer"
+    first_retrieval = kinds.index("retrieval")
+    assert kinds[:first_retrieval].count("reports") == 6
+    assert kinds[-1] == "retrieval"
+    assert kinds[: kinds.index("stage 1 of ViT3D")].count("reports") >= 4
 
 
-def test_time_left_is_that_of_finished_jobs_of_the_kind(tmp_path, capsys):
-    for name, seconds in (("first", 60), ("third", 10)):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "finished.json").write_text(f'{{"seconds": {seconds}}}')
-    kinds = {"first": "long", "second": "long", "third": "short", "fourth": "short"}
-    run_jobs([Job(kind, name, tmp_path / name, lambda: None) for name, kind in kinds.items()])
-    assert capsys.readouterr().err.splitlines()[0] == "[2/4] second, 0:01:10 left"
+def test_seeds_share_one_tower_behind_the_projectors(matrix_of):
+    first, second = (names(matrix_of(seed).jobs((9, 10, 11))) for seed in (1, 2))
+    assert first[0] == second[0] == "stage 1 of DCFormer SigLIP, seed-1"
+    assert [name for name in second if name.startswith("stage 1")] == second[:1]
+    assert "stage 2 of DCFormer SigLIP 2xMLP, seed-2, shared tower" in second
+
+
+def test_a_tower_of_the_seed_s_own_stands_behind_the_components(matrix_of):
+    second = names(matrix_of(2).jobs((5,)))
+    assert sum(name.startswith("stage 1") and "seed-2" in name for name in second) == 3
+
+
+def test_with_the_recipe_s_seed_both_are_the_same(matrix_of, tiny):
+    shared = PROJECTORS[-1].model
+    assert shared != FULL
+    assert tiny.seed == 1
+    assert matrix_of(1).folder_of(shared) == matrix_of(1).folder_of(FULL)
+    assert matrix_of(2).folder_of(shared) != matrix_of(2).folder_of(FULL)
+
+
+def test_a_given_pair_is_not_trained_and_a_given_model_only_tested(matrix_of):
+    given = {SIGLIP.slug: object(), FULL.slug: object()}
+    jobs = names(matrix_of(2, given).jobs((5, 9, RETRIEVAL)))
+    assert f"stage 1 of {SIGLIP.name}, seed-1" not in jobs
+    assert [name for name in jobs if FULL.name in name] == [
+        f"reports of {FULL.name}",
+        f"questions of {FULL.name}",
+    ]
+    assert sum(name.startswith("retrieval") for name in jobs) == len(PAIRS)
+
+
+def test_a_recipe_without_a_language_stage_takes_its_language_model_as_it_is(matrix_of, tiny):
+    matrix = replace(matrix_of(1), recipe=tiny.model_copy(update={"language": None}))
+    assert "language" not in [job.kind for job in matrix.jobs((9,))]

@@ -31,6 +31,7 @@ def test_it_says_what_decided_the_figures_and_how_long_each_job_took(out):
     assert results["seeds"] == [1]
     assert results["recipe"]["name"] == "ablation"
     assert len(results["seconds"]) == 4 * 2 + 1 + 4 * 4
+    assert results["processor_seconds"].keys() == results["seconds"].keys()
     assert all(seconds >= 0 for seconds in results["seconds"].values())
 
 
@@ -68,6 +69,57 @@ def test_another_recipe_refuses_the_old_folder(out):
         run_ablation(other, out, METRICS, tables=TABLES)
 
 
+def models_in(out):
+    """The trained models of the ablation, as they are given to another."""
+    return [
+        f"{folder.name}={folder / 'finetune' / 'checkpoint'}"
+        for folder in sorted((out / "seed-1" / "models").iterdir())
+    ]
+
+
+def test_given_models_are_scored_and_nothing_is_trained(tiny, out, tmp_path):
+    bare = tiny.model_copy(
+        update={
+            "language": None,
+            "projector": None,
+            "finetune": None,
+            "contrastive": None,
+            "ablation": tiny.ablation.model_copy(update={"vit3d": None}),
+        }
+    )
+    given = models_in(out)
+    results = run_ablation(
+        bare, tmp_path, METRICS, data=out / "store", tables=(5, 7), seeds=(1, 2), given=given
+    )
+    assert not list(tmp_path.glob("seed-*"))
+    assert not list(tmp_path.glob("**/*.safetensors"))
+    assert results["given"].keys() == {one.partition("=")[0] for one in given}
+    for name in ("towers.csv", "table5.csv"):
+        assert (tmp_path / name).read_text() == (out / name).read_text()
+    text = (tmp_path / "table5.md").read_text()
+    assert "in miniature" not in text
+    assert "those here are of the checkpoints given, on phantoms" in text
+
+
+def test_a_given_tower_and_a_given_language_model_stand_behind_new_projectors(tiny, out, tmp_path):
+    seed = out / "seed-1"
+    pair = seed / "pairs" / "dcformer-siglip" / "run" / "checkpoint"
+    results = run_ablation(
+        tiny,
+        tmp_path,
+        METRICS,
+        data=out / "store",
+        tables=(9,),
+        given=[f"dcformer-siglip={pair}", *models_in(out)],
+        llm=str(seed / "language" / "checkpoint"),
+    )
+    trained = sorted(folder.name for folder in (tmp_path / "seed-1" / "models").iterdir())
+    assert trained == ["dcformer-siglip-1xmlp-mixer-h", "dcformer-siglip-2xmlp-h"]
+    assert {folder.name for folder in (tmp_path / "seed-1").iterdir()} == {"models"}
+    parameters = [row["Parameters"] for row in results["tables"][1]["rows"][4:]]
+    assert len(set(parameters)) == 4
+
+
 def test_metrics_are_tried_before_anything_is_trained(tiny, out, tmp_path):
     with pytest.raises(UnusableData, match="METEOR: not among the metrics"):
         run_ablation(tiny, tmp_path, METRICS[:2], data=out / "store", tables=(5,))
@@ -82,13 +134,21 @@ def test_without_phantoms_a_store_has_to_be_named(tiny, tmp_path):
 
 def test_the_command_prints_the_tables(out):
     changes = [part for change in CHANGES for part in ("--set", change)]
-    arguments = ["ablation", "--out", str(out), "--tables", "8", *changes]
+    arguments = ["ablation", "--out", str(out), "--tables", "8", "--seeds", "1", *changes]
     result = CliRunner().invoke(evaluate, arguments, catch_exceptions=False)
     assert result.exit_code == 0
     assert (
         "### Vision encoders and losses in retrieval, in miniature: 6 test pairs" in result.output
     )
     assert "### What was found, beside the paper" in result.output
+
+
+def test_three_seeds_are_the_default():
+    assert next(p for p in evaluate.commands["ablation"].params if p.name == "seeds").default == (
+        1,
+        2,
+        3,
+    )
 
 
 def test_the_command_offers_every_table_that_is_known():

@@ -15,6 +15,7 @@ from training.ablation.variants import (
     Pair,
     models_of,
     pairs_of,
+    slugs,
 )
 from training.evaluation.printed import published
 from training.recipe.recipe import load_recipe
@@ -50,7 +51,8 @@ def test_one_mixer_layer_goes_to_the_last_number_of_tokens():
 
 
 def test_what_several_tables_need_is_trained_once():
-    assert len(models_of(TABLES)) == 6
+    assert len(models_of(TABLES)) == 4 + 4  # the full model also behind the shared tower
+    assert len(slugs()) == 4 + 6
     assert len(pairs_of(TABLES)) == 4
     assert pairs_of((9,)) == [SIGLIP]
 
@@ -59,6 +61,30 @@ def test_rows_are_those_of_the_paper():
     methods = [row[0] for row in published.printed(9)["rows"]]
     assert [row.cells[0] for row in PROJECTORS] == methods
     assert COMPONENTS[-1].cells == tuple(published.printed(5)["rows"][-1][:3])
+
+
+def test_projectors_differ_in_nothing_else():
+    assert {row.model.pair for row in PROJECTORS} == {SIGLIP}
+    assert all(row.model.shared for row in PROJECTORS)
+
+
+def test_statements_stand_beside_both_losses_and_equal_pairs_are_masked():
+    for pair in pairs_of(TABLES):
+        stage = pair.recipe(load_recipe("ablation")).contrastive
+        assert stage.statements
+        assert stage.mask_equal
+
+
+@pytest.mark.parametrize("name", ["paper", "authors", "phantom", "detailed"])
+def test_other_recipes_have_the_loss_of_the_paper(name):
+    assert not load_recipe(name).contrastive.mask_equal
+
+
+def test_a_recipe_without_the_other_tower_is_refused():
+    base = load_recipe("ablation")
+    bare = base.ablation.model_copy(update={"vit3d": None})
+    with pytest.raises(RecipeError, match=r"recipe ablation has no table ablation\.vit3d"):
+        Pair("ViT3D", "clip").recipe(base.model_copy(update={"ablation": bare}))
 
 
 def test_a_recipe_without_the_table_is_refused():

@@ -11,17 +11,37 @@ from dicom_io.phantoms.truth import FINDINGS
 from engine.checkpoints.tokenizer_files import read_tokenizer
 from engine.network.contrastive import ContrastivePair
 from engine.network.towers.dcformer import DCFormerConfig
+from engine.network.towers.vit3d import ViT3DConfig
 from tests.training.stages.small import write_store
 from training.data.phantoms.prepare import write_phantoms
 from training.data.phantoms.text import statements
 from training.data.store import as_unit_interval, open_store
-from training.learner.pairs import Pairs
+from training.learner.pairs import Pairs, group
 from training.learner.statements import StatementPair, StatementPairs, pair_weights
-from training.run.losses import ring_siglip_loss
+from training.run.losses import ring_siglip_loss, shared_clip_loss
 from training.wording.vocabulary import FOLDER
 
 SIZE = (16, 32, 32)
 SEEDS = range(4)
+
+
+DCFORMER = DCFormerConfig(
+    (1, 1, 1, 1), (4, 4, 8, 12, 16), stem="patch", layer_scale=0.3, input_size=SIZE
+)
+VIT = ViT3DConfig(SIZE, patch=(8, 16, 16), width=16, layers=2, heads=2)
+
+
+def text_config(tokenizer) -> DistilBertConfig:
+    return DistilBertConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        dim=16,
+        hidden_dim=32,
+        n_layers=1,
+        n_heads=2,
+        max_position_embeddings=128,
+        dropout=0.0,
+        attention_dropout=0.0,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -45,20 +65,7 @@ def batch(data):
 
 @pytest.fixture
 def module(tokenizer) -> StatementPair:
-    vision = DCFormerConfig(
-        (1, 1, 1, 1), (4, 4, 8, 12, 16), stem="patch", layer_scale=0.3, input_size=SIZE
-    )
-    text = DistilBertConfig(
-        vocab_size=tokenizer.get_vocab_size(),
-        dim=16,
-        hidden_dim=32,
-        n_layers=1,
-        n_heads=2,
-        max_position_embeddings=128,
-        dropout=0.0,
-        attention_dropout=0.0,
-    )
-    return StatementPair(ContrastivePair(vision, text, 8), tokenizer)
+    return StatementPair(ContrastivePair(DCFORMER, text_config(tokenizer), 8), tokenizer)
 
 
 def loss(module: StatementPair, batch, held: Tensor | None) -> Tensor:
@@ -125,13 +132,33 @@ def test_without_places_a_pair_begins_and_costs_as_ever(located, data, tokenizer
     assert batch.cells.shape[:2] == (len(SEEDS), 0)
 
 
+@pytest.mark.parametrize("tower", [DCFORMER, VIT])
+def test_beside_clip_statements_have_a_temperature_and_a_bias_of_their_own(tokenizer, batch, tower):
+    beside = StatementPair(ContrastivePair(tower, text_config(tokenizer), 8, "clip"), tokenizer)
+    volumes = as_unit_interval(batch.volumes)
+    beside(volumes, *batch[1:3], batch.held, loss=shared_clip_loss).backward()
+    learnt = {n for n, p in beside.named_parameters() if p.grad is not None and p.grad.any()}
+    assert {"t_prime", "bias", "pair.logit_scale", "head.weight"} <= learnt
+    assert pair_weights(beside.state_dict()).keys() == beside.pair.state_dict().keys()
+
+
+def test_phantoms_with_the_same_facts_are_of_one_group(data):
+    store = data.pairs.store
+    by_facts: dict[str, set[int]] = {}
+    for key in store.images:
+        facts = repr(store.images[key].origin["truth"])
+        by_facts.setdefault(facts, set()).add(group(store, key, store.report(key)))
+    assert all(len(groups) == 1 for groups in by_facts.values())
+    assert len(set.union(*by_facts.values())) == len(by_facts)
+
+
 def test_where_findings_lie_makes_the_loss(located):
     module, data = located
     batch = data.collate([data.example(i, np.random.default_rng(i)) for i in range(len(data))])
     assert batch.cells.shape == (len(SEEDS), len(FINDINGS), 2, 4, 4)
     volumes = as_unit_interval(batch.volumes)
     true, false = (
-        module(volumes, *batch[1:4], cells, loss=ring_siglip_loss)
+        module(volumes, *batch[1:3], batch.held, cells, loss=ring_siglip_loss)
         for cells in (batch.cells, ~batch.cells)
     )
     assert not torch.allclose(true, false)

@@ -42,6 +42,45 @@ def test_clip_of_one_rank_is_the_definition():
     )
 
 
+GROUPS = torch.tensor([7, 3, 7, 9, 3])
+COUNTS = (GROUPS[:, None] != GROUPS) | torch.eye(5, dtype=torch.bool)
+
+
+def test_siglip_with_groups_is_the_sum_over_what_counts():
+    leaves = pairs()
+    loss = ring_siglip_loss(*leaves, groups=GROUPS)
+    loss.backward()
+    images, texts, t_prime, bias = again = pairs()
+    terms = -F.logsigmoid((2 * torch.eye(5) - 1) * (t_prime.exp() * images @ texts.T + bias))
+    expected = terms[COUNTS].sum() / 5
+    expected.backward()
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close([x.grad for x in leaves], [x.grad for x in again])
+
+
+def test_clip_with_groups_chooses_among_what_counts():
+    images, texts, scale, _ = pairs()
+    logits = scale.exp() * images @ texts.T
+    chosen = [
+        -rows[i][COUNTS[i]].log_softmax(0)[COUNTS[i].nonzero().flatten().tolist().index(i)]
+        for rows in (logits, logits.T)
+        for i in range(5)
+    ]
+    loss = shared_clip_loss(images, texts, scale, groups=GROUPS)
+    torch.testing.assert_close(loss, torch.stack(chosen).mean())
+    loss.backward()
+    assert all(torch.isfinite(leaf.grad).all() for leaf in (images, texts, scale))
+
+
+def test_groups_of_one_change_nothing():
+    images, texts, *scalars = pairs()
+    apart = torch.arange(5)
+    siglip = ring_siglip_loss(images, texts, *scalars, groups=apart)
+    assert torch.equal(siglip, ring_siglip_loss(images, texts, *scalars))
+    clip = shared_clip_loss(images, texts, scalars[0], groups=apart)
+    assert torch.equal(clip, shared_clip_loss(images, texts, scalars[0]))
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16])
 def test_the_loss_is_computed_in_float32(dtype):
     with torch.autocast("cpu", dtype):

@@ -14,7 +14,7 @@ from tests.training.run.processes import finished, launch, start
 from tests.training.stages.small import SPEC, write_recipe
 
 SHORT = ("--set", "contrastive.epochs=1")
-WAYS = ("zero2", "zero3", "clip", "recomputed")
+WAYS = ("zero2", "zero3", "clip", "masked", "masked_clip", "recomputed")
 
 
 def train(recipe: Path, store: Path, out: Path, *more: str) -> Result:
@@ -127,6 +127,13 @@ def test_two_ranks_learn_what_one_learns_of_the_same_batch(ranks, way):
 def test_two_ranks_validate_as_one(ranks, way):
     one, two = (json.loads((folder / f"{way}.json").read_text()) for folder in ranks)
     assert one == pytest.approx(two, rel=1e-5)
+
+
+@pytest.mark.parametrize(("way", "plain"), [("masked", "zero2"), ("masked_clip", "clip")])
+def test_pairs_that_are_equal_are_left_out_of_the_loss(ranks, way, plain):
+    _, two = ranks
+    masked, whole = (load_file(two / f"{name}.safetensors") for name in (way, plain))
+    assert any(not torch.allclose(masked[name], whole[name]) for name in whole)
 
 
 def test_activations_that_are_computed_again_change_nothing(ranks):

@@ -102,6 +102,10 @@ class Bootstrap:
     def difference(self, first: Array, second: Array, statistic: Statistic) -> Interval:
         """Return the second system's figure minus the first one's, with its interval.
 
+        Where figures are shares and no draw differs, because both systems agree in every case or
+        one of them is right in all and the other in none, the interval is that of `wilson`: of the
+        cases in which they disagree.
+
         Parameters
         ----------
         first, second : array
@@ -110,7 +114,11 @@ class Bootstrap:
             Makes a figure of the rows' sums.
         """
         (a, drawn_a), (b, drawn_b) = (self._figure(items, statistic) for items in (first, second))
-        return _interval(b - a, drawn_b - drawn_a)
+        found = _interval(b - a, drawn_b - drawn_a)
+        constant = round(found.value, 9)
+        if found.high - found.low < 1e-9 and constant in (-1.0, 0.0, 1.0):
+            return _constant(constant, len(self._groups[0]))
+        return found
 
     def _figure(self, items: Array, statistic: Statistic) -> tuple[float, Array]:
         names, of_item = self._groups
@@ -169,6 +177,15 @@ def _ratio(part: Array, whole: NDArray[Any]) -> Array:
     """NaN where there is nothing: a group of which no case was drawn."""
     with np.errstate(invalid="ignore"):
         return np.asarray(np.divide(part, whole))
+
+
+def _constant(difference: float, n: int) -> Interval:
+    """Of a difference that is the same, -1, 0 or 1, in all n cases."""
+    apart = wilson(abs(difference), n)
+    if difference == 0:
+        return Interval(0.0, -apart.high, apart.high)
+    ends = sorted((difference * apart.low, difference * apart.high))
+    return Interval(difference, *ends)
 
 
 def _interval(value: float, drawn: Array) -> Interval:

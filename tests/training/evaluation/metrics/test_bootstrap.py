@@ -66,6 +66,21 @@ def test_a_difference_in_pairs_is_narrower_than_its_parts():
     assert gain.high - gain.low < (alone.high - alone.low) / 10
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        (0.0, 1.0, (1.0, wilson(1.0, 20).low, 1.0)),
+        (1.0, 0.0, (-1.0, -1.0, -wilson(1.0, 20).low)),
+        (0.4, 0.4, (0.0, -wilson(0.0, 20).high, wilson(0.0, 20).high)),
+        (0.2, 0.5, (0.3, 0.3, 0.3)),  # no share of cases
+    ],
+)
+def test_a_difference_that_no_draw_changes_has_the_interval_of_its_cases(first, second, expected):
+    a, b = (summed([value] * 20) for value in (first, second))
+    found = of(range(20)).difference(a, b, mean)
+    assert (found.value, found.low, found.high) == pytest.approx(expected)
+
+
 def test_the_mean_of_means_is_unweighted():
     groups = ["a", "a", "a", "b"]
     items = summed_by(groups, ["a", "b"], np.array([0.0, 0.0, 0.0, 1.0]))
