@@ -64,7 +64,9 @@ def sizes(recipe: Recipe, name: Name, start: str | None = None) -> Sizes:
 
 
 def require_room(recipe: Recipe, name: Name, config: Sizes) -> None:
-    """Say what a stage takes, and refuse it where this process's GPU is too small.
+    """Say what a stage takes of this process's GPU, and refuse it where that is too small.
+
+    A run without a GPU counts nothing: to count takes a pass of the whole model.
 
     Parameters
     ----------
@@ -77,9 +79,11 @@ def require_room(recipe: Recipe, name: Name, config: Sizes) -> None:
         It is.
     """
     ranks, device = launched_ranks(), own_device()
+    if device.type != "cuda":
+        return
     if launched_rank() == 0:
         say(summary(recipe, name, account(recipe, name, config, ranks), ranks))
-    if device.type == "cuda" and recipe.run.check_memory:
+    if recipe.run.check_memory:
         available = torch.cuda.get_device_properties(device).total_memory
         require_memory(recipe, name, config, ranks, available)
 

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from click.testing import CliRunner
@@ -13,6 +15,7 @@ from engine.sizes.memory import PUBLISHED_MODEL, Alive, weight_bytes
 from plugin.cli import main
 from tests.training import tiny
 from training.learner.begin import answering
+from training.memory import check
 from training.memory.account import (
     ACTIVATIONS,
     FROZEN,
@@ -24,7 +27,7 @@ from training.memory.account import (
     spread,
     weigh,
 )
-from training.memory.check import advice, require_memory, sizes
+from training.memory.check import advice, require_memory, require_room, sizes
 from training.recipe.model import TextEncoder
 from training.recipe.recipe import load_recipe
 from training.recipe.stages import Contrastive
@@ -215,6 +218,18 @@ def test_where_nothing_helps_it_says_so():
 def test_a_stage_that_does_not_fit_is_refused():
     with pytest.raises(TrainingError, match=r"projector of recipe tiny takes .* would|not even"):
         require_memory(recipe(), "projector", CONFIG, 1, 1000)
+
+
+def test_a_run_on_a_gpu_says_what_it_takes_and_another_counts_nothing(monkeypatch, capsys):
+    monkeypatch.setattr(check, "own_device", lambda: torch.device("cpu"))
+    require_room(recipe(), "projector", CONFIG)
+    assert not any(capsys.readouterr())
+    monkeypatch.setattr(check, "own_device", lambda: torch.device("cuda"))
+    small = SimpleNamespace(total_memory=1000)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: small)
+    with pytest.raises(TrainingError, match="projector of recipe tiny takes"):
+        require_room(recipe(), "projector", CONFIG)
+    assert "in all" in "".join(capsys.readouterr())
 
 
 def test_sizes_come_from_the_recipe_or_from_what_the_stage_begins_with(tmp_path):
