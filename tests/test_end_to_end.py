@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from pydicom import Dataset, dcmread
-from pydicom.uid import EnhancedSRStorage
+from pydicom.uid import EnhancedSRStorage, generate_uid
 
 from dicom_io.archives.dimse import Dimse
 from dicom_io.errors import CtscribeError
+from plugin.cli import main
 from tests.orthanc import RunningOrthanc, running_orthanc
 from tests.ports import free_port
 from tests.services import require
@@ -55,35 +56,41 @@ url = "{url}"
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("house")
+
+
+@pytest.fixture(scope="module")
 def receiver() -> int:
     return free_port()
 
 
-@pytest.fixture
-def orthanc(tmp_path: Path, receiver: int) -> Iterator[RunningOrthanc]:
+@pytest.fixture(scope="module")
+def orthanc(folder: Path, receiver: int) -> Iterator[RunningOrthanc]:
     modalities = {
         "ctscribe": ["CTSCRIBE", "127.0.0.1", receiver],
         "ctscribe-again": ["CTSCRIBE_AGAIN", "127.0.0.1", receiver],
     }
-    with running_orthanc(tmp_path / "orthanc", python=True, DicomModalities=modalities) as running:
+    with running_orthanc(folder / "orthanc", python=True, DicomModalities=modalities) as running:
         yield running
 
 
-@pytest.fixture
-def configuration(tmp_path: Path, receiver: int, orthanc: RunningOrthanc) -> Path:
-    path = tmp_path / "ctscribe.toml"
+@pytest.fixture(scope="module")
+def configuration(folder: Path, receiver: int, orthanc: RunningOrthanc) -> Path:
+    path = folder / "ctscribe.toml"
     path.write_text(SETTINGS.format(receiver=receiver, dicom=orthanc.dicom_port, url=orthanc.url))
     return path
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def service(configuration: Path, receiver: int) -> Iterator[None]:
+    """The service, the same for all tests: each sends a study of its own."""
     log_path = configuration.parent / "ctscribe.log"
     with log_path.open("wb") as log:
         process = subprocess.Popen([CTSCRIBE, "serve", "-c", configuration], stdout=log, stderr=log)
     try:
-        eventually(lambda: answers(receiver), 60)
+        eventually(lambda: answers(receiver), DRAFT_S)
         yield
         assert process.poll() is None, log_path.read_text()
     finally:
@@ -111,12 +118,17 @@ def send(folder: Path, port: int, called: str) -> None:
 
 @pytest.fixture
 def study(cases: Path, tmp_path: Path) -> Path:
-    """The study's three series, mixed in one folder."""
+    """The study's three series, mixed in one folder, under UIDs that no other test has."""
     folder = tmp_path / "study"
     folder.mkdir()
     files = (path for path in (cases / "philips_head").rglob("*") if path.is_file())
     for number, path in enumerate(sorted(files, key=lambda path: path.name)):
-        shutil.copy(path, folder / f"{number:04}.dcm")
+        dataset = dcmread(path)
+        for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
+            seed = [str(tmp_path), str(dataset[keyword].value)]
+            setattr(dataset, keyword, generate_uid(entropy_srcs=seed))
+        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+        dataset.save_as(folder / f"{number:04}.dcm")
     return folder
 
 
@@ -129,9 +141,7 @@ def reports(orthanc: RunningOrthanc, uid: str) -> list[Any]:
 
 
 def proved(configuration: Path, uid: str, count: int = 3) -> bool:
-    shown = subprocess.run(
-        [CTSCRIBE, "status", uid, "-c", configuration], capture_output=True, text=True, check=False
-    )
+    shown = CliRunner().invoke(main, ["status", uid, "-c", str(configuration)])
     return shown.stdout.count("and proved") >= count
 
 
@@ -173,7 +183,8 @@ def test_a_study_sent_to_orthanc_is_routed_drafted_and_drafted_again_on_request(
     uid = str(header(study).StudyInstanceUID)
     eventually(lambda: proved(configuration, uid), DRAFT_S)
     check_draft(orthanc, study)
-    (identifier,) = orthanc.get("/studies")
+    wanted = {"Level": "Study", "Query": {"StudyInstanceUID": uid}}
+    (identifier,) = orthanc.post("/tools/find", json=wanted)
     orthanc.post(f"/ctscribe/studies/{identifier}/draft")
     eventually(lambda: len(reports(orthanc, uid)) == 2, DRAFT_S)
     series = {report["0020000E"]["Value"][0] for report in reports(orthanc, uid)}
