@@ -3,16 +3,12 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from dicom_io.model_input.preprocess import PreprocessSpec
-from training.data.phantoms.m3d import write_raw
-from training.data.prepare import prepare_m3d
+from tests.training.stages.small import SPEC, write_store
 from training.data.sampler import Batches
 from training.data.store import Store, as_unit_interval, open_store
 from training.recipe.stages import Stage
 from training.run.loader import load_steps
 from training.run.plan import Plan
-
-SPEC = PreprocessSpec(size=(4, 8, 8))
 
 
 @dataclass(frozen=True)
@@ -36,10 +32,7 @@ class Numbered:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Numbered:
-    folder = tmp_path_factory.mktemp("data")
-    write_raw(folder / "raw", range(1, 13))
-    prepare_m3d(folder / "raw", folder / "store", spec=SPEC)
-    store = open_store(folder / "store", SPEC)
+    store = open_store(write_store(tmp_path_factory.mktemp("data") / "store"), SPEC)
     return Numbered(store, store.split("grouped")["train"])
 
 
@@ -60,7 +53,7 @@ def test_images_come_with_their_own_reports(data):
     batches = Batches(len(data), 4, 0, 2, seed=1)
     for step, (one,) in enumerate(read(data, steps=2)):
         images, reports, _ = one.batch
-        assert (images.shape, images.dtype) == ((4, 1, 4, 8, 8), torch.uint8)
+        assert (images.shape, images.dtype) == ((4, 1, *SPEC.size), torch.uint8)
         keys = [data.keys[i] for i in batches.at(step)]
         assert (one.step, one.items.tolist()) == (step, batches.at(step))
         assert list(reports) == [data.store.report(key) for key in keys]
