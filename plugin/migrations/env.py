@@ -2,6 +2,7 @@
 
 from alembic import context
 
+from plugin.state import tally  # noqa: F401  its table, too
 from plugin.state.columns import Base
 from plugin.state.kept import (  # noqa: F401  beside all other tables
     commitments,
