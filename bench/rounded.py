@@ -65,7 +65,7 @@ class Side:
         before = time.process_time()  # other work on the machine disturbs it less than the clock
         states = self.model.encode_image(volume)
         self.processor_s.append(time.process_time() - before)
-        features = image_features(volume, states)
+        features = image_features(volume, states, given.affine_lps)
         gaussians = self.distribution.gaussians
         return states, {name: gaussians[name].distance(x) for name, x in features.items()}
 

@@ -12,7 +12,9 @@ from string import ascii_uppercase
 from threading import Lock
 from time import monotonic
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dicom_io.errors import EngineError, OutOfDeviceMemory
@@ -368,14 +370,16 @@ class LocalEngine:
         return Seen(
             embedding=hidden_states[-1][0].float().mean(dim=0).cpu().numpy(),
             image_tokens=self._model.image_tokens(hidden_states),
-            abstained=self._reason_to_abstain(volume, hidden_states),
+            abstained=self._reason_to_abstain(volume, hidden_states, model_input.affine_lps),
         )
 
-    def _reason_to_abstain(self, volume: Tensor, hidden_states: list[Tensor]) -> str | None:
+    def _reason_to_abstain(
+        self, volume: Tensor, hidden_states: list[Tensor], affine_lps: NDArray[np.float64]
+    ) -> str | None:
         distribution = self._checkpoint.distribution
         if distribution is None:
             return None
-        return distribution.reason_to_abstain(image_features(volume, hidden_states))
+        return distribution.reason_to_abstain(image_features(volume, hidden_states, affine_lps))
 
     def _spliced(self, ids: Tensor, seen: Seen) -> Tensor:
         return self._model.embed_prompt(ids, seen.image_tokens)[0]

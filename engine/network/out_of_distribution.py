@@ -2,7 +2,9 @@
 
 The image embedding alone can be fooled: it was trained to keep what tells reports apart and to
 drop the rest. So the pooled output of every stage and plain statistics of the pixels are compared
-too. Each vector has a Gaussian of its own, and one vector outside its limit is enough.
+too, where in the patient the image is bright, and how neighbouring slices, rows and columns differ:
+a body that lies otherwise than its header says has the right texture, and so have slices that are
+repeated. Each vector has a Gaussian of its own, and one vector outside its limit is enough.
 """
 
 from __future__ import annotations
@@ -10,17 +12,34 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool3d
+
+from dicom_io.volume.orientation import HEAD, LEFT, POSTERIOR, patient_axes
 
 HISTOGRAM_BINS = 16
 """Sixteenths of [0, 1]; checkpoints hold a Gaussian of so many values and three steps."""
+
+LAYOUT = {HEAD: 16, POSTERIOR: 6, LEFT: 6}
+"""Cells along each axis of the patient: most is told apart from head to feet."""
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+"""Of the steps from one slice, row or column to the next: repeated slices have hardly any."""
+
+FLOORS = {"layout": 0.3}
+"""What is added to each value's deviation, as a share of the greatest: cells that are air in nearly
+every image would otherwise count most."""
 
 MARGIN = 1.5
 """Room between the farthest image that was not used and the limit."""
 
 MEANINGS = {
     "pixels": "intensities and noise",
+    "layout": "what lies where in the patient",
+    "steps": "how neighbouring slices differ",
     "stage0": "fine texture",
     "stage1": "texture",
     "stage2": "small structures",
@@ -29,7 +48,9 @@ MEANINGS = {
 }
 
 
-def image_features(volume: Tensor, hidden_states: Sequence[Tensor]) -> dict[str, Tensor]:
+def image_features(
+    volume: Tensor, hidden_states: Sequence[Tensor], affine_lps: NDArray[np.float64] | None
+) -> dict[str, Tensor]:
     """Describe images for the comparison.
 
     Parameters
@@ -38,14 +59,24 @@ def image_features(volume: Tensor, hidden_states: Sequence[Tensor]) -> dict[str,
         The model's input, in [0, 1].
     hidden_states : sequence of Tensor, shape (B, tokens, C)
         The vision tower's five outputs for it.
+    affine_lps : ndarray, shape (4, 4), optional
+        Of all of them, as `ModelInput` has it. Without it they are axial, as displayed.
 
     Returns
     -------
     dict of str to Tensor, float32, shape (B, width)
-        "pixels": histogram and mean absolute step along each axis. "stage0" to "stage4": mean and
+        "pixels": histogram and mean absolute step along each axis. "layout": means of cells, from
+        head to feet, front to back and right to left. "steps": logarithms of quantiles of the mean
+        absolute step from each slice, row and column to the next. "stage0" to "stage4": mean and
         standard deviation over the tokens. The first half of "stage4" is the image embedding.
     """
-    features = {"pixels": _pixel_statistics(volume.float())}
+    pixels = volume.float()
+    steps = [_steps(pixels, axis) for axis in (2, 3, 4)]
+    features = {
+        "pixels": torch.cat([_histogram(pixels), *(s.mean(1, keepdim=True) for s in steps)], dim=1),
+        "layout": _layout(pixels, affine_lps),
+        "steps": torch.cat([_log_quantiles(s) for s in steps], dim=1),
+    }
     for stage, hidden in enumerate(hidden_states):
         tokens = hidden.float()
         moments = [tokens.mean(dim=1), tokens.std(dim=1, correction=0)]
@@ -53,11 +84,36 @@ def image_features(volume: Tensor, hidden_states: Sequence[Tensor]) -> dict[str,
     return features
 
 
-def _pixel_statistics(volume: Tensor) -> Tensor:
+def _histogram(volume: Tensor) -> Tensor:
     bins = (volume * HISTOGRAM_BINS).long().clamp(0, HISTOGRAM_BINS - 1).flatten(1)
-    histogram = torch.stack([row.bincount(minlength=HISTOGRAM_BINS) for row in bins])
-    steps = [volume.diff(dim=axis).abs().mean(dim=(1, 2, 3, 4)) for axis in (2, 3, 4)]
-    return torch.cat([histogram / bins.shape[1], torch.stack(steps, dim=1)], dim=1)
+    return torch.stack([b.bincount(minlength=HISTOGRAM_BINS) for b in bins]) / bins.shape[1]
+
+
+def _steps(volume: Tensor, axis: int) -> Tensor:
+    """Mean absolute step from each plane across an axis to the next: (B, planes - 1)."""
+    others = [other for other in (1, 2, 3, 4) if other != axis]
+    steps = volume.diff(dim=axis).abs().mean(dim=others)
+    # of a single plane nothing is known
+    return steps if steps.shape[1] else steps.new_zeros(len(steps), 1)
+
+
+def _log_quantiles(steps: Tensor) -> Tensor:
+    at = torch.tensor(QUANTILES, device=steps.device)
+    # planes that are equal must not give minus infinity; a thousandth of a grey value is no step
+    return (torch.quantile(steps, at, dim=1).T + 1e-6).log()
+
+
+def _layout(volume: Tensor, affine_lps: NDArray[np.float64] | None) -> Tensor:
+    """Means of cells in the order of the patient's axes, whatever that of the array is."""
+    axes, senses = (HEAD, POSTERIOR, LEFT), (-1, 1, 1)
+    if affine_lps is not None:
+        axes = patient_axes(affine_lps)
+        senses = tuple(int(np.sign(affine_lps[axis, k])) for k, axis in enumerate(axes))
+    cells = adaptive_avg_pool3d(volume, tuple(LAYOUT[axis] for axis in axes))[:, 0]
+    wanted = {HEAD: -1, POSTERIOR: 1, LEFT: 1}
+    turned = [k + 1 for k, axis in enumerate(axes) if senses[k] == -wanted[axis]]
+    order = [axes.index(axis) + 1 for axis in LAYOUT]
+    return cells.flip(turned).permute(0, *order).flatten(1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,7 +229,7 @@ def fit_distribution(
     """
     gaussians = {}
     for name, x in features.items():
-        mean, whitening = _whiten(x.double(), ridge)
+        mean, whitening = _whiten(x.double(), ridge, FLOORS.get(name, 1e-4))
         gaussian = Gaussian(mean.float(), whitening.float(), torch.tensor(1.0))
         gaussians[name] = replace(
             gaussian,
@@ -185,10 +241,10 @@ def fit_distribution(
     return TrainingDistribution(gaussians)
 
 
-def _whiten(x: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
+def _whiten(x: Tensor, ridge: float, floor: float) -> tuple[Tensor, Tensor]:
     mean, std = x.mean(dim=0), x.std(dim=0)
     # a feature that is constant in training must not be divided by zero
-    floor = std.max() * 1e-4 + torch.finfo(torch.float32).tiny
+    floor = std.max() * floor + torch.finfo(torch.float32).tiny
     scaled = (x - mean) / (std + floor)
     covariance = scaled.T @ scaled / (len(x) - 1)
     values, vectors = torch.linalg.eigh(covariance)

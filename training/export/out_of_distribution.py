@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import track
@@ -22,6 +23,7 @@ from engine.network.out_of_distribution import (
     image_features,
 )
 from engine.network.towers.inference_form import has_inference_form, use_inference_form
+from engine.network.vision_language_model import VisionLanguageModel
 from training.data.store import Store, as_unit_interval
 from training.learner.material import Material
 
@@ -62,29 +64,40 @@ def read_distribution(out: Path) -> TrainingDistribution | None:
 
 @torch.no_grad()
 def training_distribution(
-    model: Med3DVLM, store: Store, seen: Sequence[str], unseen: Sequence[str]
+    model: VisionLanguageModel, store: Store, seen: Sequence[str], unseen: Sequence[str]
 ) -> TrainingDistribution:
-    """Fit what images look like to a vision tower.
+    """Fit what images look like to a model.
 
     Parameters
     ----------
-    model : Med3DVLM
+    model : VisionLanguageModel
+        Of any family. Of a DCFormer limits for bfloat16 are measured, too.
     store : Store
         In 16 bits: the texture of 8 is not that of the inputs which the model will be given.
     seen, unseen : sequence of str
         Images that the distribution is fitted to, and those that set its limits.
     """
-    tower = model.get_submodule("model.vision_tower").eval()
-    device = next(tower.parameters()).device
-    served = copy.deepcopy(tower)
-    use_inference_form(served, torch.bfloat16)
+    device = next(model.parameters()).device
 
-    def describe(keys: Sequence[str], see: nn.Module) -> dict[str, Tensor]:
+    def describe(keys: Sequence[str], see: Callable[[Tensor], list[Tensor]]) -> dict[str, Tensor]:
         described = []
         for key in track(keys, "training distribution", console=Console(stderr=True)):
             volume = as_unit_interval(store.stored(key))[None].to(device)
-            described.append(image_features(volume, see(volume)))
+            affine = store.images[key].affine_lps
+            at = None if affine is None else np.array(affine)
+            described.append(image_features(volume, see(volume), at))
         return {name: torch.cat([d[name] for d in described]).cpu() for name in described[0]}
 
-    rounded = describe(unseen, served) if has_inference_form(tower) else None
-    return fit_distribution(describe(seen, tower), describe(unseen, tower), rounded=rounded)
+    see, rounded = model.encode_image, None
+    if isinstance(model, nn.Module) and has_inference_form(model):
+        tower = model.get_submodule("model.vision_tower").eval()
+        see, served = _inference_form(tower), _inference_form(tower, torch.bfloat16)
+        rounded = describe(unseen, served)
+    return fit_distribution(describe(seen, see), describe(unseen, see), rounded=rounded)
+
+
+def _inference_form(tower: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
+    """Copy a tower in the form that an engine on the CPU runs."""
+    form = copy.deepcopy(tower)
+    use_inference_form(form, dtype)
+    return form

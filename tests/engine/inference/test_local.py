@@ -80,7 +80,11 @@ def test_it_abstains_from_an_image_unlike_its_training(checkpoint: Checkpoint) -
         ]
     )
     with torch.inference_mode():
-        features = image_features(volumes, checkpoint.model.encode_image(volumes))
+        features = image_features(
+            volumes,
+            checkpoint.model.encode_image(volumes),
+            input_for(checkpoint.preprocess).affine_lps,
+        )
     distribution = fit_distribution(
         {k: v[:5] for k, v in features.items()}, {k: v[5:] for k, v in features.items()}, margin=3
     )

@@ -1,6 +1,12 @@
+from dataclasses import replace
+from itertools import permutations
+
+import numpy as np
 import pytest
 import torch
 
+from dicom_io.types import Volume
+from dicom_io.volume.orientation import reorient
 from engine.network.out_of_distribution import (
     TrainingDistribution,
     fit_distribution,
@@ -95,9 +101,11 @@ def test_a_constant_feature_does_not_turn_rounding_into_distance() -> None:
 def test_features_describe_pixels_and_every_stage() -> None:
     volume = torch.rand(2, 1, 8, 8, 8, generator=GENERATOR)
     hidden_states = [torch.rand(2, n, c, generator=GENERATOR) for n, c in ((8, 4), (2, 6))]
-    features = image_features(volume, hidden_states)
+    features = image_features(volume, hidden_states, None)
     assert {k: tuple(v.shape) for k, v in features.items()} == {
         "pixels": (2, 19),
+        "layout": (2, 16 * 6 * 6),
+        "steps": (2, 15),
         "stage0": (2, 8),
         "stage1": (2, 12),
     }
@@ -107,5 +115,39 @@ def test_features_describe_pixels_and_every_stage() -> None:
 def test_noise_shows_in_the_pixels() -> None:
     smooth = torch.linspace(0, 1, 8).expand(1, 1, 8, 8, 8)
     noisy = torch.rand(1, 1, 8, 8, 8, generator=GENERATOR)
-    steps = [image_features(v, [])["pixels"][0, 16:] for v in (smooth, noisy)]
+    steps = [image_features(v, [], None)["pixels"][0, 16:] for v in (smooth, noisy)]
     assert (steps[1] > steps[0]).all()
+
+
+def test_a_layout_is_the_same_in_every_plane_of_acquisition() -> None:
+    affine = np.array([[0, 0, 1, 0], [0, 1, 0, 0], [-1, 0, 0, 0], [0, 0, 0, 1]], float)
+    axial = Volume(np.random.default_rng(0).random((16, 12, 6)).astype(np.float32), affine)
+    layouts = []
+    for order in permutations(range(3)):
+        stack = replace(axial, hu=axial.hu.transpose(order), affine_lps=affine[:, [*order, 3]])
+        shown = reorient(stack, "displayed")
+        volume = torch.from_numpy(shown.hu.copy())[None, None]
+        layouts.append(image_features(volume, [], shown.affine_lps)["layout"])
+    sra = reorient(axial, "SRA")
+    volume = torch.from_numpy(sra.hu.copy())[None, None]
+    layouts.append(image_features(volume, [], sra.affine_lps)["layout"])
+    volume = torch.from_numpy(axial.hu)[None, None]
+    assert all(
+        torch.allclose(one, image_features(volume, [], None)["layout"], atol=1e-6)
+        for one in layouts
+    )
+
+
+def test_a_body_that_is_upside_down_has_another_layout() -> None:
+    volume = torch.rand(1, 1, 16, 12, 12, generator=GENERATOR)
+    cells = image_features(volume, [], None)["layout"].reshape(16, 6, 6)
+    turned = image_features(volume.flip(2), [], None)["layout"].reshape(16, 6, 6)
+    assert torch.allclose(turned, cells.flip(0))
+
+
+def test_repeated_slices_have_hardly_any_steps() -> None:
+    volume = torch.rand(1, 1, 16, 8, 8, generator=GENERATOR)
+    repeated = volume[:, :, ::4].repeat_interleave(4, dim=2)
+    own, coarse = (image_features(v, [], None)["steps"][0] for v in (volume, repeated))
+    assert coarse[2] < own[2] - 5  # the median from slice to slice
+    assert torch.isfinite(image_features(volume[:, :, :1], [], None)["steps"]).all()

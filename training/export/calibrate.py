@@ -1,0 +1,131 @@
+"""What a site measures of a model with its own studies, and keeps beside the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from dicom_io.counted import counted
+from dicom_io.errors import EngineError, UnusableData
+from engine.checkpoints.checkpoint import Checkpoint, describe, load_checkpoint
+from engine.checkpoints.folder import seal
+from engine.checkpoints.layouts.native import NAMES_OF_DISTRIBUTION, OUT_OF_DISTRIBUTION
+from engine.checkpoints.weights import write_tensors
+from engine.network.out_of_distribution import MARGIN
+from training.data.splits import PARTS, Part
+from training.data.store import SplitName, Store, digest, faults_of_split, open_store
+from training.export.out_of_distribution import training_distribution
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A store that a model is measured with.
+
+    Parameters
+    ----------
+    store : Store
+    parts : dict of str to list of str
+        The keys of its parts.
+    """
+
+    store: Store
+    parts: dict[Part, list[str]]
+
+
+def open_checkpoint(folder: Path) -> Checkpoint:
+    """Load a checkpoint that files can be put beside.
+
+    Raises
+    ------
+    EngineError
+        It is none, or not in this project's own layout.
+    CheckpointMismatch
+        A file is missing, damaged or changed.
+    """
+    found = describe(folder)
+    if found.layout != "native" or found.folder != folder:
+        raise EngineError(
+            f"{folder} is not in this project's own layout, and nothing is written beside it"
+        )
+    return load_checkpoint(folder)
+
+
+def open_labelled(checkpoint: Checkpoint, folder: Path, split: SplitName) -> Labelled:
+    """Open a store for a model that may have been trained on it.
+
+    Raises
+    ------
+    UnusableData
+        Its inputs are not the model's, or the model was trained with the store's other split: what
+        this one holds out it may have seen.
+    """
+    store = open_store(folder, checkpoint.preprocess)
+    if store.header.dtype == "uint8":
+        raise UnusableData(f"{folder} holds 8 bits a voxel, which lack the texture of real inputs")
+    if (other := _split_of_training(checkpoint, folder)) not in (None, split):
+        raise UnusableData(
+            f"the model was trained on {folder} with the split {other}: use --split {other}"
+        )
+    parts = store.split(split)
+    if faults := list(faults_of_split(store, split, parts)):
+        raise UnusableData(f"{folder}: {faults[0]} (and {len(faults) - 1} more faults)")
+    return Labelled(store, {part: parts[part] for part in PARTS})
+
+
+def _split_of_training(checkpoint: Checkpoint, folder: Path) -> str | None:
+    """Return the split of a store that a model says it was trained on, if it was this store."""
+    data = checkpoint.card.provenance.get("data")
+    if not isinstance(data, dict) or data.get("digest") != digest(folder):
+        return None
+    return str(data["split"])
+
+
+def calibrate_distribution(
+    checkpoint: Checkpoint, folder: Path, labelled: Labelled, images: int
+) -> Iterator[str]:
+    """Fit out of distribution, write it beside the weights, and say what it is worth.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+    folder : Path
+        Its own; a distribution that is there is replaced, and the folder sealed again.
+    labelled : Labelled
+        Its training part is what the model knows, the others set the limits.
+    images : int
+        How many of the training part are measured.
+
+    Yields
+    ------
+    str
+        A line for a person.
+
+    Raises
+    ------
+    UnusableData
+        There are too few images.
+    """
+    parts = labelled.parts
+    seen, unseen = parts["train"][:images], [*parts["validation"], *parts["test"]]
+    if len(seen) < 2 or not unseen:
+        raise UnusableData(
+            "out-of-distribution needs images in the part train, and unseen ones in validation "
+            f"or test: {len(seen)} and {len(unseen)}"
+        )
+    fitted = training_distribution(checkpoint.model, labelled.store, seen, unseen)
+    write_tensors(fitted.to_tensors(), folder, stem=Path(OUT_OF_DISTRIBUTION).stem)
+    for old in NAMES_OF_DISTRIBUTION:
+        if old != OUT_OF_DISTRIBUTION:
+            (folder / old).unlink(missing_ok=True)
+    seal(folder)
+    vectors, n = len(fitted.gaussians), len(unseen)
+    yield (
+        f"out of distribution: fitted to {counted(len(seen), 'image')} that the model may know; "
+        f"the farthest of {n} unseen ones sets the limit, times {MARGIN:g}"
+    )
+    beyond = min(100.0, 100 * vectors / (n + 1))
+    yield (
+        f"without that margin at most {beyond:.1f} of 100 studies like these would be refused; "
+        f"{100 * vectors - 1} unseen images make it 1 of 100"
+    )
