@@ -10,14 +10,19 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
+from functools import cache, partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import nibabel
 import numpy as np
+from torch import set_num_threads
 
-from bench.foreign_kinds import DEVELOPED, HELD_BACK, Maker, disfigured
+from bench.foreign_kinds import DEVELOPED, HELD_BACK, disfigured
 from dicom_io.errors import CtscribeError
 from dicom_io.model_input.preprocess import prepare
 from dicom_io.phantoms.phantom import make_phantom
@@ -40,43 +45,35 @@ ONE_TOKEN = Sampling(max_new_tokens=1)
 """Whether it abstains is known before the text."""
 
 
-def reasons(engine: ReportEngine, volumes: Iterable[Volume]) -> list[str | None]:
-    """Ask why a model abstains from each volume; None where it does not."""
-    return [
-        engine.report(prepare(volume, engine.preprocess), ONE_TOKEN).abstained for volume in volumes
-    ]
+@cache
+def engine_of(model: str) -> ReportEngine:
+    """Load a model once in each process."""
+    return load_engine(model)
 
 
-def of_kinds(engine: ReportEngine, kinds: Mapping[str, Maker], each: int) -> dict[str, Any]:
-    """Count the abstentions of each kind, and name what told a kind first.
-
-    Parameters
-    ----------
-    engine : ReportEngine
-    kinds : mapping of str to callable
-    each : int
-        Inputs of a kind; every one is another phantom.
-    """
-    found = {}
-    for name, make in kinds.items():
-        first = FIRST_FOREIGN + each * [*DEVELOPED, *HELD_BACK].index(name)
-        seeds = range(first, first + each)
-        found[name] = counted(reasons(engine, (disfigured(make, seed) for seed in seeds)))
-    return found
+def reason(model: str, volume: Volume) -> str | None:
+    """Ask why a model abstains from a volume; None where it does not."""
+    engine = engine_of(model)
+    return engine.report(prepare(volume, engine.preprocess), ONE_TOKEN).abstained
 
 
-def real(engine: ReportEngine, folder: Path) -> Iterator[str | None]:
-    """Ask of every real series that is a volume, and of every NIfTI in HU."""
+def of_foreign(model: str, kind: str, seed: int) -> str | None:
+    return reason(model, disfigured({**DEVELOPED, **HELD_BACK}[kind], seed))
+
+
+def of_phantom(model: str, seed: int) -> str | None:
+    return reason(model, make_phantom(seed).volume)
+
+
+def real(folder: Path) -> Iterator[Volume]:
+    """Read every real series that is a volume, and every NIfTI in HU."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     niftis = [path for path in files if path.name.endswith(".nii.gz")]
     for place in sorted({path.parent for path in files if path not in niftis}):
         for series in (series for study in read_studies([place]) for series in study.series):
-            try:
-                volume = build_volume(stack_of(series))
-            except CtscribeError:
-                continue
-            yield from reasons(engine, [volume])
-    yield from reasons(engine, map(from_nifti, niftis))
+            with suppress(CtscribeError):
+                yield build_volume(stack_of(series))
+    yield from map(from_nifti, niftis)
 
 
 def from_nifti(path: Path) -> Volume:
@@ -101,30 +98,45 @@ def together(groups: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {"n": n, "abstained": refused, "share": round(share.value, 4), "interval": interval}
 
 
-def measure(engine: ReportEngine, each: int, unseen: int, cases: Path | None) -> dict[str, Any]:
+def measure(
+    model: str, each: int, unseen: int, cases: Path | None, processes: int
+) -> dict[str, Any]:
     """Count abstentions from everything.
 
     Parameters
     ----------
-    engine : ReportEngine
-        Of a model of plain phantoms.
+    model : str
+        Of plain phantoms.
     each, unseen : int
-        Inputs of each foreign kind, and phantoms.
+        Inputs of each foreign kind, every one of another phantom, and phantoms.
     cases : Path, optional
         A folder of real series.
+    processes : int
+        That ask at the same time.
     """
-    developed, held_back = (of_kinds(engine, kinds, each) for kinds in (DEVELOPED, HELD_BACK))
-    series = {"real series": counted(list(real(engine, cases)))} if cases else {}
-    phantoms = (make_phantom(FIRST_UNSEEN + i).volume for i in range(unseen))
-    known = counted(reasons(engine, phantoms))
-    groups = {"developed": developed, "held_back": held_back, "real": series}
-    kinds = [kind for group in groups.values() for kind in group.values()]
+    kinds = [kind for kind in (*DEVELOPED, *HELD_BACK) for _ in range(each)]
+    foreign = range(FIRST_FOREIGN, FIRST_FOREIGN + len(kinds))
+    seeds = range(FIRST_UNSEEN, FIRST_UNSEEN + unseen)
+    with ProcessPoolExecutor(processes, get_context("spawn"), set_num_threads, (1,)) as pool:
+        asked = pool.map(partial(of_foreign, model), kinds, foreign)
+        phantoms = pool.map(partial(of_phantom, model), seeds)
+        series = pool.map(partial(reason, model), real(cases) if cases else ())
+        found: dict[str, list[str | None]] = {kind: [] for kind in dict.fromkeys(kinds)}
+        for kind, why in zip(kinds, asked, strict=True):
+            found[kind].append(why)
+        known, found["real series"] = counted(list(phantoms)), list(series)
+    told = {kind: counted(why) for kind, why in found.items() if why}
+    groups = {"developed": DEVELOPED, "held_back": HELD_BACK, "real": ("real series",)}
     return {
-        "model": engine.identity.digest,
-        "foreign": together(kinds),
-        **{name: together(list(group.values())) for name, group in groups.items() if group},
+        "model": engine_of(model).identity.digest,
+        "foreign": together(list(told.values())),
+        **{
+            name: together([told[kind] for kind in group if kind in told])
+            for name, group in groups.items()
+            if any(kind in told for kind in group)
+        },
         "unseen_phantoms": {**together([known]), "told_by": known["told_by"]},
-        "kinds": developed | held_back | series,
+        "kinds": told,
     }
 
 
@@ -134,9 +146,10 @@ def main() -> None:
     parser.add_argument("--each", type=int, default=10, help="inputs of each foreign kind")
     parser.add_argument("--unseen", type=int, default=300, help="phantoms")
     parser.add_argument("--cases", type=Path, help="a folder of real series")
+    parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--record", type=Path)
     options = parser.parse_args()
-    figures = measure(load_engine(options.model), options.each, options.unseen, options.cases)
+    figures = measure(options.model, options.each, options.unseen, options.cases, options.processes)
     text = json.dumps(figures, indent=2)
     print(text)
     if options.record:

@@ -1,7 +1,9 @@
 """The recipe of the embedded model from end to end, in miniature."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from shutil import copytree
 
 import numpy as np
 import pytest
@@ -14,9 +16,11 @@ from dicom_io.phantoms.phantom import make_phantom
 from dicom_io.phantoms.truth import FINDINGS
 from engine import EMBEDDED, load_engine
 from engine.checkpoints.checkpoint import describe, load_checkpoint, load_pair
+from engine.inference.pieces import pieces
 from engine.protocol import Sampling
 from plugin.cli import main
 from training.data.store import open_store
+from training.export.calibrate import open_labelled
 from training.export.out_of_distribution import keep_distribution
 from training.learner.material import Material
 from training.recipe.recipe import Recipe, load_recipe
@@ -135,6 +139,51 @@ def test_a_trained_checkpoint_is_evaluated_on_the_same_store(trained, store, tmp
     checkpoint = ("--model", trained["finetune"], "--decoding", "greedy")
     result = json.loads(run("eval", "vqa", *data, *checkpoint, "--out", tmp_path / "vqa"))
     assert result
+
+
+@pytest.fixture
+def own(trained, tmp_path) -> Path:
+    """A copy that a command may write beside."""
+    return Path(copytree(trained["finetune"], tmp_path / "own"))
+
+
+def test_a_site_says_what_its_images_look_like(own, store):
+    before = describe(own).digest
+    parts = open_store(store).split("grouped")
+    unseen = len(parts["validation"]) + len(parts["test"])
+    said = run("calibrate", store, "--model", own, "--images", 5)
+    assert "fitted to 5 images" in said
+    assert f"the farthest of {unseen} unseen ones" in said
+    assert describe(own).digest != before  # and every file is vouched for
+    known = load_checkpoint(own).distribution
+    assert known is not None
+    assert {"layout", "steps", "pixels", "stage0", "stage4"} <= set(known.gaussians)
+    assert known.rounded() is not None
+
+
+def test_what_another_split_holds_out_the_model_may_have_learnt(own, store):
+    config = json.loads((own / "config.json").read_text("utf-8"))
+    assert config["card"]["provenance"]["data"]["split"] == "grouped"
+    with pytest.raises(UnusableData, match="use --split grouped"):
+        open_labelled(load_checkpoint(own), store, "paper")
+
+
+def test_sentences_of_a_trained_model_get_evidence(own):
+    before = describe(own).digest
+    run("train", "evidence", "--model", own, "--images", 2)
+    assert describe(own).digest != before
+    engine = load_engine(str(own))
+    volume = prepare(make_phantom(1).volume, engine.preprocess)
+    tokenizer, sentence = load_checkpoint(own).tokenizer, "There is ascites."
+    ids = tuple(tokenizer.encode(sentence, add_special_tokens=False).ids)
+    written = replace(
+        engine.report(volume, Sampling(max_new_tokens=1)),
+        text=sentence,
+        tokens=pieces(tokenizer, ids),
+        token_ids=ids,
+    )
+    (found,) = engine.explain(volume, written, [(0, len(sentence))])
+    assert found.finding == "ascites"
 
 
 @pytest.mark.parametrize(("kind", "folder"), [("plain", FOLDER), ("detailed", DETAILED_FOLDER)])
