@@ -25,7 +25,12 @@ from training.commands.options import EXISTING
     default=1500,
     help="So many images of the part train are looked at.",
 )
-def calibrate(store: Path, model: str, split: Any, images: int) -> None:
+@click.option(
+    "--device",
+    default="auto",
+    help='Device to run on, such as "cpu" or "cuda". Auto takes CUDA if there is one.',
+)
+def calibrate(store: Path, model: str, split: Any, images: int, device: str) -> None:
     """Let a model abstain from studies that are unlike yours.
 
     STORE is a training store. What its images look like is written beside the weights of --model,
@@ -33,10 +38,12 @@ def calibrate(store: Path, model: str, split: Any, images: int) -> None:
     not have been trained on them. The checkpoint gets another digest.
     """
     from engine import EMBEDDED
-    from training.export.calibrate import calibrate_distribution, open_checkpoint, open_labelled
+    from engine.checkpoints.checkpoint import load_checkpoint
+    from engine.inference.device import choose_device
+    from training.export.calibrate import calibrate_distribution, open_labelled
 
     folder = EMBEDDED if model == "embedded" else Path(model)
-    checkpoint = open_checkpoint(folder)
+    checkpoint = load_checkpoint(folder, device=choose_device(device))
     labelled = open_labelled(checkpoint, store, split)
     for line in calibrate_distribution(checkpoint, folder, labelled, images):
         click.echo(line)

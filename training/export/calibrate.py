@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dicom_io.counted import counted
-from dicom_io.errors import EngineError, UnusableData
-from engine.checkpoints.checkpoint import Checkpoint, describe, load_checkpoint
-from engine.checkpoints.folder import seal
+from dicom_io.errors import UnusableData
+from engine.checkpoints.checkpoint import Checkpoint
+from engine.checkpoints.folder import MANIFEST, seal
 from engine.checkpoints.layouts.native import NAMES_OF_DISTRIBUTION, OUT_OF_DISTRIBUTION
 from engine.checkpoints.weights import write_tensors
 from engine.network.out_of_distribution import MARGIN
@@ -31,24 +31,6 @@ class Labelled:
 
     store: Store
     parts: dict[Part, list[str]]
-
-
-def open_checkpoint(folder: Path) -> Checkpoint:
-    """Load a checkpoint that files can be put beside.
-
-    Raises
-    ------
-    EngineError
-        It is none, or not in this project's own layout.
-    CheckpointMismatch
-        A file is missing, damaged or changed.
-    """
-    found = describe(folder)
-    if found.layout != "native" or found.folder != folder:
-        raise EngineError(
-            f"{folder} is not in this project's own layout, and nothing is written beside it"
-        )
-    return load_checkpoint(folder)
 
 
 def open_labelled(checkpoint: Checkpoint, folder: Path, split: SplitName) -> Labelled:
@@ -118,7 +100,8 @@ def calibrate_distribution(
     for old in NAMES_OF_DISTRIBUTION:
         if old != OUT_OF_DISTRIBUTION:
             (folder / old).unlink(missing_ok=True)
-    seal(folder)
+    if (folder / MANIFEST).is_file():
+        seal(folder)
     vectors, n = len(fitted.gaussians), len(unseen)
     yield (
         f"out of distribution: fitted to {counted(len(seen), 'image')} that the model may know; "
