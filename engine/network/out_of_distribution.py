@@ -26,6 +26,11 @@ HISTOGRAM_BINS = 16
 LAYOUT = {HEAD: 16, POSTERIOR: 6, LEFT: 6}
 """Cells along each axis of the patient: most is told apart from head to feet."""
 
+_SENSES = {HEAD: -1, POSTERIOR: 1, LEFT: 1}
+"""From head to feet, front to back and right to left, as axial slices are displayed."""
+
+_DISPLAYED = np.array([[0, 0, 1, 0], [0, 1, 0, 0], [-1, 0, 0, 0], [0, 0, 0, 1]], np.float64)
+
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 """Of the steps from one slice, row or column to the next: repeated slices have hardly any."""
 
@@ -105,15 +110,12 @@ def _log_quantiles(steps: Tensor) -> Tensor:
 
 def _layout(volume: Tensor, affine_lps: NDArray[np.float64] | None) -> Tensor:
     """Means of cells in the order of the patient's axes, whatever that of the array is."""
-    axes, senses = (HEAD, POSTERIOR, LEFT), (-1, 1, 1)
-    if affine_lps is not None:
-        axes = patient_axes(affine_lps)
-        senses = tuple(int(np.sign(affine_lps[axis, k])) for k, axis in enumerate(axes))
-    cells = adaptive_avg_pool3d(volume, tuple(LAYOUT[axis] for axis in axes))[:, 0]
-    wanted = {HEAD: -1, POSTERIOR: 1, LEFT: 1}
-    turned = [k + 1 for k, axis in enumerate(axes) if senses[k] == -wanted[axis]]
-    order = [axes.index(axis) + 1 for axis in LAYOUT]
-    return cells.flip(turned).permute(0, *order).flatten(1)
+    affine = _DISPLAYED if affine_lps is None else affine_lps
+    axes = patient_axes(affine)
+    d, h, w = (LAYOUT[axis] for axis in axes)
+    cells = adaptive_avg_pool3d(volume, (d, h, w))[:, 0]
+    against = [k + 1 for k, axis in enumerate(axes) if affine[axis, k] * _SENSES[axis] < 0]
+    return cells.flip(against).permute(0, *(axes.index(axis) + 1 for axis in LAYOUT)).flatten(1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,8 +246,8 @@ def fit_distribution(
 def _whiten(x: Tensor, ridge: float, floor: float) -> tuple[Tensor, Tensor]:
     mean, std = x.mean(dim=0), x.std(dim=0)
     # a feature that is constant in training must not be divided by zero
-    floor = std.max() * floor + torch.finfo(torch.float32).tiny
-    scaled = (x - mean) / (std + floor)
+    least = std.max() * floor + torch.finfo(torch.float32).tiny
+    scaled = (x - mean) / (std + least)
     covariance = scaled.T @ scaled / (len(x) - 1)
     values, vectors = torch.linalg.eigh(covariance)
-    return mean, (vectors / (values.clamp(min=0) + ridge).sqrt()) / (std + floor)[:, None]
+    return mean, (vectors / (values.clamp(min=0) + ridge).sqrt()) / (std + least)[:, None]

@@ -20,7 +20,7 @@ from engine.inference.pieces import pieces
 from engine.protocol import Sampling
 from plugin.cli import main
 from training.data.store import open_store
-from training.export.calibrate import open_labelled
+from training.export.calibrate import open_held_out
 from training.export.out_of_distribution import keep_distribution
 from training.learner.material import Material
 from training.recipe.recipe import Recipe, load_recipe
@@ -165,7 +165,7 @@ def test_what_another_split_holds_out_the_model_may_have_learnt(own, store):
     config = json.loads((own / "config.json").read_text("utf-8"))
     assert config["card"]["provenance"]["data"]["split"] == "grouped"
     with pytest.raises(UnusableData, match="use --split grouped"):
-        open_labelled(load_checkpoint(own), store, "paper")
+        open_held_out(load_checkpoint(own), store, "paper")
 
 
 def test_sentences_of_a_trained_model_get_evidence(own):

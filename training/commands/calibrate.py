@@ -40,10 +40,10 @@ def calibrate(store: Path, model: str, split: Any, images: int, device: str) -> 
     from engine import EMBEDDED
     from engine.checkpoints.checkpoint import load_checkpoint
     from engine.inference.device import choose_device
-    from training.export.calibrate import calibrate_distribution, open_labelled
+    from training.export.calibrate import calibrate_distribution, open_held_out
 
     folder = EMBEDDED if model == "embedded" else Path(model)
     checkpoint = load_checkpoint(folder, device=choose_device(device))
-    labelled = open_labelled(checkpoint, store, split)
-    for line in calibrate_distribution(checkpoint, folder, labelled, images):
+    held_out = open_held_out(checkpoint, store, split)
+    for line in calibrate_distribution(checkpoint, folder, held_out, images):
         click.echo(line)

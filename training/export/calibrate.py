@@ -14,13 +14,19 @@ from engine.checkpoints.layouts.native import NAMES_OF_DISTRIBUTION, OUT_OF_DIST
 from engine.checkpoints.weights import write_tensors
 from engine.network.out_of_distribution import MARGIN
 from training.data.splits import PARTS, Part
-from training.data.store import SplitName, Store, digest, faults_of_split, open_store
+from training.data.store import (
+    SplitName,
+    Store,
+    digest,
+    faults_of_split,
+    open_store,
+)
 from training.export.out_of_distribution import training_distribution
 
 
 @dataclass(frozen=True)
-class Labelled:
-    """A store that a model is measured with.
+class HeldOut:
+    """A store with a split, whose validation and test part a model has not learnt from.
 
     Parameters
     ----------
@@ -32,8 +38,13 @@ class Labelled:
     store: Store
     parts: dict[Part, list[str]]
 
+    @property
+    def unseen(self) -> list[str]:
+        """Images that a model which was trained with this split has not learnt from."""
+        return [*self.parts["validation"], *self.parts["test"]]
 
-def open_labelled(checkpoint: Checkpoint, folder: Path, split: SplitName) -> Labelled:
+
+def open_held_out(checkpoint: Checkpoint, folder: Path, split: SplitName) -> HeldOut:
     """Open a store for a model that may have been trained on it.
 
     Raises
@@ -52,7 +63,7 @@ def open_labelled(checkpoint: Checkpoint, folder: Path, split: SplitName) -> Lab
     parts = store.split(split)
     if faults := list(faults_of_split(store, split, parts)):
         raise UnusableData(f"{folder}: {faults[0]} (and {len(faults) - 1} more faults)")
-    return Labelled(store, {part: parts[part] for part in PARTS})
+    return HeldOut(store, {part: parts[part] for part in PARTS})
 
 
 def _split_of_training(checkpoint: Checkpoint, folder: Path) -> str | None:
@@ -64,7 +75,7 @@ def _split_of_training(checkpoint: Checkpoint, folder: Path) -> str | None:
 
 
 def calibrate_distribution(
-    checkpoint: Checkpoint, folder: Path, labelled: Labelled, images: int
+    checkpoint: Checkpoint, folder: Path, held_out: HeldOut, images: int
 ) -> Iterator[str]:
     """Fit out of distribution, write it beside the weights, and say what it is worth.
 
@@ -73,7 +84,7 @@ def calibrate_distribution(
     checkpoint : Checkpoint
     folder : Path
         Its own; a distribution that is there is replaced, and the folder sealed again.
-    labelled : Labelled
+    held_out : HeldOut
         Its training part is what the model knows, the others set the limits.
     images : int
         How many of the training part are measured.
@@ -88,14 +99,13 @@ def calibrate_distribution(
     UnusableData
         There are too few images.
     """
-    parts = labelled.parts
-    seen, unseen = parts["train"][:images], [*parts["validation"], *parts["test"]]
+    seen, unseen = held_out.parts["train"][:images], held_out.unseen
     if len(seen) < 2 or not unseen:
         raise UnusableData(
             "out-of-distribution needs images in the part train, and unseen ones in validation "
             f"or test: {len(seen)} and {len(unseen)}"
         )
-    fitted = training_distribution(checkpoint.model, labelled.store, seen, unseen)
+    fitted = training_distribution(checkpoint.model, held_out.store, seen, unseen)
     write_tensors(fitted.to_tensors(), folder, stem=Path(OUT_OF_DISTRIBUTION).stem)
     for old in NAMES_OF_DISTRIBUTION:
         if old != OUT_OF_DISTRIBUTION:
