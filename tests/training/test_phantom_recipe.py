@@ -151,7 +151,7 @@ def test_a_site_says_what_its_images_look_like(own, store):
     before = describe(own).digest
     parts = open_store(store).split("grouped")
     unseen = len(parts["validation"]) + len(parts["test"])
-    said = run("calibrate", store, "--model", own, "--images", 5)
+    said = run("calibrate", store, "--model", own, "--images", 5, "--only", "out-of-distribution")
     assert "fitted to 5 images" in said
     assert f"the farthest of {unseen} unseen ones" in said
     assert describe(own).digest != before  # and every file is vouched for
@@ -159,6 +159,17 @@ def test_a_site_says_what_its_images_look_like(own, store):
     assert known is not None
     assert {"layout", "steps", "pixels", "stage0", "stage4"} <= set(known.gaussians)
     assert known.rounded() is not None
+
+
+def test_a_site_says_what_confidence_is_worth(own, store):
+    said = run("calibrate", store, "--model", own, "--only", "confidence", "--name", "six phantoms")
+    fitted = load_checkpoint(own).calibration
+    assert fitted is not None
+    assert fitted.name == "six phantoms"
+    for one in fitted.fitted:
+        assert f"{one.finding}, {'there' if one.present else 'not there'}:" in said
+    assert "no promise" in said
+    assert "a promise needs 19 studies" in said
 
 
 def test_what_another_split_holds_out_the_model_may_have_learnt(own, store):

@@ -9,6 +9,7 @@ from pathlib import Path
 from dicom_io.counted import counted
 from dicom_io.errors import UnusableData
 from engine.checkpoints.checkpoint import Checkpoint
+from engine.checkpoints.description import Description
 from engine.checkpoints.folder import MANIFEST, seal
 from engine.checkpoints.layouts.native import NAMES_OF_DISTRIBUTION, OUT_OF_DISTRIBUTION
 from engine.checkpoints.weights import write_tensors
@@ -44,7 +45,7 @@ class HeldOut:
         return [*self.parts["validation"], *self.parts["test"]]
 
 
-def open_held_out(checkpoint: Checkpoint, folder: Path, split: SplitName) -> HeldOut:
+def open_held_out(model: Description, folder: Path, split: SplitName) -> HeldOut:
     """Open a store for a model that may have been trained on it.
 
     Raises
@@ -53,10 +54,10 @@ def open_held_out(checkpoint: Checkpoint, folder: Path, split: SplitName) -> Hel
         Its inputs are not the model's, or the model was trained with the store's other split: what
         this one holds out it may have seen.
     """
-    store = open_store(folder, checkpoint.preprocess)
+    store = open_store(folder, model.preprocess)
     if store.header.dtype == "uint8":
         raise UnusableData(f"{folder} holds 8 bits a voxel, which lack the texture of real inputs")
-    if (other := _split_of_training(checkpoint, folder)) not in (None, split):
+    if (other := _split_of_training(model, folder)) not in (None, split):
         raise UnusableData(
             f"the model was trained on {folder} with the split {other}: use --split {other}"
         )
@@ -66,9 +67,9 @@ def open_held_out(checkpoint: Checkpoint, folder: Path, split: SplitName) -> Hel
     return HeldOut(store, {part: parts[part] for part in PARTS})
 
 
-def _split_of_training(checkpoint: Checkpoint, folder: Path) -> str | None:
+def _split_of_training(model: Description, folder: Path) -> str | None:
     """Return the split of a store that a model says it was trained on, if it was this store."""
-    data = checkpoint.card.provenance.get("data")
+    data = model.card.provenance.get("data")
     if not isinstance(data, dict) or data.get("digest") != digest(folder):
         return None
     return str(data["split"])
