@@ -48,6 +48,15 @@ class HeldOut:
 def open_held_out(model: Description, folder: Path, split: SplitName) -> HeldOut:
     """Open a store for a model that may have been trained on it.
 
+    Parameters
+    ----------
+    model : Description
+        Whose preprocessing the store must have.
+    folder : Path
+        Of the store.
+    split : {"paper", "grouped"}
+        Whose validation and test part are held out.
+
     Raises
     ------
     UnusableData
