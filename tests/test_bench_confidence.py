@@ -42,6 +42,7 @@ def study(number: int) -> dict[str, Any]:
 def told() -> dict[str, Any]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(confidence, "RESAMPLES", 20)
+        patched.setattr(confidence, "SPLITS", 10)
         return confidence.report([study(number) for number in range(600)])
 
 
