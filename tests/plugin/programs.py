@@ -26,6 +26,7 @@ from plugin.drafting.worker import Worker
 from plugin.drafting.writing.confidence import Confidence
 from plugin.drafting.writing.heat import Heat
 from plugin.reception.receiver import run_receiver
+from plugin.state import watch
 from plugin.state.completeness import Patience
 from plugin.state.database import open_database, session_factory
 from plugin.state.files.spool import Spool
@@ -33,6 +34,9 @@ from plugin.state.watch import Watch
 from plugin.supervisor import stop_on_signals
 
 PATIENCE = Patience.of_seconds(1.0, 600.0)
+# Minutes of waiting for the dead: a receiver beats every 5 s, and to store here takes no second
+watch.STALE_S = 10.0
+CLAIM_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ def work(url: str, folder: Path, port: int) -> None:
         studies=3,
         desk=desk,
     )
-    pacs = Destination("pacs", Dimse("127.0.0.1", port, "ARCHIVE"))
+    pacs = Destination("pacs", Dimse("127.0.0.1", port, "ARCHIVE"), claim_s=CLAIM_S)
     with delivering(Outbox(sessions, spool.root), [pacs], 0.2):
         worker.run(stop, poll_s=0.2)
 

@@ -35,7 +35,7 @@ from tests.waiting import eventually
 
 SLICES = 6
 STUDIES = 5
-# A hold goes stale after 30 s, a delivery that died is made again after 60 s; a busy machine
+# A hold goes stale after 10 s, a delivery that died is made again after 5 s; a busy machine
 PATIENCE_S = 150.0
 
 
