@@ -30,7 +30,6 @@ SLOW = (
     "engine/test_load_engine.py",
     "engine/test_protocol.py",
     "plugin/commands/test_ask.py",
-    "plugin/commands/demonstration/test_demo.py",
     "plugin/commands/test_doctor.py",
     "plugin/commands/test_model.py",
     "plugin/commands/test_model_sizes.py",
