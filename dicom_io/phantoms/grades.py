@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from dicom_io.phantoms.truth import Truth
+from dicom_io.phantoms.truth import Finding, Truth
 
 Grade = Literal["standard", "subtle", "hard"]
 GRADES: tuple[Grade, ...] = ("standard", "subtle", "hard")
@@ -32,8 +34,16 @@ NORMAL_ENDS = {
 """The extent at which nothing is left that a normal body does not have: 0 is the slightest finding
 of a standard phantom, and `Body` paints what lies below it on the same line."""
 
+NORMAL_MM = {"aortic aneurysm": 24}
+"""Diameters at which nothing is left of focal findings; of the others at 0."""
 
-def graded(truth: Truth, grade: Grade, rng: np.random.Generator) -> Truth:
+Sizes = Mapping[str, tuple[int, int]]
+"""The smallest and the largest diameter of focal findings in standard phantoms, in mm."""
+
+
+def graded(
+    truth: Truth, grade: Grade, rng: np.random.Generator, sizes: Sizes | None = None
+) -> Truth:
     """Make most findings slighter than those of standard phantoms.
 
     Parameters
@@ -43,17 +53,43 @@ def graded(truth: Truth, grade: Grade, rng: np.random.Generator) -> Truth:
         A standard truth stays as it is.
     rng : numpy.random.Generator
         Drawn from for every finding, in the order of the truth.
+    sizes : mapping of str to (int, int), optional
+        Of the focal findings that the truth may hold.
     """
     if grade == "standard":
         return truth
     drawn = [(rng.random() < SUBTLE, rng.uniform(LEAST, 1)) for _ in truth.findings]
     findings = (
-        replace(one, extent=NORMAL_ENDS[one.name] * (1 - share)) if is_subtle else one
+        _slighter(one, share, sizes or {}) if is_subtle else one
         for one, (is_subtle, share) in zip(truth.findings, drawn, strict=True)
     )
     return replace(truth, findings=tuple(findings))
 
 
+def visible(truth: Truth, grade: Grade, regions: Mapping[str, NDArray[np.bool_]]) -> Truth:
+    """Leave out what is too slight for any voxel; a standard truth stays as it was drawn.
+
+    Parameters
+    ----------
+    truth : Truth
+    grade : {"standard", "subtle", "hard"}
+    regions : mapping of str to ndarray of bool
+        The voxels of each finding.
+    """
+    if grade == "standard":
+        return truth
+    return truth.without([name for name, where in regions.items() if not where.any()])
+
+
 def noise_of(grade: Grade, rng: np.random.Generator) -> float:
     """Draw how many times as noisy as a standard phantom one is."""
     return float(rng.uniform(1, MOST_NOISE)) if grade == "hard" else 1.0
+
+
+def _slighter(finding: Finding, share: float, sizes: Sizes) -> Finding:
+    if finding.name in NORMAL_ENDS:
+        return replace(finding, extent=NORMAL_ENDS[finding.name] * (1 - share))
+    low, high = sizes[finding.name]
+    least = NORMAL_MM.get(finding.name, 0)
+    size = max(1, round(least + share * (low - least)))
+    return replace(finding, extent=(size - low) / (high - low), size_mm=size)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dicom_io.phantoms.body import Array, Body, Mask, Streams
 from dicom_io.phantoms.focal import draw_lesions
-from dicom_io.phantoms.grades import Grade, graded, noise_of
+from dicom_io.phantoms.grades import Grade, graded, noise_of, visible
 from dicom_io.phantoms.noise import scanned
 from dicom_io.phantoms.scan import Scan
 from dicom_io.phantoms.truth import Finding, Phase, Plane, Truth, draw_truth
@@ -100,7 +100,7 @@ def make_phantom(
     truth = replace(drawn, plane=plane or drawn.plane, phase=phase or drawn.phase).without(without)
     grid, affine = _grid(truth.plane, streams["grid"], matrix)
     body = Body(grid, truth, streams)
-    truth = truth.without([name for name, where in body.regions.items() if not where.any()])
+    truth = visible(truth, grade, body.regions)
     if focal:
         lesions = _plant(body, drawn, np.random.default_rng((seed, 1)), without)
         truth = replace(truth, findings=(*truth.findings, *lesions))

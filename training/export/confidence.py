@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,12 +11,14 @@ from rich.console import Console
 from rich.progress import track
 
 from dicom_io.errors import EngineError
-from dicom_io.model_input.preprocess import ModelInput, PreprocessSpec, prepare
+from dicom_io.model_input.preprocess import ModelInput, prepare
+from dicom_io.phantoms.detailed.phantom import make_detailed_phantom
 from dicom_io.phantoms.grades import GRADES
-from dicom_io.phantoms.phantom import make_phantom
+from dicom_io.phantoms.phantom import Phantom, make_phantom
 from dicom_io.phantoms.truth import FINDINGS
 from engine.checkpoints.calibrated import discard_calibration, keep_calibration, trained_digest
 from engine.checkpoints.checkpoint import describe
+from engine.checkpoints.description import Description
 from engine.inference.local import LocalEngine
 from engine.judgement.fitting import fit
 from engine.judgement.phrasing import Phrasing
@@ -85,26 +87,27 @@ def calibrate_on_phantoms(folder: Path, images: int) -> Path:
     Raises
     ------
     EngineError
-        The model was not trained on phantoms, or says more than plain ones show.
+        The model was not trained on phantoms.
     CheckpointMismatch
         A file is missing, damaged or changed.
     """
     found = describe(folder)
     if not found.card.demonstration:
         raise EngineError("phantoms say nothing about a model of patients: calibrate it on a store")
-    if beyond := [name for name in found.card.findings if name not in FINDINGS]:
-        raise EngineError(f"no graded phantom shows {beyond[0]}")
     phrasings = phantom_phrasings(found.card.findings)
     discard_calibration(folder)
     engine = LocalEngine.load(folder, device="cpu")
-    cases = list(weighed(engine, _phantoms(engine.preprocess, images), phrasings))
+    cases = list(weighed(engine, _phantoms(found, images), phrasings))
     calibration = fit(cases, phrasings, name=PHANTOMS, model=trained_digest(found))
     return keep_calibration(folder, calibration)
 
 
-def _phantoms(spec: PreprocessSpec, images: int) -> Iterator[Labelled]:
+def _phantoms(model: Description, images: int) -> Iterator[Labelled]:
+    """Make phantoms of the kind that shows what a model may say."""
+    is_plain = set(model.card.findings) <= set(FINDINGS)
+    make: Callable[..., Phantom] = make_phantom if is_plain else make_detailed_phantom
     console = Console(stderr=True)
     for seed in track(range(FIRST_SEED, FIRST_SEED + images), "phantoms", console=console):
-        phantom = make_phantom(seed, grade=GRADES[seed % len(GRADES)])
-        truths = phantom_facts(phantom.truth)
-        yield Labelled(str(seed), prepare(phantom.volume, spec), truths)
+        phantom = make(seed, grade=GRADES[seed % len(GRADES)])
+        model_input = prepare(phantom.volume, model.preprocess)
+        yield Labelled(str(seed), model_input, phantom_facts(phantom.truth))

@@ -16,6 +16,7 @@ from dicom_io.phantoms.detailed.lesions import plant_lesion
 from dicom_io.phantoms.detailed.look_alikes import paint_look_alikes
 from dicom_io.phantoms.detailed.reconstruction import paint_texture, reconstructed
 from dicom_io.phantoms.detailed.surroundings import paint_surroundings
+from dicom_io.phantoms.grades import Grade, graded, noise_of, visible
 from dicom_io.phantoms.phantom import Phantom, grid_of
 from dicom_io.phantoms.scan import Region, Scan, draw_scan
 from dicom_io.phantoms.truth import PHASES, PLANES, Phase, Plane, Truth
@@ -50,6 +51,7 @@ def draw_study(
     plane: Plane | None = None,
     phase: Phase | None = None,
     region: Region | None = None,
+    grade: Grade = "standard",
 ) -> Study:
     """Draw what a phantom shows, and how it is scanned.
 
@@ -58,6 +60,8 @@ def draw_study(
     seed : int
     plane, phase, region : str, optional
         In place of those that the seed would draw.
+    grade : {"standard", "subtle", "hard"}
+        See `make_detailed_phantom`.
     """
     streams = Streams(seed)
     scan = draw_scan(streams["scan"])
@@ -65,7 +69,8 @@ def draw_study(
     rng = streams["plane and phase"]
     drawn = PLANES[rng.choice(3, p=(0.6, 0.2, 0.2))], PHASES[rng.integers(4)]
     findings = draw_findings(streams, scan.region)
-    return Study(Truth(plane or drawn[0], phase or drawn[1], findings, scan.region), scan)
+    truth = Truth(plane or drawn[0], phase or drawn[1], findings, scan.region)
+    return Study(graded(truth, grade, streams["grade"], SIZES_MM), scan)
 
 
 def make_detailed_phantom(
@@ -75,6 +80,7 @@ def make_detailed_phantom(
     phase: Phase | None = None,
     region: Region | None = None,
     without: Collection[str] = (),
+    grade: Grade = "standard",
 ) -> Phantom:
     """Make the detailed phantom of a seed.
 
@@ -89,20 +95,26 @@ def make_detailed_phantom(
         In place of those that the seed would draw.
     without : collection of str
         Findings that are left out, where the seed would plant them.
+    grade : {"standard", "subtle", "hard"}
+        Subtle findings are slighter than any of a standard phantom; a hard phantom is noisier, too
+        (`dicom_io.phantoms.grades`). One too slight for any voxel is not there.
 
     Returns
     -------
     Phantom
         Volume of int16, stack and rows ordered as displayed, with `scan` and `look_alikes`.
     """
-    study, streams = draw_study(seed, plane=plane, phase=phase, region=region), Streams(seed)
+    study = draw_study(seed, plane=plane, phase=phase, region=region, grade=grade)
+    streams = Streams(seed)
     truth, scan = study.truth.without(without), study.scan
     grid, affine, scan = _grid(truth.plane, scan, streams["grid"])
     body = Body(grid, truth, streams, down=scan.down)
     fluid = [body.regions[n] for n in ("pleural effusion", "ascites") if n in body.regions]
     free = ~np.logical_or.reduce(fluid) if fluid else np.ones(body.hu.shape, np.bool_)
     look_alikes = _paint(body, study, free, without)
-    volume = Volume(reconstructed(body, scan, streams["noise"]), affine)
+    truth = visible(truth, grade, body.regions)
+    noisier = noise_of(grade, streams["graded noise"])
+    volume = Volume(reconstructed(body, scan, streams["noise"], noisier), affine)
     return Phantom(seed, volume, truth, body.regions, scan=scan, look_alikes=look_alikes)
 
 

@@ -27,7 +27,9 @@ def paint_texture(body: Body) -> None:
         np.add(body.hu, flat * waves[2].astype(np.float32), out=body.hu, where=tissue)
 
 
-def reconstructed(body: Body, scan: Scan, rng: np.random.Generator) -> NDArray[np.int16]:
+def reconstructed(
+    body: Body, scan: Scan, rng: np.random.Generator, noisier: float = 1.0
+) -> NDArray[np.int16]:
     """Blur or sharpen as the kernel does, and add its noise.
 
     Parameters
@@ -35,6 +37,8 @@ def reconstructed(body: Body, scan: Scan, rng: np.random.Generator) -> NDArray[n
     body : Body
     scan : Scan
     rng : Generator
+    noisier : float
+        Times the usual noise.
 
     Returns
     -------
@@ -46,7 +50,7 @@ def reconstructed(body: Body, scan: Scan, rng: np.random.Generator) -> NDArray[n
         hu = blurred(hu, 0)  # slices overlap
     kernel = _sharp if scan.sharp else _soft
     noise = kernel(rng.standard_normal(hu.shape, dtype=np.float32))
-    noise *= _amplitude(body, scan, rng)
+    noise *= np.float32(noisier) * _amplitude(body, scan, rng)
     hu = kernel(hu)
     hu += noise
     np.clip(hu, -1024, 3071, out=hu)
