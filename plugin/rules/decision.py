@@ -113,7 +113,8 @@ class Step:
 
 @dataclass(frozen=True)
 class Judgement:
-    """A decision, and every rule that was asked on the way to it."""
+    """A decision, every rule that was asked on the way to it, and who asked for an urgency."""
 
     decision: Decision
     steps: tuple[Step, ...] = field(default=())
+    stated: str = ""

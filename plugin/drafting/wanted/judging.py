@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -46,17 +46,27 @@ class Seen:
     series: tuple[tuple[Dataset, int], ...]
     ordered: Urgency | None = None
 
+    @property
+    def stated(self) -> tuple[Urgency, str] | None:
+        """The most urgent of what others say of the study, and who says it."""
+        said = [
+            (one, "the images say")
+            for header, _ in self.series
+            if (one := urgency_in(header)) is not None
+        ]
+        if self.ordered is not None:
+            said.append((self.ordered, "the order says"))
+        return min(said, default=None, key=lambda one: one[0])
+
     def judge(self, rules: Rules) -> Judgement:
         """Ask the rules."""
-        stated = [one for header, _ in self.series if (one := urgency_in(header)) is not None]
-        if self.ordered is not None:
-            stated.append(self.ordered)
-        urgency = min(stated, default=None)
+        urgency = self.stated[0] if self.stated else None
         priority = "" if urgency is None else urgency.word
-        return rules.judge(
+        judged = rules.judge(
             [Facts(header, images, self.arrived, priority) for header, images in self.series],
             urgency,
         )
+        return replace(judged, stated=f"{self.stated[1]} {priority}") if self.stated else judged
 
 
 def seen_in(session: Session, spool: Spool, job: Job) -> Seen:
@@ -174,6 +184,7 @@ class Judge:
         conditions = {rule.name: rule.when for rule in self.rules.rules}
         when = conditions.get(judged.decision.rule or "")
         message = str(judged.decision) + (f"; it holds that {when}" if when else "")
+        message += f"; {judged.stated}" if judged.stated else ""
         faults = [step.rule for step in judged.steps if step.fault]
         for fault in faults:
             message += f"; rule {fault} could not be decided, and does not hold"

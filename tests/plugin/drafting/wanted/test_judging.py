@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from dicom_io.errors import ConfigurationError
 from plugin.drafting import jobs
@@ -17,8 +18,10 @@ from plugin.drafting.worker import Worker
 from plugin.reception import intake
 from plugin.rules.rules import Rule, Rules
 from plugin.rules.urgency import Urgency
+from plugin.state.clock import now_of
 from plugin.state.database import SessionFactory
 from plugin.state.files.spool import Spool
+from plugin.state.kept.orders import Order
 from plugin.state.tables import Delivery, Draft, Event, Job, Study
 from plugin.state.watch import Watch
 from tests.plugin.arrivals import PATIENCE, arrival
@@ -128,6 +131,20 @@ def test_without_rules_the_timeline_says_nothing_of_them(worker, arrive, rows):
     arrive(1)
     worker().work_once()
     assert told(rows, "judged") == []
+
+
+def test_the_timeline_tells_who_asked_for_an_urgency(worker, arrive, rows, sessions):
+    arrive(1, RequestedProcedurePriority="HIGH")
+    with sessions.begin() as session:
+        number = session.scalars(select(Study.accession_number)).one()
+        order = Order(accession_number=number, study_instance_uid="1.2.1", urgency=0)
+        order.told_at = now_of(session)
+        session.add(order)
+    arrive(2, RequestedProcedurePriority="HIGH")
+    for _ in range(2):
+        worker().work_once()
+    ordered, read = "draft, stat; the order says stat", "draft, high; the images say high"
+    assert told(rows, "judged") == [f"no rule: {ordered}", f"no rule: {read}"]
 
 
 def test_urgent_studies_go_first_and_the_others_are_not_starved(worker, arrive, rows, sessions):
