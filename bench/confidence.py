@@ -24,12 +24,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bench.errors_told import auroc, calibration_error, interval, wrong_after
 from bench.evidence import wilson
 from dicom_io.model_input.preprocess import prepare
 from dicom_io.phantoms.grades import GRADES
 from dicom_io.phantoms.phantom import make_phantom
 from engine import EMBEDDED
-from engine.checkpoints.calibrated import trained_digest
+from engine.checkpoints.calibrated import own_calibration, trained_digest
 from engine.checkpoints.checkpoint import describe
 from engine.inference.local import LocalEngine
 from engine.judgement.calibration import Calibration
@@ -44,8 +45,6 @@ FIRST_SEED = 95_000_000
 """No phantom of training, of the calibration that ships, or of another benchmark lies above."""
 
 PHRASINGS = phantom_phrasings()
-BINS = 10
-RESAMPLES = 1000
 SPLITS = 100
 
 
@@ -171,57 +170,6 @@ def shares_right(fitted: Sequence[tuple[Sentence, Case, Calibration]]) -> NDArra
     return np.array(shares)
 
 
-def auroc(scores: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
-    """Return how often a right sentence has the higher score than a wrong one."""
-    if right.all() or not right.any():
-        return float("nan")
-    ordered = np.sort(scores[~right])
-    below = np.searchsorted(ordered, scores[right], "left")
-    upto = np.searchsorted(ordered, scores[right], "right")
-    return float((below + upto).mean() / 2 / len(ordered))
-
-
-def wrong_after(scores: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
-    """Return the share of wrong sentences once the least sure fifth is withheld."""
-    return float((~right)[np.argsort(-scores, kind="stable")[: round(0.8 * len(right))]].mean())
-
-
-def calibration_error(shares: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
-    """Return the expected calibration error over bins of equal width."""
-    bins = np.minimum((shares * BINS).astype(int), BINS - 1)
-    gaps = [abs(float((right[bins == b] - shares[bins == b]).sum())) for b in range(BINS)]
-    return sum(gaps) / len(right)
-
-
-def interval(
-    statistic: Callable[[NDArray[np.float64], NDArray[np.bool_]], float],
-    scores: NDArray[np.float64],
-    right: NDArray[np.bool_],
-    studies: NDArray[np.str_],
-) -> dict[str, Any]:
-    """Return a figure with its interval; phantoms are drawn, not sentences.
-
-    Parameters
-    ----------
-    statistic : callable
-        From scores and whether each sentence is right to a figure.
-    scores : ndarray of float, shape (n,)
-    right : ndarray of bool, shape (n,)
-    studies : ndarray of str, shape (n,)
-        Whose each sentence is.
-    """
-    rng = np.random.default_rng(0)
-    names, owner = np.unique(studies, return_inverse=True)
-    rows = [np.flatnonzero(owner == i) for i in range(len(names))]
-    drawn = []
-    for _ in range(RESAMPLES):
-        chosen = np.concatenate([rows[i] for i in rng.integers(len(rows), size=len(rows))])
-        drawn.append(statistic(scores[chosen], right[chosen]))
-    low, high = np.nanpercentile(drawn, [2.5, 97.5])
-    value = statistic(scores, right)
-    return {"value": round(value, 4), "interval": [round(float(low), 4), round(float(high), 4)]}
-
-
 def figures(scores: NDArray[np.float64], known: Sequence[Sentence]) -> dict[str, Any]:
     """Return what a signal tells of right and wrong."""
     right = np.array([one.case.right for one in known])
@@ -303,6 +251,23 @@ def levels(fitted: Sequence[tuple[Sentence, Case, Calibration]]) -> dict[str, An
     return told
 
 
+def shipped(model: Path, known: Sequence[Sentence]) -> dict[str, Any] | None:
+    """Return the figures of the calibration beside a model's weights; None where it has none."""
+    calibration = own_calibration(describe(model))
+    if calibration is None:
+        return None
+    fitted = [(one, one.case, calibration) for one in known]
+    return {
+        "calibrated on": calibration.calibrated_on,
+        **calibrated(fitted, known),
+        "levels": levels(fitted),
+        "conformal": {
+            key: round(kept, 3)
+            for key, (kept, _) in _covered([c for _, c, _ in fitted], calibration)
+        },
+    }
+
+
 def drifts(known: Sequence[Sentence]) -> dict[str, Any]:
     """Return the mean drift of each grade against a calibration on standard phantoms alone."""
     standard = [one for one in known if one.grade == GRADES[0]]
@@ -367,8 +332,14 @@ def main() -> None:
         for run in as_completed(runs):
             done[run.result()["seed"]] = run.result()
             _keep(options.scores, run.result())
-    told = report([done[seed] for seed in seeds])
-    print(json.dumps({"model": trained_digest(describe(options.model)), **told}, indent=2))
+    studies = [done[seed] for seed in seeds]
+    said = [one for one in sentences(studies) if one.case.score.said is not None]
+    told = {
+        "model": trained_digest(describe(options.model)),
+        **report(studies),
+        "as it ships": shipped(options.model, said),
+    }
+    print(json.dumps(told, indent=2))
 
 
 def _kept(path: Path | None) -> list[dict[str, Any]]:

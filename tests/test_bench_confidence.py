@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import confidence
+from bench import confidence, errors_told
 from dicom_io.phantoms.grades import GRADES
 from dicom_io.phantoms.truth import FINDINGS
 
@@ -41,7 +41,7 @@ def study(number: int) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def told() -> dict[str, Any]:
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(confidence, "RESAMPLES", 20)
+        patched.setattr(errors_told, "RESAMPLES", 20)
         patched.setattr(confidence, "SPLITS", 10)
         return confidence.report([study(number) for number in range(600)])
 

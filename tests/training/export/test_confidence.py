@@ -1,17 +1,19 @@
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from dicom_io.errors import CheckpointMismatch
 from dicom_io.phantoms.detailed.findings import DETAILED_FINDINGS
 from dicom_io.phantoms.phantom import make_phantom
 from engine import EMBEDDED
 from engine.checkpoints.calibrated import own_calibration, trained_digest
 from engine.checkpoints.checkpoint import describe
-from engine.checkpoints.folder import verify
+from engine.checkpoints.folder import seal, verify
 from engine.judgement.calibration import CALIBRATION
 from engine.judgement.phrasing import ABSENT
 from training.commands.train import train
@@ -35,6 +37,15 @@ def test_a_model_of_phantoms_is_calibrated_by_one_command(model: Path):
     assert {one.finding for one in calibration.fitted} == set(describe(model).card.findings)
     # six studies promise nothing, and have no word
     assert not any(one.promises or one.slope for one in calibration.fitted)
+
+
+def test_a_calibration_of_other_weights_is_refused(model: Path):
+    path = model / CALIBRATION
+    values = json.loads(path.read_text())
+    path.write_text(json.dumps({**values, "model": "0" * 64}))
+    seal(model)
+    with pytest.raises(CheckpointMismatch, match="fitted for other weights"):
+        own_calibration(describe(model))
 
 
 def test_every_fact_of_every_finding_has_sentences():
