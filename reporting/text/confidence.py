@@ -84,8 +84,8 @@ def notices_about(assessed: Assessed, withheld: int) -> list[str]:
         return [f"{_ABOUT_CONFIDENCE}: uncalibrated."]
     else:
         said = [
-            f"{_ABOUT_CONFIDENCE}, calibrated on {assessed.calibrated_on}: high, except where a "
-            "sentence says otherwise."
+            f"{_ABOUT_CONFIDENCE}: high, except where a sentence says otherwise. Calibrated on "
+            f"{assessed.calibrated_on}."
         ]
     if withheld:
         sentences = counted(withheld, "sentence")

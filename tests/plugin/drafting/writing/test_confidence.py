@@ -67,8 +67,8 @@ def test_an_engine_is_asked_about_every_sentence_within_its_time(paths):
         ("No nodule.", "high"),
     ]
     assert report.draft.notices[-2:] == (
-        "Confidence, calibrated on phantoms, 300 studies: high, except where a sentence says "
-        "otherwise.",
+        "Confidence: high, except where a sentence says otherwise. Calibrated on phantoms, 300 "
+        "studies.",
         "Not mentioned, but possibly present: renal stone.",
     )
     assert report.confidence == Kept("phantoms, 300 studies", 0.25)
