@@ -2,12 +2,26 @@
 
 import json
 
+import pytest
 from click.testing import CliRunner
 
+from engine.sizes.row import Row
+from engine.sizes.tables import count_tables
 from plugin.cli import main
 from tests.repository import ROOT
 
 DOCUMENT = ROOT / "docs" / "variants.md"
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[Row]:
+    return count_tables()
+
+
+@pytest.fixture(autouse=True)
+def counted_once(rows: list[Row], monkeypatch: pytest.MonkeyPatch) -> None:
+    """To count takes seconds."""
+    monkeypatch.setattr("plugin.commands.model_sizes.count_tables", lambda: rows)
 
 
 def test_the_documentation_shows_what_the_command_prints() -> None:
