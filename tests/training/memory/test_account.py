@@ -225,6 +225,7 @@ def test_a_run_on_a_gpu_says_what_it_takes_and_another_counts_nothing(monkeypatc
     require_room(recipe(), "projector", CONFIG)
     assert not any(capsys.readouterr())
     monkeypatch.setattr(check, "own_device", lambda: torch.device("cuda"))
+    monkeypatch.setattr(check, "account", lambda *_: {TRAINED: 2000})
     small = SimpleNamespace(total_memory=1000)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: small)
     with pytest.raises(TrainingError, match="projector of recipe tiny takes"):
