@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, runtime_checkable
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from engine.judgement.size import is_large
 from engine.network.vision_language_model import VisionLanguageModel
 
 STEPS = 12
@@ -144,11 +145,12 @@ def margin(model: VisionLanguageModel, image_tokens: Tensor, wordings: Wordings)
     before = wordings.before
     longest = max(map(len, options))
     # padded behind the end, which no token before it sees
-    rows = [before[0].tolist() + one + [one[-1]] * (longest - len(one)) for one in options]
-    ids = torch.tensor(rows, device=before.device)
+    rows = [one + [one[-1]] * (longest - len(one)) for one in options]
+    said = torch.tensor(rows, device=before.device)
+    ids = torch.cat([before.expand(len(rows), -1), said], dim=1)
     tokens = image_tokens.expand(len(rows), -1, -1)
     logits = model(model.embed_prompt(ids, tokens), logits_to_keep=longest + 1)[:, :-1]
-    told = logits.float().log_softmax(dim=-1).gather(2, ids[:, -longest:, None])[..., 0]
+    told = logits.float().log_softmax(dim=-1).gather(2, said[..., None])[..., 0]
     lengths = torch.tensor([len(one) for one in options], device=told.device)
     inside = torch.arange(longest, device=told.device) < lengths[:, None]
     likelihood = (told * inside).sum(dim=1)
@@ -162,6 +164,11 @@ def in_body(volume: Tensor, grid: Tensor) -> Tensor:
     """
     d, h, w = grid.shape[1:4]
     return F.adaptive_avg_pool3d(volume, (d, h, w))[0, 0] > IN_TISSUE
+
+
+def little_kept(model: VisionLanguageModel) -> AbstractContextManager[None]:
+    """Keep for the backward pass of a large model only what enters each layer."""
+    return one_layer_at_a_time(model.llm_layers) if is_large(model) else nullcontext()
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -22,11 +21,11 @@ from engine.judgement.evidence import (
     divided_tower,
     evidence_map,
     in_body,
-    one_layer_at_a_time,
+    little_kept,
 )
 from engine.judgement.places import cut_at
 from engine.judgement.protocol import Evidence
-from engine.judgement.size import is_large, is_too_slow
+from engine.judgement.size import is_too_slow
 from engine.network.vision_language_model import VisionLanguageModel
 from engine.protocol import Generation
 
@@ -130,7 +129,7 @@ class Explainer:
         ]
         seen = self._see(model_input, prompt.device)
         found: dict[str, Evidence | None] = {}
-        with one_layer_at_a_time(self.model.llm_layers) if is_large(self.model) else nullcontext():
+        with little_kept(self.model):
             for span, contrast in spoken:
                 # the impression repeats what Findings say, and has the same evidence
                 if contrast.finding not in found:

@@ -14,10 +14,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import PreTrainedConfig
 
+from dicom_io.errors import EngineError
 from engine.checkpoints.decoding import Decoding
 from engine.checkpoints.families import FAMILIES, Network, build, family_of, part_of
 from engine.inference.generation import SHAPES_KEPT, bucket, capacity_for
 from engine.inference.sequential import generator_for, has_state
+from engine.judgement.evidence import Wordings, attributed, divided_tower, little_kept
 from engine.network.families.med3dvlm import Med3DVLMConfig
 from engine.network.projector import PUBLISHED
 from engine.network.towers.dcformer import VARIANTS
@@ -28,6 +30,10 @@ PUBLISHED_MODEL = Med3DVLMConfig(VARIANTS["small"], PUBLISHED, QWEN, splice="pub
 """The sizes of `MagicXin/Med3DVLM-Qwen-2.5-7B`."""
 
 KV_CACHE, KEPT_CACHES, ACTIVATIONS = "KV cache", "kept caches", "activations"
+EVIDENCE = "evidence"
+
+SAID = [[0] * 32] * 4
+"""A long sentence and three denials: the longest that the embedded model tells apart."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +46,14 @@ class Load:
         Studies in a batch, or samples of one study.
     question_tokens, new_tokens : int
         Of each text.
+    evidence : bool
+        Whether it is looked for, text by text, once they are written.
     """
 
     texts: int = 1
     question_tokens: int = 64
     new_tokens: int = 256
+    evidence: bool = False
 
 
 def memory_by_part(
@@ -66,8 +75,9 @@ def memory_by_part(
     -------
     dict of str to int
         Activations are the most that is alive at once beside the weights while a volume is encoded
-        or the prompts are read, with plain attention: an upper bound. What CUDA itself takes (its
-        context, workspaces of its libraries) is not counted.
+        or the prompts are read, with plain attention: an upper bound. Evidence is what the search
+        for it needs beyond them: it begins when they are gone. What CUDA itself takes (its context,
+        workspaces of its libraries) is not counted.
     """
     load = load or Load()
     network = build(config).to("meta")
@@ -84,6 +94,9 @@ def memory_by_part(
     if not own and (others := kept_rows(load.texts)):
         parts[KEPT_CACHES] = others * capacity_for(prompt, load.new_tokens) * token
     parts[ACTIVATIONS] = _activations(network, prompt, load.texts, dtype)
+    if load.evidence:
+        most = _evidence(network, prompt + load.new_tokens)
+        parts[EVIDENCE] = max(0, most - parts[ACTIVATIONS])
     if quantization == "nf4":  # a prompt's linear maps are taken out of 4 bit, one at a time
         parts[ACTIVATIONS] += max(map(_full_bytes, _linears(network.llm_layers)))
     return parts
@@ -166,6 +179,31 @@ def _activations(network: Network, prompt: int, texts: int, dtype: torch.dtype) 
     held = [*network.parameters(), *network.buffers(), volume, *prompts]
     encoding = peak_bytes(lambda: network.image_tokens(network.encode_image(volume)), held)
     return max(encoding, peak_bytes(lambda: generator.read(prompts), held))
+
+
+def _evidence(network: Network, written: int) -> int:
+    """Count what a step of the search needs for a sentence at the end of a text."""
+    tower = divided_tower(network)
+    if tower is None:
+        raise EngineError("this model's vision tower cannot be entered: it names no evidence")
+    volume = torch.empty(1, 1, *network.config.vision.input_size, device="meta")
+    before = torch.zeros(1, written, dtype=torch.long, device="meta")
+
+    def look() -> None:
+        own = tower.to_grid(volume)
+        with torch.enable_grad(), little_kept(network):
+            attributed(network, (own.clone(), own), Wordings(before, SAID[0], SAID[1:]), steps=2)
+
+    held = [*network.parameters(), *network.buffers(), volume, before]
+    with network.register_forward_pre_hook(_with_mask, with_kwargs=True):
+        return peak_bytes(look, held)
+
+
+def _with_mask(network: Any, args: tuple[Tensor], options: dict[str, Any]) -> tuple[Any, Any]:
+    """Give attention its mask, for which it would look at values that are not there."""
+    texts, tokens = args[0].shape[:2]
+    mask = torch.empty(texts, 1, tokens, tokens, dtype=torch.bool, device="meta")
+    return args, {**options, "attention_mask": mask}
 
 
 class Alive(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -59,6 +59,7 @@ def info(checkpoint: str, as_json: bool) -> None:
     type=click.IntRange(1),
     help="Longest text, in tokens.",
 )
+@click.option("--evidence", is_flag=True, help="Count the search for evidence, too.")
 @json_option
 def memory(
     checkpoint: str,
@@ -66,6 +67,7 @@ def memory(
     quantization: Literal["none", "int8", "nf4"],
     texts: int,
     new_tokens: int,
+    evidence: bool,
     as_json: bool,
 ) -> None:
     """Count the memory that a model takes, part by part.
@@ -81,6 +83,7 @@ def memory(
         quantization=quantization,
         texts=texts,
         new_tokens=new_tokens,
+        evidence=evidence,
         as_json=as_json,
     )
 

@@ -90,6 +90,7 @@ def print_memory(
     quantization: Quantization,
     texts: int,
     new_tokens: int,
+    evidence: bool,
     as_json: bool,
 ) -> None:
     """Print the bytes that a checkpoint takes while it writes, by part.
@@ -104,13 +105,15 @@ def print_memory(
         How many are written at once.
     new_tokens : int
         The longest that each becomes.
+    evidence : bool
+        Whether the search for evidence is counted.
     as_json : bool
         One object in place of lines.
 
     Raises
     ------
     EngineError
-        There is no checkpoint, or it holds no model that writes.
+        There is no checkpoint, or it holds no model that writes, or that names evidence.
     """
     import torch
 
@@ -119,7 +122,7 @@ def print_memory(
     network = PUBLISHED_MODEL if name == "published" else describe(_folder(name)).network
     if FAMILIES[family_of(network)].text != "llm":
         raise EngineError(f"{name} holds a contrastive pair, which writes no report")
-    load = Load(texts=texts, new_tokens=new_tokens)
+    load = Load(texts=texts, new_tokens=new_tokens, evidence=evidence)
     parts = memory_by_part(network, getattr(torch, dtype), quantization, load)
     parts["total"] = sum(parts.values())
     if as_json:

@@ -1,15 +1,24 @@
+from itertools import accumulate
+
 import pytest
 import torch
+from torch.profiler import ProfilerActivity, profile
 
-from engine.checkpoints.checkpoint import Checkpoint
+from dicom_io.errors import EngineError
+from engine import EMBEDDED
+from engine.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from engine.checkpoints.decoding import Decoding
 from engine.inference.generation import Generator
 from engine.inference.quantization import QUANTIZATIONS, quantize
+from engine.judgement.evidence import Wordings, attributed, divided_tower
+from engine.network.families.ct_chat import CTChatConfig
 from engine.protocol import Quantization, Sampling
 from engine.sizes.memory import (
     ACTIVATIONS,
+    EVIDENCE,
     KV_CACHE,
     PUBLISHED_MODEL,
+    SAID,
     Load,
     kept_rows,
     memory_by_part,
@@ -17,6 +26,7 @@ from engine.sizes.memory import (
     weight_bytes,
 )
 from tests.engine.conftest import SIZE
+from tests.engine.ct_chat import VISION, llm
 
 GB = 10**9
 LOAD = Load(texts=3, question_tokens=4, new_tokens=8)
@@ -58,6 +68,33 @@ def test_activations_are_those_of_a_real_run(checkpoint: Checkpoint) -> None:
     alive = peak_bytes(lambda: model.image_tokens(model.encode_image(volume)), held)
     counted = memory_by_part(model.config, torch.float32, load=LOAD)[ACTIVATIONS]
     assert counted == pytest.approx(alive, rel=0.05)
+
+
+def test_the_search_for_evidence_takes_what_is_counted() -> None:
+    """Measured by the allocator; attention takes less there than the plain one that is counted."""
+    model = load_checkpoint(EMBEDDED).model
+    parts = memory_by_part(model.config, torch.float32, load=Load(evidence=True))
+    assert parts[EVIDENCE] > parts[ACTIVATIONS]
+    tower = divided_tower(model)
+    assert tower is not None
+    written = model.image_token_count + Load.question_tokens + Load.new_tokens
+    wordings = Wordings(torch.zeros(1, written, dtype=torch.long), SAID[0], SAID[1:])
+    volume = torch.rand(1, 1, *model.config.vision.input_size)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        with torch.no_grad():
+            own = tower.to_grid(volume)
+        attributed(model, (own.clone(), own), wordings, steps=2)
+    assert profiled.profiler is not None
+    events = profiled.profiler.kineto_results.events()
+    changes = [one.nbytes() for one in events if one.name() == "[memory]"]
+    measured = max(accumulate(changes))
+    assert 1 < (parts[ACTIVATIONS] + parts[EVIDENCE]) / measured < 1.5
+
+
+def test_a_tower_that_cannot_be_entered_names_no_evidence() -> None:
+    config = CTChatConfig(VISION, llm(), image_token=4)
+    with pytest.raises(EngineError, match="cannot be entered"):
+        memory_by_part(config, torch.float32, load=Load(evidence=True))
 
 
 def test_what_is_freed_is_not_counted_twice() -> None:

@@ -133,6 +133,12 @@ def test_memory_of_a_batch_grows_by_its_keys_and_values():
     assert four["layers"] == one["layers"]
 
 
+def test_evidence_is_counted_if_asked():
+    parts = json.loads(ctscribe("memory", "embedded", "--evidence", "--json").output)
+    assert parts["evidence"] > 0
+    assert parts.pop("total") == sum(parts.values())
+
+
 def test_memory_of_nothing_is_an_error_of_one_line(tmp_path):
     result = ctscribe("memory", tmp_path / "nowhere")
     assert result.exit_code == 1
