@@ -1,11 +1,14 @@
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from training.ablation.jobs import once
+from training.ablation.jobs import once, seconds_left
 from training.ablation.matrix import Matrix
-from training.ablation.variants import FULL, PAIRS, PROJECTORS, RETRIEVAL, SIGLIP
+from training.ablation.variants import FULL, PAIRS, PROJECTORS, RETRIEVAL, SIGLIP, TABLES
 from training.learner.material import open_material
+from training.recipe.recipe import load_recipe
 
 from .conftest import METRICS
 
@@ -19,6 +22,21 @@ def matrix_of(tiny, out):
 
 def names(jobs):
     return [job.name for job in once(jobs)]
+
+
+def test_the_whole_default_run_is_meant_for_ten_hours():
+    recipe = load_recipe("ablation")
+    test = range(*recipe.phantoms.test)
+    material = SimpleNamespace(parts={"test": test})
+    seeds = (1, 2, 3)
+    jobs = once(
+        job
+        for seed in seeds
+        for job in Matrix(recipe, material, Path("nowhere"), seed, METRICS).jobs(TABLES)
+    )
+    expected = recipe.ablation.seconds
+    assert {job.kind for job in jobs} == expected.keys()
+    assert 5 * 3600 < seconds_left(jobs, expected) < 10 * 3600
 
 
 def test_the_tables_with_least_to_train_come_first(matrix_of):
