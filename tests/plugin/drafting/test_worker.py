@@ -25,6 +25,7 @@ from dicom_io.errors import (
 from plugin.drafting import job_ends, jobs
 from plugin.drafting.desk import Desk
 from plugin.drafting.worker import Worker
+from plugin.drafting.writing.confidence import Confidence
 from plugin.drafting.writing.heat import Heat
 from plugin.reception import intake
 from plugin.reception.sweep import sweep
@@ -183,6 +184,17 @@ def test_the_maps_of_sentences_are_kept_with_the_draft(worker, arrive, rows):
     (kept,) = rows(HeatMap)
     assert kept.draft_id == rows(Draft)[0].id
     assert (kept.sentence, kept.grid, kept.values) == ("There is ascites.", grid, b"\xff")
+
+
+def test_what_was_withheld_and_how_far_it_drifted_is_kept_with_the_draft(worker, arrive, rows):
+    told = Confidence("phantoms, 300 studies", 0.25, (("FINDINGS", "There is ascites."),))
+    drafted = Drafted(make_slice(new_uid()), confidence=told)
+    worker = replace(worker, make_report=lambda paths, **_: drafted)
+    arrive(1)
+    assert worker.work_once()
+    (draft,) = rows(Draft)
+    assert (draft.calibrated_on, draft.drift) == (told.calibrated_on, told.drift)
+    assert draft.withheld == [["FINDINGS", "There is ascites."]]
 
 
 def test_the_timeline_tells_which_series_was_read(worker, arrive, rows):

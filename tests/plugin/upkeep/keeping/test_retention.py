@@ -193,16 +193,21 @@ def test_a_study_without_a_draft_goes_only_if_the_settings_say_so(hospital, prun
     assert (gone.rule, rows(Instance)) == ("undrafted", [])
 
 
-def test_a_draft_goes_after_its_images_and_is_still_explained(hospital, pruned, rows, spool):
+def test_a_draft_goes_after_its_images_and_is_still_explained(
+    hospital, pruned, rows, spool, sessions
+):
     hospital.studies(1)
     for path in paths_beside(rows(Draft)[0].sop_instance_uid):
         spool.absolute(path).write_bytes(b"evidence")
+    with sessions.begin() as session:
+        session.execute(update(Draft).values(withheld=[["FINDINGS", "There is ascites."]]))
     hospital.pass_by(days=31)
     pruned(drafts=Limit(40 * DAY))
     assert files_below(spool.drafts)[0] == 3
     hospital.pass_by(days=10)
     (gone,) = pruned(drafts=Limit(40 * DAY))
     assert (gone.rule, files_below(spool.drafts)[0]) == ("drafts", 0)
+    assert rows(Draft)[0].withheld is None
     assert messages(rows, "draft pruned") == [
         "draft 1 was deleted from the spool by the rule drafts_days = 40"
     ]
