@@ -2,6 +2,7 @@
 import * as core from '@cornerstonejs/core';
 import { init as initLoader } from '@cornerstonejs/dicom-image-loader';
 import * as tools from '@cornerstonejs/tools';
+import { CROSSHAIRS } from './crosshairs';
 import type { HeatMap } from './heat';
 import { load, type Loaded } from './loading';
 import { Overlay } from './overlay';
@@ -31,6 +32,8 @@ export type Sides = Record<'left' | 'right' | 'top' | 'bottom', string>;
 export interface Listener {
   /** Told of each slice that the leading pane shows. */
   onPlace: (place: Place) => void;
+  /** Told when the leading pane shows an image for the first time. */
+  onDrawn: () => void;
   onSides: (plane: Pane['plane'], sides: Sides) => void;
   /** Told when the browser cannot decode an image; open the series again as rendered. */
   onUndecoded: () => void;
@@ -245,6 +248,8 @@ export class Engine {
     for (const event of [Events.STACK_NEW_IMAGE, Events.CAMERA_MODIFIED]) {
       this.leading?.element.addEventListener(event, () => this.tellPlace());
     }
+    const drawn = (): void => this.listener.onDrawn();
+    this.leading?.element.addEventListener(Events.IMAGE_RENDERED, drawn, { once: true });
     if (this.layout === 'stack')
       await this.setStack(preset, Math.floor(this.series.images.length / 2));
     else await this.showPlanes();
@@ -387,12 +392,3 @@ type Tool = { toolName: string };
 function name(tool: unknown): string {
   return (tool as Tool).toolName;
 }
-
-/** Lines in the colours of the theme; no handles, as planes are not turned here. */
-const CROSSHAIRS = {
-  getReferenceLineColor: () => 'rgb(134, 189, 240)',
-  getReferenceLineControllable: () => false,
-  getReferenceLineDraggableRotatable: () => false,
-  getReferenceLineSlabThicknessControlsOn: () => false,
-  mobile: { enabled: false },
-};

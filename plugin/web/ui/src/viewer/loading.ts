@@ -2,13 +2,13 @@
 import type { Types } from '@cornerstonejs/core';
 import { wadors } from '@cornerstonejs/dicom-image-loader';
 import {
+  addressOf,
   askForMetadata,
   inOrder,
   instanceNumberOf,
   isVolume,
   middleOf,
   normalOf,
-  ROOT,
   sopInstanceOf,
 } from './series';
 
@@ -40,10 +40,9 @@ export function load(study: string, series: string): Promise<Loaded> {
 }
 
 async function loaded(study: string, series: string): Promise<Loaded> {
-  const address = `${ROOT}/studies/${study}/series/${series}`;
   const instances = inOrder(await askForMetadata(study, series));
   const images = instances.map((one) => {
-    const image = `wadors:${address}/instances/${sopInstanceOf(one)}/frames/1`;
+    const image = `wadors:${addressOf(study, series, one)}/frames/1`;
     wadors.metaDataManager.add(image, one as never);
     return image;
   });

@@ -18,6 +18,12 @@ export function rangeOf(preset: Preset): { lower: number; upper: number } {
   return { lower: center - width / 2, upper: center + width / 2 };
 }
 
+/** As DICOMweb names it (PS3.18 8.3.5.1.4). */
+export function windowOf(preset: Preset): string {
+  const { center, width } = PRESETS[preset];
+  return `${center},${width},linear-exact`;
+}
+
 /** The preset of a key, if it has one. */
 export function presetOfKey(key: string): Preset | undefined {
   return /^[1-5]$/.test(key) ? PRESET_NAMES[Number(key) - 1] : undefined;

@@ -1,7 +1,7 @@
 /** Images that the browser cannot decode, as the server renders them: grey values of one window. */
 import * as core from '@cornerstonejs/core';
 import { wadors } from '@cornerstonejs/dicom-image-loader';
-import { type Preset, PRESETS, rangeOf } from './presets';
+import { type Preset, rangeOf, windowOf } from './presets';
 
 const SCHEME = 'rendered';
 
@@ -12,9 +12,8 @@ export function registerRendered(): void {
 
 /** What the engine calls an image (`wadors:…`) as the server renders it in a window. */
 export function renderedOf(image: string, preset: Preset): string {
-  const { center, width } = PRESETS[preset];
   const [, address = ''] = image.split('wadors:');
-  const name = `${SCHEME}:${address}/rendered?window=${center},${width},linear-exact#${preset}`;
+  const name = `${SCHEME}:${address}/rendered?window=${windowOf(preset)}#${preset}`;
   wadors.metaDataManager.add(name, wadors.metaDataManager.get(image));
   return name;
 }

@@ -1,7 +1,7 @@
 /** The metadata of a series (DICOM JSON, PS3.18 F.2), and its slices in the order of their places. */
 import type { Series } from '../api/studies';
 
-export const ROOT = '/dicom-web';
+const ROOT = '/dicom-web';
 
 export type Metadata = Record<string, { vr?: string; Value?: unknown[] }>;
 
@@ -29,6 +29,11 @@ async function fetched(study: string, series: string): Promise<Metadata[]> {
   });
   if (!answer.ok) throw new Error(`the images were not found (${answer.status})`);
   return (await answer.json()) as Metadata[];
+}
+
+/** The address of an instance. */
+export function addressOf(study: string, series: string, instance: Metadata): string {
+  return `${ROOT}/studies/${study}/series/${series}/instances/${sopInstanceOf(instance)}`;
 }
 
 /** The series that can be shown. */

@@ -4,9 +4,10 @@ import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 import type { Series, Shown, Slice } from '../api/studies';
 import { useShortcuts } from '../components/keys';
 import { type Key, t } from '../i18n/i18n';
-import { type Drag, Engine, type Layout, type Pane, type Place, type Sides } from './engine';
+import type { Drag, Engine, Layout, Pane, Place, Sides } from './engine';
 import { Heat } from './heat-control';
 import { type Preset, PRESET_NAMES } from './presets';
+import { Preview } from './preview';
 import { firstOf, shownOf } from './series';
 import './viewer.css';
 
@@ -20,6 +21,11 @@ interface OfStudy extends Given {
   /** Those that are there when the study is opened. */
   series: readonly Series[];
 }
+
+type Module = typeof import('./engine');
+
+/** Fetched with the first study: it weighs thirty times the pages. */
+export const fetchEngine = (): Promise<Module> => import('./engine');
 
 const PLANES = ['axial', 'coronal', 'sagittal'] as const;
 const DRAGS: readonly Drag[] = ['window', 'length', 'pan', 'zoom'];
@@ -102,6 +108,7 @@ function Images(given: OfSeries): JSX.Element {
   const [engine, setEngine] = useState<Engine>();
   const [place, setPlace] = useState<Place>();
   const [sides, setSides] = useState<Record<string, Sides>>({});
+  const [drawn, setDrawn] = useState(false);
   const [problem, setProblem] = useState('');
   const [preset, setPreset] = useState<Preset>('soft');
   // Slices that are no even volume stay a stack
@@ -121,11 +128,17 @@ function Images(given: OfSeries): JSX.Element {
     const elements = shown.map((plane, at) => ({ plane, element: panes.current[at] }));
     const usable = elements.filter((one): one is Omit<Pane, 'id'> => Boolean(one.element));
     const named = usable.map((one) => ({ ...one, id: `${one.plane} ${crypto.randomUUID()}` }));
-    Engine.open(named, layout, { study, series, rendered }, preset, {
-      onUndecoded: given.onUndecoded,
-      onPlace: (next) => closed || tell(next),
-      onSides: (plane, next) => closed || setSides((all) => ({ ...all, [plane]: next })),
-    }).then(
+    const opening = fetchEngine().then(
+      (loaded) =>
+        loaded.Engine.open(named, layout, { study, series, rendered }, preset, {
+          onUndecoded: given.onUndecoded,
+          onPlace: (next) => closed || tell(next),
+          onDrawn: () => closed || setDrawn(true),
+          onSides: (plane, next) => closed || setSides((all) => ({ ...all, [plane]: next })),
+        }),
+      () => Promise.reject(new Error(t('viewer.no-engine'))),
+    );
+    opening.then(
       (made) => {
         opened = made;
         if (closed) made.close();
@@ -166,6 +179,7 @@ function Images(given: OfSeries): JSX.Element {
               aria-label={t(used === 'stack' ? 'study.images' : `viewer.${plane}`)}
               onContextMenu={(event) => event.preventDefault()}
             />
+            {!drawn && !problem && layout === 'stack' && <Preview study={study} series={series} preset={preset} />}
             <Letters sides={sides[plane]} />
           </div>
         ))}

@@ -4,13 +4,13 @@ import { beforeLeaving, isRadiologist } from '../../api/session';
 import type { Shown, Slice } from '../../api/studies';
 import { t } from '../../i18n/i18n';
 import { told } from '../../i18n/refusals';
+import { fetchEngine, Viewer } from '../../viewer/viewer';
 import { Ask } from './ask';
 import { Banner } from './banner';
 import { Similar } from './beside';
 import { ConflictDialog } from './conflict';
 import { Decide } from './decide';
 import { Header } from './header';
-import { fetchViewer, Images } from './images';
 import { type Opened, useOpened, useOthers } from './opened';
 import { Priors } from './priors';
 import { Record } from './record';
@@ -26,8 +26,8 @@ export function StudyPage({ uid }: { uid: string }): JSX.Element {
   const others = useOthers(uid);
   const [shown, setShown] = useState<Shown | null>(null);
   const [slice, setSlice] = useState<Slice | null>(null);
-  // It comes while the server is still asked for the study; `Images` tells if it does not
-  useEffect(() => void fetchViewer().catch(() => undefined), []);
+  // It comes while the server is still asked for the study; the viewer tells if it does not
+  useEffect(() => void fetchEngine().catch(() => undefined), []);
   if (!opened.study) {
     return (
       <div class="notice">
@@ -41,7 +41,9 @@ export function StudyPage({ uid }: { uid: string }): JSX.Element {
   return (
     <div class="study">
       <Header study={opened.study} others={others} />
-      <Images study={uid} series={opened.study.series} show={shown} onSlice={setSlice} />
+      <section class="images" aria-label={t('study.images')}>
+        <Viewer study={uid} series={opened.study.series} show={shown} onSlice={setSlice} />
+      </section>
       <Written uid={uid} opened={opened} slice={slice} onShow={setShown} />
     </div>
   );
