@@ -248,11 +248,12 @@ export class Engine {
     for (const event of [Events.STACK_NEW_IMAGE, Events.CAMERA_MODIFIED]) {
       this.leading?.element.addEventListener(event, () => this.tellPlace());
     }
-    const drawn = (): void => this.listener.onDrawn();
-    this.leading?.element.addEventListener(Events.IMAGE_RENDERED, drawn, { once: true });
     if (this.layout === 'stack')
       await this.setStack(preset, Math.floor(this.series.images.length / 2));
     else await this.showPlanes();
+    // Only now: the engine draws an empty pane, too
+    const drawn = (): void => this.listener.onDrawn();
+    this.leading?.element.addEventListener(Events.IMAGE_RENDERED, drawn, { once: true });
     for (const pane of this.panes) {
       this.resized.observe(pane.element);
       pane.element.addEventListener(Events.CAMERA_MODIFIED, () => this.tellSides(pane));
