@@ -1,7 +1,7 @@
 """Readers in the reading room while studies arrive and are drafted: `python -m bench.web`.
 
 The whole service runs as `ctscribe serve` runs it, with the embedded model. Four associations send
-studies, slice by slice; first alone, then while so many readers page through the list and through
+studies, slice by slice; by turns alone, and while so many readers page through the list and through
 studies. A page is what a browser asks for: the list; or a study with its draft, its review, the
 metadata of its series, and three images. A reader looks at each for as long as `--looks` says.
 """
@@ -51,9 +51,13 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=3, help="how often alone, then beside")
     parser.add_argument("--seconds", type=float, default=20.0, help="of each turn")
     parser.add_argument("--looks", type=float, default=10.0, help="seconds at each page")
+    parser.add_argument("--folder", type=Path, help="where the service keeps all it has")
     parser.add_argument("--json", type=Path, help="write the figures here, too")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, serving(Path(folder), options.readers) as ports:
+    with (
+        tempfile.TemporaryDirectory(dir=options.folder) as folder,
+        serving(Path(folder), options.readers) as ports,
+    ):
         found = measure(ports, options, phantoms(Path(folder)))
     for name, value in found.items():
         print(f"{name:44} {value}")

@@ -54,6 +54,7 @@ from dicom_io.archives.retrieval import (
     storage_roles,
 )
 from dicom_io.archives.tls import Tls
+from dicom_io.errors import SopClassRefused
 
 # Names in a query and its answers may be of any script (PS3.4 C.2.2.2)
 UTF_8 = {"SpecificCharacterSet": "ISO_IR 192"}
@@ -201,6 +202,8 @@ class Dimse:
         arriving = {"ext_neg": storage_roles(), "evt_handlers": [(evt.EVT_C_STORE, inbox.store)]}
         contexts = [*storage_contexts(), (model, None)]
         with self._associated(contexts, PATIENCE, **arriving) as assoc:
+            if model not in {one.abstract_syntax for one in assoc.accepted_contexts}:
+                raise SopClassRefused(f"{self.ae_title} gives nothing by C-GET")
             finish(assoc.send_c_get(wanted, model), self.ae_title)
 
     def _move(self, wanted: Dataset, inbox: Inbox, listener: Listener) -> None:

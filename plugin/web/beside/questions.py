@@ -24,6 +24,8 @@ from plugin.web.dicomweb.problems import Refused
 
 # A reader waits for an answer; who asks more at once is a program, and drafts would wait for it
 _MOST_OPEN = 3
+# An answer takes seconds where no draft is before it; who asks again is told the same
+_ANSWERED_S = 5.0
 # How soon a piece is seen, and how long anybody is kept waiting
 _LOOK_S, _PATIENCE_S = 0.25, 600.0
 # So many turns of a conversation are shown
@@ -62,7 +64,8 @@ def ask(
         study_id, now = _study_id(session, study), now_of(session)
         mine = Question.state == QuestionState.OPEN, Question.asked_by == who.name
         if (session.scalar(select(func.count(Question.id)).where(*mine)) or 0) >= _MOST_OPEN:
-            raise Refused(429, "too-many", "wait for the answers to your other questions")
+            error = "wait for the answers to your other questions"
+            raise Refused(429, "too-many", error, after_s=_ANSWERED_S)
         asked = Question(
             study_id=study_id,
             asked_at=now,

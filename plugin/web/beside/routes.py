@@ -14,6 +14,7 @@ from dicom_io.errors import (
     DicomError,
     MissingAttribute,
     PeerUnreachable,
+    SopClassRefused,
     UnreadableText,
 )
 from plugin.feedback.similar import Embeddings
@@ -107,6 +108,9 @@ def _refusing() -> Iterator[None]:
         yield
     except PeerUnreachable as error:
         raise Refused(504, "archive-silent", "the archive does not answer in time") from error
+    except SopClassRefused as error:
+        told = "the archive lists studies, and gives no objects (no C-GET)"
+        raise Refused(502, "archive-only-lists", told) from error
     except AssociationRejected as error:
         raise Refused(502, "archive-refuses", "the archive refuses to answer") from error
     except (MissingAttribute, UnreadableText) as error:

@@ -71,7 +71,7 @@ def launch_router(gate: Gate, key: bytes | None, root: str, *, secure: bool) -> 
             try:
                 secret = _follow(gate, key, request)
             except Refused as refused:
-                return _to("/sign-in", problem=refused.code)
+                return _to("/sign-in", accession=accession, problem=refused.code)
         elif gate.session_of(request) is None:
             return _to("/sign-in", accession=accession)
         answer = _to_study(gate, accession)

@@ -1,5 +1,5 @@
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from pynetdicom.sop_class import (
 from dicom_io.archives.association import UNCOMPRESSED
 from dicom_io.archives.dimse import Dimse
 from dicom_io.archives.retrieval import REFUSED, Listener
-from dicom_io.errors import AssociationRejected, NotRetrieved, PeerUnreachable
+from dicom_io.errors import AssociationRejected, NotRetrieved, PeerUnreachable, SopClassRefused
 from tests.ct import ct_slice
 from tests.ports import free_port
 
@@ -47,6 +47,7 @@ def pacs(
     final: int | None = None,
     syntax: Any = UNCOMPRESSED,
     move_to: int | None = None,
+    models: Sequence[Any] = MODELS,
 ) -> Iterator[Dimse]:
     """A PACS of one series that says it holds `held` images, and ends with status `final`."""
 
@@ -72,7 +73,7 @@ def pacs(
         yield from get(event)
 
     ae = AE("PACS")
-    for model in MODELS:
+    for model in models:
         ae.add_supported_context(model)
     ae.add_supported_context(CTImageStorage, syntax, scu_role=True, scp_role=True)
     ae.add_requested_context(CTImageStorage, syntax)
@@ -96,6 +97,12 @@ def test_what_the_archive_holds_is_got(tmp_path, move):
         archive.fetch(STUDY, tmp_path)
     assert received(tmp_path) == {str(one.SOPInstanceUID) for one in images}
     assert {path.name for path in tmp_path.iterdir()} == {f"00000{n}.dcm" for n in range(3)}
+
+
+def test_an_archive_without_c_get_is_told_from_one_that_fails(tmp_path):
+    finds = [StudyRootQueryRetrieveInformationModelFind]
+    with pacs([image(1)], models=finds) as archive, pytest.raises(SopClassRefused, match="C-GET"):
+        archive.fetch(STUDY, tmp_path)
 
 
 def test_compressed_images_come_as_they_are(tmp_path):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
-from tests.plugin.web.slices import AXES, Clinic, draft_of, opened, series, shows
+from tests.plugin.web.chromium import page_of
+from tests.plugin.web.slices import AXES, Clinic, as_file, draft_of, opened, series, shows
 from tests.plugin.web.slices import clinic as clinic
 
 GREYS = """([x, y]) => {
@@ -39,6 +40,24 @@ def test_pixels_are_those_of_the_image(
             until(page, GREYS, f"is.every((one) => Math.abs(one - {grey}) < 4)", [across, 0.5])
         page.keyboard.press("1")  # lung: -1350 to 150
         until(page, GREYS, "is.every((one) => one === 255)", [0.6, 0.5])
+
+
+def test_the_servers_image_is_there_until_the_viewer_draws(
+    chromium: Browser, clinic: Clinic
+) -> None:
+    slices, held = series(), list[Route]()
+    clinic.store.store_instances([as_file(one) for one in slices])
+    with page_of(chromium, clinic.address, "ada") as page:
+        page.route("**/frames/1", held.append)
+        page.goto(f"/study/{slices[0].StudyInstanceUID}")
+        preview = page.locator(".viewer-preview")
+        expect(preview).to_be_visible(timeout=120_000)
+        page.wait_for_function("() => document.querySelector('.viewer-preview').naturalWidth > 0")
+        page.unroute("**/frames/1")
+        for one in held:
+            one.continue_()
+        shows(page, slices[len(slices) // 2])
+        expect(preview).to_have_count(0)
 
 
 def test_keys_scroll_and_a_sentence_leads_to_its_slice(chromium: Browser, clinic: Clinic) -> None:

@@ -190,7 +190,7 @@ def test_an_archive_that_gives_no_objects_still_lists_them(service: Ward) -> Non
     with asking(service, NoRetrieval()) as client:
         assert len(client.get(LIST).json()["priors"]) == 1
         answer = client.get(f"{LIST}/{PRIOR}")
-    assert (answer.status_code, answer.json()["code"]) == (502, "archive-refuses")
+    assert (answer.status_code, answer.json()["code"]) == (502, "archive-only-lists")
 
 
 def test_without_an_archive_there_is_nothing(service: Ward) -> None:

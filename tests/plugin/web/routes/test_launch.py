@@ -104,10 +104,10 @@ def test_a_link_that_is_over_or_changed_lets_nobody_in(
     client: TestClient, clock: list[datetime], link: Callable[[str], str]
 ) -> None:
     changed = client.get(link("ann").replace("reader=ann", "reader=ada"))
-    assert changed.headers["location"] == "/sign-in?problem=bad-link"
+    assert changed.headers["location"] == "/sign-in?accession=A1&problem=bad-link"
     late = link("ann")
     clock[0] += timedelta(seconds=121)
-    assert client.get(late).headers["location"] == "/sign-in?problem=link-over"
+    assert client.get(late).headers["location"] == "/sign-in?accession=A1&problem=link-over"
     assert client.get("/api/session").json()["user"] is None
 
 

@@ -123,6 +123,7 @@ def test_one_person_asks_few_questions_at_once(
         beside.ask(sessions, "1.2", "An effusion?", [], ANN)
     told = client.post("/api/studies/1.2/questions", json={"question": "And a nodule?"})
     assert (told.status_code, told.json()["code"]) == (429, "too-many")
+    assert int(told.headers["Retry-After"]) > 0
 
 
 def test_questions_go_with_their_study(sessions: SessionFactory) -> None:
