@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Event
 from typing import Any
 
 import pytest
@@ -45,15 +46,19 @@ def test_pixels_are_those_of_the_image(
 def test_the_servers_image_is_there_until_the_viewer_draws(
     chromium: Browser, clinic: Clinic
 ) -> None:
-    slices, held = series(), list[Route]()
+    slices, held, free = series(), list[Route](), Event()
+
+    def hold(route: Route) -> None:
+        route.continue_() if free.is_set() else held.append(route)
+
     clinic.store.store_instances([as_file(one) for one in slices])
     with page_of(chromium, clinic.address, "ada") as page:
-        page.route("**/frames/1", held.append)
+        page.route("**/frames/1", hold)
         page.goto(f"/study/{slices[0].StudyInstanceUID}")
         preview = page.locator(".viewer-preview")
         expect(preview).to_be_visible(timeout=120_000)
         page.wait_for_function("() => document.querySelector('.viewer-preview').naturalWidth > 0")
-        page.unroute("**/frames/1")
+        free.set()
         for one in held:
             one.continue_()
         shows(page, slices[len(slices) // 2])
