@@ -64,8 +64,8 @@ def ask(
         study_id, now = _study_id(session, study), now_of(session)
         mine = Question.state == QuestionState.OPEN, Question.asked_by == who.name
         if (session.scalar(select(func.count(Question.id)).where(*mine)) or 0) >= _MOST_OPEN:
-            error = "wait for the answers to your other questions"
-            raise Refused(429, "too-many", error, after_s=_ANSWERED_S)
+            told = "wait for the answers to your other questions"
+            raise Refused(429, "too-many", told, after_s=_ANSWERED_S)
         asked = Question(
             study_id=study_id,
             asked_at=now,

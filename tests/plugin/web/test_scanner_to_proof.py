@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Page, expect
 from pydicom import Dataset
 
 from dicom_io.phantoms.dicom_study import ct_images
@@ -95,11 +95,12 @@ def test_from_the_scanner_to_the_proof(
         # The list is not loaded again: it hears of the study, and then of its draft
         row = page.get_by_role("row").filter(has_text=str(slices[0].AccessionNumber))
         expect(row).to_contain_text("Draft", timeout=DRAFTED_MS)
-        page.route("**/draft", lambda route: with_evidence(route, slices[20]))
+        leaning = leaning_on_slices(page, study)
         row.get_by_role("link").first.click()
-        sentence = page.locator("[data-sentence]").first
+        sentence = page.locator(f"[data-sentence='{leaning['id']}']")
         sentence.click()
-        shows(page, slices[20])
+        strongest = leaning["evidence"][0]["sop_instance_uid"]
+        shows(page, next(one for one in slices if one.SOPInstanceUID == strongest))
         expect(sentence).to_contain_text("On this image")
         edit(page, "Seen and corrected.")
         page.keyboard.press("a")
@@ -110,18 +111,11 @@ def test_from_the_scanner_to_the_proof(
     assert sorted("Seen and corrected." in one for one in reports(orthanc, study)) == [False, True]
 
 
-def with_evidence(route: Route, one: Dataset) -> None:
-    """Let the first sentence of the real draft lean on a slice, as no model of ours says any."""
-    told = route.fetch().json()
-    place = {
-        "series_instance_uid": str(one.SeriesInstanceUID),
-        "sop_instance_uid": str(one.SOPInstanceUID),
-        "series_number": int(one.SeriesNumber),
-        "instance_number": int(one.InstanceNumber),
-    }
-    first = next(section for section in told["sections"] if section["sentences"])
-    first["sentences"][0]["evidence"] = [place]
-    route.fulfill(json={**told, "has_evidence": True})
+def leaning_on_slices(page: Page, study: str) -> dict[str, Any]:
+    """The first sentence of the draft for which the model names slices."""
+    sections = page.request.get(f"/api/studies/{study}/draft").json()["sections"]
+    sentences = (one for section in sections for one in section["sentences"])
+    return next(one for one in sentences if one["evidence"])
 
 
 def edit(page: Page, text: str) -> None:
