@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from pydicom import Dataset
 
 from dicom_io.phantoms.dicom_study import ct_images
 from dicom_io.phantoms.phantom import make_phantom
