@@ -1,4 +1,4 @@
-"""What a vision tower in bfloat16 changes: hidden states, limits of abstention and texts.
+"""What a vision tower in bfloat16 changes: hidden states, distances that limits bound, and texts.
 
 The embedded model sees phantoms twice in one process, in float32 and with its tower in bfloat16;
 projector and language model stay in float32 both times. Correct on every processor, fast on those
@@ -17,7 +17,6 @@ from statistics import median
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from dicom_io.model_input.preprocess import ModelInput, PreprocessSpec, prepare
@@ -27,8 +26,6 @@ from engine.checkpoints.checkpoint import load_checkpoint
 from engine.inference.device import has_bfloat16_units
 from engine.inference.local import LocalEngine
 from engine.network.out_of_distribution import (
-    MARGIN,
-    TrainingDistribution,
     image_features,
 )
 from engine.network.towers.inference_form import use_inference_form
@@ -73,8 +70,8 @@ class Side:
         return self.engine.report(given, GREEDY)
 
 
-def compare(count: int, texts: int) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Compare both sides, and return the farthest distances in bfloat16 as well.
+def compare(count: int, texts: int) -> dict[str, Any]:
+    """Compare both sides.
 
     Parameters
     ----------
@@ -100,7 +97,7 @@ def compare(count: int, texts: int) -> tuple[dict[str, Any], dict[str, Tensor]]:
     ]
     assert full.distribution is not None
     limits = {name: g.limit for name, g in full.distribution.gaussians.items()}
-    figures = {
+    return {
         "embedded_model": full.engine.identity.digest,
         "torch": torch.__version__,
         "processor_has_bfloat16_units": has_bfloat16_units(),
@@ -116,7 +113,6 @@ def compare(count: int, texts: int) -> tuple[dict[str, Any], dict[str, Tensor]]:
         },
         "texts": texts_changed(written),
     }
-    return figures, farthest[1]
 
 
 def relative(found: Tensor, wanted: Tensor) -> float:
@@ -145,26 +141,13 @@ def texts_changed(written: list[tuple[Generation, Generation]]) -> dict[str, Any
     }
 
 
-def write_limits(path: Path, farthest: dict[str, Tensor]) -> None:
-    """Add the limits for bfloat16 to a training distribution, by the rule of `fit_distribution`."""
-    known = TrainingDistribution.from_tensors(load_file(path))
-    gaussians = {
-        name: replace(gaussian, rounded_limit=(MARGIN * farthest[name]).float())
-        for name, gaussian in known.gaussians.items()
-    }
-    save_file(TrainingDistribution(gaussians).to_tensors(), path)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--phantoms", type=int, default=300)
     parser.add_argument("--texts", type=int, default=100)
-    parser.add_argument("--limits", type=Path, help="a training distribution to add the limits to")
     parser.add_argument("--record", type=Path)
     options = parser.parse_args()
-    figures, farthest = compare(options.phantoms, options.texts)
-    if options.limits:
-        write_limits(options.limits, farthest)
+    figures = compare(options.phantoms, options.texts)
     text = json.dumps(figures, indent=2)
     print(text)
     if options.record:

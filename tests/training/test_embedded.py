@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 import engine
+from bench.foreign_kinds import DEVELOPED, disfigured
 from dicom_io.errors import CtscribeError, EngineError
 from dicom_io.model_input.preprocess import prepare
 from dicom_io.phantoms.phantom import make_phantom
 from dicom_io.phantoms.truth import FINDINGS
 from dicom_io.slices.read import read_studies, read_study
-from dicom_io.types import Volume
 from dicom_io.volume.stacks import stack_of
 from dicom_io.volume.volume import build_volume
 from engine import load_engine
@@ -151,27 +151,23 @@ def test_it_refuses_what_it_was_not_taught_and_says_what_it_was(shipped):
 
 
 def test_it_gives_no_answer_about_what_it_does_not_report(shipped):
-    noise = prepare(disfigured("noise"), shipped.preprocess)
+    noise = prepare(disfigured(DEVELOPED["noise"], 900_001), shipped.preprocess)
     answer = shipped.ask(noise, "Is there ascites?", ["Yes", "No"])
     assert answer.generation.abstained
     assert answer.choices == ()
 
 
-def disfigured(how: str) -> Volume:
-    volume = make_phantom(900_001).volume
-    hu, rng = volume.hu.astype(np.float32), np.random.default_rng(0)
-    made = {
-        "noise": rng.normal(0, 300, hu.shape),
-        "air": np.full_like(hu, -1000),
-        "inverted": -hu,
-        "shifted by 300 HU": hu + 300,
-        "stored values": hu + 1024,
-    }[how]
-    return Volume(np.clip(np.rint(made), -1024, 3071).astype(np.int16), volume.affine_lps)
-
-
-@pytest.mark.parametrize("how", ["noise", "air", "inverted", "shifted by 300 HU", "stored values"])
-def test_it_abstains_on_what_no_scanner_makes(shipped, how):
-    generation = shipped.report(prepare(disfigured(how), shipped.preprocess))
+@pytest.mark.parametrize("kind", DEVELOPED)
+def test_it_abstains_on_what_it_was_not_trained_on(shipped, kind):
+    generation = shipped.report(prepare(disfigured(DEVELOPED[kind], 900_001), shipped.preprocess))
     assert generation.abstained
     assert generation.text == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [("upside down", "what lies where"), ("every eighth slice repeated", "neighbouring slices")],
+)
+def test_it_says_what_is_foreign_about_a_body_of_the_right_texture(shipped, kind, reason):
+    image = prepare(disfigured(DEVELOPED[kind], 900_002), shipped.preprocess)
+    assert reason in shipped.report(image).abstained
