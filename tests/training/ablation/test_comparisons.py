@@ -7,6 +7,7 @@ from training.ablation.comparisons import Comparison, comparison_table, comparis
 from training.ablation.scores import Figure
 from training.ablation.tables import Layout
 from training.ablation.variants import FULL, SIGLIP, TABLES, Model, Pair, models_of, pairs_of
+from training.data.phantoms.prepare import write_phantoms
 from training.evaluation.metrics.bootstrap import Interval, wilson
 from training.learner.material import open_material
 from training.recipe.recipe import load_recipe
@@ -18,8 +19,10 @@ TYPES = ("plane", "phase", "organ")
 
 
 @pytest.fixture(scope="session")
-def material(out, tiny):
-    return open_material(tiny, out / "store")
+def material(tiny, tmp_path_factory):
+    store = tmp_path_factory.mktemp("phantoms") / "store"
+    write_phantoms(store, tiny.seeds, tiny.preprocess_spec, kind=tiny.kind)
+    return open_material(tiny, store)
 
 
 def figure(value: float, n: int = 6) -> Figure:
