@@ -19,12 +19,12 @@ _CONTEXT.set_forkserver_preload(["tests.preloaded"])
 
 
 class Forked:
-    """`python -m MODULE ARGUMENTS`, started.
+    """`python -m MODULE ARGUMENTS` or `python FILE ARGUMENTS`, started.
 
     Parameters
     ----------
     command : sequence of str
-        The module and its arguments.
+        The module, or the path of a file that ends in `.py`, and its arguments.
     environment : mapping of str to str, optional
         What is put over the environment.
     log : Path, optional
@@ -83,4 +83,24 @@ def _run(
     os.environ.update(environment)
     module, *arguments = command
     sys.argv = [module, *arguments]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    if module.endswith(".py"):
+        runpy.run_path(module, run_name="__main__")
+    else:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def status_of(program: str, folder: Path) -> int | None:
+    """Run a program to its end; returns its status, that of a signal below zero.
+
+    Parameters
+    ----------
+    program : str
+        Lines of Python.
+    folder : Path
+        Takes the file of the program.
+    """
+    file = folder / "program.py"
+    file.write_text(program, "utf-8")
+    process = Forked([str(file)])
+    process.communicate(300)
+    return process.returncode

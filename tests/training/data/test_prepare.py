@@ -1,8 +1,6 @@
 import json
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +8,7 @@ from PIL import Image
 
 from dicom_io.errors import UnusableData
 from dicom_io.model_input.preprocess import PreprocessSpec
+from tests.forked import status_of
 from tests.training.data.conftest import write_case
 from training.data import shards
 from training.data.prepare import Prepared, prepare_m3d
@@ -103,8 +102,7 @@ def die_after_two(path, text):
 shards.write_atomically = die_after_two
 prepare_m3d(Path({str(phantom_raw)!r}), Path({str(out)!r}), spec={SPEC!r}, held_out=0.2)
 """
-    run = subprocess.run([sys.executable, "-c", program], check=False, timeout=300)
-    assert run.returncode == -signal.SIGKILL
+    assert status_of(program, tmp_path) == -signal.SIGKILL
     assert not (out / "splits.json").exists()
     (out / "images" / "00009.part").write_text("half a shard")
     prepare_m3d(phantom_raw, out, spec=SPEC, held_out=0.2)

@@ -2,8 +2,6 @@ import fcntl
 import json
 import shutil
 import signal
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from dicom_io.model_input.preprocess import PreprocessSpec, prepare
 from dicom_io.slices.read import read_study
 from dicom_io.volume.series import choose_series
 from dicom_io.volume.volume import build_volume
+from tests.forked import status_of
 from tests.training.site.studies import (
     SPEC,
     Patient,
@@ -195,8 +194,7 @@ shards.write_atomically = work.write_atomically = die_at_the_moment
 wanted = wanted(Path({str(archive)!r}), Path({str(table)!r}))
 prepare.prepare_site(wanted, Path({str(out)!r}), Path({str(work)!r}), accept_all=True)
 """
-    run = subprocess.run([sys.executable, "-c", program], check=False, timeout=300)
-    assert run.returncode == -signal.SIGKILL
+    assert status_of(program, tmp_path) == -signal.SIGKILL
     assert not (out / "splits.json").exists()
     prepare_site(wanted(archive, table), out, work, accept_all=True)
     assert contents(out) == contents(prepared[0])

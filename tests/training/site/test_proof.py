@@ -1,8 +1,6 @@
 """Nothing that identifies leaves: planted wherever it can stand, searched in every byte."""
 
 import logging
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +13,7 @@ from pydicom.datadict import dictionary_VR
 from pydicom.uid import SecondaryCaptureImageStorage, generate_uid
 
 from tests.ct import ct_slice
+from tests.forked import Forked
 from tests.training.site.planted import MARK, NUMBER, PLANTED, VALUES, found_in, plant, plant_meta
 from tests.training.site.studies import Patient, write_study, write_table
 from training.site.deidentify.headers import deidentify, origin, quiet
@@ -22,7 +21,6 @@ from training.site.deidentify.keys import Key
 from training.site.deidentify.survivors import CLEANED, tag_of
 
 KEY = Key(b"k" * 32)
-CTSCRIBE = str(Path(sys.executable).with_name("ctscribe"))
 ALIAS = f"{MARK}müller"
 REPORTS = (
     f"FINDINGS: Mr. {ALIAS.upper()}, Erika (* 17.11.1971, MRN {NUMBER}) was seen by Dr. {MARK}smith"
@@ -78,23 +76,24 @@ def archive(tmp_path_factory) -> tuple[Path, Path]:
     return root / "archive", write_table(root / f"{MARK}.csv", rows)
 
 
+def ran(words: list[str]) -> tuple[int | None, str]:
+    """Run `ctscribe`; returns its status, and all that it wrote."""
+    process = Forked(["plugin", *words])
+    output, _ = process.communicate(300)
+    return process.returncode, output
+
+
 @pytest.fixture(scope="module")
 def prepared(archive, tmp_path_factory) -> tuple[Path, str]:
     """The data set that the command makes, and everything that it said."""
     out = tmp_path_factory.mktemp("proof") / "out"
     studies, table = archive
-    command = [CTSCRIBE, "prepare", "site", str(studies)]
+    command = ["prepare", "site", str(studies)]
     said = ""
     for more in ([], ["--accept-all"]):
-        done = subprocess.run(
-            [*command, str(out), "--reports", str(table), *more],
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        said += done.stdout + done.stderr
-        assert done.returncode == 0, said
+        status, output = ran([*command, str(out), "--reports", str(table), *more])
+        said += output
+        assert status == 0, said
     return out, said.replace(str(studies), "SOURCE").replace(str(table), "TABLE")
 
 
@@ -118,14 +117,7 @@ def test_nothing_that_was_planted_is_said(prepared):
 def test_verify_finds_nothing_with_all_that_is_known(prepared):
     out, _ = prepared
     work = out.with_name("out.private")
-    done = subprocess.run(
-        [CTSCRIBE, "prepare", "verify", str(out), "--work", str(work)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert (done.stdout, done.returncode) == ("sound\n", 0)
+    assert ran(["prepare", "verify", str(out), "--work", str(work)]) == (0, "sound\n")
 
 
 def test_what_the_reports_say_of_the_disease_is_still_there(prepared):
