@@ -26,9 +26,11 @@ class Forked:
     command : sequence of str
         The module, or the path of a file that ends in `.py`, and its arguments.
     environment : mapping of str to str, optional
-        What is put over the environment.
+        What is put over the environment; the folders of a `PYTHONPATH` come first, as ever.
     log : Path, optional
         A file that gets output and errors in place of `stdout`.
+    folder : Path, optional
+        The current one.
 
     Attributes
     ----------
@@ -41,9 +43,10 @@ class Forked:
         command: Sequence[str],
         environment: Mapping[str, str] | None = None,
         log: Path | None = None,
+        folder: Path | None = None,
     ):
         ours, theirs = _CONTEXT.Pipe(duplex=False)
-        what = (theirs, command, environment or {}, log)
+        what = (theirs, command, environment or {}, log, folder)
         self._process = _CONTEXT.Process(target=_run, args=what)
         self._process.start()
         theirs.close()
@@ -74,13 +77,19 @@ class Forked:
 
 
 def _run(
-    output: Connection, command: Sequence[str], environment: Mapping[str, str], log: Path | None
+    output: Connection,
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    log: Path | None,
+    folder: Path | None,
 ) -> None:
     os.setsid()
     with output, log.open("ab") if log else nullcontext(output) as into:
         for stream in (1, 2):
             os.dup2(into.fileno(), stream)
     os.environ.update(environment)
+    sys.path[:0] = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
+    os.chdir(folder or ".")
     module, *arguments = command
     sys.argv = [module, *arguments]
     if module.endswith(".py"):

@@ -100,9 +100,9 @@ def folder(checkpoint: Checkpoint, tmp_path: Path) -> Path:
     return tmp_path / "tiny"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def written_by_vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, VllmServer]]:
-    """A checkpoint, and the vLLM server that runs its language model: one for all tests."""
+    """A checkpoint, and the vLLM server that runs its language model: one for a file's tests."""
     require(VLLM_PYTHON.is_file(), f"{VLLM_PYTHON} (`make vllm`)")
     llm = tiny_llm()
     llm.hidden_size = 64  # the narrowest heads that vLLM's attention knows on a CPU have 32
