@@ -29,7 +29,7 @@ from training.export.phrasings import phantom_facts, phantom_phrasings
 FIRST_SEED = 45_000_000
 """Far from the phantoms that a model is trained, explained and tested on."""
 
-PHANTOMS = "synthetic phantoms, a third each with standard, subtle and hard findings"
+PHANTOMS = "synthetic phantoms of three grades"
 """The set, as a reader sees it."""
 
 _SENTENCE = re.compile(r"[^\s.!?](?:[^.!?\n]|\.(?=\d))*[.!?]?")
