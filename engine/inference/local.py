@@ -24,7 +24,7 @@ from engine.checkpoints.decoding import Decoding
 from engine.inference.cpu import on_cpu
 from engine.inference.device import choose_device, choose_dtype, device_memory
 from engine.inference.parts import cut_off, joined
-from engine.inference.pieces import Pieces, pieces
+from engine.inference.pieces import Pieces
 from engine.inference.prompts import Prompts, text_ends, token_id
 from engine.inference.quantization import named, quantize
 from engine.inference.question import Asked, special_tokens
@@ -83,7 +83,7 @@ class LocalEngine:
         self._generator = generator(self._model, decoding)
         # A report in parts answers several prompts, and no sentence is known to follow one of them
         baselines = None if checkpoint.prompt.parts else checkpoint.baselines
-        self._explainer = explainer_for(self._model, checkpoint.tokenizer, baselines, image_token)
+        self._explainer = explainer_for(self._model, checkpoint.tokenizer, baselines)
         self._one_call = Lock()
 
     @classmethod
@@ -202,10 +202,13 @@ class LocalEngine:
         if explainer is None or generation.abstained is not None:
             return ()
         require_preprocessing(model_input, self.preprocess)
-        question = self._checkpoint.prompt.reports[0]
-        prompt = self._prompts.ids(question, len(generation.token_ids))
+        prompt = self._prompts.answered_by(generation)
         with self._running(), torch.inference_mode(False), torch.enable_grad():
             return explainer.explain(prompt, model_input, generation, spans, within_s)
+
+    @property
+    def can_assess(self) -> bool:
+        return self._checkpoint.calibration is not None
 
     def assess(
         self,
@@ -247,14 +250,13 @@ class LocalEngine:
         until = monotonic() + within_s
         said = spoken(generation.text, spans, phrasings)
         posteriors = dict(question_posteriors(self, model_input, phrasings, until))
-        known = self._checkpoint.prompt
         # what was asked organ by organ is no one text
-        scorer = FactScorer(
-            self._model, self._checkpoint.tokenizer, () if known.parts else phrasings
-        )
-        prompt = self._prompts.ids(known.reports[0], len(generation.token_ids))
+        whole = () if self._checkpoint.prompt.parts else phrasings
+        prompt = self._prompts.answered_by(generation)
+        asked = (prompt, model_input, generation, said, until)
         with self._running():
-            posteriors |= scorer.posteriors(prompt, model_input, generation, said, until)
+            scorer = FactScorer(self._model, self._checkpoint.tokenizer, whole)
+            posteriors |= scorer.posteriors(*asked)
         return scored(said, phrasings, posteriors)
 
     def _answers(
@@ -391,14 +393,4 @@ class LocalEngine:
         return lambda token: on_token(split.add(token))
 
     def _generation(self, tokens: GeneratedTokens, seen: Seen) -> Generation:
-        text_pieces = pieces(self._checkpoint.tokenizer, tokens.ids)
-        return Generation(
-            text="".join(text_pieces),
-            tokens=text_pieces,
-            token_ids=tokens.ids,
-            token_logprobs=tokens.logprobs,
-            image_embedding=seen.embedding,
-            identity=self.identity,
-            finish_reason=tokens.finish_reason,
-            abstained=seen.abstained,
-        )
+        return seen.generation(tokens, self._checkpoint.tokenizer, self.identity)

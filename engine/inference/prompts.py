@@ -17,6 +17,7 @@ from engine.inference.question import (
     known_question,
     require_known_words,
 )
+from engine.protocol import Generation
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +59,28 @@ class Prompts:
                 f"new ones are {asked}; the model's context holds {limit}"
             )
         return torch.tensor([ids], device=next(model.parameters()).device)
+
+    def answered_by(self, report: Generation) -> Tensor:
+        """Return the tokens of the prompt that a report answers, (1, n).
+
+        Raises
+        ------
+        EngineError
+            This model has not written it: on a GPU a token that it has not would end the process.
+        PromptTooLong
+            Both exceed the model's context.
+        """
+        known, ids = self.checkpoint.prompt, report.token_ids
+        vocabulary = self.checkpoint.model.llm_config.vocab_size
+        if not all(0 <= one < vocabulary for one in ids):
+            raise EngineError("the report holds tokens that this model does not have")
+        # What a limit cut off within a character is no part of the text, and parts are cut as well
+        spelled = self.checkpoint.tokenizer.decode(list(ids)).lstrip()
+        image_token = token_id(self.checkpoint, known.image_token)
+        whole = spelled.rstrip("\N{REPLACEMENT CHARACTER}").startswith(report.text)
+        if image_token in ids or not (whole or known.parts):
+            raise EngineError("the report's tokens do not spell its text")
+        return self.ids(known.reports[0], len(ids))
 
     def question_ids(self, asked: Asked, max_new_tokens: int) -> tuple[Tensor, list[int]]:
         """Return the tokens of a question, (1, n), and those that tell its choices apart."""

@@ -10,7 +10,6 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from dicom_io.errors import EngineError
 from dicom_io.model_input.preprocess import ModelInput
 from dicom_io.volume.orientation import acquisition_plane
 from engine.judgement.baselines import Baselines, Box, Contrast, body_box
@@ -56,7 +55,7 @@ class Seen:
 
 
 def explainer_for(
-    model: VisionLanguageModel, tokenizer: Tokenizer, baselines: Baselines | None, image_token: int
+    model: VisionLanguageModel, tokenizer: Tokenizer, baselines: Baselines | None
 ) -> Explainer | None:
     """Return what finds the evidence of a model's sentences; None where nothing can.
 
@@ -64,12 +63,12 @@ def explainer_for(
     ----------
     model : VisionLanguageModel
         On the device where it will run.
-    tokenizer, baselines, image_token
+    tokenizer, baselines
         As `Explainer` takes them; None where nobody has measured baselines.
     """
     if baselines is None:
         return None
-    explainer = Explainer(model, tokenizer, baselines, image_token)
+    explainer = Explainer(model, tokenizer, baselines)
     return explainer if explainer.can_explain else None
 
 
@@ -84,14 +83,11 @@ class Explainer:
     tokenizer : Tokenizer
     baselines : Baselines
         What is said of absent findings, and what images without them look like.
-    image_token : int
-        Holds the place of images in a prompt.
     """
 
     model: VisionLanguageModel
     tokenizer: Tokenizer
     baselines: Baselines
-    image_token: int
 
     @property
     def can_explain(self) -> bool:
@@ -114,13 +110,7 @@ class Explainer:
             Placeholders and the question that the report answers.
         model_input, generation, spans, within_s
             As there.
-
-        Raises
-        ------
-        EngineError
-            The report was not written by this model.
         """
-        self._require_own(generation)
         until = time.monotonic() + within_s
         spoken = [
             (span, contrast)
@@ -137,16 +127,6 @@ class Explainer:
                     found[contrast.finding] = self._evidence(seen, contrast, wordings, until)
         named = ((span, found[contrast.finding]) for span, contrast in spoken)
         return tuple(replace(one, span=span) for span, one in named if one is not None)
-
-    def _require_own(self, generation: Generation) -> None:
-        """Refuse tokens that the model has not: on a GPU a single one would end the process."""
-        ids = generation.token_ids
-        if not all(0 <= one < self.model.llm_config.vocab_size for one in ids):
-            raise EngineError("the report holds tokens that this model does not have")
-        # What a limit cut off within a character is no part of the text
-        spelled = self.tokenizer.decode(list(ids)).lstrip().rstrip("\N{REPLACEMENT CHARACTER}")
-        if self.image_token in ids or not spelled.startswith(generation.text):
-            raise EngineError("the report's tokens do not spell its text")
 
     @torch.no_grad()
     def _see(self, model_input: ModelInput, device: torch.device) -> Seen:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from dicom_io.model_input.preprocess import ModelInput
 from engine.protocol import Generation
@@ -153,10 +154,24 @@ class Assessment:
     calibrated_on: str = ""
     drift: float | None = None
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values that JSON can hold; `from_dict` reads them back."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Any) -> Assessment:
+        """Read what `to_dict` gave; a ValueError says it is no such."""
+        return TypeAdapter(cls).validate_python(values)
+
 
 @runtime_checkable
 class Assesses(Protocol):
     """An engine that can say how sure it is of its sentences."""
+
+    @property
+    def can_assess(self) -> bool:
+        """Whether somebody has calibrated this model."""
+        ...
 
     def assess(
         self,

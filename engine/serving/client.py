@@ -12,7 +12,7 @@ import httpx
 
 from dicom_io.errors import EngineError, EngineUnavailable
 from dicom_io.model_input.preprocess import ModelInput, PreprocessSpec
-from engine.judgement.protocol import Evidence
+from engine.judgement.protocol import Assessment, Evidence
 from engine.protocol import (
     AS_TRAINED,
     Answer,
@@ -32,7 +32,14 @@ from engine.serving.calls import (
     retry_after_s,
 )
 from engine.serving.hosts import Host
-from engine.serving.wire import EvidenceTask, QuestionTask, ReportTask, SamplesTask, ServedModel
+from engine.serving.wire import (
+    ConfidenceTask,
+    EvidenceTask,
+    QuestionTask,
+    ReportTask,
+    SamplesTask,
+    ServedModel,
+)
 
 T = TypeVar("T")
 
@@ -174,6 +181,25 @@ class RemoteEngine:
         task = EvidenceTask.of(generation, spans, within_s)
         return self._ask("/v1/evidence", model_input, task, partial(_evidence, set(task.spans)))
 
+    @property
+    def can_assess(self) -> bool:
+        """Whether the server's model is calibrated; raises `EngineUnavailable`."""
+        return self._served().can_assess
+
+    def assess(
+        self,
+        model_input: ModelInput,
+        generation: Generation,
+        spans: Sequence[tuple[int, int]],
+        *,
+        within_s: float = float("inf"),
+    ) -> Assessment:
+        """Say how sure the model is of sentences; see `Assesses.assess`."""
+        if not self.can_assess or generation.abstained is not None:
+            return Assessment(())
+        task = ConfidenceTask.of(generation, spans, within_s)
+        return self._ask("/v1/confidence", model_input, task, partial(_assessment, {*task.spans}))
+
     def _served(self) -> ServedModel:
         if self._model is None:
             self._patiently(self.ask_identity)
@@ -284,4 +310,11 @@ def _evidence(asked: set[tuple[int, int]], values: Any) -> tuple[Evidence, ...]:
     found = tuple(map(Evidence.from_dict, values)) if isinstance(values, list) else None
     if found is None or not asked.issuperset(one.span for one in found):
         raise ValueError("evidence of other sentences")
+    return found
+
+
+def _assessment(asked: set[tuple[int, int]], values: Any) -> Assessment:
+    found = Assessment.from_dict(values)
+    if not asked.issuperset(one.span for one in found.sentences):
+        raise ValueError("confidence in other sentences")
     return found

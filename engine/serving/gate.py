@@ -19,7 +19,7 @@ from engine.serving.wire import pack_error
 LOGGER = logging.getLogger(__name__)
 OPEN = ("/health", "/ready")
 """Paths that say nothing about the model, for probes that hold no token."""
-COUNTED = ("/v1/report", "/v1/samples", "/v1/ask", "/v1/evidence")
+COUNTED = ("/v1/report", "/v1/samples", "/v1/ask", "/v1/evidence", "/v1/confidence")
 """Paths that are counted and logged by name; any other path is what somebody made up."""
 
 

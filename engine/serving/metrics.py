@@ -7,12 +7,12 @@ from itertools import chain
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 
-from engine.judgement.protocol import Evidence
+from engine.judgement.protocol import Assessment, Evidence
 from engine.protocol import Answer, Compilation, Generation, ModelIdentity
 
 # A token takes milliseconds, a report of a large model on a busy CPU minutes
 SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 120.0, 300.0, 600.0)
-Result = Generation | Answer | tuple[Generation, ...] | tuple[Evidence, ...]
+Result = Generation | Answer | Assessment | tuple[Generation, ...] | tuple[Evidence, ...]
 
 BATCHES = (1, 2, 4, 8, 16, 32)
 

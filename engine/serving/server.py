@@ -25,13 +25,20 @@ from starlette.exceptions import HTTPException
 from dicom_io.errors import EngineError, EngineFault, EngineUnavailable, OutOfDeviceMemory
 from dicom_io.model_input.preprocess import ModelInput
 from engine.inference.question import question_prompt, require_distinct
-from engine.judgement.protocol import Evidence, Explains
 from engine.protocol import Compiles, OnToken, Reached, ReportEngine, require_preprocessing
 from engine.serving import wire
 from engine.serving.device_queue import DeviceQueue
 from engine.serving.gate import LoadGate, TokenGate
+from engine.serving.judging import assesses, explains, judging, looking
 from engine.serving.metrics import Result, ServingMetrics
-from engine.serving.wire import EvidenceTask, QuestionTask, ReportTask, SamplesTask, Task
+from engine.serving.wire import (
+    ConfidenceTask,
+    EvidenceTask,
+    QuestionTask,
+    ReportTask,
+    SamplesTask,
+    Task,
+)
 
 LOGGER = logging.getLogger(__name__)
 UPLOAD_S = 60.0
@@ -93,6 +100,7 @@ def make_app(
     app.add_api_route("/v1/samples", service.samples, methods=["POST"])
     app.add_api_route("/v1/ask", service.ask, methods=["POST"])
     app.add_api_route("/v1/evidence", service.evidence, methods=["POST"])
+    app.add_api_route("/v1/confidence", service.confidence, methods=["POST"])
     return app
 
 
@@ -162,7 +170,8 @@ class _Service:
     async def model(self) -> Response:
         """Which model this is, and how its input must be prepared."""
         engine = self._engine
-        served = wire.ServedModel(engine.identity, engine.preprocess, _explains(engine) is not None)
+        judges = explains(engine) is not None, assesses(engine) is not None
+        served = wire.ServedModel(engine.identity, engine.preprocess, *judges)
         return _json(wire.pack_model(served))
 
     async def report(self, request: Request) -> Response:
@@ -180,6 +189,10 @@ class _Service:
     async def evidence(self, request: Request) -> Response:
         """Where sentences of a report come from."""
         return await self._answer(request, EvidenceTask)
+
+    async def confidence(self, request: Request) -> Response:
+        """How sure the model is of sentences of a report."""
+        return await self._answer(request, ConfidenceTask)
 
     def retry_after_s(self) -> int:
         """How long the device takes for what it runs, as the last run says."""
@@ -257,7 +270,9 @@ class _Service:
         engine = self._engine
         match task:
             case EvidenceTask(within_s=within_s):
-                return self._queue.aside(key, self._look(model_input, task), within_s)
+                return self._queue.aside(key, looking(engine, model_input, task), within_s)
+            case ConfidenceTask():
+                run = judging(engine, model_input, task)
             case ReportTask(sampling) if on_token is None:
                 return self._queue.report(key, model_input, sampling)
             case ReportTask(sampling):
@@ -268,25 +283,6 @@ class _Service:
                 asked = (model_input, question, choices, sampling)
                 run = partial(engine.ask, *asked, on_token=on_token)
         return self._queue.call(key, run, shared=on_token is None)
-
-    def _look(
-        self, model_input: ModelInput, task: EvidenceTask
-    ) -> Callable[[float], tuple[Evidence, ...]]:
-        engine = _explains(self._engine)
-        if engine is None:
-            raise EngineError("this model cannot say where its sentences come from")
-        report = task.report(self._engine.identity)
-
-        def look(left_s: float) -> tuple[Evidence, ...]:
-            return (
-                engine.explain(model_input, report, task.spans, within_s=left_s) if left_s else ()
-            )
-
-        return look
-
-
-def _explains(engine: object) -> Explains | None:
-    return engine if isinstance(engine, Explains) and engine.can_explain else None
 
 
 async def _body(request: Request, limit: int) -> bytes:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 import numpy as np
 import zstandard
@@ -37,7 +37,7 @@ LONGEST_REPORT = 4096
 """Tokens: what is longer was cut off at a limit, and is no report that anybody reads."""
 MOST_SENTENCES = 256
 LONGEST_LOOK_S = 60.0
-"""The longest that a server looks for the evidence of one report."""
+"""The longest that a server looks for what it can tell of the sentences of one report."""
 
 # Higher levels cost more time than a gigabit line saves (python -m bench.serving)
 _LEVEL = 1
@@ -77,8 +77,8 @@ class QuestionTask:
 
 
 @dataclass(frozen=True)
-class EvidenceTask:
-    """It is asked where in the volume sentences of its report come from.
+class SentencesTask:
+    """Something is asked of sentences of the volume's report.
 
     Parameters
     ----------
@@ -108,10 +108,8 @@ class EvidenceTask:
             raise EngineError("the request's spans do not lie in its text")
 
     @classmethod
-    def of(
-        cls, generation: Generation, spans: Sequence[tuple[int, int]], within_s: float
-    ) -> EvidenceTask:
-        """Ask it of sentences of a report; see `Explains.explain`."""
+    def of(cls, generation: Generation, spans: Sequence[tuple[int, int]], within_s: float) -> Self:
+        """Ask it of sentences of a report; see `Explains.explain` and `Assesses.assess`."""
         within_s = min(max(within_s, 0.0), LONGEST_LOOK_S)
         return cls(generation.tokens, generation.token_ids, tuple(spans), within_s)
 
@@ -123,17 +121,28 @@ class EvidenceTask:
         return Generation(text, self.tokens, self.token_ids, unknown, seen, identity, "eos")
 
 
-AnyTask = ReportTask | SamplesTask | QuestionTask | EvidenceTask
-Task = TypeVar("Task", ReportTask, SamplesTask, QuestionTask, EvidenceTask)
+@dataclass(frozen=True)
+class EvidenceTask(SentencesTask):
+    """It is asked where in the volume they come from."""
+
+
+@dataclass(frozen=True)
+class ConfidenceTask(SentencesTask):
+    """It is asked how sure the model is of them."""
+
+
+AnyTask = ReportTask | SamplesTask | QuestionTask | EvidenceTask | ConfidenceTask
+Task = TypeVar("Task", ReportTask, SamplesTask, QuestionTask, EvidenceTask, ConfidenceTask)
 
 
 @dataclass(frozen=True)
 class ServedModel:
-    """What a server says of its model, and whether it tells where sentences come from."""
+    """What a server says of its model, and what of its sentences it can tell."""
 
     identity: ModelIdentity
     preprocess: PreprocessSpec
     can_explain: bool = False
+    can_assess: bool = False
 
 
 def pack(model_input: ModelInput, task: AnyTask) -> bytes:

@@ -56,10 +56,10 @@ def find_confidence(
     """
     if not within_s or generation.abstained is not None:
         return None, None
-    if not isinstance(engine, Assesses):
-        return Assessed(), None
     spans = assertions_in(generation.text)
     try:
+        if not isinstance(engine, Assesses) or not engine.can_assess:
+            return Assessed(), None
         found = engine.assess(model_input, generation, spans, within_s=within_s)
     except (EngineError, RuntimeError) as error:  # torch's own errors are RuntimeErrors
         # a draft is worth more than what it says of itself

@@ -28,6 +28,8 @@ class Assessing(FakeEngine):
         self.broken, self.calibrated_on = failure, calibrated_on
         self.asked: list[tuple[list[str], float]] = []
 
+    can_assess = True
+
     def assess(self, model_input, generation, spans, *, within_s):
         texts = [generation.text[slice(*span)] for span in spans]
         self.asked.append((texts, within_s))
