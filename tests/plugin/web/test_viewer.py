@@ -5,10 +5,12 @@ from __future__ import annotations
 from threading import Event
 from typing import Any
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
+from tests.dicom_io.volume.test_multiframe import enhanced, frame
 from tests.plugin.web.chromium import page_of
 from tests.plugin.web.slices import AXES, Clinic, as_file, draft_of, opened, series, shows
 from tests.plugin.web.slices import clinic as clinic
@@ -63,6 +65,22 @@ def test_the_servers_image_is_there_until_the_viewer_draws(
             one.continue_()
         shows(page, slices[len(slices) // 2])
         expect(preview).to_have_count(0)
+
+
+def test_frames_of_an_enhanced_object_are_scrolled_in_order_of_their_places(
+    chromium: Browser, clinic: Clinic
+) -> None:
+    order = [3, 0, 4, 1, 2]
+    hu = np.stack([np.full((64, 64), 50 * k) for k in order])
+    frames = [frame(2 * k, intercept=-1024 - k) for k in order]
+    one = enhanced(hu, frames)
+    with opened(chromium, clinic, [one]) as page:
+        expect(page.get_by_text("Image 3 of 5")).to_be_visible()
+        for key, at in (("+", 3), ("+", 4), ("PageDown", 0)):
+            page.keyboard.press(key)
+            expect(page.get_by_text(f"Image {at + 1} of 5")).to_be_visible()
+            grey = min(255, round((50 * at + 160) / 400 * 255))
+            until(page, GREYS, f"is.every((one) => Math.abs(one - {grey}) < 4)", [0.5, 0.5])
 
 
 def test_keys_scroll_and_a_sentence_leads_to_its_slice(chromium: Browser, clinic: Clinic) -> None:

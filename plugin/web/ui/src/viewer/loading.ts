@@ -42,7 +42,7 @@ export function load(study: string, series: string): Promise<Loaded> {
 async function loaded(study: string, series: string): Promise<Loaded> {
   const instances = inOrder(await askForMetadata(study, series));
   const images = instances.map((one) => {
-    const image = `wadors:${addressOf(study, series, one)}/frames/1`;
+    const image = `wadors:${addressOf(study, series, one)}`;
     wadors.metaDataManager.add(image, one as never);
     return image;
   });

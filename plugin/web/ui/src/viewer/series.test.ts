@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { presetOfKey, rangeOf } from './presets';
 import {
+  addressOf,
+  framesOf,
   inOrder,
   instanceNumberOf,
   isVolume,
@@ -22,6 +24,44 @@ describe('windows', () => {
     expect(presetOfKey('1')).toBe('lung');
     expect(presetOfKey('6')).toBeUndefined();
     expect(rangeOf('soft')).toEqual({ lower: -160, upper: 240 });
+  });
+});
+
+describe('frames', () => {
+  const groups = (tag: string, of: Metadata): Metadata => ({ [tag]: { Value: [of] } });
+  const place = (z: number): Metadata => groups('00209113', { '00200032': { Value: [0, 0, z] } });
+
+  it('of an enhanced object are slices at their own places', () => {
+    const enhanced: Metadata = {
+      '00080018': { Value: ['1.2'] },
+      '00200013': { Value: [7] },
+      '00280008': { Value: [2] },
+      '52009229': {
+        Value: [groups('00209116', { '00200037': { Value: [1, 0, 0, 0, 1, 0] } })],
+      },
+      '52009230': { Value: [place(5), place(2)] },
+    };
+    const frames = inOrder(framesOf(enhanced));
+    expect(frames.map((one) => one['00200032']?.Value)).toEqual([
+      [0, 0, 2],
+      [0, 0, 5],
+    ]);
+    expect(frames.map((one) => addressOf('s', 'e', one))).toEqual([
+      '/dicom-web/studies/s/series/e/instances/1.2/frames/2',
+      '/dicom-web/studies/s/series/e/instances/1.2/frames/1',
+    ]);
+    expect(frames.map(instanceNumberOf)).toEqual([null, null]);
+    expect(frames.some((one) => '52009230' in one || '00280008' in one)).toBe(false);
+  });
+
+  it('of an object without groups stay in their order', () => {
+    const found = framesOf({ '00080018': { Value: ['1.2'] }, '00280008': { Value: [3] } });
+    expect(inOrder(found).map((one) => addressOf('s', 'e', one).at(-1))).toEqual(['1', '2', '3']);
+  });
+
+  it('are the object itself where it is one image', () => {
+    const one = slice('1', [0, 0, 0], [1, 0, 0, 0, 1, 0]);
+    expect(framesOf(one)).toEqual([one]);
   });
 });
 

@@ -13,6 +13,36 @@ const ROWS = '00280010';
 const COLUMNS = '00280011';
 const PIXEL_SPACING = '00280030';
 
+/** What all frames of an object have in common, and what each has of its own. */
+const GROUPS = ['52009229', '52009230'] as const;
+const FRAMES = '00280008';
+/** Of an object that stands for one frame of another. */
+const FRAME = '00081160';
+
+/**
+ * An object of many frames as images of one (PS3.3 C.7.6.16): what functional groups say of a frame
+ * stands where an image of one frame has it. Frames of an object without groups have no place.
+ */
+export function framesOf(instance: Metadata): Metadata[] {
+  const count = numbersOf(instance, FRAMES)[0] ?? 1;
+  const [shared, own] = GROUPS.map((tag) => (instance[tag]?.Value ?? []) as Metadata[]);
+  if (count <= 1 && !own?.length) return [instance];
+  const without = [...GROUPS, FRAMES, INSTANCE_NUMBER];
+  const common = Object.fromEntries(Object.entries(instance).filter(([tag]) => !without.includes(tag)));
+  return Array.from({ length: count }, (_, at) => ({
+    ...common,
+    ...flat(shared?.[0]),
+    ...flat(own?.[at]),
+    [FRAME]: { vr: 'IS', Value: [at + 1] },
+  }));
+}
+
+/** What the groups of a frame say, each of them a sequence of one item. */
+function flat(groups: Metadata | undefined): Metadata {
+  const items = Object.values(groups ?? {}).map((one) => one.Value?.[0]);
+  return Object.assign({}, ...items.filter((one) => typeof one === 'object')) as Metadata;
+}
+
 const asked = new Map<string, Promise<Metadata[]>>();
 
 /** Ask for the metadata of a series, once for each page. */
@@ -28,12 +58,13 @@ async function fetched(study: string, series: string): Promise<Metadata[]> {
     headers: { Accept: 'application/dicom+json' },
   });
   if (!answer.ok) throw new Error(`the images were not found (${answer.status})`);
-  return (await answer.json()) as Metadata[];
+  return ((await answer.json()) as Metadata[]).flatMap(framesOf);
 }
 
-/** The address of an instance. */
-export function addressOf(study: string, series: string, instance: Metadata): string {
-  return `${ROOT}/studies/${study}/series/${series}/instances/${sopInstanceOf(instance)}`;
+/** The address of an image: a frame of an instance. */
+export function addressOf(study: string, series: string, image: Metadata): string {
+  const instance = `${ROOT}/studies/${study}/series/${series}/instances/${sopInstanceOf(image)}`;
+  return `${instance}/frames/${numbersOf(image, FRAME)[0] ?? 1}`;
 }
 
 /** The series that can be shown. */

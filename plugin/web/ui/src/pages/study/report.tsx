@@ -169,7 +169,7 @@ function Copy({ editing }: { editing: Editing }): JSX.Element {
 }
 
 function textOf(sections: readonly Section[]): string {
-  return sections.map((one) => `${one.title}\n${one.text}`).join('\n\n');
+  return sections.map((one) => `${headingOf(one)}\n${one.text}`).join('\n\n');
 }
 
 const NO_CONFIDENCE = 'legend.no-confidence';
