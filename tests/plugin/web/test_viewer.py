@@ -72,6 +72,7 @@ def test_frames_of_an_enhanced_object_are_scrolled_in_order_of_their_places(
 ) -> None:
     order = [3, 0, 4, 1, 2]
     hu = np.stack([np.full((64, 64), 50 * k) for k in order])
+    hu[:, :8] = -1000  # an image of one value has no contrast to show
     frames = [frame(2 * k, intercept=-1024 - k) for k in order]
     one = enhanced(hu, frames)
     with opened(chromium, clinic, [one]) as page:
