@@ -26,7 +26,7 @@ def mean_drift(session: Session) -> float | None:
     """
     columns = select(Draft.drift, Draft.calibrated_on).order_by(Draft.id.desc())
     # Of some drafts it is not known: those that abstained, or whose model ran out of time
-    latest = session.execute(columns.limit(2 * DRAFTS)).tuples()
+    latest = session.execute(columns.limit(2 * DRAFTS))
     known = [(drift, on) for drift, on in latest if drift is not None]
     same = [drift for drift, on in known if on == known[0][1]][:DRAFTS]
     return sum(same) / DRAFTS if len(same) == DRAFTS else None
