@@ -23,8 +23,12 @@ from dicom_io.volume.orientation import HEAD, LEFT, POSTERIOR, patient_axes
 HISTOGRAM_BINS = 16
 """Sixteenths of [0, 1]; checkpoints hold a Gaussian of so many values and three steps."""
 
-LAYOUT = {HEAD: 16, POSTERIOR: 6, LEFT: 6}
-"""Cells along each axis of the patient: most is told apart from head to feet."""
+LAYOUTS = {
+    "layout": {HEAD: 16, POSTERIOR: 6, LEFT: 6},
+    "outline": {HEAD: 8, POSTERIOR: 2, LEFT: 4},
+}
+"""Cells along each axis of the patient. Many tell an organ that is missing; few tell a body whose
+sides are exchanged, which many drown in what bodies differ by."""
 
 _SENSES = {HEAD: -1, POSTERIOR: 1, LEFT: 1}
 """From head to feet, front to back and right to left, as axial slices are displayed."""
@@ -34,7 +38,7 @@ _DISPLAYED = np.array([[0, 0, 1, 0], [0, 1, 0, 0], [-1, 0, 0, 0], [0, 0, 0, 1]],
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 """Of the steps from one slice, row or column to the next: repeated slices have hardly any."""
 
-FLOORS = {"layout": 0.3}
+FLOORS = {"layout": 0.3, "outline": 0.3}
 """What is added to each value's deviation, as a share of the greatest: cells that are air in nearly
 every image would otherwise count most."""
 
@@ -44,6 +48,7 @@ MARGIN = 1.5
 MEANINGS = {
     "pixels": "intensities and noise",
     "layout": "what lies where in the patient",
+    "outline": "how the body lies",
     "steps": "how neighbouring slices differ",
     "stage0": "fine texture",
     "stage1": "texture",
@@ -70,8 +75,9 @@ def image_features(
     Returns
     -------
     dict of str to Tensor, float32, shape (B, width)
-        "pixels": histogram and mean absolute step along each axis. "layout": means of cells, from
-        head to feet, front to back and right to left. "steps": logarithms of quantiles of the mean
+        "pixels": histogram and mean absolute step along each axis. "layout"
+        and "outline": means of many and of few cells, from head to feet, front to back and right
+        to left. "steps": logarithms of quantiles of the mean
         absolute step from each slice, row and column to the next. "stage0" to "stage4": mean and
         standard deviation over the tokens. The first half of "stage4" is the image embedding.
     """
@@ -79,7 +85,7 @@ def image_features(
     steps = [_steps(pixels, axis) for axis in (2, 3, 4)]
     features = {
         "pixels": torch.cat([_histogram(pixels), *(s.mean(1, keepdim=True) for s in steps)], dim=1),
-        "layout": _layout(pixels, affine_lps),
+        **{name: _layout(pixels, affine_lps, cells) for name, cells in LAYOUTS.items()},
         "steps": torch.cat([_log_quantiles(s) for s in steps], dim=1),
     }
     for stage, hidden in enumerate(hidden_states):
@@ -108,14 +114,16 @@ def _log_quantiles(steps: Tensor) -> Tensor:
     return (torch.quantile(steps, at, dim=1).T + 1e-6).log()
 
 
-def _layout(volume: Tensor, affine_lps: NDArray[np.float64] | None) -> Tensor:
+def _layout(
+    volume: Tensor, affine_lps: NDArray[np.float64] | None, wanted: Mapping[int, int]
+) -> Tensor:
     """Means of cells in the order of the patient's axes, whatever that of the array is."""
     affine = _DISPLAYED if affine_lps is None else affine_lps
     axes = patient_axes(affine)
-    d, h, w = (LAYOUT[axis] for axis in axes)
+    d, h, w = (wanted[axis] for axis in axes)
     cells = adaptive_avg_pool3d(volume, (d, h, w))[:, 0]
     against = [k + 1 for k, axis in enumerate(axes) if affine[axis, k] * _SENSES[axis] < 0]
-    return cells.flip(against).permute(0, *(axes.index(axis) + 1 for axis in LAYOUT)).flatten(1)
+    return cells.flip(against).permute(0, *(axes.index(axis) + 1 for axis in wanted)).flatten(1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -105,6 +105,7 @@ def test_features_describe_pixels_and_every_stage() -> None:
     assert {k: tuple(v.shape) for k, v in features.items()} == {
         "pixels": (2, 19),
         "layout": (2, 16 * 6 * 6),
+        "outline": (2, 8 * 2 * 4),
         "steps": (2, 15),
         "stage0": (2, 8),
         "stage1": (2, 12),
