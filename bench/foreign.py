@@ -1,7 +1,8 @@
 """From which foreign images a model abstains, and from how many unseen phantoms.
 
 Everything foreign is made of phantoms, or read from a folder of real series. The mechanism was
-developed on the kinds of `DEVELOPED`; those of `HELD_BACK` were looked at when it was final.
+developed on the kinds of `DEVELOPED`. Those of `HELD_BACK` were looked at when it was final, and
+one change was made after that: few cells beside many, for exchanged sides and for fronts.
 Run `python -m bench.foreign`; see bench/README.md.
 """
 

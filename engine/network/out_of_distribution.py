@@ -75,11 +75,11 @@ def image_features(
     Returns
     -------
     dict of str to Tensor, float32, shape (B, width)
-        "pixels": histogram and mean absolute step along each axis. "layout"
-        and "outline": means of many and of few cells, from head to feet, front to back and right
-        to left. "steps": logarithms of quantiles of the mean
-        absolute step from each slice, row and column to the next. "stage0" to "stage4": mean and
-        standard deviation over the tokens. The first half of "stage4" is the image embedding.
+        "pixels": histogram and mean absolute step along each axis. "layout" and "outline": means
+        of many and of few cells, from head to feet, front to back and right to left. "steps":
+        logarithms of quantiles of the mean absolute step from each slice, row and column to the
+        next. "stage0" to "stage4": mean and standard deviation over the tokens. The first half of
+        "stage4" is the image embedding.
     """
     pixels = volume.float()
     steps = [_steps(pixels, axis) for axis in (2, 3, 4)]
