@@ -169,3 +169,14 @@ def test_nothing_that_a_library_warns_of_is_heard(caplog):
         Dataset().PatientBirthDate = "MAIER"
     assert not caplog.records
     assert not heard
+
+
+def test_who_is_quiet_within_quiet_lets_nobody_speak_until_the_first_has_ended(caplog):
+    logger = logging.getLogger("pydicom")
+    before = logger.level
+    with quiet():
+        with quiet():
+            logger.critical("MAIER")
+        logger.critical("MAIER")
+    assert not caplog.records
+    assert logger.level == before
