@@ -3,6 +3,7 @@ import socketserver
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests import quick
@@ -13,6 +14,12 @@ from tests.repository import ROOT
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A server looks up twice a second whether it shall end; hundreds end here, one after another
 socketserver.BaseServer.serve_forever.__defaults__ = (0.02,)
+
+# A test is never timed: a busy machine takes its time to draw and to run an example
+hypothesis.settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("untimed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

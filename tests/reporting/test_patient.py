@@ -174,9 +174,7 @@ IDS = st.text(
 )
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(patient_id=IDS, family=IDS, sex=st.sampled_from(["", "M", "F", "O", "U", "W"]))
 def test_any_identity_is_carried(tmp_path, patient_id, family, sex):
     header = ct_header(SpecificCharacterSet="ISO_IR 192")

@@ -46,7 +46,7 @@ def test_equals_the_monai_path(scaling, crop, dtype):
     np.testing.assert_allclose(pixels, by_monai(hu, spec, -160, 240), atol=1e-5)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     size=st.tuples(*[st.integers(1, 30)] * 3),
     shape=st.tuples(st.integers(8, 24), st.integers(20, 40), st.integers(16, 40)),

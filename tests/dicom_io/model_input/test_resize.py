@@ -1,6 +1,6 @@
 import numpy as np
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dicom_io.model_input.resize import (
@@ -21,7 +21,6 @@ def test_taps_lie_inside_and_weigh_one(n_in, n_out):
     np.testing.assert_allclose(weights.sum(axis=0), 1, atol=1e-6)
 
 
-@settings(deadline=None)
 @given(shape=sizes, size=sizes)
 def test_equals_torch_interpolate(shape, size):
     stack = np.random.default_rng(1).random(shape, np.float32)
@@ -37,7 +36,6 @@ def nearest_by_torch(stack: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
     return torch.nn.functional.interpolate(given, size, mode="nearest")[0, 0].numpy()
 
 
-@settings(deadline=None)
 @given(shape=sizes, size=sizes)
 def test_voxels_are_chosen_as_torch_does(shape, size):
     stack = np.random.default_rng(1).random(shape, np.float32)

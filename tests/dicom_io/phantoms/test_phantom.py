@@ -29,14 +29,14 @@ def test_seeds_differ():
     )
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(seed=st.integers(0, 2**31))
 def test_the_slices_lie_in_the_plane_of_the_truth(seed):
     phantom = make_phantom(seed, matrix=SMALL)
     assert acquisition_plane(phantom.volume.affine_lps) == phantom.truth.plane
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(seed=st.integers(0, 2**31))
 def test_hu_stay_in_the_range_of_a_scanner(seed):
     hu = make_phantom(seed, matrix=SMALL).volume.hu
@@ -90,7 +90,7 @@ def test_an_effusion_lies_on_the_patients_side(side, sign):
     assert here > 2 * there
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(seed=st.integers(0, 2**31))
 def test_a_body_without_a_finding_differs_only_where_the_finding_lies(seed):
     whole = make_phantom(seed, matrix=SMALL, focal=True)

@@ -104,7 +104,7 @@ def test_of_passes_that_overlap_at_their_ends_the_earlier_keeps_the_place(offset
     assert len(left_out) == (8 if offset == 0 else 7)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(order=st.permutations(range(40)), offset=st.sampled_from([0.0, 1.3, 1.5, 33.0]))
 def test_the_order_of_the_files_changes_nothing(order, offset):
     both = [
@@ -143,7 +143,7 @@ def test_slices_numbered_backwards_within_each_slab_are_one_stack():
     assert len(stacks(images(heights))) == 1
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(numbers=st.permutations(range(24)), times=st.permutations(range(24)))
 def test_numbers_and_reconstruction_times_at_random_tear_no_stack(numbers, times):
     anonymised = images(HELICAL, ContentTime=lambda k: f"1000{times[k]:02d}")

@@ -102,7 +102,7 @@ def test_where_nothing_tells_there_is_no_draft_and_the_reason_says_so(tmp_path):
         choose_series(read_study([folder]))
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(order=st.lists(st.permutations(range(PHASES)), min_size=POSITIONS, max_size=POSITIONS))
 def test_orders_at_random_are_never_mixed(tmp_path_factory, order):
     folder = series(tmp_path_factory.mktemp("4d"), lambda k, t: k * PHASES + order[k][t] + 1)

@@ -50,7 +50,7 @@ def stacks(n, affine):
     return ct_stack(np.zeros((n, *PLANE.shape)), affine)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(affine=affines(), order=st.permutations(range(7)))
 def test_the_order_of_the_files_does_not_matter(affine, order):
     images = stacks(7, affine)
@@ -59,7 +59,7 @@ def test_the_order_of_the_files_does_not_matter(affine, order):
     np.testing.assert_array_equal(straight.affine_lps, shuffled.affine_lps)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(affine=affines())
 def test_the_affine_maps_each_slice_to_its_image_position(affine):
     built = grid(stacks(6, affine))
@@ -68,7 +68,7 @@ def test_the_affine_maps_each_slice_to_its_image_position(affine):
         np.testing.assert_allclose(built.affine_lps @ [k, 0, 0, 1], [*plane.position, 1], atol=1e-4)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(affine=affines())
 def test_the_stack_runs_along_row_cross_column(affine):
     built = grid(stacks(6, affine))
@@ -76,7 +76,7 @@ def test_the_stack_runs_along_row_cross_column(affine):
     assert np.cross(w, h) @ d > 0
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(affine=affines(), tilt=st.floats(-30, 30), n=st.integers(5, 12))
 def test_a_tilted_stack_is_moved_to_where_its_slices_lie(affine, tilt, n):
     leaning = affine.copy()

@@ -131,7 +131,7 @@ KINDS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(kinds=st.lists(KINDS, min_size=2, max_size=5), data=st.data())
 def test_the_choice_depends_on_no_order_and_every_reason_names_a_true_difference(kinds, data):
     whole = study(*kinds)

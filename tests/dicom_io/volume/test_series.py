@@ -156,7 +156,7 @@ def test_a_broken_image_is_named_and_the_rest_taken(tmp_path, wrong, says):
     assert choice.rejected[0].reason.startswith(says)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(order=st.permutations(range(18)))
 def test_the_choice_does_not_depend_on_the_order_of_the_files(order):
     both = [*axial(9, 2), *axial(9, 2, AcquisitionNumber=2)]

@@ -104,7 +104,7 @@ def test_a_straight_rod_stays_straight_and_in_its_place(tmp_path, tilt, directio
     np.testing.assert_allclose(volume.hu[inside], expected[inside], atol=25)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(tilt=st.floats(-30, 30), lateral=st.floats(-0.4, 0.4))
 def test_a_linear_field_survives_any_shear(tmp_path_factory, tilt, lateral):
     affine = turned(tilt)
@@ -136,7 +136,7 @@ def test_a_missing_slice_is_interpolated_between_its_neighbours(tmp_path):
     assert len(volume.sop_instance_uids) == 18
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(gaps=st.lists(st.sampled_from([2, 3, 5]), min_size=4, max_size=12))
 def test_uneven_slices_are_resampled_on_their_true_positions(tmp_path_factory, gaps):
     places = np.cumsum([0, 2, 2, 2, 3, 3, 3, *gaps, 5, 5, 5])

@@ -159,7 +159,7 @@ def drafts_of(folder):
     return [PIPELINE.report_study(study) for study in read_studies([folder])]
 
 
-fuzzed = settings(max_examples=40, deadline=None)  # as a busy machine takes its time
+fuzzed = settings(max_examples=40)  # as a busy machine takes its time
 
 
 @fuzzed

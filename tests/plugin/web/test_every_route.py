@@ -181,7 +181,6 @@ def test_no_request_breaks_it(house: House) -> None:
 
         @settings(
             max_examples=10,
-            deadline=None,
             derandomize=True,
             database=None,
             suppress_health_check=list(HealthCheck),

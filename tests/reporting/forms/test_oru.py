@@ -2,7 +2,7 @@ from datetime import datetime, timedelta, timezone
 
 import hl7
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reporting.edition import Edition, Predecessor
@@ -83,7 +83,6 @@ def test_delimiters_in_a_text_do_not_break_the_message():
     assert message.unescape(shown) == "A|B^C&D~E\\F is present."
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60))
 def test_no_name_adds_a_segment(name):
     sr = report()

@@ -183,9 +183,7 @@ TEXTS = st.text(
 )
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(TEXTS.map(str.strip).filter(bool), min_size=1, max_size=5))
 def test_text_survives_the_file_character_by_character(tmp_path, texts):
     read = reread(build_sr(findings(*texts), HEADERS), tmp_path)

@@ -189,7 +189,7 @@ _WORDS = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(_WORDS, st.tuples(_TEXTS, _TEXTS), max_size=8), st.booleans())
 def test_no_generated_header_keeps_what_a_person_typed(typed, nested):
     image = ct_slice(np.zeros((4, 4)), (0, 0, 0))

@@ -9,7 +9,7 @@ from dicom_io.phantoms.truth import PLANES
 from training.data.phantoms.regions import CELL, cells_of, grid, packed, unpacked
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 99), size=st.tuples(*[st.integers(1, 40)] * 3))
 def test_cells_survive_being_packed(seed, size):
     cells = np.random.default_rng(seed).random(grid(size)) < 0.3

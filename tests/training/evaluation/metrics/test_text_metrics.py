@@ -127,7 +127,7 @@ def test_meteor_is_the_formula_of_2007(prediction, reference):
     assert meteor(prediction, reference) == pytest.approx(meteor_by_hand(prediction, reference))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(WORDS, WORDS)
 @pytest.mark.usefixtures("nltk_files")
 def test_the_formulas_hold_for_any_words(prediction, reference):

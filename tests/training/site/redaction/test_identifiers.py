@@ -223,7 +223,7 @@ _FRAGMENTS = st.sampled_from(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(_FRAGMENTS, max_size=14))
 def test_nothing_more_is_found_in_a_text_that_was_cleaned(fragments):
     text = cleaned(" ".join(fragments))
