@@ -91,7 +91,11 @@ function start(): Promise<void> {
 export class Engine {
   private readonly engine = new core.RenderingEngine(crypto.randomUUID());
   private readonly group: tools.Types.IToolGroup;
-  private readonly resized = new ResizeObserver(() => this.engine.resize(true, true));
+  private readonly resized = new ResizeObserver(() => {
+    this.fit();
+    // Once more: while planes are being drawn, the engine may leave a canvas as it was
+    setTimeout(() => this.fit(), 300);
+  });
   private readonly canPlanes: boolean;
   private overlays: Overlay[] = [];
   private cine: ReturnType<typeof setInterval> | undefined;
@@ -136,6 +140,10 @@ export class Engine {
       throw error;
     }
     return made;
+  }
+
+  private fit(): void {
+    if (!this.closed) this.engine.resize(true, true);
   }
 
   get hasPlanes(): boolean {
@@ -251,14 +259,13 @@ export class Engine {
     if (this.layout === 'stack')
       await this.setStack(preset, Math.floor(this.series.images.length / 2));
     else await this.showPlanes();
-    // Only now: the engine draws an empty pane, too
-    const drawn = (): void => this.listener.onDrawn();
-    this.leading?.element.addEventListener(Events.IMAGE_RENDERED, drawn, { once: true });
     for (const pane of this.panes) {
       this.resized.observe(pane.element);
       pane.element.addEventListener(Events.CAMERA_MODIFIED, () => this.tellSides(pane));
       this.tellSides(pane);
     }
+    // Only now: the engine draws an empty pane, too
+    this.leading?.element.addEventListener(Events.IMAGE_RENDERED, this.listener.onDrawn, { once: true });
     this.look(preset);
     this.tellPlace();
   }
@@ -390,6 +397,4 @@ export class Engine {
 }
 
 type Tool = { toolName: string };
-function name(tool: unknown): string {
-  return (tool as Tool).toolName;
-}
+const name = (tool: unknown): string => (tool as Tool).toolName;
