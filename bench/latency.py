@@ -43,12 +43,15 @@ STEPS = {
 }
 
 
-def write_settings(folder: Path, archive_port: int, quiet_s: float, database: str | None) -> Path:
+def write_settings(
+    folder: Path, archive_port: int, quiet_s: float, database: str | None, *, text_alone: bool
+) -> Path:
     path = folder / "ctscribe.toml"
+    engine = "[engine]\nevidence_s = 0\nconfidence_s = 0\n" if text_alone else ""
     own = f"database = {json.dumps(database)}\n" if database else ""
     path.write_text(
         f"[receiver]\nport = {free_port()}\n[completeness]\nquiet_s = {quiet_s}\n"
-        f'[storage]\nspool = "spool"\nfloor_mb = 1\n{own}'
+        f'[storage]\nspool = "spool"\nfloor_mb = 1\n{own}{engine}'
         f'[[destinations]]\nname = "pacs"\nkind = "dimse"\nhost = "127.0.0.1"\n'
         f'port = {archive_port}\nae_title = "{ARCHIVE}"\n',
         encoding="utf-8",
@@ -98,12 +101,14 @@ def _differences(moments: dict[str, datetime], began: float, proved: datetime) -
     return seconds
 
 
-def measure(rounds: int, quiet_s: float, database: str | None) -> dict[str, object]:
+def measure(
+    rounds: int, quiet_s: float, database: str | None, *, text_alone: bool
+) -> dict[str, object]:
     """Medians over studies that are sent one after the other; the first one is not counted."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with running_archive(folder / "archive", ae_title=ARCHIVE) as archive_port:
-            config = write_settings(folder, archive_port, quiet_s, database)
+            config = write_settings(folder, archive_port, quiet_s, database, text_alone=text_alone)
             settings = load_settings(config)
             receiver = Dimse("127.0.0.1", settings.receiver.port, "CTSCRIBE")
             with (folder / "log").open("wb") as log:
@@ -119,6 +124,7 @@ def measure(rounds: int, quiet_s: float, database: str | None) -> dict[str, obje
     whole = [sum(steps.values()) for steps in found[1:]]
     return {
         "studies": rounds,
+        "text_alone": text_alone,
         "database": "SQLite" if database is None else database.partition(":")[0],
         "quiet_end_to_proof_s": round(statistics.median(whole), 2),
         "slowest_s": round(max(whole), 2),
@@ -144,9 +150,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--quiet", type=float, default=2.0, help="quiet period in seconds")
     parser.add_argument("--database", help="URL of an empty PostgreSQL database; else SQLite")
+    parser.add_argument("--text-alone", action="store_true", help="without evidence and confidence")
     parser.add_argument("--record", type=Path, help="where the result is kept, too")
     arguments = parser.parse_args()
-    result = json.dumps(measure(arguments.rounds, arguments.quiet, arguments.database), indent=2)
+    found = measure(
+        arguments.rounds, arguments.quiet, arguments.database, text_alone=arguments.text_alone
+    )
+    result = json.dumps(found, indent=2)
     print(result)
     if arguments.record:
         arguments.record.write_text(result + "\n", encoding="utf-8")

@@ -83,9 +83,13 @@ def read_study(folder: Path) -> list[Slice]:
 
 
 def send(
-    port: int, studies: Sequence[Sequence[Slice]], ends: float, most: int | None = None
+    port: int,
+    studies: Sequence[Sequence[Slice]],
+    ends: float,
+    most: int | None = None,
+    every_s: float = 0.0,
 ) -> list[Store]:
-    """Send studies, one slice after another, each as soon as the last one is acknowledged.
+    """Send studies, one slice after another, none before the last one is acknowledged.
 
     Parameters
     ----------
@@ -97,16 +101,18 @@ def send(
         When to stop, by time.monotonic.
     most : int, optional
         How many studies at most.
+    every_s : float
+        The least time from one slice to the next.
     """
     took: list[Store] = []
     count = 0
     while time.monotonic() < ends and (most is None or count < most):
-        took += _send_study(port, studies[count % len(studies)], ends)
+        took += _send_study(port, studies[count % len(studies)], ends, every_s)
         count += 1
     return took
 
 
-def _send_study(port: int, slices: Sequence[Slice], ends: float) -> Iterator[Store]:
+def _send_study(port: int, slices: Sequence[Slice], ends: float, every_s: float) -> Iterator[Store]:
     study, series = _fresh(), _fresh()
     with socket.create_connection(("127.0.0.1", port), timeout=120) as peer:
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -118,7 +124,9 @@ def _send_study(port: int, slices: Sequence[Slice], ends: float) -> Iterator[Sto
             data = one.data
             for old, new in zip(one.uids, (study, series, instance), strict=True):
                 data = data.replace(old, new)
-            yield _store(peer, b"".join(_pdus(one.sop_class, instance, number, data, longest)))
+            done = _store(peer, b"".join(_pdus(one.sop_class, instance, number, data, longest)))
+            yield done
+            time.sleep(max(0.0, done.began + every_s - time.monotonic()))
         peer.sendall(_RELEASE)
         _receive(peer)
 

@@ -1,9 +1,10 @@
 """Readers in the reading room while studies arrive and are drafted: `python -m bench.web`.
 
 The whole service runs as `ctscribe serve` runs it, with the embedded model. Four associations send
-studies, slice by slice; by turns alone, and while so many readers page through the list and through
-studies. A page is what a browser asks for: the list; or a study with its draft, its review, the
-metadata of its series, and three images. A reader looks at each for as long as `--looks` says.
+studies, slice by slice, as fast as `--rate` says; by turns alone, and while so many readers page
+through the list and through studies. A page is what a browser asks for: the list; or a study with
+its draft, its review, the metadata of its series, and three images. A reader looks at each for as
+long as `--looks` says.
 """
 
 from __future__ import annotations
@@ -50,6 +51,12 @@ def main() -> None:
     parser.add_argument("--associations", type=int, default=4)
     parser.add_argument("--turns", type=int, default=3, help="how often alone, then beside")
     parser.add_argument("--seconds", type=float, default=20.0, help="of each turn")
+    parser.add_argument(
+        "--rate",
+        type=float,
+        default=25.0,  # as a CT reconstructs; four of them bring a study of 300 every 3 s
+        help="slices a second of each association; 0 as fast as each is acknowledged",
+    )
     parser.add_argument("--looks", type=float, default=10.0, help="seconds at each page")
     parser.add_argument("--folder", type=Path, help="where the service keeps all it has")
     parser.add_argument("--json", type=Path, help="write the figures here, too")
@@ -183,6 +190,7 @@ def measure(
     """Store alone and beside readers, by turns, so that both meet the same noise."""
     dicom, web = ports
     alone, beside = Measured(), Measured()
+    every_s = 1 / options.rate if options.rate else 0.0
     # In processes of their own: what they do takes no time from one another's interpreter
     with ProcessPoolExecutor(
         options.associations + 1, multiprocessing.get_context("spawn")
@@ -191,7 +199,9 @@ def measure(
             # The first part is for nobody: processes start, and there is something to read
             ends = time.monotonic() + options.seconds
             sent = [
-                elsewhere.submit(send, dicom, studies[k % 3 :] + studies[: k % 3], ends)
+                elsewhere.submit(
+                    send, dicom, studies[k % 3 :] + studies[: k % 3], ends, every_s=every_s
+                )
                 for k in range(options.associations)
             ]
             if part is beside:
