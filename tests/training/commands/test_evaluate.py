@@ -114,5 +114,5 @@ def test_two_evaluations_are_compared(checkpoint, options, tmp_path):
     (tmp_path / "out").rename(tmp_path / "first")
     run("report", *arguments)
     result = run("compare", tmp_path / "first", tmp_path / "out")
-    assert "| ROUGE-1 (greedy) | 0.00 (0.00 to 0.00) |" in result.output
+    assert "| ROUGE-1 (greedy) | 0.00 (-65.76 to 65.76) |" in result.output
     assert json.loads(run("compare", tmp_path / "first", tmp_path / "out", "--json").stdout)
