@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from dicom_io.counted import counted
 from dicom_io.errors import CheckpointMismatch
 from engine.judgement.phrasing import ABSENT, Phrasing
 from engine.judgement.protocol import Assessment, Confidence, Level
@@ -107,7 +108,8 @@ class Calibration(BaseModel):
     @property
     def calibrated_on(self) -> str:
         """The set with its number of studies, as a reader may see it."""
-        return f"{self.name}, {self.studies} studies"
+        studies = counted(self.studies, "study", "studies")
+        return f"{self.name}, {studies}"
 
     def of(self, finding: str, present: bool) -> Fitted | None:
         """Look up what was fitted for a finding and polarity."""

@@ -43,7 +43,7 @@ DISTRIBUTION, CONFIDENCE = "out-of-distribution", "confidence"
     help='Device to run on, such as "cpu" or "cuda". Auto takes CUDA if there is one.',
 )
 def calibrate(model: str, **options: Any) -> None:
-    """Fit a model's confidence, and when it abstains, to your studies.
+    """Fit a model's confidence and abstentions to your studies.
 
     STORE is a training store. Two files are written beside the weights of --model:
     out_of_distribution.safetensors says what images it may describe, calibration.json what its

@@ -151,9 +151,10 @@ def drift_states(session: Session, _now: datetime) -> Iterator[Finding]:
     limit = SETTLED if session.scalar(select(is_open)) else DRIFTED
     if mean is not None and abs(mean) > limit:
         less = "less" if mean > 0 else "more"
+        late = counted(DRAFTS, "draft")
         yield Finding(
             DRIFT,
-            f"the model is {less} sure of the last {DRAFTS} drafts than of the studies that it "
+            f"the model is {less} sure of the last {late} than of the studies that it "
             f"was calibrated on (drift {mean:+.2f}): its three words may no longer hold",
         )
 
