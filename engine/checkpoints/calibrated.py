@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dicom_io.errors import CheckpointMismatch
 from engine.checkpoints.description import Description
-from engine.checkpoints.folder import MANIFEST, seal
+from engine.checkpoints.folder import MANIFEST, seal_again
 from engine.checkpoints.layouts.native import OUT_OF_DISTRIBUTION
 from engine.judgement.baselines import EVIDENCE
 from engine.judgement.calibration import CALIBRATION, Calibration, read_calibration
@@ -45,19 +45,14 @@ def own_calibration(found: Description) -> Calibration | None:
 def keep_calibration(folder: Path, calibration: Calibration) -> Path:
     """Write a calibration beside a checkpoint's weights, and vouch for it where a manifest does."""
     path = calibration.save(folder)
-    _seal_again(folder)
+    seal_again(folder)
     return path
 
 
 def discard_calibration(folder: Path) -> None:
     """Remove a calibration, so that the model can be calibrated again."""
     (folder / CALIBRATION).unlink(missing_ok=True)
-    _seal_again(folder)
-
-
-def _seal_again(folder: Path) -> None:
-    if (folder / MANIFEST).is_file():
-        seal(folder)
+    seal_again(folder)
 
 
 def _is_measured(line: str) -> bool:

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from plugin.state import tally  # noqa: F401  its table, too
+from plugin.state import audit, tally  # noqa: F401  their tables, too
 from plugin.state.columns import Base
 from plugin.state.kept import (  # noqa: F401  beside all other tables
     commitments,
@@ -17,6 +17,7 @@ from plugin.state.kept import (  # noqa: F401  beside all other tables
     signed,
     trials,
 )
+from plugin.upkeep.alarms import tables  # noqa: F401  those of alarms
 
 context.configure(
     connection=context.config.attributes["connection"],

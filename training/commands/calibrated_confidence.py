@@ -13,17 +13,14 @@ from dicom_io.counted import counted
 from dicom_io.errors import EngineError, UnusableData
 from dicom_io.model_input.preprocess import ModelInput
 from dicom_io.phantoms.truth import FINDINGS
-from engine.checkpoints.calibrated import discard_calibration, keep_calibration, trained_digest
 from engine.checkpoints.checkpoint import describe
 from engine.checkpoints.description import Description
-from engine.inference.local import LocalEngine
 from engine.judgement.calibration import ENOUGH, Fitted
-from engine.judgement.fitting import fit
 from engine.judgement.phrasing import ABSENT, Phrasing
 from training.data.questions import presence
 from training.data.store import Store, as_unit_interval
 from training.evaluation.metrics.bootstrap import wilson
-from training.export.confidence import Labelled, weighed
+from training.export.confidence import Labelled, keep_fitted
 from training.export.phrasings import phantom_phrasings
 
 
@@ -97,14 +94,10 @@ def calibrate_confidence(
     EngineError, UnusableData
         See `confident_phrasings`.
     """
-    discard_calibration(folder)
     phrasings = confident_phrasings(describe(folder), truths)
-    engine = LocalEngine.load(folder, device=device)
     watched = track(truths, "confidence", console=Console(stderr=True))
     studies = (Labelled(key, _input(store, key), truths[key]) for key in watched)
-    cases = list(weighed(engine, studies, phrasings))
-    fitted = fit(cases, phrasings, name=name, model=trained_digest(describe(folder)))
-    keep_calibration(folder, fitted)
+    fitted = keep_fitted(folder, studies, phrasings, name=name, device=device)
     yield (
         f"confidence: fitted on {fitted.studies} of {counted(len(truths), 'study', 'studies')} "
         "that the model has not learnt from"

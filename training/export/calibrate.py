@@ -10,7 +10,7 @@ from dicom_io.counted import counted
 from dicom_io.errors import UnusableData
 from engine.checkpoints.checkpoint import Checkpoint
 from engine.checkpoints.description import Description
-from engine.checkpoints.folder import MANIFEST, seal
+from engine.checkpoints.folder import seal_again
 from engine.checkpoints.layouts.native import NAMES_OF_DISTRIBUTION, OUT_OF_DISTRIBUTION
 from engine.checkpoints.weights import write_tensors
 from engine.network.out_of_distribution import MARGIN
@@ -120,8 +120,7 @@ def calibrate_distribution(
     for old in NAMES_OF_DISTRIBUTION:
         if old != OUT_OF_DISTRIBUTION:
             (folder / old).unlink(missing_ok=True)
-    if (folder / MANIFEST).is_file():
-        seal(folder)
+    seal_again(folder)
     vectors, n = len(fitted.gaussians), len(unseen)
     yield (
         f"out of distribution: fitted to {counted(len(seen), 'image')} that the model may know; "

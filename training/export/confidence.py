@@ -20,6 +20,7 @@ from engine.checkpoints.calibrated import discard_calibration, keep_calibration,
 from engine.checkpoints.checkpoint import describe
 from engine.checkpoints.description import Description
 from engine.inference.local import LocalEngine
+from engine.judgement.calibration import CALIBRATION, Calibration
 from engine.judgement.fitting import fit
 from engine.judgement.phrasing import Phrasing
 from engine.judgement.scores import Case, cases_of
@@ -74,6 +75,37 @@ def weighed(
         yield from cases_of(study.key, scores, study.truths)
 
 
+def keep_fitted(
+    folder: Path,
+    studies: Iterator[Labelled],
+    phrasings: Sequence[Phrasing],
+    *,
+    name: str,
+    device: str,
+) -> Calibration:
+    """Fit a model's confidence to labelled studies, and keep it beside the weights.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the checkpoint; a calibration that is there is replaced, and the folder sealed again.
+    studies : iterator of Labelled
+        That the model has not learnt from.
+    phrasings : sequence of Phrasing
+        How the model speaks of its findings.
+    name : str
+        Of the set, as a reader of drafts sees it.
+    device : str
+        Where the model runs.
+    """
+    discard_calibration(folder)
+    engine = LocalEngine.load(folder, device=device)
+    cases = list(weighed(engine, studies, phrasings))
+    calibration = fit(cases, phrasings, name=name, model=trained_digest(describe(folder)))
+    keep_calibration(folder, calibration)
+    return calibration
+
+
 def calibrate_on_phantoms(folder: Path, images: int) -> Path:
     """Calibrate a model of phantoms on graded ones, and vouch for the file beside its weights.
 
@@ -95,11 +127,8 @@ def calibrate_on_phantoms(folder: Path, images: int) -> Path:
     if not found.card.demonstration:
         raise EngineError("phantoms say nothing about a model of patients: calibrate it on a store")
     phrasings = phantom_phrasings(found.card.findings)
-    discard_calibration(folder)
-    engine = LocalEngine.load(folder, device="cpu")
-    cases = list(weighed(engine, _phantoms(found, images), phrasings))
-    calibration = fit(cases, phrasings, name=PHANTOMS, model=trained_digest(found))
-    return keep_calibration(folder, calibration)
+    keep_fitted(folder, _phantoms(found, images), phrasings, name=PHANTOMS, device="cpu")
+    return folder / CALIBRATION
 
 
 def _phantoms(model: Description, images: int) -> Iterator[Labelled]:

@@ -14,10 +14,8 @@ from sqlalchemy import Connection, text
 
 import plugin
 from plugin.cli import main
-from plugin.state import audit, tally  # noqa: F401  tables that `migrations/env.py` does not name
 from plugin.state.columns import Base
 from plugin.state.database import connect, migrate, migrations, open_database
-from plugin.upkeep.alarms import tables  # noqa: F401
 from tests.plugin.state.test_database import a_row_in_every_table
 
 MIGRATIONS = ScriptDirectory(str(Path(plugin.__file__).parent / "migrations"))

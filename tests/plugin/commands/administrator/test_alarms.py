@@ -1,7 +1,6 @@
 import json
 from datetime import UTC, datetime
 
-import pytest
 from click.testing import CliRunner
 
 from plugin.cli import main
@@ -24,13 +23,6 @@ security = "none"
 sender = "ctscribe@example.org"
 to = ["pacs@example.org"]
 """
-
-
-@pytest.fixture
-def config(tmp_path):
-    path = tmp_path / "ctscribe.toml"
-    path.write_text('[storage]\nspool = "."\n')
-    return path
 
 
 def run(config, *words):

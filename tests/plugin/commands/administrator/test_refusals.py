@@ -1,7 +1,6 @@
 import json
 from pathlib import Path
 
-import pytest
 from click.testing import CliRunner
 
 from plugin.cli import main
@@ -10,13 +9,6 @@ from plugin.state.database import open_database, session_factory
 from plugin.state.kept.refusals import TurnedAway
 
 WORDS = Path("plugin/web/ui/src/pages/admin/words/en.json")
-
-
-@pytest.fixture
-def config(tmp_path):
-    path = tmp_path / "ctscribe.toml"
-    path.write_text('[storage]\nspool = "."\n')
-    return path
 
 
 def run(config, *words):
